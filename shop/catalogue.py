@@ -1,0 +1,20 @@
+"""What the shop sells: names and prices that every process can work out by itself, no file and no network."""
+
+from collections.abc import Mapping
+from itertools import product
+
+_QUALITIES = ("Amber", "Birch", "Cobalt", "Dusk", "Ember", "Fern", "Granite", "Harbour", "Indigo", "Juniper")
+_THINGS = ("kettle", "lamp", "notebook", "rucksack", "scarf", "teapot", "umbrella", "vase", "wallet", "clock")
+
+NAMES: Mapping[str, str] = {
+    f"SKU-{number:04d}": f"{quality} {thing}" for number, (quality, thing) in enumerate(product(_QUALITIES, _THINGS))
+}
+"""By SKU, what the buyer reads."""
+
+PRICES_CENTS: Mapping[str, int] = {sku: 499 + 137 * number for number, sku in enumerate(NAMES)}
+
+SOLD_OUT_SKU = "SKU-SOLDOUT"
+"""Listed but never in stock, so that a workload can plan an order that fails."""
+
+PLENTY = 10**12
+"""Stock that no plan exhausts."""

@@ -1,0 +1,108 @@
+"""A service: a name, its handlers, and its memory of orders already answered, so that redelivery is harmless."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, ClassVar
+
+from shop.messages import KIND, Message, Order
+from shop.store import Decision, Store
+
+_WORD = 2**64
+
+
+def number_of(order_id: str) -> int:
+    """64 bits that stand for an order id: the same in every process and on every machine."""
+    return int.from_bytes(blake2b(order_id.encode(), digest_size=8).digest())
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was decided, in constant size: a count, a sum of money and a sum of hashed order ids modulo 2**64.
+
+    Two tallies over the same set of orders are equal; sets that differ collide with probability 2**-64.
+    """
+
+    count: int = 0
+    amount_cents: int = 0
+    order_ids: int = 0
+
+    def add(self, order_id: str, amount_cents: int) -> None:
+        self.count += 1
+        self.amount_cents += amount_cents
+        self.order_ids = (self.order_ids + number_of(order_id)) % _WORD
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """How a service turns one kind of message into a fact.
+
+    ``decide`` reads and judges, ``act`` has the effects and runs once per order, ``tell`` rebuilds the fact and may
+    run again and again. A probe order is decided and told, and never acted upon.
+    """
+
+    decide: Callable[[Any], Decision]
+    act: Callable[[Any, Decision], None]
+    tell: Callable[[Any, Decision], Message]
+
+
+class Service:
+    """Base of the four services. Handlers are plain functions; the caller runs them one at a time."""
+
+    name: ClassVar[str]
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._handlers = self.handlers()
+        self._tallies: dict[str, Tally] = {}
+        for order_id, decision in store.decisions():
+            self._count(order_id, decision)
+
+    def handlers(self) -> Mapping[type[Message], Handler]:
+        raise NotImplementedError
+
+    @property
+    def blocking(self) -> bool:
+        """Whether ``handle`` may wait for a disk."""
+        return self.store.blocking
+
+    def handle(self, message: Message) -> Message:
+        """The fact that follows from ``message``: the same one however often it is delivered."""
+        return self.handle_all((message,))[0]
+
+    def handle_all(self, messages: Iterable[Message]) -> list[Message]:
+        """Handle in order within one transaction: either all effects are kept or none."""
+        fresh: list[tuple[str, Decision]] = []
+        with self.store.transaction():
+            facts = [self._handle(message, fresh) for message in messages]
+        for order_id, decision in fresh:
+            self._count(order_id, decision)
+        return facts
+
+    def _handle(self, message: Message, fresh: list[tuple[str, Decision]]) -> Message:
+        handler = self._handlers[type(message)]
+        order: Order = message.order
+        if order.is_probe:
+            return handler.tell(message, handler.decide(message))
+        kind = KIND[type(message)]
+        decision = self.store.recall(kind, order.order_id)
+        if decision is None:
+            decision = handler.decide(message)
+            handler.act(message, decision)
+            self.store.remember(kind, order.order_id, decision)
+            fresh.append((order.order_id, decision))
+        return handler.tell(message, decision)
+
+    def _count(self, order_id: str, decision: Decision) -> None:
+        tally = self._tallies.get(decision.fact)
+        if tally is None:
+            tally = self._tallies[decision.fact] = Tally()
+        tally.add(order_id, decision.amount_cents)
+
+    def audit(self) -> Mapping[str, Tally]:
+        """Per kind of fact, everything this service ever decided (with a memory store: since it started)."""
+        return self._tallies
+
+    def balance(self) -> Mapping[str, int]:
+        """Sums of the service's own books that have to add up with its tallies."""
+        return {}

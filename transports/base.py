@@ -1,0 +1,169 @@
+"""The seam: all that the measuring side knows of a transport, and all that a transport must provide."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Generator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from shop.messages import OrderClosed, PlaceOrder
+from shop.service import Service
+from shop.store import Durability
+
+
+class Style(StrEnum):
+    """How the next consumer hears of a fact."""
+
+    CHAIN = "chain"
+    """It is asked, and the asker waits for the answer."""
+    PIPELINE = "pipeline"
+    """The fact is put on the consumer's queue."""
+    CHOREOGRAPHY = "choreography"
+    """The fact is published to whoever listens."""
+
+
+class Acceptance(StrEnum):
+    """What has happened when ``submit`` returns."""
+
+    ON_OUTCOME = "the outcome is in"
+    ON_CONFIRM = "the broker has confirmed the message"
+    ON_ACKNOWLEDGED = "the log has acknowledged the record"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What a transport promises. Tested by the conformance checks and printed beside every number."""
+
+    style: Style
+    accepted: Acceptance
+    survives: Mapping[Durability, str]
+    """What survives acceptance, by durability class: a sentence that begins with D0, D1, D2 or D3."""
+    redelivers: bool
+    """Whether a message is delivered again when its consumer dies before it is done."""
+    ordered: bool
+    """Whether two messages with the same order id are consumed in the order in which they were sent."""
+    concurrency: str
+    """How many messages a service process may have in hand."""
+    codec: str = "json"
+    """The codec that the method's users would take."""
+    needs: frozenset[str] = frozenset()
+    """Servers, by the names in ``Setting.servers``."""
+    in_process: bool = False
+    """Services live in the process of the client."""
+    external: bool = False
+    """The server runs elsewhere and is reached by URL: nothing is started for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """All that a transport may know. The same in the load process and in every service's."""
+
+    trial: str
+    """A name of letters, digits and hyphens, unique on the brokers; queues, topics and groups begin with it."""
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """``host:port`` by service."""
+    servers: Mapping[str, str] = field(default_factory=dict)
+    """URLs: ``rabbitmq`` (amqp://…), ``kafka`` (host:port)."""
+    codec: str = "json"
+    security: str = "none"
+    durability: Durability = "fast"
+    max_message_bytes: int = 4 * 1024 * 1024
+    """The limit of a hop, on the encoded body."""
+    deadline_s: float = 30.0
+    """How long a caller waits for an answer."""
+    workers: int = 1
+    """How many load processes there are, each with outcomes of its own."""
+    worker: int = 0
+    """Which of them this is."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The transport's own settings; becomes its ``Config``."""
+
+    HEADROOM_BYTES: ClassVar[int] = 4096
+    """Facts grow from hop to hop; an order gets the limit of a hop less this."""
+
+    @property
+    def max_order_bytes(self) -> int:
+        """The limit of an order where it enters."""
+        return self.max_message_bytes - self.HEADROOM_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How an order ended. ``at_ns`` is ``time.monotonic_ns()`` where and when the outcome arrived."""
+
+    outcome: OrderClosed
+    at_ns: int
+
+    def __await__(self) -> Generator[Any, None, "Finished"]:
+        """A chain has the outcome at acceptance already; awaiting it gives it back at once."""
+        return self
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The transport has taken the order. ``accepted_ns`` is ``time.monotonic_ns()`` at that instant."""
+
+    accepted_ns: int
+    finished: Awaitable[Finished]
+    """Gives the outcome, pushed and never polled. It has no deadline of its own: the caller decides how long to wait,
+    and may cancel. Raises Unreadable when an outcome came that cannot be read, Unreachable when the connection
+    was lost."""
+
+
+class Client(ABC):
+    """Whoever orders. Used by one event loop; any number of orders may be in flight."""
+
+    @abstractmethod
+    async def submit(self, order: PlaceOrder) -> Receipt:
+        """Order, and return when the transport has taken the order, as ``traits.accepted`` says.
+
+        Raises TooLarge before anything is sent onward, Unreachable, NotAccepted, Failed, and NoOutcome when the
+        setting's deadline passes first. After any of them the client is as usable as before. On a chain a failure of a
+        service behind the first arrives as Failed, on the others it shows as an order that does not finish.
+        """
+
+
+class Transport(ABC):
+    """A way of carrying messages. Built alike in the load process and in each service's."""
+
+    traits: ClassVar[Traits]
+    Config: ClassVar[type]
+    """Its own settings: a frozen msgspec.Struct that refuses unknown keys."""
+
+    def __init__(self, setting: Setting) -> None:
+        """Opens nothing. Raises SettingError when ``setting`` cannot be honoured."""
+        self.setting = setting
+
+    def facts(self) -> Mapping[str, str]:
+        """Settings that matter as they turned out to be (library, loop, parser), for the record."""
+        return {}
+
+    async def prepare(self) -> None:
+        """Create what must exist before the first service starts: queues, topics. Idempotent."""
+
+    async def remove(self) -> None:
+        """The same, gone. Idempotent, also after a killed trial. Raises Unreachable when the server is."""
+
+    @abstractmethod
+    def serve(self, service: Service) -> AbstractAsyncContextManager["Serving"]:
+        """Consume for ``service`` from enter until exit. What is in hand at exit is finished first.
+
+        Raises Unreachable on enter when a server or a port cannot be had.
+        """
+
+    @abstractmethod
+    def connect(self) -> AbstractAsyncContextManager[Client]:
+        """A client, with its connections closed at exit; orders still in flight then are abandoned."""
+
+
+@dataclass(slots=True)
+class Serving:
+    """What a service process counts while it serves, beside the shop's own books."""
+
+    handled: int = 0
+    unreadable: int = 0
+    """Messages that could not be decoded, answered with an error or put on the dead-letter queue."""
+    failed: int = 0
+    """Messages that were read and could not be carried on."""

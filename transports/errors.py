@@ -1,0 +1,49 @@
+"""What can go wrong between two services, in one vocabulary for every method.
+
+    TransportError
+    ├── Unreachable      nobody listens there, or the connection was lost
+    ├── NotAccepted      the method did not take the message
+    │   └── TooLarge     because it is over the size limit
+    ├── NoOutcome        taken, but nothing came back before the deadline
+    ├── Unreadable       what came cannot be decoded
+    └── Failed           the other side answered that it failed
+
+A refusal by the shop (out of stock, card declined) is not an error: it is an outcome. Each transport translates its
+library's exceptions in one place, with ``raise ... from``. The class name is what a record keeps.
+"""
+
+
+class TransportError(Exception):
+    """The machinery failed. ``str(error)`` is a sentence."""
+
+
+class Unreachable(TransportError):
+    pass
+
+
+class NotAccepted(TransportError):
+    pass
+
+
+class TooLarge(NotAccepted):
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"a message of {size_bytes:,} bytes is over the limit of {limit_bytes:,} bytes; "
+            "send less or raise the size limit"
+        )
+
+
+class NoOutcome(TransportError):
+    pass
+
+
+class Unreadable(TransportError):
+    pass
+
+
+class Failed(TransportError):
+    pass
+
+
+class SettingError(ValueError):
+    """A setting that cannot be honoured; ``str(error)`` says which and what would do."""

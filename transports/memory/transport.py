@@ -1,0 +1,90 @@
+"""A chain of function calls, through the same codec and the same relay as the others."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from shop.messages import KIND, Message, OrderClosed, PlaceOrder
+from shop.service import Service
+from shop.workflow import FRONT
+from transports.base import Acceptance, Client, Finished, Receipt, Serving, Setting, Style, Traits, Transport
+from transports.errors import Failed, NoOutcome, TooLarge, Unreachable, Unreadable
+from transports.relay import Desk, answer
+from transports.wire import codec_named
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing to set."""
+
+
+class MemoryTransport(Transport):
+    traits = Traits(
+        style=Style.CHAIN,
+        accepted=Acceptance.ON_OUTCOME,
+        survives={"fast": "D0: nothing survives the process", "safe": "D3: each service's own fsync"},
+        redelivers=False,
+        ordered=True,
+        concurrency="unbounded",
+        in_process=True,
+    )
+    Config = Config
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        msgspec.convert(setting.options, Config)
+        self._codec = codec_named(setting.codec)
+        self._desks: dict[str, tuple[Desk, Serving]] = {}
+
+    @asynccontextmanager
+    async def serve(self, service: Service) -> AsyncIterator[Serving]:
+        desk, serving = Desk(service), Serving()
+        self._desks[service.name] = desk, serving
+        try:
+            yield serving
+        finally:
+            del self._desks[service.name]
+            desk.close()
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Client]:
+        yield _MemoryClient(self)
+
+    async def ask(self, consumer: str, message: Message, limit_bytes: int) -> Message:
+        """What a chain does between two processes, without the wire between them."""
+        body = self._codec.encode(message)
+        if len(body) > limit_bytes:
+            raise TooLarge(len(body), limit_bytes)
+        if consumer not in self._desks:
+            raise Unreachable(f"no service {consumer!r} is served in this process")
+        desk, serving = self._desks[consumer]
+        try:
+            received = self._codec.decode(KIND[type(message)], body)
+        except Unreadable:
+            serving.unreadable += 1
+            raise
+        fact = await answer(desk, received, self._onward)
+        serving.handled += 1
+        return self._codec.decode_answer(self._codec.encode_answer(fact))
+
+    async def _onward(self, consumer: str, message: Message) -> Message:
+        return await self.ask(consumer, message, self.setting.max_message_bytes)
+
+
+class _MemoryClient(Client):
+    def __init__(self, transport: MemoryTransport) -> None:
+        self._transport = transport
+
+    async def submit(self, order: PlaceOrder) -> Receipt:
+        setting = self._transport.setting
+        try:
+            async with asyncio.timeout(setting.deadline_s):
+                outcome = await self._transport.ask(FRONT, order, setting.max_order_bytes)
+        except TimeoutError as error:
+            raise NoOutcome(f"no answer within {setting.deadline_s} s") from error
+        now_ns = time.monotonic_ns()
+        if not isinstance(outcome, OrderClosed):
+            raise Failed(f"the shop answered with {type(outcome).__name__}, which is no outcome")
+        return Receipt(now_ns, Finished(outcome, now_ns))

@@ -1,0 +1,32 @@
+"""Transports by name, from entry points: ours are declared the same way as anyone's."""
+
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+
+from transports.base import Transport
+from transports.errors import SettingError
+
+GROUP = "fourways.transports"
+
+
+def installed() -> tuple[str, ...]:
+    """The names of all transports that are installed, sorted."""
+    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+
+
+def named(name: str) -> type[Transport]:
+    """The transport called ``name``. Raises SettingError with the nearest right name."""
+    points = entry_points(group=GROUP, name=name)
+    if not points:
+        raise SettingError(unknown("transport", name, installed()))
+    found = next(iter(points)).load()
+    if not (isinstance(found, type) and issubclass(found, Transport)):
+        raise SettingError(f"the entry point of transport {name!r} is not a Transport; see docs/adding-a-transport.md")
+    return found
+
+
+def unknown(what: str, name: str, known: tuple[str, ...]) -> str:
+    """One sentence about a name that is none of ``known``."""
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"no {what} {name!r}; {hint}there are: {', '.join(known)}"

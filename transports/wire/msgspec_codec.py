@@ -1,0 +1,54 @@
+"""What the json and msgpack codecs share: msgspec reads and writes the shop's dataclasses as they are."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from shop.messages import KIND, MESSAGES, TYPE, Message
+from transports.errors import Unreadable
+from transports.wire.codec import Codec
+
+Answer = msgspec.defstruct(
+    "Answer",
+    [(kind.replace("-", "_"), message | None, None) for message, kind in KIND.items()],
+    omit_defaults=True,
+    frozen=True,
+)
+"""One member, named after the kind of the fact: what protobuf calls a oneof."""
+
+_FIELD = {message: KIND[message].replace("-", "_") for message in MESSAGES}
+
+
+class MsgspecCodec(Codec):
+    """Subclasses name the format."""
+
+    def __init__(self, encode: Callable[[Any], bytes], decoder: Callable[[Any], Any]) -> None:
+        """``decoder(type)`` makes a reusable decoder for a type."""
+        self._encode = encode
+        self._decode = {kind: decoder(message).decode for kind, message in TYPE.items()}
+        self._decode_answer = decoder(Answer).decode
+
+    def encode(self, message: Message) -> bytes:
+        return self._encode(message)
+
+    def decode(self, kind: str, body: bytes) -> Message:
+        try:
+            message: Message = self._decode[kind](body)
+        except (msgspec.DecodeError, UnicodeDecodeError, KeyError) as error:
+            raise Unreadable(f"not a {kind} in {self.name}: {error}") from error
+        return message
+
+    def encode_answer(self, fact: Message) -> bytes:
+        return self._encode({_FIELD[type(fact)]: fact})
+
+    def decode_answer(self, body: bytes) -> Message:
+        try:
+            answer = self._decode_answer(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Unreadable(f"not an answer in {self.name}: {error}") from error
+        for field in Answer.__struct_fields__:
+            fact: Message | None = getattr(answer, field)
+            if fact is not None:
+                return fact
+        raise Unreadable(f"an answer in {self.name} without a fact")
