@@ -115,6 +115,9 @@ class Receipt:
 class Client(ABC):
     """Whoever orders. Used by one event loop; any number of orders may be in flight."""
 
+    duplicated: int = 0
+    """Outcomes that came for an order that already had one."""
+
     @abstractmethod
     async def submit(self, order: PlaceOrder) -> Receipt:
         """Order, and return when the transport has taken the order, as ``traits.accepted`` says.

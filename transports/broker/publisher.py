@@ -1,0 +1,49 @@
+"""Putting a message on a queue and waiting for the broker's confirm."""
+
+from aio_pika import DeliveryMode
+from aio_pika import Message as AmqpMessage
+from aio_pika.abc import AbstractChannel
+from aio_pika.exceptions import DeliveryError, PublishError
+
+from shop.messages import KIND, Message
+from transports.base import Setting
+from transports.broker.topology import LIBRARY_ERRORS
+from transports.errors import NoOutcome, NotAccepted, TooLarge, Unreachable
+from transports.wire import codec_named
+
+
+class Publisher:
+    def __init__(self, channel: AbstractChannel, setting: Setting, limit_bytes: int) -> None:
+        self._exchange = channel.default_exchange
+        self._codec = codec_named(setting.codec)
+        self._limit_bytes = limit_bytes
+        self._deadline_s = setting.deadline_s
+        self._mode = DeliveryMode.PERSISTENT if setting.durability == "safe" else DeliveryMode.NOT_PERSISTENT
+
+    async def publish(self, queue: str, message: Message, reply_to: str | None) -> None:
+        """Returns with the confirm. Raises TooLarge, NotAccepted (no such queue, or refused), NoOutcome, Unreachable.
+
+        The size is checked here because one message that the broker rejects closes the channel, and with it every
+        other publish in flight on it.
+        """
+        body = self._codec.encode(message)
+        if len(body) > self._limit_bytes:
+            raise TooLarge(len(body), self._limit_bytes)
+        kind, order_id = KIND[type(message)], message.order.order_id
+        amqp = AmqpMessage(
+            body,
+            type=kind,
+            message_id=f"{order_id}.{kind}",
+            correlation_id=order_id,
+            reply_to=reply_to,
+            content_type=self._codec.content_type,
+            delivery_mode=self._mode,
+        )
+        try:
+            await self._exchange.publish(amqp, queue, timeout=self._deadline_s)
+        except (DeliveryError, PublishError) as error:
+            raise NotAccepted(f"RabbitMQ did not take a message for queue {queue}: {error}") from error
+        except TimeoutError as error:
+            raise NoOutcome(f"RabbitMQ did not confirm within {self._deadline_s:g} s") from error
+        except LIBRARY_ERRORS as error:
+            raise Unreachable(f"RabbitMQ was lost while publishing: {error or type(error).__name__}") from error

@@ -1,0 +1,101 @@
+"""A service on its work queue: handle, publish, confirm, acknowledge."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+
+from shop.messages import Message
+from shop.workflow import consumer_of, is_outcome, kinds_consumed_by
+from transports.base import Serving, Setting
+from transports.broker.publisher import Publisher
+from transports.broker.topology import LIBRARY_ERRORS, work_queue
+from transports.errors import NoOutcome, Unreachable, Unreadable
+from transports.relay import Desk
+from transports.wire import codec_named
+
+_log = logging.getLogger(__name__)
+
+
+class Consumer:
+    """What a service does with a delivery."""
+
+    def __init__(self, desk: Desk, serving: Serving, publisher: Publisher, setting: Setting) -> None:
+        self._desk = desk
+        self._serving = serving
+        self._publisher = publisher
+        self._setting = setting
+        self._codec = codec_named(setting.codec)
+        self._kinds = frozenset(kinds_consumed_by(desk.service.name))
+        self._in_hand = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def take(self, delivery: AbstractIncomingMessage) -> None:
+        """Acknowledged when the fact that follows is confirmed; what cannot succeed goes to the dead-letter queue."""
+        self._in_hand += 1
+        self._idle.clear()
+        try:
+            await self._take(delivery)
+        except LIBRARY_ERRORS as error:
+            # The connection is gone, so the broker delivers this message again.
+            _log.warning("lost RabbitMQ with a message in hand: %r", error)
+        finally:
+            self._in_hand -= 1
+            if not self._in_hand:
+                self._idle.set()
+
+    async def _take(self, delivery: AbstractIncomingMessage) -> None:
+        try:
+            message = self._read(delivery)
+        except Unreadable as error:
+            self._serving.unreadable += 1
+            _log.warning("unreadable, to the dead-letter queue: %s", error)
+            await delivery.reject(requeue=False)
+            return
+        try:
+            fact = await self._desk.handle(message)
+            await self._publish(fact, delivery.reply_to)
+        except (Unreachable, NoOutcome) as error:
+            self._serving.failed += 1
+            _log.warning("not carried on, back to the queue: %s", error)
+            await delivery.nack(requeue=True)
+        except Exception as error:
+            self._serving.failed += 1
+            _log.warning("cannot be carried on, to the dead-letter queue: %r", error)
+            await delivery.reject(requeue=False)
+        else:
+            self._serving.handled += 1
+            await delivery.ack()
+
+    def _read(self, delivery: AbstractIncomingMessage) -> Message:
+        kind = delivery.type or ""
+        if kind not in self._kinds:
+            raise Unreadable(f"the {self._desk.service.name} service consumes no {kind!r}")
+        return self._codec.decode(kind, delivery.body)
+
+    async def _publish(self, fact: Message, reply_to: str | None) -> None:
+        if not is_outcome(fact):
+            await self._publisher.publish(work_queue(self._setting, consumer_of(fact)), fact, reply_to)
+        elif reply_to is not None:
+            await self._publisher.publish(reply_to, fact, None)
+
+    async def finished(self) -> None:
+        """Wait until nothing is in hand."""
+        await self._idle.wait()
+
+
+@asynccontextmanager
+async def consuming(channel: AbstractChannel, consumer: Consumer, queue: str, prefetch: int) -> AsyncIterator[None]:
+    """Deliveries to ``consumer`` until exit; then no new ones, and those in hand are finished."""
+    await channel.set_qos(prefetch_count=prefetch)
+    source = await channel.get_queue(queue, ensure=False)
+    tag = await source.consume(consumer.take)
+    try:
+        yield
+    finally:
+        with suppress(*LIBRARY_ERRORS):
+            await source.cancel(tag)
+        await consumer.finished()

@@ -1,0 +1,79 @@
+"""The queues of a trial, and connections to them.
+
+    TRIAL.user TRIAL.product TRIAL.payment TRIAL.shipping     a work queue per service
+    TRIAL.reply.0 …                                           where a load process hears outcomes
+    TRIAL.unreadable                                          the dead-letter queue
+
+Everything goes through the default exchange, straight to a queue by its name.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aio_pika
+from aio_pika.abc import AbstractChannel
+from aiormq.exceptions import AMQPError
+
+from shop.workflow import SERVICES
+from transports.base import Setting
+from transports.errors import Unreachable
+
+LIBRARY_ERRORS = (AMQPError, ConnectionError, OSError)
+"""What aio-pika raises when the broker is gone or refuses; TimeoutError is an OSError."""
+
+
+def work_queue(setting: Setting, service: str) -> str:
+    return f"{setting.trial}.{service}"
+
+
+def reply_queue(setting: Setting, worker: int) -> str:
+    return f"{setting.trial}.reply.{worker}"
+
+
+def dead_letter_queue(setting: Setting) -> str:
+    return f"{setting.trial}.unreadable"
+
+
+@asynccontextmanager
+async def channel(setting: Setting, purpose: str) -> AsyncIterator[AbstractChannel]:
+    """A channel with publisher confirms on a connection of its own.
+
+    Publishing and consuming each want one: the broker slows a publisher down by not reading from its socket.
+    Raises Unreachable.
+    """
+    url = setting.servers["rabbitmq"]
+    try:
+        connection = await aio_pika.connect_robust(
+            url, timeout=setting.deadline_s, client_properties={"connection_name": f"{setting.trial}.{purpose}"}
+        )
+    except LIBRARY_ERRORS as error:
+        raise Unreachable(f"RabbitMQ does not answer at {shown(url)}: {error or type(error).__name__}") from error
+    async with connection:
+        yield await connection.channel(publisher_confirms=True, on_return_raises=True)
+
+
+def shown(url: str) -> str:
+    """The URL without its password."""
+    scheme, _, rest = url.rpartition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+async def declare(setting: Setting) -> None:
+    """Create the queues. ``fast``: transient classic queues. ``safe``: quorum queues, fsynced before they confirm."""
+    async with channel(setting, "prepare") as ch:
+        kind: dict[str, str] = {"x-queue-type": "quorum"} if setting.durability == "safe" else {}
+        dead_letters = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead_letter_queue(setting)}
+        durable = setting.durability == "safe"
+        for name in (dead_letter_queue(setting), *(reply_queue(setting, n) for n in range(setting.workers))):
+            await ch.declare_queue(name, durable=durable, arguments={**kind})
+        for service in SERVICES:
+            await ch.declare_queue(work_queue(setting, service), durable=durable, arguments={**kind, **dead_letters})
+
+
+async def delete(setting: Setting) -> None:
+    """Delete them, with whatever is in them. A queue that is not there is no error."""
+    async with channel(setting, "remove") as ch:
+        names = [work_queue(setting, service) for service in SERVICES]
+        names += [reply_queue(setting, n) for n in range(setting.workers)]
+        for name in (*names, dead_letter_queue(setting)):
+            await ch.queue_delete(name)

@@ -1,0 +1,48 @@
+"""What can be set on Kafka."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from transports.base import Setting
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    client: Literal["aiokafka"] = "aiokafka"
+    """The library; there is one, named so that CLIENT= reads alike for every method."""
+
+    partitions: int = 1
+    """Per topic of a fact: as many as there are processes per service."""
+
+    replication_factor: int = 1
+
+    linger_ms: int = 0
+    """How long a record waits for company. 0: it leaves at once, and company gathers while a request is on its way."""
+
+    max_batch_bytes: int = 128 * 1024
+    """aiokafka has one produce request on its way per broker; what gathers meanwhile should fit into the next."""
+
+    fetch_max_wait_ms: int = 100
+    """How long an empty fetch stays at the broker. aiokafka may leave a partition out of one fetch when its records
+    were held for long, and then the next waits this long."""
+
+
+def producer_options(config: Config, setting: Setting) -> dict[str, Any]:
+    return {
+        "bootstrap_servers": setting.servers["kafka"],
+        "acks": "all",
+        "enable_idempotence": True,
+        "linger_ms": config.linger_ms,
+        "max_batch_size": config.max_batch_bytes,
+        "max_request_size": setting.max_message_bytes + setting.HEADROOM_BYTES,
+        "request_timeout_ms": round(setting.deadline_s * 1000),
+    }
+
+
+def consumer_options(config: Config, setting: Setting) -> dict[str, Any]:
+    return {
+        "bootstrap_servers": setting.servers["kafka"],
+        "enable_auto_commit": False,
+        "fetch_max_wait_ms": config.fetch_max_wait_ms,
+        "max_partition_fetch_bytes": 2 * setting.max_message_bytes,
+    }

@@ -1,0 +1,161 @@
+"""A service in its consumer group: a batch is handled in order, its facts are sent, acknowledged, then committed."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from shop.messages import Message
+from shop.workflow import is_outcome
+from transports.base import Serving, Setting
+from transports.errors import Unreadable
+from transports.events.topology import dead_letter_topic, topic_of, topics_consumed_by
+from transports.relay import Desk
+from transports.wire import codec_named
+
+_log = logging.getLogger(__name__)
+
+REPLY = "reply"
+"""The header that travels along with an order: the partition of order-closed on which its buyer listens."""
+
+_IDLE_MS = 200
+Offsets = dict[TopicPartition, int]
+
+
+class Member:
+    """One process of a service's group."""
+
+    def __init__(
+        self, desk: Desk, serving: Serving, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer, setting: Setting
+    ) -> None:
+        self._desk = desk
+        self._serving = serving
+        self._consumer = consumer
+        self._producer = producer
+        self._setting = setting
+        self._codec = codec_named(setting.codec)
+        self._kinds = topics_consumed_by(setting, desk.service.name)
+        self._stopping = False
+        self._commits = _Commits(consumer)
+
+    async def run(self) -> None:
+        """Until ``stop``; then what is in hand is acknowledged and committed."""
+        committing = asyncio.create_task(self._commits.run())
+        try:
+            while not self._stopping:
+                fetched = await self._consumer.getmany(timeout_ms=_IDLE_MS)
+                if fetched:
+                    await self._take(fetched)
+        finally:
+            await self._commits.finish()
+            await committing
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    async def _take(self, fetched: dict[TopicPartition, list[ConsumerRecord]]) -> None:
+        """Facts are on their way when this returns. Their acknowledgements and the commit are waited for elsewhere:
+        waiting here would add both to every batch that comes next."""
+        readable: list[ConsumerRecord] = []
+        messages: list[Message] = []
+        sent: list[asyncio.Future[Any]] = []
+        for records in fetched.values():
+            for record in records:
+                try:
+                    messages.append(self._codec.decode(self._kinds[record.topic], record.value or b""))
+                    readable.append(record)
+                except Unreadable as error:
+                    self._serving.unreadable += 1
+                    _log.warning("unreadable, to the dead-letter topic: %s", error)
+                    sent.append(await self._send(dead_letter_topic(self._setting), record.value or b"", record))
+        for record, fact in zip(readable, await self._handle(messages), strict=True):
+            if fact is None:
+                self._serving.failed += 1
+                sent.append(await self._send(dead_letter_topic(self._setting), record.value or b"", record))
+                continue
+            body = self._codec.encode(fact)
+            if len(body) > self._setting.max_message_bytes:
+                self._serving.failed += 1
+                _log.warning("a fact of %d bytes is over the limit, its cause goes to the dead-letter topic", len(body))
+                sent.append(await self._send(dead_letter_topic(self._setting), record.value or b"", record))
+                continue
+            self._serving.handled += 1
+            partition = reply_partition(record) if is_outcome(fact) else None
+            sent.append(await self._send(topic_of(self._setting, type(fact)), body, record, partition))
+        self._commits.add(sent, {partition: records[-1].offset + 1 for partition, records in fetched.items()})
+
+    async def _handle(self, messages: list[Message]) -> Sequence[Message | None]:
+        """The facts that follow, None for a message that cannot be handled at all."""
+        try:
+            return await self._desk.handle_all(messages)
+        except Exception as error:
+            if len(messages) == 1:
+                _log.exception("cannot be handled, to the dead-letter topic", exc_info=error)
+                return [None]
+        # One of them spoils the batch: each by itself tells which.
+        return [fact for message in messages for fact in await self._handle([message])]
+
+    async def _send(
+        self, topic: str, body: bytes, cause: ConsumerRecord, partition: int | None = None
+    ) -> "asyncio.Future[Any]":
+        acknowledged: asyncio.Future[Any] = await self._producer.send(
+            topic, body, key=cause.key, partition=partition, headers=list(cause.headers)
+        )
+        return acknowledged
+
+
+def reply_partition(record: ConsumerRecord) -> int:
+    """Where the buyer listens; 0 for an order that does not say."""
+    for name, value in record.headers:
+        if name == REPLY and value.isdigit():
+            return int(value)
+    return 0
+
+
+class _Commits:
+    """Offsets are committed after the facts that follow from them are acknowledged, in the order of the batches.
+
+    While one commit is on its way the next batches gather, and one commit takes them all.
+    """
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+        self._batches: asyncio.Queue[tuple[Sequence[asyncio.Future[Any]], Offsets] | None] = asyncio.Queue()
+
+    def add(self, sent: Sequence[asyncio.Future[Any]], offsets: Offsets) -> None:
+        self._batches.put_nowait((sent, offsets))
+
+    async def finish(self) -> None:
+        """Have ``run`` commit what was added and return."""
+        await self._batches.put(None)
+
+    async def run(self) -> None:
+        finishing = False
+        while not finishing:
+            batch = await self._batches.get()
+            offsets: Offsets = {}
+            while batch is not None:
+                sent, reached = batch
+                try:
+                    await asyncio.gather(*sent)
+                except KafkaError as error:
+                    # Nothing at or behind this batch is committed: the group's next member gets it again.
+                    _log.error("Kafka did not take a fact, so its cause stays uncommitted: %r", error)
+                    return
+                offsets |= reached
+                if self._batches.empty():
+                    break
+                batch = self._batches.get_nowait()
+            finishing = batch is None
+            if offsets:
+                await self._commit(offsets)
+
+    async def _commit(self, offsets: Offsets) -> None:
+        try:
+            await self._consumer.commit(offsets)
+        except KafkaError as error:
+            # Delivered again after a restart; remembered decisions make that harmless.
+            _log.warning("a commit was refused: %r", error)

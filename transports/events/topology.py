@@ -1,0 +1,122 @@
+"""The topics and groups of a trial.
+
+TRIAL.place-order TRIAL.order-placed … TRIAL.order-shipped   a topic per message
+TRIAL.order-closed                                           the outcome, a partition per load process
+TRIAL.unreadable                                             the dead-letter topic
+TRIAL.user TRIAL.product TRIAL.payment TRIAL.shipping        a consumer group per service
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.client import AIOKafkaClient, CoordinationType
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+from aiokafka.protocol.admin import DeleteGroupsRequest
+
+from shop.messages import KIND, Message, OrderClosed
+from shop.workflow import SERVICES, consumed_by
+from transports.base import Setting
+from transports.errors import NotAccepted, Unreachable
+from transports.events.config import Config
+
+OUTCOME = KIND[OrderClosed]
+
+
+def topic_of(setting: Setting, message_type: type[Message]) -> str:
+    return f"{setting.trial}.{KIND[message_type]}"
+
+
+def topics_consumed_by(setting: Setting, service: str) -> dict[str, str]:
+    """The kind of message by topic."""
+    return {topic_of(setting, message): KIND[message] for message in consumed_by(service)}
+
+
+def dead_letter_topic(setting: Setting) -> str:
+    return f"{setting.trial}.unreadable"
+
+
+def group_of(setting: Setting, service: str) -> str:
+    return f"{setting.trial}.{service}"
+
+
+async def create(setting: Setting, config: Config) -> None:
+    """Raises Unreachable, and NotAccepted when the cluster refuses a topic."""
+    topic_config = {"max.message.bytes": str(setting.max_message_bytes + setting.HEADROOM_BYTES)}
+    if setting.durability == "safe":
+        topic_config |= {"flush.messages": "1", "flush.ms": "0"}
+
+    def topic(name: str, partitions: int) -> NewTopic:
+        return NewTopic(name, partitions, config.replication_factor, topic_configs=topic_config)
+
+    topics = [
+        topic(topic_of(setting, message), setting.workers if message is OrderClosed else config.partitions)
+        for message in KIND
+    ]
+    topics.append(topic(dead_letter_topic(setting), 1))
+    async with _admin(setting) as admin:
+        response = await admin.create_topics(topics)
+    _check(response.topic_errors, TopicAlreadyExistsError)
+
+
+async def delete(setting: Setting) -> None:
+    """Topics and groups. Those that are not there are no error."""
+    async with _admin(setting) as admin:
+        response = await admin.delete_topics([*(topic_of(setting, m) for m in KIND), dead_letter_topic(setting)])
+    _check(response.topic_error_codes, UnknownTopicOrPartitionError)
+    await _delete_groups(setting)
+
+
+async def _delete_groups(setting: Setting) -> None:
+    """A group that still has members is left: without topics the broker forgets it by itself."""
+    groups = [group_of(setting, service) for service in SERVICES]
+    client = AIOKafkaClient(bootstrap_servers=setting.servers["kafka"])
+    try:
+        await client.bootstrap()
+        with suppress(GroupCoordinatorNotAvailableError):  # a broker on which no group ever was
+            coordinator = await client.coordinator_lookup(CoordinationType.GROUP, groups[0])
+            await client.send(coordinator, DeleteGroupsRequest(groups))
+    except KafkaError as error:
+        raise unreachable(setting, error) from error
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def started(kafka: AIOKafkaProducer | AIOKafkaConsumer) -> AsyncIterator[None]:
+    """A producer or consumer from start to stop, also when the start fails."""
+    try:
+        await kafka.start()
+        yield
+    finally:
+        await kafka.stop()
+
+
+@asynccontextmanager
+async def _admin(setting: Setting) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=setting.servers["kafka"])
+    try:
+        await admin.start()
+        yield admin
+    except KafkaError as error:
+        raise unreachable(setting, error) from error
+    finally:
+        await admin.close()
+
+
+def unreachable(setting: Setting, error: KafkaError) -> Unreachable:
+    return Unreachable(f"Kafka does not answer at {setting.servers['kafka']}: {error or type(error).__name__}")
+
+
+def _check(errors: list[tuple[object, ...]], harmless: type[KafkaError]) -> None:
+    for name, code, *_ in errors:
+        error = for_code(code)
+        if code != 0 and error is not harmless:
+            raise NotAccepted(f"Kafka refused topic {name}: {error.__name__}")

@@ -1,0 +1,23 @@
+"""What can be set on gRPC."""
+
+from typing import Literal
+
+import msgspec
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    client: Literal["grpcio"] = "grpcio"
+    """The library that asks; there is one, named so that CLIENT= reads alike for every method."""
+
+    stop_grace_s: float = 5.0
+    """How long calls in hand may go on when a server stops."""
+
+
+def channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
+    """Limits on purpose instead of the library's 4 MiB, and nothing that the figures would have to explain."""
+    return [
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", -1),  # the receiver refuses, with RESOURCE_EXHAUSTED
+        ("grpc.enable_http_proxy", 0),
+        ("grpc.enable_channelz", 0),
+    ]

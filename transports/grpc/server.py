@@ -1,0 +1,83 @@
+"""A service on grpc.aio: one unary method, reflection and health beside it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+from grpc_health.v1 import _async as health_aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from shop.workflow import FRONT
+from transports.base import Serving, Setting
+from transports.errors import Failed, NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable, Unreadable
+from transports.grpc.client import Asker
+from transports.grpc.config import Config, channel_options
+from transports.grpc.methods import CODEC_METADATA, METHODS, Method
+from transports.relay import Desk, answer
+from transports.wire import Codec, codec_named
+
+_STATUS: tuple[tuple[type[TransportError], grpc.StatusCode], ...] = (
+    (Unreadable, grpc.StatusCode.INVALID_ARGUMENT),
+    (TooLarge, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (NotAccepted, grpc.StatusCode.INTERNAL),
+    (NoOutcome, grpc.StatusCode.DEADLINE_EXCEEDED),
+    (Unreachable, grpc.StatusCode.INTERNAL),  # not UNAVAILABLE: the service that answers this is there
+    (Failed, grpc.StatusCode.INTERNAL),
+)
+
+
+@asynccontextmanager
+async def listening(desk: Desk, serving: Serving, ask: Asker, setting: Setting, config: Config) -> AsyncIterator[None]:
+    """Raises Unreachable when the port is taken."""
+    name = desk.service.name
+    address = setting.addresses[name]
+    limit_bytes = setting.max_order_bytes if name == FRONT else setting.max_message_bytes
+    # Without so_reuseport=0 two servers would share a taken port in silence.
+    server = grpc.aio.server(options=[*channel_options(limit_bytes), ("grpc.so_reuseport", 0)])
+    method = METHODS[name]
+    server.add_generic_rpc_handlers((_handlers(method, desk, serving, ask, codec_named(setting.codec)),))
+    healthy = health_aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+    reflection.enable_server_reflection((method.service, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise Unreachable(f"cannot listen on {address}: the port is taken; choose another port") from error
+    await server.start()
+    for known in ("", method.service):
+        await healthy.set(known, health_pb2.HealthCheckResponse.SERVING)
+    try:
+        yield
+    finally:
+        await healthy.enter_graceful_shutdown()
+        await server.stop(config.stop_grace_s)
+
+
+def _handlers(
+    method: Method, desk: Desk, serving: Serving, ask: Asker, codec: Codec
+) -> grpc.GenericRpcHandler[bytes, bytes]:
+    """Bodies stay bytes as far as grpc knows, so that every codec can travel."""
+
+    async def take(body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        try:
+            fact = await answer(desk, codec.decode(method.kind, body), ask)
+        except TransportError as error:
+            detail = str(error)
+            if isinstance(error, Unreadable):
+                serving.unreadable += 1
+                detail += _stated_codec(context)
+            else:
+                serving.failed += 1
+            await context.abort(next(code for known, code in _STATUS if isinstance(error, known)), detail)
+        serving.handled += 1
+        return codec.encode_answer(fact)
+
+    return grpc.method_handlers_generic_handler(
+        method.service, {method.name: grpc.unary_unary_rpc_method_handler(take)}
+    )
+
+
+def _stated_codec(context: grpc.aio.ServicerContext[bytes, bytes]) -> str:
+    stated = dict(context.invocation_metadata() or ()).get(CODEC_METADATA)
+    return "" if stated is None else f" (the caller says {CODEC_METADATA}: {stated!s})"

@@ -1,0 +1,56 @@
+"""gRPC as a transport: traits, and the parts joined."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+import msgspec
+
+from shop.service import Service
+from shop.workflow import FRONT, SERVICES, is_onward
+from transports.base import Acceptance, Client, Serving, Setting, Style, Traits, Transport
+from transports.grpc.client import GrpcClient, asking
+from transports.grpc.config import Config
+from transports.grpc.server import listening
+from transports.relay import Desk
+
+
+class GrpcTransport(Transport):
+    traits = Traits(
+        style=Style.CHAIN,
+        accepted=Acceptance.ON_OUTCOME,
+        survives={
+            "fast": "D0: nothing survives a service process",
+            "safe": "D3: every service has fsynced its decision before it answers",
+        },
+        redelivers=False,
+        ordered=True,
+        concurrency="unbounded calls",
+        codec="protobuf",
+    )
+    Config = Config
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        self._config = msgspec.convert(setting.options, Config)
+
+    def facts(self) -> Mapping[str, str]:
+        return {"client": f"grpcio {version('grpcio')}", "server": f"grpcio {version('grpcio')}"}
+
+    @asynccontextmanager
+    async def serve(self, service: Service) -> AsyncIterator[Serving]:
+        desk, serving = Desk(service), Serving()
+        onward = tuple(other for other in SERVICES if is_onward(service.name, other))
+        try:
+            async with (
+                asking(self.setting, onward) as ask,
+                listening(desk, serving, ask, self.setting, self._config),
+            ):
+                yield serving
+        finally:
+            desk.close()
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Client]:
+        async with asking(self.setting, (FRONT,)) as ask:
+            yield GrpcClient(ask)

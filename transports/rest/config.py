@@ -1,0 +1,16 @@
+"""What can be set on REST."""
+
+from typing import Literal
+
+import msgspec
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    client: Literal["aiohttp", "httpx-aiohttp", "httpx"] = "aiohttp"
+    """The library that asks. docs/design.md says why aiohttp is the default and what the others cost."""
+
+    client_keepalive_s: float = 30.0
+    """How long a client keeps an idle connection."""
+
+    server_keepalive_s: int = 75
+    """How long a server does: longer, or a request meets a connection that is just being closed."""

@@ -1,0 +1,203 @@
+"""A service as a FastAPI application: ``POST /order-placed`` with a fact, the answer is the fact that follows."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import msgspec
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+from swagger_ui_bundle import swagger_ui_path
+
+from shop.catalogue import NAMES, PRICES_CENTS
+from shop.messages import KIND, Line, Message, Order, PlaceOrder
+from shop.payments import GOOD_CARD
+from shop.workflow import FRONT, REQUEST
+from transports.base import Serving, Setting
+from transports.errors import Failed, NoOutcome, TooLarge, TransportError, Unreachable, Unreadable
+from transports.relay import Desk, answer
+from transports.rest.client import Asker
+from transports.rest.config import Config
+from transports.wire import Codec, codec_named
+
+PROBLEM = "application/problem+json"  # RFC 9457
+
+_STATUS: tuple[tuple[type[TransportError], int], ...] = (
+    (Unreadable, 400),
+    (TooLarge, 413),
+    (Unreachable, 502),
+    (NoOutcome, 504),
+    (Failed, 502),
+)
+
+
+class _UnsupportedMediaType(Exception):
+    pass
+
+
+def application(desk: Desk, serving: Serving, ask: Asker, setting: Setting) -> FastAPI:
+    """The application of one service, with its OpenAPI page at /docs."""
+    name = desk.service.name
+    codec = codec_named(setting.codec)
+    # 3.0.3 is what the bundled page reads; nothing in these schemas needs more.
+    app = FastAPI(title=f"Fourways: the {name} service", docs_url=None, redoc_url=None)
+    app.openapi_version = "3.0.3"
+    _docs_without_network(app)
+    request_type = REQUEST[name]
+    limit_bytes = setting.max_order_bytes if name == FRONT else setting.max_message_bytes
+    kind = KIND[request_type]
+
+    @app.post(f"/{kind}", openapi_extra=_schema(request_type, codec), responses=_RESPONSES)
+    async def take(request: Request) -> Response:
+        """Hand the service a message; the answer is the fact that its sender, or someone before, has to consume."""
+        try:
+            _check_media_type(request, codec)
+            body = await _body(request, limit_bytes)
+            message = codec.decode(kind, body)
+            fact = await answer(desk, message, ask)
+        except TransportError as error:
+            if isinstance(error, Unreadable):
+                serving.unreadable += 1
+            else:
+                serving.failed += 1
+            return _problem(next(status for known, status in _STATUS if isinstance(error, known)), str(error))
+        except _UnsupportedMediaType as error:
+            serving.unreadable += 1
+            return _problem(415, str(error))
+        serving.handled += 1
+        return Response(codec.encode_answer(fact), media_type=codec.content_type)
+
+    return app
+
+
+def _check_media_type(request: Request, codec: Codec) -> None:
+    content_type = request.headers.get("content-type", codec.content_type)
+    if content_type.partition(";")[0].strip().lower() != codec.content_type:
+        raise _UnsupportedMediaType(f"this service reads {codec.content_type}, not {content_type}")
+
+
+async def _body(request: Request, limit_bytes: int) -> bytes:
+    """The body, refused as soon as it is known to be too large: uvicorn itself has no limit."""
+    length = request.headers.get("content-length")
+    if length is not None:
+        if int(length) > limit_bytes:
+            raise TooLarge(int(length), limit_bytes)
+        return await request.body()
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit_bytes:
+            raise TooLarge(len(body), limit_bytes)
+    return bytes(body)
+
+
+def _problem(status: int, detail: str) -> Response:
+    return Response(msgspec.json.encode({"status": status, "detail": detail}), status, media_type=PROBLEM)
+
+
+@asynccontextmanager
+async def listening(app: FastAPI, address: str, config: Config) -> AsyncIterator[None]:
+    """uvicorn in this event loop. Raises Unreachable when the port is taken."""
+    host, _, port = address.rpartition(":")
+    settings = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=config.server_keepalive_s,
+        backlog=2048,
+    )
+    server = _Server(settings)
+    with bound(host, int(port)) as listener:
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await serving
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals belong to the process that hosts us, not to us."""
+        yield
+
+
+@contextmanager
+def bound(host: str, port: int) -> Iterator[socket.socket]:
+    """A listening socket. Raises Unreachable when the port is taken."""
+    listener = socket.socket()
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(2048)
+        except OSError as error:
+            raise Unreachable(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
+        yield listener
+    finally:
+        listener.close()
+
+
+def _docs_without_network(app: FastAPI) -> None:
+    app.mount("/swagger-ui", StaticFiles(directory=swagger_ui_path))
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title=app.title,
+            swagger_js_url="/swagger-ui/swagger-ui-bundle.js",
+            swagger_css_url="/swagger-ui/swagger-ui.css",
+            swagger_favicon_url="/swagger-ui/favicon-32x32.png",
+        )
+
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "the fact that follows, as the one member of an object"},
+    400: {"description": "the body cannot be read"},
+    413: {"description": "the body is over the size limit"},
+    415: {"description": "the service reads another format"},
+    502: {"description": "a service further along cannot be reached or failed"},
+    504: {"description": "a service further along did not answer in time"},
+}
+
+
+def _schema(request_type: type[Message], codec: Codec) -> dict[str, Any]:
+    """What a person needs to try it: the schema of the body, and an order that ships."""
+    schema = msgspec.json.schema(request_type)
+    definitions = schema["$defs"]
+    body = _inlined({"$ref": schema["$ref"]}, definitions)
+    content: dict[str, Any] = {"schema": body}
+    if request_type is PlaceOrder:
+        content["example"] = msgspec.to_builtins(example_order())
+    return {"requestBody": {"required": True, "content": {codec.content_type: content}}}
+
+
+def example_order() -> PlaceOrder:
+    """An order that ships."""
+    sku = next(iter(NAMES))
+    line = Line(sku, NAMES[sku], 2, PRICES_CENTS[sku])
+    return PlaceOrder(Order("order-1", "user-1", GOOD_CARD, "3 Canal Street, Leiden", (line,)))
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """References resolved in place: OpenAPI keeps its definitions elsewhere, and ours are small."""
+    if isinstance(schema, list):
+        return [_inlined(item, definitions) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {key: _inlined(value, definitions) for key, value in schema.items()}

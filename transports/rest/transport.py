@@ -1,0 +1,63 @@
+"""REST as a transport: traits, and the parts joined."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+import msgspec
+
+from shop.service import Service
+from transports.base import Acceptance, Client, Serving, Setting, Style, Traits, Transport
+from transports.relay import Desk
+from transports.rest.client import Asker, RestClient
+from transports.rest.config import Config
+from transports.rest.engines import engine, versions
+from transports.rest.server import application, listening
+from transports.wire import codec_named
+
+
+class RestTransport(Transport):
+    traits = Traits(
+        style=Style.CHAIN,
+        accepted=Acceptance.ON_OUTCOME,
+        survives={
+            "fast": "D0: nothing survives a service process",
+            "safe": "D3: every service has fsynced its decision before it answers",
+        },
+        redelivers=False,
+        ordered=True,
+        concurrency="unbounded requests",
+    )
+    Config = Config
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        self._config = msgspec.convert(setting.options, Config)
+        self._content_type = codec_named(setting.codec).content_type
+
+    def facts(self) -> Mapping[str, str]:
+        return {
+            "client": versions(self._config),
+            "server": f"uvicorn {version('uvicorn')}, fastapi {version('fastapi')}, httptools {version('httptools')}",
+        }
+
+    @asynccontextmanager
+    async def serve(self, service: Service) -> AsyncIterator[Serving]:
+        desk, serving = Desk(service), Serving()
+        try:
+            async with self._asker() as ask:
+                app = application(desk, serving, ask, self.setting)
+                async with listening(app, self.setting.addresses[service.name], self._config):
+                    yield serving
+        finally:
+            desk.close()
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Client]:
+        async with self._asker() as ask:
+            yield RestClient(ask)
+
+    @asynccontextmanager
+    async def _asker(self) -> AsyncIterator[Asker]:
+        async with engine(self._config, self._content_type, self.setting.deadline_s) as post:
+            yield Asker(post, self.setting)
