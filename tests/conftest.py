@@ -1,12 +1,20 @@
 """Fixtures that every kind of test may use."""
 
 import dataclasses
+import os
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
+from bench.provision import Broker, brokers
+from bench.provision.brokers import VARIABLES
 from shop.catalogue import NAMES, PRICES_CENTS
 from shop.messages import Line, Order, PlaceOrder
 from shop.payments import GOOD_CARD
+
+HOME = Path(__file__).parents[1] / ".fourways"
 
 
 def an_order(order_id: str = "order-1", **changes: object) -> Order:
@@ -20,3 +28,13 @@ def an_order(order_id: str = "order-1", **changes: object) -> Order:
 @pytest.fixture
 def place_order() -> PlaceOrder:
     return PlaceOrder(an_order())
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def servers() -> AsyncIterator[Mapping[str, str]]:
+    """URLs of real brokers: those of `make up`, or started for this session."""
+    given = {name: os.environ[variable] for name, variable in VARIABLES.items() if os.environ.get(variable)}
+    async with brokers(VARIABLES, given=given, home=HOME, say=lambda _: None) as found:
+        for broker in found.values():
+            assert isinstance(broker, Broker), broker
+        yield {name: broker.url for name, broker in found.items() if isinstance(broker, Broker)}

@@ -48,11 +48,9 @@ class Traits:
     codec: str = "json"
     """The codec that the method's users would take."""
     needs: frozenset[str] = frozenset()
-    """Servers, by the names in ``Setting.servers``."""
+    """Servers, by the names in ``Setting.servers``. RabbitMQ and Kafka are provided; others are given by URL."""
     in_process: bool = False
     """Services live in the process of the client."""
-    external: bool = False
-    """The server runs elsewhere and is reached by URL: nothing is started for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,8 +60,13 @@ class Desk:
                 start += len(messages)
         self._working = None
 
-    def close(self) -> None:
-        """Wait for the worker thread. Idempotent."""
+    async def __aenter__(self) -> "Desk":
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        """Whatever is being handled is finished first."""
+        if self._working is not None:
+            await self._working
         if self._thread is not None:
             self._thread.shutdown()
 

@@ -51,15 +51,16 @@ class BrokerTransport(Transport):
 
     @asynccontextmanager
     async def serve(self, service: Service) -> AsyncIterator[Serving]:
-        desk, serving, setting = Desk(service), Serving(), self.setting
-        try:
-            async with channel(setting, f"{service.name}.out") as out, channel(setting, service.name) as inward:
-                publisher = Publisher(out, setting, setting.max_message_bytes)
-                consumer = Consumer(desk, serving, publisher, setting)
-                async with consuming(inward, consumer, work_queue(setting, service.name), self._config.prefetch):
-                    yield serving
-        finally:
-            desk.close()
+        serving, setting = Serving(), self.setting
+        async with (
+            Desk(service) as desk,
+            channel(setting, f"{service.name}.out") as out,
+            channel(setting, service.name) as inward,
+        ):
+            publisher = Publisher(out, setting, setting.max_message_bytes)
+            consumer = Consumer(desk, serving, publisher, setting)
+            async with consuming(inward, consumer, work_queue(setting, service.name), self._config.prefetch):
+                yield serving
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Client]:

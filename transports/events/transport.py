@@ -56,7 +56,7 @@ class EventsTransport(Transport):
 
     @asynccontextmanager
     async def serve(self, service: Service) -> AsyncIterator[Serving]:
-        desk, serving, setting = Desk(service), Serving(), self.setting
+        serving, setting = Serving(), self.setting
         producer = AIOKafkaProducer(**producer_options(self._config, setting))
         consumer = AIOKafkaConsumer(
             *topics_consumed_by(setting, service.name),
@@ -65,7 +65,7 @@ class EventsTransport(Transport):
             **consumer_options(self._config, setting),
         )
         try:
-            async with started(producer), started(consumer):
+            async with Desk(service) as desk, started(producer), started(consumer):
                 member = Member(desk, serving, consumer, producer, setting)
                 # A member that dies takes its service with it: a service that consumes nothing looks like a slow one.
                 async with asyncio.TaskGroup() as group:
@@ -76,8 +76,6 @@ class EventsTransport(Transport):
                         member.stop()
         except KafkaError as error:
             raise unreachable(setting, error) from error
-        finally:
-            desk.close()
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Client]:

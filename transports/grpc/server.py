@@ -56,7 +56,7 @@ async def listening(desk: Desk, serving: Serving, ask: Asker, setting: Setting, 
 
 def _handlers(
     method: Method, desk: Desk, serving: Serving, ask: Asker, codec: Codec
-) -> grpc.GenericRpcHandler[bytes, bytes]:
+) -> "grpc.GenericRpcHandler[bytes, bytes]":
     """Bodies stay bytes as far as grpc knows, so that every codec can travel."""
 
     async def take(body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:

@@ -39,16 +39,14 @@ class GrpcTransport(Transport):
 
     @asynccontextmanager
     async def serve(self, service: Service) -> AsyncIterator[Serving]:
-        desk, serving = Desk(service), Serving()
+        serving = Serving()
         onward = tuple(other for other in SERVICES if is_onward(service.name, other))
-        try:
-            async with (
-                asking(self.setting, onward) as ask,
-                listening(desk, serving, ask, self.setting, self._config),
-            ):
-                yield serving
-        finally:
-            desk.close()
+        async with (
+            Desk(service) as desk,
+            asking(self.setting, onward) as ask,
+            listening(desk, serving, ask, self.setting, self._config),
+        ):
+            yield serving
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Client]:

@@ -40,13 +40,12 @@ class MemoryTransport(Transport):
 
     @asynccontextmanager
     async def serve(self, service: Service) -> AsyncIterator[Serving]:
-        desk, serving = Desk(service), Serving()
-        self._desks[service.name] = desk, serving
-        try:
-            yield serving
-        finally:
-            del self._desks[service.name]
-            desk.close()
+        async with Desk(service) as desk:
+            self._desks[service.name] = desk, Serving()
+            try:
+                yield self._desks[service.name][1]
+            finally:
+                del self._desks[service.name]
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Client]:

@@ -43,14 +43,11 @@ class RestTransport(Transport):
 
     @asynccontextmanager
     async def serve(self, service: Service) -> AsyncIterator[Serving]:
-        desk, serving = Desk(service), Serving()
-        try:
-            async with self._asker() as ask:
-                app = application(desk, serving, ask, self.setting)
-                async with listening(app, self.setting.addresses[service.name], self._config):
-                    yield serving
-        finally:
-            desk.close()
+        serving = Serving()
+        async with Desk(service) as desk, self._asker() as ask:
+            app = application(desk, serving, ask, self.setting)
+            async with listening(app, self.setting.addresses[service.name], self._config):
+                yield serving
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Client]:

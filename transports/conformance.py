@@ -1,0 +1,293 @@
+"""Named checks that any transport must pass, ours and anyone's. No test framework in here.
+
+    for check in CHECKS:
+        await check(make)
+
+``make(**changes)`` is a new transport of the kind under test whose Setting has a trial name and addresses of its own
+and ``changes``. A check raises AssertionError, says nothing otherwise, and leaves no queue, topic or port behind.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+
+from shop.catalogue import NAMES, PRICES_CENTS, SOLD_OUT_SKU
+from shop.messages import Line, Message, Order, OrderClosed, PlaceOrder
+from shop.open import open_service
+from shop.payments import DECLINED_CARD, GOOD_CARD, PaymentService
+from shop.service import Service
+from shop.store import MemoryStore
+from shop.users import UserService
+from shop.workflow import SERVICES
+from transports.base import Acceptance, Client, Finished, Transport
+from transports.errors import NoOutcome, TooLarge, TransportError, Unreachable
+from transports.wire import codecs
+
+Make = Callable[..., Transport]
+Check = Callable[[Make], Awaitable[None]]
+
+_PATIENCE_S = 20.0
+"""How long a check waits for what must come; no check measures time with it."""
+
+
+def an_order(
+    order_id: str = "order-1", *, sku: str = "SKU-0003", card: str = GOOD_CARD, document: str = ""
+) -> PlaceOrder:
+    """An order that ships, unless ``sku`` or ``card`` say otherwise."""
+    line = Line(sku, NAMES.get(sku, "Sold out"), 2, PRICES_CENTS.get(sku, 100))
+    return PlaceOrder(Order(order_id, "user-1", card, "3 Canal Street, Leiden", (line,), document))
+
+
+@dataclass(slots=True)
+class Shop:
+    """A whole workflow, served over one transport."""
+
+    client: Client
+    services: dict[str, Service]
+
+    async def order(self, order: PlaceOrder) -> OrderClosed:
+        """Order and wait for the outcome."""
+        return (await self.finish(order)).outcome
+
+    async def finish(self, order: PlaceOrder) -> Finished:
+        async with asyncio.timeout(_PATIENCE_S):
+            return await (await self.client.submit(order)).finished
+
+
+@asynccontextmanager
+async def shop_over(transport: Transport, services: Iterable[Service] = ()) -> AsyncIterator[Shop]:
+    """The four services, with ``services`` in place of those of the same name, and a client."""
+    chosen = {name: open_service(name) for name in SERVICES} | {service.name: service for service in services}
+    await transport.prepare()
+    try:
+        async with AsyncExitStack() as stack:
+            for name in reversed(SERVICES):
+                await stack.enter_async_context(transport.serve(chosen[name]))
+            yield Shop(await stack.enter_async_context(transport.connect()), chosen)
+    finally:
+        await transport.remove()
+
+
+async def check_an_order_is_shipped(make: Make) -> None:
+    async with shop_over(make()) as shop:
+        outcome = await shop.order(an_order())
+    assert outcome.status == "shipped"
+    assert outcome.total_cents == 2 * PRICES_CENTS["SKU-0003"]
+    assert outcome.tracking_number.startswith("RR")
+
+
+async def check_the_order_comes_back_as_it_was_sent(make: Make) -> None:
+    placed = an_order(document='Grüße, 東京 \U0001f4e6 "quoted" \\ \n' * 40)
+    async with shop_over(make()) as shop:
+        outcome = await shop.order(placed)
+    assert outcome.order == placed.order
+
+
+async def check_a_sold_out_order_is_rejected_with_the_reason(make: Make) -> None:
+    async with shop_over(make()) as shop:
+        outcome = await shop.order(an_order(sku=SOLD_OUT_SKU))
+    assert (outcome.status, outcome.reason) == ("rejected", f"{SOLD_OUT_SKU} is sold out")
+
+
+async def check_a_declined_payment_releases_the_stock(make: Make) -> None:
+    async with shop_over(make()) as shop:
+        product = shop.services["product"]
+        before = product.store.quantity("SKU-0003")
+        outcome = await shop.order(an_order(card=DECLINED_CARD))
+        assert (outcome.status, outcome.reason) == ("rejected", "the card was declined")
+        assert product.store.quantity("SKU-0003") == before
+        assert product.audit()["stock-released"].count == 1
+
+
+async def check_the_same_order_twice_has_one_effect_and_one_answer(make: Make) -> None:
+    async with shop_over(make()) as shop:
+        first, second = await shop.order(an_order()), await shop.order(an_order())
+        assert first == second
+        assert shop.services["payment"].audit()["payment-taken"].count == 1
+        assert shop.services["shipping"].audit()["order-shipped"].count == 1
+
+
+async def check_many_orders_in_flight_all_finish_with_their_own_outcome(make: Make) -> None:
+    async with shop_over(make()) as shop:
+        orders = [an_order(f"order-{number}") for number in range(200)]
+        outcomes = await asyncio.gather(*(shop.order(order) for order in orders))
+        assert [outcome.order.order_id for outcome in outcomes] == [order.order.order_id for order in orders]
+        assert shop.services["shipping"].audit()["order-shipped"].count == 200
+        assert shop.client.duplicated == 0
+
+
+async def check_every_service_leaves_the_same_records(make: Make) -> None:
+    async with shop_over(make()) as shop:
+        await shop.order(an_order("ships"))
+        await shop.order(an_order("sold-out", sku=SOLD_OUT_SKU))
+        await shop.order(an_order("declined", card=DECLINED_CARD))
+        decided = {name: {f: t.count for f, t in s.audit().items()} for name, s in shop.services.items()}
+    assert decided == {
+        "user": {"order-placed": 3, "shipped": 1, "rejected": 2},
+        "product": {"stock-reserved": 2, "out-of-stock": 1, "stock-released": 1},
+        "payment": {"payment-taken": 1, "payment-declined": 1},
+        "shipping": {"order-shipped": 1},
+    }
+
+
+async def check_acceptance_is_what_the_traits_say(make: Make) -> None:
+    transport = make()
+    async with shop_over(transport) as shop:
+        before_ns = time.monotonic_ns()
+        receipt = await shop.client.submit(an_order())
+        returned_ns = time.monotonic_ns()
+        finished = await asyncio.wait_for(_awaited(receipt.finished), _PATIENCE_S)
+        assert before_ns <= receipt.accepted_ns <= returned_ns
+        if transport.traits.accepted is Acceptance.ON_OUTCOME:
+            assert receipt.accepted_ns == finished.at_ns
+    if transport.traits.accepted is not Acceptance.ON_OUTCOME:
+        await _check_accepted_while_nobody_consumes(make())
+
+
+async def _check_accepted_while_nobody_consumes(transport: Transport) -> None:
+    """What is accepted before anybody consumes is kept and finishes when somebody does."""
+    await transport.prepare()
+    try:
+        async with transport.connect() as client, AsyncExitStack() as stack:
+            receipt = await client.submit(an_order())
+            for name in SERVICES:
+                await stack.enter_async_context(transport.serve(open_service(name)))
+            finished = await asyncio.wait_for(_awaited(receipt.finished), _PATIENCE_S)
+            assert finished.outcome.status == "shipped"
+            assert receipt.accepted_ns < finished.at_ns
+    finally:
+        await transport.remove()
+
+
+async def check_messages_of_one_order_keep_their_sequence_where_promised(make: Make) -> None:
+    transport = make()
+    if not transport.traits.ordered:
+        return
+    seen: list[str] = []
+
+    class Spy(UserService):
+        def _handle(self, message: Message, fresh: list[tuple[str, object]]) -> Message:  # type: ignore[override]
+            if isinstance(message, PlaceOrder):
+                seen.append(message.order.address)
+            return super()._handle(message, fresh)  # type: ignore[arg-type]
+
+    async with shop_over(transport, [Spy(MemoryStore())]) as shop:
+        order = an_order().order
+        sent = [f"{number} Canal Street" for number in range(30)]
+        receipts = [await shop.client.submit(PlaceOrder(replace(order, address=address))) for address in sent]
+        await asyncio.wait_for(_awaited(receipts[-1].finished), _PATIENCE_S)
+    assert seen == sent
+
+
+async def check_an_order_over_the_limit_is_refused_and_the_client_goes_on(make: Make) -> None:
+    async with shop_over(make(max_message_bytes=64 * 1024)) as shop:
+        refused = [shop.client.submit(an_order(f"large-{n}", document="x" * 70_000)) for n in range(3)]
+        small = [shop.order(an_order(f"small-{n}")) for n in range(3)]
+        *errors, one, two, three = await asyncio.gather(*refused, *small, return_exceptions=True)
+        assert all(isinstance(error, TooLarge) for error in errors), errors
+        assert all(isinstance(o, OrderClosed) and o.status == "shipped" for o in (one, two, three))
+        assert shop.services["user"].audit()["order-placed"].count == 3
+
+
+async def check_an_order_just_under_the_limit_goes_through_every_hop(make: Make) -> None:
+    transport = make(max_message_bytes=64 * 1024)
+    async with shop_over(transport) as shop:
+        outcome = await shop.order(an_order(document="x" * (transport.setting.max_order_bytes - 1024)))
+    assert outcome.status == "shipped"
+
+
+async def check_a_service_that_does_not_answer_costs_no_more_than_the_deadline(make: Make) -> None:
+    release = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    class Stuck(PaymentService):
+        blocking = True  # as for a slow disk: the desk waits in a thread
+
+        def handle_all(self, messages: Iterable[Message]) -> list[Message]:
+            asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
+            return super().handle_all(messages)
+
+    transport = make(deadline_s=0.5)
+    async with shop_over(transport, [Stuck(MemoryStore())]) as shop:
+        try:
+            if transport.traits.accepted is Acceptance.ON_OUTCOME:
+                try:
+                    await asyncio.wait_for(shop.client.submit(an_order()), _PATIENCE_S)
+                except NoOutcome:
+                    pass
+                else:
+                    raise AssertionError("an order was accepted although payment did not answer")
+            else:
+                receipt = await asyncio.wait_for(shop.client.submit(an_order()), _PATIENCE_S)
+                done, _ = await asyncio.wait([asyncio.ensure_future(_awaited(receipt.finished))], timeout=0.5)
+                assert not done
+        finally:
+            release.set()
+
+
+async def check_a_service_that_is_not_there_is_an_error_or_an_order_that_waits(make: Make) -> None:
+    transport = make(deadline_s=2.0)
+    await transport.prepare()
+    try:
+        async with transport.connect() as client:
+            if transport.traits.accepted is not Acceptance.ON_OUTCOME:
+                await client.submit(an_order())
+                return
+            try:
+                await client.submit(an_order())
+            except TransportError as error:
+                assert isinstance(error, Unreachable), error
+            else:
+                raise AssertionError("an order was accepted although no service was there")
+    finally:
+        await transport.remove()
+
+
+async def check_a_probe_leaves_no_trace(make: Make) -> None:
+    async with shop_over(make()) as shop:
+        outcome = await shop.order(an_order("probe-1"))
+        assert outcome.status == "shipped"
+        assert all(not service.audit() for service in shop.services.values())
+        assert shop.services["product"].balance() == {"missing": 0}
+
+
+async def check_prepare_and_remove_may_be_repeated(make: Make) -> None:
+    transport = make()
+    await transport.remove()
+    await transport.prepare()
+    await transport.prepare()
+    await transport.remove()
+    await transport.remove()
+
+
+async def check_every_codec_works(make: Make) -> None:
+    for codec in codecs():
+        async with shop_over(make(codec=codec)) as shop:
+            assert (await shop.order(an_order())).status == "shipped", codec
+            assert (await shop.order(an_order("declined", card=DECLINED_CARD))).status == "rejected", codec
+
+
+async def _awaited(finished: Awaitable[Finished]) -> Finished:
+    return await finished
+
+
+CHECKS: tuple[Check, ...] = (
+    check_an_order_is_shipped,
+    check_the_order_comes_back_as_it_was_sent,
+    check_a_sold_out_order_is_rejected_with_the_reason,
+    check_a_declined_payment_releases_the_stock,
+    check_the_same_order_twice_has_one_effect_and_one_answer,
+    check_many_orders_in_flight_all_finish_with_their_own_outcome,
+    check_every_service_leaves_the_same_records,
+    check_acceptance_is_what_the_traits_say,
+    check_messages_of_one_order_keep_their_sequence_where_promised,
+    check_an_order_over_the_limit_is_refused_and_the_client_goes_on,
+    check_an_order_just_under_the_limit_goes_through_every_hop,
+    check_a_service_that_does_not_answer_costs_no_more_than_the_deadline,
+    check_a_service_that_is_not_there_is_an_error_or_an_order_that_waits,
+    check_a_probe_leaves_no_trace,
+    check_prepare_and_remove_may_be_repeated,
+    check_every_codec_works,
+)
