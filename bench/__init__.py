@@ -1,0 +1,1 @@
+"""Measuring: knows transports only through their base and registry."""

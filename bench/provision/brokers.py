@@ -1,0 +1,187 @@
+"""Who provides which broker: given by URL, kept by `make up`, a container engine, or started here; up and down."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+
+from bench.provision import compose, kafka, ledger, rabbitmq
+from bench.provision.base import Broker, Say, StartFailed, Unavailable
+from bench.provision.ledger import Run
+from bench.provision.ports import LOOPBACK, free_ports
+from bench.provision.process import end_below, finish, gone, ready
+
+NAMES = ("rabbitmq", "kafka")
+VARIABLES = {"rabbitmq": "RABBITMQ_URL", "kafka": "KAFKA_BOOTSTRAP"}
+
+
+@asynccontextmanager
+async def brokers(
+    names: Iterable[str], *, given: Mapping[str, str], home: Path, say: Say
+) -> AsyncIterator[dict[str, Broker | Unavailable]]:
+    """The brokers of these names, all started at once, for as long as the context lasts.
+
+    A broker that cannot be had is an Unavailable, never an exception. What was started here is stopped on the
+    way out, also when cancelled; what was given or kept stays. Raises ValueError for a name that is no broker.
+    """
+    wanted = _known(names)
+    home = ledger.place(home)
+    await asyncio.to_thread(ledger.sweep, home, say)
+    found = await standing(wanted, given, home, say)
+    absent = [name for name in wanted if name not in found]
+    if not absent:
+        yield {name: found[name] for name in wanted}
+        return
+    run = ledger.open_run(home)
+    try:
+        found |= await _start(absent, run, home, say)
+        yield {name: found[name] for name in wanted}
+    finally:
+        await finish(asyncio.to_thread(run.close))
+
+
+async def up(names: Iterable[str], *, home: Path, say: Say) -> dict[str, Broker | Unavailable]:
+    """Start these brokers and leave them running until `down`; those that are up already stay as they are."""
+    wanted = _known(names)
+    home = ledger.place(home)
+    async with _only_one(home):
+        await asyncio.to_thread(ledger.sweep, home, say)
+        found = await standing(wanted, {}, home, say)
+        for name in found:
+            say(f"{name} is up already")
+        if absent := [name for name in wanted if name not in found]:
+            run = ledger.open_run(home)
+            try:
+                started = await _start(absent, run, home, say)
+                run.brokers = [broker for broker in started.values() if isinstance(broker, Broker)]
+                run.kept = bool(run.brokers)
+            finally:
+                await finish(asyncio.to_thread(run.close))
+            found |= started
+        return {name: found[name] for name in wanted}
+
+
+async def down(*, home: Path, say: Say) -> None:
+    """Stop what `up` started, and clean up after runs that were killed. Says so when there is nothing to stop."""
+    home = ledger.place(home)
+    async with _only_one(home):
+        runs = ledger.kept(home)
+        for run in runs:
+            await finish(asyncio.to_thread(run.clear))
+            say(f"stopped {' and '.join(broker.name for broker in run.brokers)}")
+        if not runs:
+            say("no broker is kept: nothing to stop")
+        await finish(asyncio.to_thread(ledger.sweep, home, say))
+
+
+def alive(broker: Broker) -> bool:
+    """Whether the server's own process still runs; true for one that cannot be seen from here."""
+    if not broker.pids:
+        return True
+    try:
+        return not gone(psutil.Process(broker.pids[0]))
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def standing(names: list[str], given: Mapping[str, str], home: Path, say: Say) -> dict[str, Broker | Unavailable]:
+    """Those that are there without our doing: given by URL, and kept by `make up`."""
+    found: dict[str, Broker | Unavailable] = {}
+    kept = {broker.name: broker for run in ledger.kept(home) for broker in run.brokers}
+    for name in names:
+        if url := given.get(name):
+            version = await _ask(name, url)
+            found[name] = (
+                Broker(name, url, "given", version) if version is not None else Unavailable(name, _silent(name, url))
+            )
+        elif broker := kept.get(name):
+            if await _ask(name, broker.url) is not None:
+                found[name] = replace(broker, provided_by="kept")
+            else:
+                say(f"the {name} kept by `make up` does not answer, so another is started: type `make down`")
+    return found
+
+
+async def _start(names: list[str], run: Run, home: Path, say: Say) -> dict[str, Broker | Unavailable]:
+    """Start all of them at once, in containers if an engine answers and natively otherwise."""
+    command = await compose.engine()
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_start_one(name, run, home, say, command)) for name in names]
+    return {name: task.result() for name, task in zip(names, tasks, strict=True)}
+
+
+async def _start_one(
+    name: str, run: Run, home: Path, say: Say, command: tuple[str, ...] | None
+) -> Broker | Unavailable:
+    if command is not None:
+        try:
+            return await _contain(name, run, command, say)
+        except (StartFailed, OSError) as error:
+            say(f"{error}; trying without containers")
+    if (why := rabbitmq.missing() if name == "rabbitmq" else kafka.missing(home)) is not None:
+        return Unavailable(name, why)
+    folder = run.folder / name
+    folder.mkdir()
+    say(f"starting {name} (a few seconds)")
+    try:
+        return await (rabbitmq.start(folder) if name == "rabbitmq" else kafka.start(folder, home=home))
+    except (StartFailed, OSError) as error:
+        await finish(asyncio.to_thread(end_below, folder))
+        return Unavailable(name, f"{name} could not be started: {error}; {_last_words(folder, home)}")
+
+
+async def _contain(name: str, run: Run, command: tuple[str, ...], say: Say) -> Broker:
+    """Start one in a container. Raises StartFailed."""
+    project = compose.Project(command, f"fourways-{run.folder.name}-{name}")
+    run.projects.append(project)
+    run.save()  # before anything can be left behind
+    (port,) = free_ports(1)
+    say(f"starting {name} with {' '.join(command)} (the first time it fetches an image)")
+    await compose.up(project, name, port)
+    url = f"{LOOPBACK}:{port}" if name == "kafka" else f"amqp://guest:guest@{LOOPBACK}:{port}/"
+    version = await ready(None, lambda: _ask(name, url), deadline_s=90)
+    return Broker(name, url, "compose", version or compose.image_version(name))
+
+
+@asynccontextmanager
+async def _only_one(home: Path) -> AsyncIterator[None]:
+    """One `make up` or `make down` at a time."""
+    while True:
+        if (lock := ledger.try_lock(home / "up.lock")) is not None:
+            break
+        await asyncio.sleep(0.1)
+    with lock:
+        yield
+
+
+async def _ask(name: str, url: str) -> str | None:
+    """The version of the server there, "" if it does not say; None when there is no answer."""
+    if name == "rabbitmq":
+        return await rabbitmq.version_of(url)
+    return "" if await kafka.answers(url) else None
+
+
+def _silent(name: str, url: str) -> str:
+    shown = re.sub(r":[^:/@]*@", ":***@", url)
+    variable = VARIABLES[name]
+    return f"no {name} answers at {variable}={shown}: start it, correct {variable}, or unset it to have one started"
+
+
+def _last_words(folder: Path, home: Path) -> str:
+    """Keep the server's log where the run's end does not remove it, and say where."""
+    kept = home / f"last-failure-{folder.name}.log"
+    with kept.open("wb") as out:
+        for log in sorted(folder.glob("**/*.log"), key=lambda path: path.stat().st_mtime):
+            out.write(log.read_bytes()[-20_000:])
+    return f"its last words are in {kept}"
+
+
+def _known(names: Iterable[str]) -> list[str]:
+    wanted = list(dict.fromkeys(names))
+    if strange := [name for name in wanted if name not in NAMES]:
+        raise ValueError(f"{strange[0]} is not a broker: the brokers are {' and '.join(NAMES)}")
+    return wanted

@@ -1,0 +1,92 @@
+"""A container engine with compose.yaml, if one answers."""
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.provision.base import StartFailed
+
+FILE = Path(__file__).parents[2] / "compose.yaml"
+
+# What answers for the engine, and what then reads compose.yaml.
+ENGINES = (
+    (("docker", "info"), ("docker", "compose")),
+    (("docker", "info"), ("docker-compose",)),
+    (("podman", "info"), ("podman", "compose")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Containers started together under a name of their own, by which they are ended together."""
+
+    command: tuple[str, ...]
+    name: str
+
+    def line(self, *arguments: str) -> tuple[str, ...]:
+        return (*self.command, "-p", self.name, "-f", str(FILE), *arguments)
+
+
+async def engine() -> tuple[str, ...] | None:
+    """The compose command of the first engine that answers, if one does."""
+    if not FILE.exists():
+        return None
+    for info, command in ENGINES:
+        if shutil.which(info[0]) and shutil.which(command[0]):
+            asked = await _call(info, timeout_s=5) or await _call((*command, "version"), timeout_s=5)
+            if asked is None:
+                return command
+    return None
+
+
+async def up(project: Project, service: str, port: int) -> None:
+    """Start one service, published on this port of 127.0.0.1. Raises StartFailed with the engine's own words."""
+    trouble = await _call(project.line("up", "-d", service), env={f"{service.upper()}_PORT": str(port)}, timeout_s=300)
+    if trouble is not None:
+        raise StartFailed(f"the container engine could not start {service}: {trouble}")
+
+
+def down(project: Project) -> None:
+    """Remove the project's containers and volumes. Blocks; silent when there are none."""
+    with suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(project.line("down", "-v", "--timeout", "5"), capture_output=True, timeout=60, check=False)
+
+
+def image_version(service: str) -> str:
+    """The version that compose.yaml names for a service."""
+    found = re.search(rf"image: \S*{service}:(\d[\w.]*)", FILE.read_text())
+    return found[1] if found else ""
+
+
+async def _call(command: Sequence[str], *, timeout_s: float, env: dict[str, str] | None = None) -> str | None:
+    """None when the command succeeds, else the last line of what it said."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        return str(error.strerror)
+    try:
+        async with asyncio.timeout(timeout_s):
+            said, _ = await process.communicate()
+    except TimeoutError:
+        return f"no answer from `{' '.join(command[:2])}` within {timeout_s:.0f} s"
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode == 0:
+        return None
+    lines = said.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"exit code {process.returncode}"

@@ -1,0 +1,144 @@
+"""Native Kafka: one node, KRaft; and whether a Kafka given by address answers."""
+
+import asyncio
+import base64
+import shutil
+import uuid
+from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from bench.provision.base import Broker, StartFailed
+from bench.provision.ports import LOOPBACK, accepts, free_ports
+from bench.provision.process import quiet, ready, spawn
+
+NO_JAVA = (
+    "Kafka needs Java: type `sudo apt-get install default-jre-headless maven` and `make setup`, "
+    "or give one with KAFKA_BOOTSTRAP=host:9092"
+)
+NO_JARS = "Kafka's jars are missing: type `make setup`, or give one with KAFKA_BOOTSTRAP=host:9092"
+
+LARGEST = 8 * 1024 * 1024 + 64 * 1024
+"""a message of 8 MiB and what its batch adds"""
+
+SETTINGS = {
+    "auto.create.topics.enable": "false",
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    # A trial's topics and groups go when it removes them, not a minute or ten later.
+    "log.segment.delete.delay.ms": "1000",
+    "offsets.retention.check.interval.ms": "1000",
+    "message.max.bytes": str(LARGEST),
+    "replica.fetch.max.bytes": str(LARGEST),
+    "num.io.threads": "4",
+    "num.network.threads": "2",
+    "offsets.topic.num.partitions": "1",
+    "offsets.topic.replication.factor": "1",
+    "share.coordinator.state.topic.num.partitions": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "transaction.state.log.num.partitions": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+}
+
+LOGGING = """\
+log4j.rootLogger=WARN, file
+log4j.appender.file=org.apache.log4j.FileAppender
+log4j.appender.file.File={folder}/server.log
+log4j.appender.file.layout=org.apache.log4j.PatternLayout
+log4j.appender.file.layout.ConversionPattern=[%d] %p %m (%c)%n
+"""
+
+BRIEF = ("-Xshare:auto", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m")
+"""for a tool that runs for a second"""
+LASTING = ("-server", "-Xms512m", "-Xmx512m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
+"""the server's own script's collector; the serial one started no faster (3.5 s)"""
+
+
+def jars(home: Path) -> Path:
+    """Where set-up puts the server."""
+    return home / "kafka" / "libs"
+
+
+def missing(home: Path) -> str | None:
+    """One sentence when Kafka cannot be started on this machine."""
+    if shutil.which("java") is None:
+        return NO_JAVA
+    return None if version_in(home) else NO_JARS
+
+
+def version_in(home: Path) -> str:
+    """The version of the jars that set-up installed, "" when there are none."""
+    return next((jar.stem.split("-")[-1] for jar in jars(home).glob("kafka_2.13-*.jar")), "")
+
+
+async def start(folder: Path, *, home: Path) -> Broker:
+    """Start a node of its own with its data in this folder, on free ports of 127.0.0.1.
+
+    Raises StartFailed; what was started until then is left to the caller, who ends all that the folder marks.
+    """
+    if (why := missing(home)) is not None:
+        raise StartFailed(why)
+    port, controller_port = free_ports(2)
+    properties, log = folder / "server.properties", folder / "server.log"
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    (folder / "log4j.properties").write_text(LOGGING.format(folder=folder))
+    properties.write_text(_properties(folder, port, controller_port))
+    common = (
+        f"-Dlog4j.configuration=file:{folder}/log4j.properties",
+        f"-Djava.io.tmpdir={temporary}",
+        "-Djava.awt.headless=true",
+        "-Djava.net.preferIPv4Stack=true",
+        "-XX:-UsePerfData",  # it would leave a file in /tmp after a kill -9
+        "-cp",
+        f"{jars(home)}/*",
+    )
+    identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+    formatting = ("kafka.tools.StorageTool", "format", "-t", f"F{identity[1:]}", "-c", str(properties))
+    tool = spawn(["java", *BRIEF, *common, *formatting], folder=folder, log=log)
+    if await asyncio.to_thread(tool.wait) != 0:
+        raise StartFailed("its storage could not be formatted")
+    process = spawn(["java", *LASTING, *common, "kafka.Kafka", str(properties)], folder=folder, log=log)
+    url = f"{LOOPBACK}:{port}"
+
+    async def version() -> str | None:
+        return version_in(home) if await answers(url) else None
+
+    return Broker("kafka", url, "native", await ready(process, version, deadline_s=60), (process.pid,))
+
+
+async def answers(bootstrap: str, *, timeout_s: float = 5) -> bool:
+    """Whether an admin client can describe a cluster there that has a broker and a controller."""
+    pairs = (address.strip().rpartition(":") for address in bootstrap.split(","))
+    if not any([await accepts(host.strip("[]"), port, timeout_s=timeout_s) for host, _, port in pairs]):
+        return False  # the client itself would go on trying
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(timeout_s * 1000))
+    try:
+        with quiet("aiokafka", "aiokafka.client", "aiokafka.conn", "aiokafka.cluster"):
+            async with asyncio.timeout(timeout_s):
+                await admin.start()
+                cluster = await admin.describe_cluster()
+        return bool(cluster["brokers"]) and cluster["controller_id"] >= 0
+    except (KafkaError, OSError, TimeoutError, ValueError):
+        return False
+    finally:
+        await admin.close()
+
+
+def _properties(folder: Path, port: int, controller_port: int) -> str:
+    settings = {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
+        "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
+        "controller.listener.names": "CONTROLLER",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "log.dirs": str(folder / "data"),
+        **SETTINGS,
+    }
+    return "".join(f"{key}={value}\n" for key, value in settings.items())

@@ -1,0 +1,62 @@
+"""Free ports on 127.0.0.1."""
+
+import asyncio
+import random
+import socket
+from contextlib import ExitStack, suppress
+from ipaddress import ip_address
+
+import psutil
+
+# Below the range from which Linux takes the ports of outgoing connections, so that none of those can take
+# a port between our look and the server's bind. Random, so that two runs at once do not choose alike.
+CANDIDATES = range(20_000, 32_768)
+LOOPBACK = "127.0.0.1"
+
+
+def free_ports(count: int) -> list[int]:
+    """So many different ports that nobody listens on. Raises OSError when there are none."""
+    found: list[int] = []
+    with ExitStack() as held:
+        for port in random.sample(CANDIDATES, len(CANDIDATES)):
+            sock = held.enter_context(socket.socket())
+            try:
+                sock.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            found.append(port)
+            if len(found) == count:
+                return found
+    raise OSError(f"no {count} free ports on {LOOPBACK} between {CANDIDATES[0]} and {CANDIDATES[-1]}")
+
+
+async def accepts(host: str, port: int | str, *, timeout_s: float) -> bool:
+    """Whether a connection is accepted there. False also for what is no host or no port."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            _, writer = await asyncio.open_connection(host, int(port))
+    except (OSError, TimeoutError, ValueError, OverflowError):
+        return False
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+    return True
+
+
+def listeners(pids: tuple[int, ...]) -> list[tuple[str, int]]:
+    """Where these processes listen, as address and port."""
+    found = []
+    for pid in pids:
+        for connection in psutil.Process(pid).net_connections(kind="tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr:
+                found.append((connection.laddr.ip, connection.laddr.port))
+    return found
+
+
+def public_listener(port: int) -> bool:
+    """Whether something on this machine accepts connections to this port from other machines.
+
+    Raises psutil.AccessDenied where the system does not tell.
+    """
+    listening = [c.laddr for c in psutil.net_connections(kind="tcp") if c.status == psutil.CONN_LISTEN and c.laddr]
+    return any(address.port == port and not ip_address(address.ip).is_loopback for address in listening)

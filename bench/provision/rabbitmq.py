@@ -1,0 +1,128 @@
+"""Native RabbitMQ, and whether a RabbitMQ given by URL answers."""
+
+import asyncio
+import shlex
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aio_pika
+import psutil
+from aio_pika.exceptions import AMQPException
+
+from bench.provision.base import Broker, StartFailed
+from bench.provision.ports import LOOPBACK, accepts, free_ports
+from bench.provision.process import quiet, ready, spawn
+
+# Debian's script in /usr/sbin insists on root or the rabbitmq user; the one beside it in the package does not.
+SCRIPTS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
+MISSING = (
+    "RabbitMQ is not installed: type `sudo apt-get install rabbitmq-server`, "
+    "or give one with RABBITMQ_URL=amqp://user:password@host:5672/"
+)
+
+CONFIG = """\
+listeners.tcp.1 = {host}:{port}
+tcp_listen_options.nodelay = true
+tcp_listen_options.backlog = 4096
+collect_statistics_interval = 30000
+max_message_size = 16777216
+disk_free_limit.absolute = 64MB
+vm_memory_high_watermark.relative = 0.6
+log.console = false
+log.file.level = info
+"""
+
+# Distribution on loopback only, and schedulers that sleep instead of spinning: on few cores a waiting broker
+# would take the services' time.
+ERLANG = "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
+
+# `rabbitmqctl` for this node: `.fourways/run-ID/rabbitmq/ctl list_queues`
+CTL = """\
+#!/bin/sh
+exec env {env} RABBITMQ_CTL_ERL_ARGS='-kernel inet_dist_use_interface {{127,0,0,1}}' \\
+  {script} -n {node} "$@"
+"""
+
+
+def script() -> str | None:
+    """The server's start script that any user may run, if it is installed."""
+    return next((found for name in SCRIPTS if (found := shutil.which(name))), None)
+
+
+def missing() -> str | None:
+    """One sentence when RabbitMQ cannot be started on this machine."""
+    return None if script() and _epmd() else MISSING
+
+
+async def start(folder: Path) -> Broker:
+    """Start a node of its own with its data in this folder, on free ports of 127.0.0.1.
+
+    Raises StartFailed; what was started until then is left to the caller, who ends all that the folder marks.
+    epmd's extra listener on ::1 cannot be turned off; it is loopback as well.
+    """
+    server, epmd = script(), _epmd()
+    if server is None or epmd is None:
+        raise StartFailed(MISSING)
+    port, epmd_port, distribution_port = free_ports(3)
+    node = f"fourways-{folder.parent.name}@localhost"
+    (folder / "rabbitmq.conf").write_text(CONFIG.format(host=LOOPBACK, port=port))
+    (folder / "enabled_plugins").write_text("[].\n")
+    (folder / "rabbitmq-env.conf").touch()
+    client = {"HOME": str(folder), "ERL_EPMD_PORT": str(epmd_port), "ERL_EPMD_ADDRESS": LOOPBACK}
+    env = {
+        **client,
+        "ERL_CRASH_DUMP": str(folder / "erl_crash.dump"),
+        "RABBITMQ_ALLOW_INPUT": "1",  # with -noinput: the script becomes the server instead of its parent
+        "RABBITMQ_NODENAME": node,
+        "RABBITMQ_DIST_PORT": str(distribution_port),
+        "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+        "RABBITMQ_LOG_BASE": str(folder / "log"),
+        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+        "RABBITMQ_CONF_ENV_FILE": str(folder / "rabbitmq-env.conf"),  # empty, in place of the machine's own
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ERLANG,
+    }
+    _write_ctl(folder / "ctl", server, node, client)
+    # Erlang would start an epmd of its own accord, as a daemon that outlives it.
+    log = folder / "server.log"
+    names = spawn([epmd, "-port", str(epmd_port), "-address", LOOPBACK], folder=folder, log=log, env=env)
+    process = spawn([server, "-noinput"], folder=folder, log=log, env=env)
+    url = f"amqp://guest:guest@{LOOPBACK}:{port}/"
+    version = await ready(process, lambda: version_of(url), deadline_s=60)
+    helpers = [child.pid for child in psutil.Process(process.pid).children()]
+    return Broker("rabbitmq", url, "native", version, (process.pid, names.pid, *helpers))
+
+
+async def version_of(url: str, *, timeout_s: float = 5) -> str | None:
+    """The server's version, "" if it keeps it to itself; None when no AMQP handshake succeeds there."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (5671 if parts.scheme == "amqps" else 5672)
+    except ValueError:
+        return None
+    # Asked by ourselves first: aiormq drops a coroutine, with a warning, for every connection that is refused.
+    if not await accepts(parts.hostname or "localhost", port, timeout_s=timeout_s):
+        return None
+    try:
+        with quiet("aiormq.connection"):
+            connection = await aio_pika.connect(url, timeout=timeout_s)
+    except (OSError, AMQPException, TimeoutError, asyncio.IncompleteReadError, ValueError):
+        return None
+    async with connection:
+        transport = connection.transport
+        said = transport.connection.server_properties if transport else {}
+    return str(said.get("version", ""))
+
+
+def _epmd() -> str | None:
+    """Erlang's name server, which some packages keep out of the path."""
+    bundled = sorted(Path("/usr/lib/erlang").glob("erts-*/bin/epmd"))
+    return shutil.which("epmd") or (str(bundled[-1]) if bundled else None)
+
+
+def _write_ctl(path: Path, server: str, node: str, env: dict[str, str]) -> None:
+    beside = str(Path(server).with_name("rabbitmqctl"))
+    words = " ".join(shlex.quote(f"{name}={value}") for name, value in env.items())
+    path.write_text(CTL.format(env=words, script=shlex.quote(beside), node=node))
+    path.chmod(0o755)

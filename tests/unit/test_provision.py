@@ -1,0 +1,247 @@
+"""Processes, the ledger and the sentences; no broker is started here."""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench.provision import Unavailable, brokers, compose, down, free_ports, kafka, ledger, setup, sweep
+from bench.provision.base import StartFailed
+from bench.provision.process import MARK, Child, end_below, finish, marked, ready, spawn
+
+IDLE = [sys.executable, "-c", "import time; time.sleep(60)"]
+OWNER = """
+import sys, time, pathlib
+from bench.provision import ledger
+from bench.provision.process import spawn
+run = ledger.open_run(pathlib.Path(sys.argv[1]))
+spawn([sys.executable, "-c", "import time; time.sleep(60)"], folder=run.folder, log=run.folder / "log")
+print(run.folder, flush=True)
+time.sleep(60)
+"""
+
+
+def idle(folder: Path) -> Child:
+    """A child that does nothing, with the mark of this folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return spawn(IDLE, folder=folder, log=folder / "log")
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    give_up = time.monotonic() + 5
+    while not holds() and time.monotonic() < give_up:
+        time.sleep(0.01)
+    return holds()
+
+
+def killed_run(home: Path) -> Path:
+    """The folder of a run that started a child and was killed with -9."""
+    with subprocess.Popen([sys.executable, "-c", OWNER, str(home)], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        folder = Path(owner.stdout.readline().strip())
+        owner.kill()
+    return folder
+
+
+async def test_free_ports_are_different_and_can_be_bound() -> None:
+    ports = free_ports(5)
+    assert len(set(ports)) == 5
+    for port in ports:
+        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", port)
+        server.close()
+
+
+def test_a_child_has_a_session_of_its_own(tmp_path: Path) -> None:
+    child = idle(tmp_path)
+    assert eventually(lambda: "sleep" in " ".join(psutil.Process(child.pid).cmdline()))
+    stat = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
+    assert int(stat[3]) == child.pid
+    end_below(tmp_path)
+
+
+def test_ending_a_folder_leaves_no_process_of_it(tmp_path: Path) -> None:
+    child = idle(tmp_path / "a")
+    end_below(tmp_path)
+    assert not psutil.pid_exists(child.pid)
+
+
+def test_ending_a_folder_spares_its_neighbour(tmp_path: Path) -> None:
+    neighbour = idle(tmp_path / "ab")
+    idle(tmp_path / "a")
+    end_below(tmp_path / "a")
+    assert [process.pid for process in marked(tmp_path)] == [neighbour.pid]
+    end_below(tmp_path)
+
+
+def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); open('deaf', 'w').close(); time.sleep(60)"
+    child = spawn([sys.executable, "-c", stubborn], folder=tmp_path, log=tmp_path / "log")
+    assert eventually((tmp_path / "deaf").exists)
+    end_below(tmp_path, grace_s=0.2)
+    assert not psutil.pid_exists(child.pid)
+
+
+async def test_waiting_for_a_child_that_ends_fails_at_once(tmp_path: Path) -> None:
+    child = spawn([sys.executable, "-c", "raise SystemExit(3)"], folder=tmp_path, log=tmp_path / "log")
+
+    async def never() -> None:
+        return None
+
+    with pytest.raises(StartFailed, match="exit code 3"):
+        await ready(child, never, deadline_s=30)
+
+
+def test_a_program_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StartFailed, match="cannot be run: No such file"):
+        spawn(["/no/such/program"], folder=tmp_path, log=tmp_path / "log")
+
+
+async def test_work_to_be_finished_is_finished_when_cancelled() -> None:
+    begun, go, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        await go.wait()
+        done.set()
+
+    task = asyncio.ensure_future(finish(work()))
+    await begun.wait()
+    task.cancel()
+    asyncio.get_running_loop().call_soon(go.set)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert done.is_set()
+
+
+def test_a_sweep_ends_what_a_killed_run_left(tmp_path: Path) -> None:
+    folder = killed_run(tmp_path)
+    assert marked(folder)
+    said: list[str] = []
+    sweep(tmp_path, said.append)
+    assert not marked(tmp_path)
+    assert not folder.exists()
+    assert said == [f"cleaned up after a run that was killed: 1 processes ended, {folder.name} removed"]
+
+
+def test_a_sweep_spares_a_run_whose_owner_lives(tmp_path: Path) -> None:
+    run = ledger.open_run(tmp_path)
+    child = idle(run.folder)
+    sweep(tmp_path, pytest.fail)
+    assert [process.pid for process in marked(tmp_path)] == [child.pid]
+    run.close()
+
+
+def test_a_sweep_spares_what_is_kept(tmp_path: Path) -> None:
+    run = ledger.open_run(tmp_path)
+    child = idle(run.folder)
+    run.kept = True
+    run.close()
+    sweep(tmp_path, pytest.fail)
+    assert [process.pid for process in marked(tmp_path)] == [child.pid]
+    run.clear()
+
+
+def test_a_sweep_spares_a_process_that_only_has_a_noted_pid(tmp_path: Path) -> None:
+    with subprocess.Popen(IDLE) as stranger:
+        folder = tmp_path / "run-00000000"
+        folder.mkdir()
+        broker = {"name": "kafka", "url": "", "provided_by": "native", "version": "", "pids": [stranger.pid]}
+        noted = {"kept": False, "projects": [], "brokers": [broker]}
+        (folder / "ledger.json").write_text(json.dumps(noted))
+        sweep(tmp_path, lambda sentence: None)
+        assert not folder.exists()
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_a_sweep_ends_a_process_whose_run_is_gone(tmp_path: Path) -> None:
+    child = idle(tmp_path / "run-11111111")
+    (tmp_path / "run-11111111" / "log").unlink()
+    (tmp_path / "run-11111111").rmdir()
+    sweep(tmp_path, pytest.fail)
+    assert not psutil.pid_exists(child.pid)
+
+
+async def test_down_without_up_says_so(tmp_path: Path) -> None:
+    said: list[str] = []
+    await down(home=tmp_path, say=said.append)
+    assert said == ["no broker is kept: nothing to stop"]
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("rabbitmq", "amqp://guest:secret@127.0.0.1:1/"),
+        ("rabbitmq", "not a url"),
+        ("rabbitmq", "amqp://[::1"),
+        ("kafka", "127.0.0.1:1"),
+        ("kafka", "127.0.0.1:not-a-port"),
+    ],
+)
+async def test_a_given_broker_that_does_not_answer_is_a_sentence(name: str, url: str, tmp_path: Path) -> None:
+    async with brokers([name], given={name: url}, home=tmp_path, say=pytest.fail) as found:
+        broker = found[name]
+    assert isinstance(broker, Unavailable)
+    assert f"no {name} answers at" in broker.why
+    assert "secret" not in broker.why
+
+
+async def test_kafka_without_jars_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose, "ENGINES", ())
+    async with brokers(["kafka"], given={}, home=tmp_path, say=pytest.fail) as found:
+        assert isinstance(found["kafka"], Unavailable)
+        assert "make setup" in found["kafka"].why or "apt-get install" in found["kafka"].why
+
+
+async def test_a_name_that_is_no_broker_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the brokers are rabbitmq and kafka"):
+        async with brokers(["nats"], given={}, home=tmp_path, say=pytest.fail):
+            pass
+
+
+def test_compose_publishes_on_loopback_only() -> None:
+    published = re.findall(r'^ +- "(\S+:\d+)"$', compose.FILE.read_text(), re.MULTILINE)
+    assert published == ["127.0.0.1:${RABBITMQ_PORT:-5672}:5672", "127.0.0.1:${KAFKA_PORT:-9092}:9092"]
+
+
+def test_compose_and_native_kafka_have_the_same_settings() -> None:
+    text = compose.FILE.read_text()
+    for key, value in kafka.SETTINGS.items():
+        assert f'KAFKA_{key.upper().replace(".", "_")}: "{value}"' in text
+
+
+def test_compose_names_the_versions_that_native_brokers_have() -> None:
+    pom = setup.POM.read_text()
+    assert compose.image_version("rabbitmq") == "3.10.8"
+    assert f"<version>{compose.image_version('kafka')}</version>" in pom
+
+
+def test_a_policy_against_servers_is_removed_also_on_failure(tmp_path: Path) -> None:
+    policy = tmp_path / "policy-rc.d"
+    with pytest.raises(RuntimeError), setup.no_servers(policy):
+        assert subprocess.run([policy], check=False).returncode == 101
+        raise RuntimeError
+    assert not policy.exists()
+
+
+def test_a_policy_that_was_there_stays_as_it_was(tmp_path: Path) -> None:
+    policy = tmp_path / "policy-rc.d"
+    policy.write_text("theirs")
+    with setup.no_servers(policy):
+        assert policy.read_text() == "theirs"
+    assert policy.read_text() == "theirs"
+
+
+def test_a_mark_is_handed_on_to_grandchildren(tmp_path: Path) -> None:
+    nested = f"import subprocess; subprocess.run({IDLE!r})"
+    spawn([sys.executable, "-c", nested], folder=tmp_path, log=tmp_path / "log")
+    assert eventually(lambda: len(marked(tmp_path)) == 2)
+    assert {process.environ()[MARK] for process in marked(tmp_path)} == {str(tmp_path)}
+    end_below(tmp_path)
