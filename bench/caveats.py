@@ -1,0 +1,94 @@
+"""A doubt is a value with a next step, printed beside the number it touches."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Caveat:
+    """``name`` is short and stable, ``text`` says what is doubtful, ``next_step`` what to do about it."""
+
+    name: str
+    text: str
+    next_step: str
+
+
+def no_interval(rounds: int, needed: int) -> Caveat:
+    return Caveat(
+        "no-interval",
+        f"{rounds} valid {_plural(rounds, 'round')} of a cell {'give' if rounds != 1 else 'gives'} no 95 % interval: "
+        "a difference may be chance",
+        f"measure with ROUNDS={needed} or more",
+    )
+
+
+def few_samples(quantile: str, orders: int, needed: int) -> Caveat:
+    return Caveat(
+        "few-samples",
+        f"{quantile} is left out: it takes {needed:,} orders a trial, there were {orders:,}",
+        "raise DURATION or RATE",
+    )
+
+
+def late_driver(lateness_p99_us: float) -> Caveat:
+    return Caveat(
+        "late-driver",
+        f"the driver sent orders late, by {lateness_p99_us / 1000:.3g} ms at p99, and that is in the latencies",
+        "lower RATE, close other programs, or use more cores",
+    )
+
+
+def busy_driver(share_of_core: float) -> Caveat:
+    return Caveat(
+        "busy-driver",
+        f"the load generator used {share_of_core:.0%} of a core: it may be what is being measured",
+        "lower RATE or add load workers",
+    )
+
+
+def below_rate(achieved_per_s: float, offered_per_s: float) -> Caveat:
+    return Caveat(
+        "below-rate",
+        f"{achieved_per_s:.3g} orders/s were finished where {offered_per_s:.3g} were offered: latency grows with the "
+        "duration",
+        "lower RATE until the method keeps up, or read this as its limit",
+    )
+
+
+def busy_machine(load_1m: float, cores: int) -> Caveat:
+    return Caveat(
+        "busy-machine",
+        f"the load average was {load_1m:.1f} on {cores} {_plural(cores, 'core')} before the run began",
+        "close other programs and measure again",
+    )
+
+
+def incomplete(failed: int, unfinished: int) -> Caveat:
+    return Caveat(
+        "incomplete",
+        f"{failed:,} orders failed and {unfinished:,} did not finish; they count as infinitely slow",
+        "read the services' logs in the run's folder",
+    )
+
+
+def broken_audit(text: str) -> Caveat:
+    return Caveat("audit", f"the services' books do not match the driver's: {text}", "do not use this trial; report it")
+
+
+def died(what: str) -> Caveat:
+    return Caveat("died", f"{what} ended during the trial", "read its log in the run's folder")
+
+
+def unmeasured(what: str, why: str) -> Caveat:
+    return Caveat("unmeasured", f"{what} could not be measured: {why}", "leave the column out of comparisons")
+
+
+def dirty_tree(commit: str) -> Caveat:
+    return Caveat(
+        "dirty-tree",
+        f"the working tree differs from commit {commit[:12]}",
+        "commit before measuring, to repeat it later",
+    )
+
+
+def _plural(count: int, noun: str) -> str:
+    return noun if count == 1 else f"{noun}s"

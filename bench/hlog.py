@@ -1,0 +1,133 @@
+"""Histograms: what is read off one, and the log that keeps them all.
+
+The log is HdrHistogram's own format, version 1.3 with V2 payloads, as Java's ``HistogramLogWriter`` writes it. The
+Python library reads it, but its writer cannot tag a line and fails at ``output_start_time``: so lines are written here.
+"""
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import msgspec
+from hdrh.histogram import HdrHistogram
+
+from bench.stats.quantiles import index_of_rank, rank, samples_needed
+
+QUANTILES = {
+    "p50_us": Fraction(50, 100),
+    "p90_us": Fraction(90, 100),
+    "p99_us": Fraction(99, 100),
+    "p999_us": Fraction(999, 1000),
+}
+LOWEST_US, HIGHEST_US, DIGITS = 1, 3_600_000_000, 3
+"""From a microsecond to an hour, to three significant digits: 0.1 % of any value."""
+
+
+def empty_histogram() -> HdrHistogram:
+    """A histogram of microseconds, as all of ours are."""
+    return HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS)
+
+
+class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
+    """Microseconds. None: too few samples to tell. Infinite: the order at that rank failed or did not finish."""
+
+    p50_us: int | float | None = None
+    p90_us: int | float | None = None
+    p99_us: int | float | None = None
+    p999_us: int | float | None = None
+    max_us: int | float | None = None
+
+
+def percentiles(histogram: HdrHistogram, censored: int = 0) -> Percentiles:
+    """What the histogram says when ``censored`` more orders were slower than all of it.
+
+    A percentile is the highest value that the histogram cannot tell from the sample at its rank, as in HdrHistogram.
+    """
+    n = histogram.get_total_count() + censored
+    found: dict[str, int | float | None] = {
+        name: _at_rank(histogram, rank(quantile, n)) if n >= samples_needed(quantile) else None
+        for name, quantile in QUANTILES.items()
+    }
+    if n:
+        found["max_us"] = math.inf if censored else int(histogram.get_max_value())
+    return Percentiles(**found)
+
+
+def _at_rank(histogram: HdrHistogram, wanted: int) -> int | float:
+    index = index_of_rank(cast("list[int]", histogram.counts), wanted)
+    if index is None:
+        return math.inf
+    return int(histogram.get_highest_equivalent_value(histogram.get_value_from_index(index)))
+
+
+def tag(trial: str, series: str) -> str:
+    """What a line of the log is tagged with: ``TRIAL/SERIES``, for instance ``r1-s1-rest/finish``."""
+    name = f"{trial}/{series}"
+    if any(character in name for character in ", \r\n\t"):
+        raise ValueError(f"a tag has no comma and no white space: {name!r}")
+    return name
+
+
+def header(started_at: datetime) -> str:
+    """The lines before the first histogram. Times in the log count from the epoch."""
+    epoch_s = started_at.timestamp()
+    readable = started_at.astimezone(UTC).isoformat(timespec="milliseconds")
+    return (
+        "#[Histograms of microseconds, tagged TRIAL/SERIES; Interval_Max is in milliseconds]\n"
+        "#[Histogram log format version 1.3]\n"
+        f"#[StartTime: {epoch_s:.3f} (seconds since epoch), {readable}]\n"
+        '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"\n'
+    )
+
+
+def line(tagged: str, histogram: HdrHistogram, started_epoch_s: float, length_s: float) -> str:
+    """One tagged histogram of an interval that began ``started_epoch_s`` seconds after the epoch."""
+    max_ms = histogram.get_max_value() / 1000
+    payload = histogram.encode().decode("ascii")
+    return f"Tag={tagged},{started_epoch_s:.3f},{length_s:.3f},{max_ms:.3f},{payload}\n"
+
+
+def append(
+    path: Path, trial: str, histograms: Mapping[str, HdrHistogram], started_epoch_s: float, length_s: float
+) -> None:
+    """Add a trial's histograms, with the header if the file is new, and wait until they are on the disk.
+
+    Raises OSError.
+    """
+    drop_half_line(path)
+    with path.open("a", encoding="ascii") as log:
+        if log.tell() == 0:
+            log.write(header(datetime.fromtimestamp(started_epoch_s, UTC)))
+        for series, histogram in histograms.items():
+            log.write(line(tag(trial, series), histogram, started_epoch_s, length_s))
+        log.flush()
+        os.fsync(log.fileno())
+
+
+def read(path: Path) -> Iterator[tuple[str, str, HdrHistogram]]:
+    """Trial, series and histogram, in the order in which they were written; a half-written last line is left out.
+
+    Raises OSError.
+    """
+    with path.open(encoding="ascii") as log:
+        for text in log:
+            if text.startswith("Tag=") and text.endswith("\n"):
+                tagged, payload = text[4:].split(",", 1)[0], text.rstrip("\n").rpartition(",")[2]
+                trial, _, series = tagged.rpartition("/")
+                yield trial, series, HdrHistogram.decode(payload)
+
+
+def drop_half_line(path: Path) -> None:
+    """Cut off what a killed writer left after the last complete line. Raises OSError."""
+    if not path.exists() or not (size := path.stat().st_size):
+        return
+    with path.open("rb+") as file:
+        file.seek(size - 1)
+        if file.read(1) == b"\n":
+            return
+        file.seek(0)
+        file.truncate(file.read(size).rfind(b"\n") + 1)

@@ -1,0 +1,345 @@
+"""What to measure: typed settings from a TOML file and from flags, refused by name when they are wrong."""
+
+import math
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from bench.workload import Workload
+from shop.store import Durability
+from transports import registry
+from transports.base import Setting
+from transports.errors import SettingError
+from transports.wire import codecs
+
+PROFILES = Path(__file__).parents[1] / "scenarios" / "profiles"
+LONGEST_PREFIX = "fw-0000-r99s99-w0"
+"""What order ids of a run begin with at the most, as bench.trial names them."""
+SECURITIES = ("none", "tls", "mtls")
+DURABILITIES = ("fast", "safe")
+STORES = ("memory", "sqlite")
+ARRIVALS = ("constant", "poisson")
+
+FLAGS = {
+    "TRANSPORT": "transports",
+    "RATE": "rate_per_s",
+    "PAYLOAD": "payload",
+    "CODEC": "codec",
+    "SECURITY": "security",
+    "DURABILITY": "durability",
+    "CLIENT": "clients",
+    "ROUNDS": "rounds",
+    "DURATION": "duration_s",
+    "WARM_UP": "warm_up_s",
+    "SEED": "seed",
+    "STORE": "store",
+    "ARRIVALS": "arrivals",
+    "MAX_MESSAGE": "max_message",
+    "DEADLINE": "deadline_s",
+    "PORTS": "ports",
+}
+"""What may be said on the command line, and the key of a profile that it stands for."""
+
+
+class UsageError(Exception):
+    """What was asked for makes no sense; ``str(error)`` is a sentence. Ends the program with exit code 2."""
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One workload, resolved: everything that decides what is measured, and so what stands in the manifest."""
+
+    name: str
+    transports: tuple[str, ...]
+    by_name: bool
+    """The transports were asked for with TRANSPORT=: one that cannot be had is an error, and else is skipped."""
+    also: tuple[str, ...]
+    """Cells, as transport+codec, that are added when their transport is compared with others and no codec is given."""
+    rate_per_s: float
+    arrivals: Literal["constant", "poisson"]
+    duration_s: float
+    warm_up_s: float
+    rounds: int
+    payload_bytes: int
+    """The size of the order's compact JSON, whatever the codec."""
+    codec: str | None
+    """None: each transport's own."""
+    security: str
+    durability: Durability
+    store: Literal["memory", "sqlite"]
+    clients: Mapping[str, str]
+    """The client library by transport, where it is not the transport's own choice."""
+    options: Mapping[str, Mapping[str, Any]]
+    """Further settings of a transport, by its name."""
+    max_message_bytes: int
+    deadline_s: float
+    seed: int
+    ports: int | None
+    """The first of four ports in a row on which the services listen; None: free ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One column of the experiment: a transport with a client and a codec. ``name`` is stable between runs."""
+
+    name: str
+    transport: str
+    client: str
+    codec: str
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """For ``Setting.options``, the client among them."""
+
+
+def load(profile: str = "default", flags: Mapping[str, str] | None = None) -> Profile:
+    """A profile by name or by the path of a TOML file, with ``flags`` over it; an empty flag is one not given.
+
+    Raises UsageError.
+    """
+    raw = {**_file(PROFILES / "default.toml"), **({} if profile in ("", "default") else _file(_path(profile)))}
+    given = _from_flags(flags or {})
+    name = Path(profile).stem if profile else "default"
+    return resolve(name, {**raw, **given}, by_name="transports" in given)
+
+
+def profiles() -> tuple[str, ...]:
+    """The names of all profiles."""
+    return tuple(sorted(path.stem for path in PROFILES.glob("*.toml")))
+
+
+def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Profile:
+    """Check every setting. Raises UsageError with the first that cannot be honoured."""
+    for key in raw:
+        if key not in KEYS:
+            raise UsageError(registry.unknown("profile key", key, KEYS))
+    transports = tuple(dict.fromkeys(_names(raw, "transports")))
+    if not transports:
+        raise UsageError("no transport to measure; give TRANSPORT=, for instance TRANSPORT=rest,grpc")
+    installed = registry.installed()
+    for transport in transports:
+        _known("transport", transport, installed)
+    codec = raw.get("codec") or None
+    if codec is not None:
+        _known("codec", codec, codecs())
+    durability = _known("durability", raw.get("durability", "fast"), DURABILITIES)
+    store = _known("store", raw.get("store") or ("sqlite" if durability == "safe" else "memory"), STORES)
+    if durability == "safe" and store == "memory":
+        raise UsageError("durability 'safe' needs a store that survives; leave STORE out or say STORE=sqlite")
+    profile = Profile(
+        name=name,
+        transports=transports,
+        by_name=by_name,
+        also=_names(raw, "also"),
+        rate_per_s=_number(raw, "rate_per_s"),
+        arrivals=_known("arrivals", raw.get("arrivals", "constant"), ARRIVALS),
+        duration_s=_number(raw, "duration_s"),
+        warm_up_s=_number(raw, "warm_up_s", zero=True),
+        rounds=_whole(raw, "rounds"),
+        payload_bytes=_size(raw, "payload"),
+        codec=codec,
+        security=_known("security", raw.get("security", "none"), SECURITIES),
+        durability=durability,
+        store=store,
+        clients=_clients(raw.get("clients", {}), installed),
+        options=_options(raw.get("options", {}), installed),
+        max_message_bytes=_size(raw, "max_message"),
+        deadline_s=_number(raw, "deadline_s"),
+        seed=_whole(raw, "seed", least=0),
+        ports=_ports(raw),
+    )
+    if profile.security != "none":
+        raise UsageError(f"SECURITY={profile.security} is not built yet; leave SECURITY out")
+    if profile.payload_bytes > profile.max_message_bytes - Setting.HEADROOM_BYTES:
+        raise UsageError(
+            f"PAYLOAD of {profile.payload_bytes:,} bytes is over the limit of an order, MAX_MESSAGE less "
+            f"{Setting.HEADROOM_BYTES:,} bytes; lower PAYLOAD or raise MAX_MESSAGE"
+        )
+    try:
+        Workload(prefix=LONGEST_PREFIX, seed=profile.seed, payload_bytes=profile.payload_bytes)
+    except ValueError as error:
+        raise UsageError(f"PAYLOAD is too small: {error}") from error
+    cells(profile)
+    return profile
+
+
+def cells(profile: Profile) -> list[Cell]:
+    """What is measured in every round, in the order of the profile's transports.
+
+    A cell of ``also`` comes right after its transport's own. It is left out when a codec is given, which all cells then
+    use, and when its transport is measured alone, since then there is nothing to confuse. Raises UsageError.
+    """
+    found: list[Cell] = []
+    for transport in profile.transports:
+        found.append(_cell(profile, transport, profile.codec))
+        if profile.codec is None and len(profile.transports) > 1:
+            for extra in profile.also:
+                name, _, codec = extra.partition("+")
+                if name == transport:
+                    found.append(_cell(profile, transport, _known("codec", codec, codecs())))
+    return list({cell.name: cell for cell in found}.values())
+
+
+def _cell(profile: Profile, transport: str, codec: str | None) -> Cell:
+    try:
+        kind = registry.named(transport)
+    except (SettingError, ImportError) as error:
+        raise UsageError(f"transport {transport!r} cannot be loaded: {error}") from error
+    has_client = "client" in kind.Config.__annotations__
+    options = dict(profile.options.get(transport, {}))
+    if transport in profile.clients:
+        if not has_client:
+            raise UsageError(f"transport {transport!r} has no choice of client; leave it out of CLIENT=")
+        options["client"] = profile.clients[transport]
+    try:
+        config: object = msgspec.convert(options, kind.Config)
+        default: object = msgspec.convert({}, kind.Config)
+    except msgspec.ValidationError as error:
+        raise UsageError(_refused(transport, kind.Config, options, error)) from error
+    client = str(getattr(config, "client", transport))
+    codec = codec or kind.traits.codec
+    name = transport
+    if has_client and client != getattr(default, "client", None):
+        name += f":{client}"
+    if codec != kind.traits.codec:
+        name += f"+{codec}"
+    return Cell(name=name, transport=transport, client=client, codec=codec, options=options)
+
+
+def _refused(transport: str, config: type, options: Mapping[str, Any], error: msgspec.ValidationError) -> str:
+    """A sentence about settings that a transport does not take, with the nearest right name."""
+    fields = {entry.name: entry.type for entry in msgspec.structs.fields(config)}
+    for key in options:
+        if key not in fields:
+            return registry.unknown(f"setting of {transport}", key, tuple(fields))
+    choices = getattr(fields.get("client"), "__args__", ())
+    if choices and options.get("client", choices[0]) not in choices:
+        return registry.unknown(f"client of {transport}", str(options["client"]), choices)
+    return f"a setting of transport {transport!r} cannot be honoured: {error}"
+
+
+def _path(profile: str) -> Path:
+    if profile.endswith(".toml"):
+        return Path(profile)
+    return PROFILES / f"{_known('profile', profile, profiles())}.toml"
+
+
+def _file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"profile {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"profile {path} is not TOML: {error}") from error
+
+
+def _from_flags(flags: Mapping[str, str]) -> dict[str, Any]:
+    found = {}
+    for flag, text in flags.items():
+        name = flag.upper().replace("-", "_")
+        if name not in FLAGS:
+            raise UsageError(registry.unknown("setting", name, tuple(FLAGS)))
+        if text.strip():
+            found[FLAGS[name]] = text.strip()
+    return found
+
+
+KEYS = (*dict.fromkeys(FLAGS.values()), "also", "options")
+_UNITS = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20}
+_FLAG_OF = {key: flag for flag, key in FLAGS.items()}
+
+
+def _known(what: str, name: object, known: tuple[str, ...]) -> Any:
+    if name not in known:
+        raise UsageError(registry.unknown(what, str(name), known))
+    return name
+
+
+def _names(raw: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """A list of names, or one string with commas."""
+    value = raw.get(key, ())
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise UsageError(f"{_shown(key)} must be names, for instance rest,grpc, not {value!r}")
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def _number(raw: Mapping[str, Any], key: str, *, zero: bool = False) -> float:
+    value = raw.get(key)
+    try:
+        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
+        raise UsageError(f"{_shown(key)} must be {'zero or ' if zero else ''}a positive number, not {value!r}")
+    return number
+
+
+def _whole(raw: Mapping[str, Any], key: str, *, least: int = 1) -> int:
+    value = raw.get(key)
+    text = str(value).strip()
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,15}", text) or int(text) < least:
+        raise UsageError(f"{_shown(key)} must be a whole number, {least} or more, not {value!r}")
+    return int(text)
+
+
+def _ports(raw: Mapping[str, Any]) -> int | None:
+    if not raw.get("ports"):
+        return None
+    port = _whole(raw, "ports", least=1024)
+    if port > 65535 - 3:
+        raise UsageError(f"PORTS is the first of four ports in a row, 1024 to 65532, not {port}")
+    return port
+
+
+def _size(raw: Mapping[str, Any], key: str) -> int:
+    """Bytes, from 200, "200", "1KiB" or "1.5MiB"."""
+    value = raw.get(key)
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?(B|KiB|MiB)?", str(value).strip())
+    size = float(match[1]) * _UNITS[match[2] or ""] if match else 0
+    if isinstance(value, bool) or size < 1 or size != int(size):
+        raise UsageError(f"{_shown(key)} must be a positive number of bytes, for instance 200 or 64KiB, not {value!r}")
+    return int(size)
+
+
+def _clients(value: object, installed: tuple[str, ...]) -> dict[str, str]:
+    """A table, or "rest:httpx,grpc:grpcio", or "httpx" for whichever transports have a client of that name."""
+    if isinstance(value, str):
+        value = ",".join(pair for part in value.split(",") for pair in _pairs(part.strip(), installed))
+        pairs = [part.partition(":") for part in value.split(",") if part.strip()]
+        if any(not (transport.strip() and client.strip()) for transport, _, client in pairs):
+            raise UsageError(f"CLIENT must be pairs, for instance rest:aiohttp, not {value!r}")
+        value = {transport.strip(): client.strip() for transport, _, client in pairs}
+    if not isinstance(value, dict) or not all(isinstance(client, str) for client in value.values()):
+        raise UsageError(f'clients must be a table of names, for instance rest = "aiohttp", not {value!r}')
+    for transport in value:
+        _known("transport", transport, installed)
+    return value
+
+
+def _pairs(part: str, installed: tuple[str, ...]) -> list[str]:
+    if ":" in part or not part:
+        return [part]
+    choices = {
+        name: getattr(registry.named(name).Config.__annotations__.get("client"), "__args__", ()) for name in installed
+    }
+    takers = [f"{name}:{part}" for name, clients in choices.items() if part in clients]
+    if not takers:
+        known = tuple(sorted({client for clients in choices.values() for client in clients}))
+        raise UsageError(registry.unknown("client", part, known))
+    return takers
+
+
+def _options(value: object, installed: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    if not isinstance(value, dict) or not all(isinstance(table, dict) for table in value.values()):
+        raise UsageError("options must be tables, one for each transport, for instance [options.broker]")
+    for transport in value:
+        _known("transport", transport, installed)
+    return value
+
+
+def _shown(key: str) -> str:
+    """How the person who gave it knows it."""
+    return f"{_FLAG_OF[key]} ({key})" if key in _FLAG_OF else key

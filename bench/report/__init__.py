@@ -1,0 +1,1 @@
+"""What is read: a table for the terminal and figures. All of it is computed from the files of a run."""

@@ -1,0 +1,82 @@
+"""The house style, in one place: colours, markers, numbers and how figures are saved."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+COLOURS: Mapping[str, str] = {"rest": "#0072B2", "grpc": "#D55E00", "broker": "#009E73", "events": "#CC79A7"}
+"""Okabe and Ito's palette for the colour-blind; each has a contrast of 3:1 or more on white."""
+MARKERS: Mapping[str, str] = {"rest": "o", "grpc": "s", "broker": "^", "events": "D"}
+_OTHER_COLOUR, _OTHER_MARKER = "#5A5F66", "P"
+INK, MUTED, RULE = "#14171A", "#5A5F66", "#E3E6E9"
+
+PRODUCTS: Mapping[str, str] = {"rest": "REST", "grpc": "gRPC", "broker": "RabbitMQ", "events": "Kafka"}
+"""How people know the methods."""
+
+SETTINGS: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same bytes on every machine
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "xtick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.color": MUTED,
+    "ytick.labelcolor": INK,
+    "grid.color": RULE,
+    "svg.fonttype": "none",
+}
+
+
+def colour(transport: str) -> str:
+    return COLOURS.get(transport, _OTHER_COLOUR)
+
+
+def marker(transport: str) -> str:
+    return MARKERS.get(transport, _OTHER_MARKER)
+
+
+def title(cell: str, transport: str) -> str:
+    """A cell's name as a person would say it: "gRPC", "gRPC+json", "REST:httpx"."""
+    return PRODUCTS.get(transport, transport) + cell.removeprefix(transport)
+
+
+def save(figure: Figure, folder: Path, name: str, *, heading: str, description: str) -> None:
+    """Write NAME.svg and NAME.png (twice the size) to ``folder``: same figure, same bytes. Raises OSError.
+
+    ``description`` is the sentence that a sighted reader takes away.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # Ids in an SVG come from the salt: fixed, so that bytes repeat, and per figure, so that two can share a page.
+    with mpl.rc_context({**SETTINGS, "svg.hashsalt": name}):
+        drawn = io.StringIO()
+        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
+    head, _, rest = drawn.getvalue().partition("<svg ")
+    attributes, _, body = rest.partition(">")
+    accessible = (
+        f'{head}<svg role="img" aria-labelledby="{name}-title {name}-desc" {attributes}>\n'
+        f' <title id="{name}-title">{escape(heading)}</title>\n'
+        f' <desc id="{name}-desc">{escape(description)}</desc>{body}'
+    )
+    (folder / f"{name}.svg").write_text(accessible, "utf-8")
+
+
+def export(folder: Path, name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """What is drawn, as NAME.csv beside it. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)

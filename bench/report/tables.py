@@ -1,0 +1,123 @@
+"""The table on the terminal: a row per cell, errors and losses beside speed, doubts below with their next steps."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bench.caveats import Caveat, no_interval
+from bench.report.numbers import as_number, digits, estimate_ms, interval_ms
+from bench.stats.intervals import fewest
+
+LATENCIES = ("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us")
+PARTS = ("services", "broker", "driver")
+
+
+def first_look(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> RenderableType:
+    """Everything there is to say about a run, from ``Run.summary()`` and ``Run.manifest``. Reads 80 columns wide."""
+    cells = summary["cells"]
+    doubts = list(_doubts(cells, manifest))
+    lines: list[RenderableType] = [_table(cells, doubts)]
+    lines += [Text(sentence) for sentence in ratio_sentences(summary)]
+    for transport, reason in dict(manifest.get("skipped", {})).items():
+        lines.append(Text(f"{transport} skipped: {reason}", style="yellow"))
+    for mark, (caveat, _) in enumerate(doubts, 1):
+        lines.append(
+            Text.assemble(
+                (f"({mark}) {caveat.name}: ", "yellow"), f"{caveat.text}. ", ("Next: ", "bold"), caveat.next_step
+            )
+        )
+    return Group(*lines)
+
+
+def _table(cells: Sequence[Mapping[str, Any]], doubts: Sequence[tuple[Caveat, frozenset[str]]]) -> Table:
+    table = Table(
+        title="Medians of valid trials, below them 95 % intervals; ms from the planned time",
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+        box=None,
+        padding=(0, 2, 1, 0),
+    )
+    table.add_column("method", overflow="fold")
+    for heading in ("accept\np50", "accept\np99", "finish\np50", "finish\np99"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("orders/s\n/offered", justify="right", no_wrap=True)
+    table.add_column("failed,\nunfin.", justify="right", no_wrap=True)
+    table.add_column("CPU us\nper order", justify="right", no_wrap=True)
+    table.add_column("valid", justify="right", no_wrap=True)
+    for cell in cells:
+        table.add_row(*_row(cell, [mark for mark, (_, names) in enumerate(doubts, 1) if cell["cell"] in names]))
+    return table
+
+
+def _row(cell: Mapping[str, Any], marks: Sequence[int]) -> Iterator[Text]:
+    metrics = cell["metrics"]
+    name = Text(cell["cell"], style="bold")
+    if marks:
+        name.append(f" ({','.join(map(str, marks))})", style="yellow")
+    yield name.append(f"\n{cell['client']}\n{cell['codec']}", style="not bold dim")
+    for metric in map(metrics.get, LATENCIES):
+        ends = interval_ms(metric)
+        yield Text(estimate_ms(metric)).append(f"\n{ends[0]}-\n{ends[1]}" if ends else "", style="dim")
+    achieved = metrics["achieved_per_s"]["estimate"]
+    yield Text(f"{'n/a' if achieved is None else digits(as_number(achieved))}\n/{digits(cell['offered_per_s'])}")
+    yield _losses(cell["orders"])
+    yield Text("\n".join(filter(None, (_cpu(part, metrics.get(f"cpu_us_per_order_{part}")) for part in PARTS))))
+    valid, trials = cell["valid_trials"], cell["trials"]
+    yield Text(f"{valid}/{trials}", style="" if valid == trials else "bold red")
+
+
+def _losses(orders: Mapping[str, int]) -> Text:
+    """Failed and unfinished, always; below, what is worse and hardly ever there."""
+    lines = [f"{orders['failed'] + orders['unfinished']:,}"]
+    lines += [f"{orders[what]:,} {short}" for what, short in (("lost", "lost"), ("duplicated", "dup.")) if orders[what]]
+    return Text("\n".join(lines), style="" if lines == ["0"] else "bold red")
+
+
+def _cpu(part: str, metric: Mapping[str, Any] | None) -> str:
+    value = None if metric is None else metric["estimate"]
+    return "" if value is None else f"{digits(as_number(value))} {part[:4]}"
+
+
+def _doubts(cells: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> Iterator[tuple[Caveat, frozenset[str]]]:
+    """Every doubt once, with the cells it touches; one about the whole run touches no cell in particular."""
+    short = [cell for cell in cells if cell["valid_trials"] < fewest()]
+    if short:
+        some = len(short) < len(cells)
+        yield (
+            no_interval(max(cell["valid_trials"] for cell in short), fewest()),
+            frozenset(cell["cell"] for cell in short if some),
+        )
+    latest: dict[str, tuple[Caveat, set[str]]] = {}
+    for entry in manifest.get("caveats", []):
+        caveat = Caveat(entry["name"], entry["text"], entry["next_step"])
+        _, touched = latest.setdefault(caveat.name, (caveat, set()))
+        if trial := entry.get("trial"):
+            touched.add(str(trial).split("-", 2)[-1])
+    for caveat, touched in latest.values():
+        yield caveat, frozenset(touched)
+
+
+def ratio_sentences(summary: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each cell against REST, with method, format and durability named; none without REST."""
+    for ratio in summary["ratios"]:
+        metric = ratio["metrics"].get("finish_p50_us")
+        if metric is None or metric["estimate"] is None:
+            continue
+        who = f"{_who(ratio['transport'], ratio['client'], ratio['cell'])} ({ratio['codec']})"
+        base = f"{ratio['base']} ({ratio['base_codec']})"
+        times = digits(metric["estimate"])
+        value = f"finishes in {times} times the time of {base} at p50, durability {ratio['durability']}"
+        if metric["low"] is None:
+            yield f"{who} {value}; no interval from {metric['n']} {'round' if metric['n'] == 1 else 'rounds'}."
+            continue
+        interval = f"95 % interval {digits(metric['low'])} to {digits(metric['high'])}"
+        shown = "" if not metric["low"] <= 1 <= metric["high"] else ": no difference shown"
+        yield f"{who} {value} ({interval}){shown}."
+
+
+def _who(transport: str, client: str, cell: str) -> str:
+    return f"{transport}:{client}" if ":" in cell else transport

@@ -1,0 +1,93 @@
+"""Medians of trials and of ratios between trials, with intervals that assume no distribution.
+
+A trial is the unit: requests inside a trial share its luck and are never resampled or tested by themselves.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import comb
+from statistics import median
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A median with its interval. ``low`` and ``high`` are None where ``reason`` says why there is none."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    coverage: float | None
+    """The probability that such an interval holds the true median: at least 0.95, 0.969 for n = 6."""
+    n: int
+    reason: str | None = None
+
+
+def interval_rank(n: int, confidence: float = CONFIDENCE) -> int | None:
+    """The largest j for which the j-th smallest and the j-th largest of ``n`` values enclose the median.
+
+    With probability 1 - 2 P(Bin(n, 1/2) < j) they do, whatever the distribution (David & Nagaraja, Order Statistics,
+    3rd ed. 2003, section 7.1; Conover, Practical Nonparametric Statistics, 3rd ed. 1999, section 3.2). None when even
+    the extremes do not reach ``confidence``: fewer than 6 values for 95 %.
+    """
+    if n < 1 or coverage(n, 1) < confidence:
+        return None
+    j = 1
+    while j < n // 2 and coverage(n, j + 1) >= confidence:
+        j += 1
+    return j
+
+
+def coverage(n: int, j: int) -> float:
+    """The probability that the j-th smallest and the j-th largest of ``n`` values enclose the median."""
+    return 1.0 - 2.0 * sum(comb(n, k) for k in range(j)) / float(2**n)
+
+
+def median_of(values: Iterable[float], confidence: float = CONFIDENCE) -> Estimate:
+    """The median of one number per trial. Infinite (censored) values count as what they are: larger than all others."""
+    ordered = sorted(values)
+    n = len(ordered)
+    if any(math.isnan(value) for value in ordered):
+        raise ValueError("a missing value has no rank; leave it out")
+    if not n:
+        return Estimate(None, None, None, None, 0, "no valid trial has this number")
+    middle = float(median(ordered))
+    j = interval_rank(n, confidence)
+    if j is None:
+        return Estimate(
+            middle, None, None, None, n, f"{confidence:.0%} need {fewest(confidence)} rounds, there are {n}"
+        )
+    return Estimate(middle, float(ordered[j - 1]), float(ordered[n - j]), coverage(n, j), n)
+
+
+def fewest(confidence: float = CONFIDENCE) -> int:
+    """How many values it takes for an interval: the least n with 1 - 2**(1 - n) >= ``confidence``."""
+    n = 1
+    while coverage(n, 1) < confidence:
+        n += 1
+    return n
+
+
+def paired_ratio(values: Sequence[float], bases: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
+    """The median of per-round ratios ``value / base``, taken as logarithms, so that A to B is one over B to A.
+
+    This is the one place for a better estimator: Hodges and Lehmann's, with the signed-rank interval, belongs here.
+    A round in which either number is censored or zero has no ratio. Leaving it out would flatter: then there is none.
+    """
+    pairs = list(zip(values, bases, strict=True))
+    if not pairs:
+        return Estimate(None, None, None, None, 0, "no round has both")
+    if hopeless := sum(not (0 < value < math.inf and 0 < base < math.inf) for value, base in pairs):
+        return Estimate(None, None, None, None, len(pairs), f"{hopeless} of {len(pairs)} rounds are censored or zero")
+    logs = median_of([math.log(value / base) for value, base in pairs], confidence)
+    low, middle, high = (None if log is None else math.exp(log) for log in (logs.low, logs.value, logs.high))
+    return Estimate(middle, low, high, logs.coverage, logs.n, logs.reason)
+
+
+def geometric_mean(ratios: Sequence[float]) -> float:
+    """The mean for positive ratios (Fleming & Wallace, "How not to lie with statistics", CACM 29, 1986)."""
+    if not ratios or min(ratios) <= 0:
+        raise ValueError("a geometric mean takes positive numbers, at least one")
+    return math.exp(math.fsum(map(math.log, ratios)) / len(ratios))

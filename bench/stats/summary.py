@@ -1,0 +1,87 @@
+"""From a table of trials to estimates per cell, and ratios between cells. A pandas frame in, plain data out."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from bench.stats.intervals import Estimate, median_of, paired_ratio
+
+CELL = ["cell", "transport", "client", "codec"]
+PERCENTILES = ("p50_us", "p90_us", "p99_us", "p999_us", "max_us")
+METRICS = (
+    *(f"{series}_{name}" for series in ("accept", "finish", "finish_service", "lateness") for name in PERCENTILES),
+    "achieved_per_s",
+    "cpu_us_per_order_services",
+    "cpu_us_per_order_broker",
+    "cpu_us_per_order_driver",
+    "rss_mib_services",
+    "rss_mib_broker",
+    "wire_bytes_per_order",
+    "context_switches_per_order",
+)
+ORDERS = ("planned", "not_sent", "sent", "finished", "failed", "unfinished", "lost", "duplicated")
+"""Summed over all trials, the invalid ones too: losses are not dropped with the trial that had them."""
+RATIOS = ("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us", "cpu_us_per_order_services")
+BASELINE = "rest"
+
+
+def summarise(trials: pd.DataFrame) -> dict[str, Any]:
+    """Per cell, in the order of first appearance: every metric's median over valid trials. Then ratios to REST."""
+    cells = [_cell(key, rows) for key, rows in trials.groupby(CELL, sort=False, dropna=False)]
+    return {"cells": cells, "ratios": ratios(trials)}
+
+
+def _cell(key: Any, rows: pd.DataFrame) -> dict[str, Any]:
+    valid = rows[rows["valid"]]
+    return {
+        **dict(zip(CELL, key, strict=True)),
+        "durability": str(rows["durability"].iloc[0]),
+        "offered_per_s": float(rows["offered_per_s"].median()),
+        "trials": len(rows),
+        "valid_trials": len(valid),
+        "orders": {name: int(rows[name].sum()) for name in ORDERS},
+        "metrics": {name: plain(median_of(valid[name].dropna())) for name in METRICS if name in rows},
+    }
+
+
+def ratios(trials: pd.DataFrame) -> list[dict[str, Any]]:
+    """Each cell over the first REST cell of the same durability, by paired rounds. Without REST there are none."""
+    valid = trials[trials["valid"]]
+    found = []
+    for durability, group in valid.groupby("durability", sort=False):
+        bases = group.loc[group["transport"] == BASELINE, "cell"]
+        if bases.empty:
+            continue
+        base_cell = bases.iloc[0]
+        base = _by_round(group[group["cell"] == base_cell])
+        for key, rows in group[group["cell"] != base_cell].groupby(CELL, sort=False, dropna=False):
+            both = _by_round(rows).join(base.add_suffix("_base"), how="inner")
+            found.append(
+                {
+                    **dict(zip(CELL, key, strict=True)),
+                    "base": base_cell,
+                    "base_codec": str(group.loc[group["cell"] == base_cell, "codec"].iloc[0]),
+                    "durability": durability,
+                    "metrics": {
+                        name: plain(paired_ratio(*_pairs(both, name))) for name in RATIOS if name in both.columns
+                    },
+                }
+            )
+    return found
+
+
+def _by_round(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.drop_duplicates("round").set_index("round")[[name for name in RATIOS if name in rows]]
+
+
+def _pairs(both: pd.DataFrame, name: str) -> tuple[list[float], list[float]]:
+    there = both[[name, f"{name}_base"]].dropna()
+    return list(there[name]), list(there[f"{name}_base"])
+
+
+def plain(estimate: Estimate) -> dict[str, Any]:
+    """An estimate as JSON can hold it: an infinite number, which means censored, is the string "inf"."""
+    numbers = {"estimate": estimate.value, "low": estimate.low, "high": estimate.high, "coverage": estimate.coverage}
+    safe = {name: "inf" if number is not None and math.isinf(number) else number for name, number in numbers.items()}
+    return {**safe, "n": estimate.n, "reason": estimate.reason}

@@ -1,0 +1,268 @@
+"""The folder results/RUN: written as the run goes, read back at any time. docs/results-format.md is its contract."""
+
+import csv
+import errno
+import io
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pandas as pd
+from hdrh.histogram import HdrHistogram
+
+from bench import hlog
+from bench.caveats import Caveat
+from bench.hlog import Percentiles
+from bench.stats.summary import summarise
+
+SCHEMA_VERSION = 1
+
+
+class ResultsError(Exception):
+    """Results cannot be written or read. ``str(error)`` is a sentence that says what to do."""
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of trials.csv. None becomes an empty cell: not measured, or too few samples to tell."""
+
+    round: int
+    slot: int
+    cell: str
+    transport: str
+    client: str
+    codec: str
+    payload_bytes: int
+    security: str
+    durability: str
+    store: str
+    product: str
+    processes: int
+    plan_hash: str
+    arrivals: str
+    offered_per_s: float
+    achieved_per_s: float
+    duration_s: float
+    planned: int
+    not_sent: int
+    sent: int
+    accepted: int
+    finished: int
+    failed: int
+    unfinished: int
+    lost: int
+    duplicated: int
+    shipped: int
+    rejected: int
+    accept: Percentiles
+    finish: Percentiles
+    finish_service: Percentiles
+    lateness: Percentiles
+    cpu_us_per_order_services: float | None = None
+    cpu_us_per_order_broker: float | None = None
+    cpu_us_per_order_driver: float | None = None
+    rss_mib_services: float | None = None
+    rss_mib_broker: float | None = None
+    wire_bytes_per_order: float | None = None
+    context_switches_per_order: float | None = None
+    valid: bool
+    caveats: tuple[Caveat, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Unique within a run; tags the trial's histograms."""
+        return f"r{self.round}-s{self.slot}-{self.cell}"
+
+    def row(self) -> dict[str, str]:
+        """Its cells, by column, in order."""
+        cells: dict[str, str] = {}
+        for field in self.__struct_fields__:
+            value = getattr(self, field)
+            if isinstance(value, Percentiles):
+                cells |= {f"{field}_{name}": _text(getattr(value, name)) for name in value.__struct_fields__}
+            else:
+                cells[field] = _text(value)
+        return cells
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case float():
+            return str(int(value)) if math.isfinite(value) and value == int(value) else f"{value:.6g}"
+        case tuple():
+            return ";".join(dict.fromkeys(caveat.name for caveat in value))
+        case _:
+            return str(value)
+
+
+def _columns() -> dict[str, type]:
+    """Every column of trials.csv with the type in which it is read back."""
+    types: dict[str, type] = {}
+    for field in msgspec.structs.fields(Trial):
+        if field.type is Percentiles:
+            types |= {f"{field.name}_{name}": float for name in Percentiles.__struct_fields__}
+        elif field.type in (int, str, bool):
+            types[field.name] = field.type
+        else:
+            types[field.name] = str if field.name == "caveats" else float
+    return types
+
+
+COLUMNS = _columns()
+
+
+class Run:
+    """A folder results/RUN. One writer; any number of readers, also while it is being written."""
+
+    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+        """Use ``create`` or ``open``."""
+        self.path = path
+        self.manifest: Mapping[str, Any] = manifest
+
+    @classmethod
+    def create(cls, root: Path, run_id: str, manifest: Mapping[str, Any]) -> "Run":
+        """Begin a run below ``root`` and point ``root/latest`` at it. Raises ResultsError."""
+        path = root / run_id
+        started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        first = {"schema_version": SCHEMA_VERSION, "run_id": run_id, "started_at": started_at, **manifest}
+        with _sentences(path):
+            root.mkdir(parents=True, exist_ok=True)
+            path.mkdir()
+            run = cls(path, first)
+            run.update_manifest()
+            _replace(path / "trials.csv", _csv_line(list(COLUMNS)))
+            link = root / f".latest-{run_id}"
+            link.symlink_to(run_id)
+            link.replace(root / "latest")
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """Read a run back. Raises ResultsError when it is missing, damaged or of a newer schema."""
+        with _sentences(path):
+            content = (path / "manifest.json").read_bytes()
+        try:
+            manifest = msgspec.json.decode(content, type=dict[str, Any])
+            version = int(manifest["schema_version"])
+        except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
+            raise ResultsError(f"{path}/manifest.json is damaged: {error}; measure again") from error
+        if version > SCHEMA_VERSION:
+            raise ResultsError(
+                f"{path} was written by a newer Fourways (schema {version}, this one reads up to {SCHEMA_VERSION}); "
+                "use that version to read it"
+            )
+        return cls(path, manifest)
+
+    def add_trial(self, row: Trial, histograms: Mapping[str, HdrHistogram]) -> None:
+        """Keep a trial: it is on the disk when this returns. Histograms first, so that a row is never without them.
+
+        A caveat's words go to the manifest once, its name into the row. Raises ResultsError.
+        """
+        trials, started_at = self.path / "trials.csv", datetime.now(UTC) - timedelta(seconds=row.duration_s)
+        with _sentences(self.path):
+            hlog.append(self.path / "histograms.hlog", row.name, histograms, started_at.timestamp(), row.duration_s)
+            hlog.drop_half_line(trials)
+            with trials.open("a", encoding="utf-8", newline="") as file:
+                file.write(_csv_line(list(row.row().values())))
+                file.flush()
+                os.fsync(file.fileno())
+        if row.caveats:
+            self.add_caveats(row.caveats, trial=row.name)
+
+    def add_caveats(self, caveats: tuple[Caveat, ...], trial: str | None = None) -> None:
+        """Keep doubts about the run, or about one trial of it. Raises ResultsError."""
+        kept = list(self.manifest.get("caveats", []))
+        for caveat in caveats:
+            entry = {**msgspec.to_builtins(caveat), "trial": trial}
+            if entry not in kept:
+                kept.append(entry)
+        self.update_manifest(caveats=kept)
+
+    def update_manifest(self, **changes: Any) -> None:
+        """Replace these keys of the manifest, all or none. Raises ResultsError."""
+        manifest = {**self.manifest, **msgspec.to_builtins(changes)}
+        with _sentences(self.path):
+            _replace(self.path / "manifest.json", _json(manifest))
+        self.manifest = manifest
+
+    def trials(self) -> pd.DataFrame:
+        """One row per trial; a half-written last line is left out. Raises ResultsError when the file is damaged."""
+        path = self.path / "trials.csv"
+        with _sentences(path):
+            content = path.read_text("utf-8")
+        complete = content[: content.rfind("\n") + 1]
+        try:
+            return pd.read_csv(
+                io.StringIO(complete),
+                dtype={name: kind for name, kind in COLUMNS.items() if kind is not bool},
+                true_values=["true"],
+                false_values=["false"],
+                keep_default_na=False,
+                na_values={name: [""] for name, kind in COLUMNS.items() if kind is float},
+            ).astype({"valid": bool})
+        except (ValueError, KeyError) as error:
+            raise ResultsError(f"{path} is damaged: {' '.join(str(error).split())}; measure again") from error
+
+    def histograms(self) -> Iterator[tuple[str, str, HdrHistogram]]:
+        """Trial, series and histogram of every trial so far. Raises ResultsError."""
+        with _sentences(self.path):
+            yield from hlog.read(self.path / "histograms.hlog")
+
+    def summary(self) -> dict[str, Any]:
+        """What write_summary writes."""
+        return {"schema_version": SCHEMA_VERSION, "run_id": self.manifest["run_id"], **summarise(self.trials())}
+
+    def write_summary(self) -> None:
+        """summary.json: medians over valid trials with their intervals, and ratios to REST. Raises ResultsError."""
+        with _sentences(self.path):
+            _replace(self.path / "summary.json", _json(self.summary()))
+
+
+def _csv_line(cells: list[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return msgspec.json.format(msgspec.json.encode(content), indent=2).decode() + "\n"
+
+
+def _replace(path: Path, content: str) -> None:
+    """Readers see the old file or the new one, also after a crash."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        with new.open("w", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _sentences(path: Path) -> Iterator[None]:
+    """Turn the system's errors into sentences."""
+    try:
+        yield
+    except OSError as error:
+        match error.errno:
+            case errno.ENOSPC | errno.EDQUOT:
+                what = f"the disk is full: {path} could not be written; free some space and measure again"
+            case errno.EEXIST:
+                what = f"{path} is there already; choose another run id or remove it"
+            case errno.ENOENT:
+                what = f"{path} has no results (no {Path(error.filename or '').name}); see what is in results/"
+            case _:
+                what = f"{path} could not be read or written: {error.strerror or error}; check its permissions"
+        raise ResultsError(what) from error
