@@ -1,0 +1,158 @@
+"""The command line: what `make` calls. Settings are given as KEY=VALUE, as to make itself."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from bench import profile as profiles
+from bench import run as conductor
+from bench.load.locust import LoadError
+from bench.profile import UsageError
+from bench.provision.base import StartFailed
+from bench.provision.brokers import VARIABLES
+from bench.report.figures import draw
+from bench.report.tables import first_look
+from bench.run import House, MissingServer
+from bench.store import ResultsError, Run
+from transports.errors import SettingError, TransportError
+
+USAGE, MISSING, FAILED, NO_RESULTS, INVALID, STOPPED = 2, 3, 4, 5, 6, 130
+ROOT = Path(__file__).parents[1]
+T = TypeVar("T")
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+Settings = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help=f"PROFILE and any of {', '.join(profiles.FLAGS)}"),
+]
+
+
+@app.command()
+def run(settings: Settings = None) -> None:
+    """Measure, and show a first look: what `make bench` does."""
+    asked = _asked(settings)
+    console = Console()
+    kept = _guarded(lambda: _measure(asked, console))
+    console.print(first_look(kept.summary(), kept.manifest))
+    draw(kept.trials(), kept.manifest, kept.path / "charts")
+    where = kept.path.relative_to(ROOT)
+    console.print(f"\nresults: {where}   chart: {where}/charts/latency.png", highlight=False)
+    unmeasured = [cell["cell"] for cell in kept.summary()["cells"] if not cell["valid_trials"]]
+    if unmeasured:
+        _end(INVALID, f"no valid trial of {', '.join(unmeasured)}; the caveats above say why")
+
+
+@app.command()
+def web(settings: Settings = None, port: Annotated[int, typer.Option(help="of Locust's page")] = 8089) -> None:
+    """Services of one transport, and Locust's page to drive load at them: what `make web TRANSPORT=…` does."""
+    from bench.web import serve  # noqa: PLC0415 - the other commands do not need it
+
+    asked = _asked(settings)
+    console = Console(stderr=True)
+    _guarded(lambda: serve(asked, _house(), port, lambda sentence: console.print(sentence, highlight=False)))
+
+
+def _measure(asked: profiles.Profile, console: Console) -> Coroutine[Any, Any, Run]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    bar = Progress(*columns, console=console)
+    task = bar.add_task("starting", total=None, left="")
+
+    def begins(done: int, total: int, what: str, estimate_s: float) -> None:
+        left = "" if done == total else f"about {_minutes((total - done) * estimate_s)} left"
+        bar.update(task, completed=done, total=total, description=what, left=left)
+        if not console.is_terminal and left:
+            console.print(f"[{done + 1}/{total}] {what}, {left}", markup=False, highlight=False)
+
+    def say(sentence: str) -> None:
+        bar.console.print(sentence, markup=False, highlight=False)
+
+    async def measured() -> Run:
+        with bar:
+            return await conductor.run(
+                asked, _house(), conductor.Progress(say=say, begins=begins), " ".join(["bench", *sys.argv[1:]])
+            )
+
+    return measured()
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def _house() -> House:
+    given = {name: os.environ[variable] for name, variable in VARIABLES.items() if os.environ.get(variable)}
+    given |= {
+        name.removesuffix("_URL").lower(): url
+        for name, url in os.environ.items()
+        if name.endswith("_URL") and name not in VARIABLES.values()
+    }
+    return House(root=ROOT, given=given)
+
+
+def _asked(settings: list[str] | None) -> profiles.Profile:
+    flags = {}
+    for setting in settings or ():
+        key, equals, value = setting.partition("=")
+        if not equals:
+            _end(USAGE, f"{setting!r} is no setting; give KEY=VALUE, for instance RATE=150")
+        flags[key] = value
+    try:
+        return profiles.load(flags.pop("PROFILE", "") or "default", flags)
+    except (UsageError, SettingError) as error:
+        _end(USAGE, str(error))
+
+
+def _guarded(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run it; Ctrl-C and SIGTERM end it in order, and what a person can cause is one sentence and a code."""
+    stopping: list[signal.Signals] = []
+
+    async def stoppable() -> T:
+        loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work())
+
+        def stop(number: signal.Signals) -> None:
+            stopping.append(number)
+            task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, stop, number)
+        return await task
+
+    try:
+        return asyncio.run(stoppable())
+    except asyncio.CancelledError:
+        if not stopping:
+            raise
+        _end(STOPPED, "stopped; what was measured is kept in results/latest, and nothing is left running")
+    except MissingServer as error:
+        _end(MISSING, str(error))
+    except ResultsError as error:
+        _end(NO_RESULTS, str(error))
+    except (UsageError, SettingError) as error:
+        _end(USAGE, str(error))
+    except (StartFailed, LoadError, TransportError) as error:
+        _end(FAILED, str(error))
+
+
+def _end(code: int, sentence: str) -> NoReturn:
+    print(sentence, file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Entry of ``python -m bench``."""
+    app(prog_name="bench")

@@ -1,0 +1,142 @@
+"""A trial of one load process, from what was asked to what was seen: the transport connected, the driver run."""
+
+import dataclasses
+import os
+import tempfile
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.load.arrivals import Schedule
+from bench.load.driver import ClosedDriver, Driver, OpenDriver, Phases
+from bench.load.meter import Meter
+from bench.load.record import Record, Sum
+from bench.load.trial import TrialReport, TrialSpec
+from bench.workload import Workload
+from shop.open import open_service
+from shop.service import Service
+from shop.workflow import SERVICES
+from transports import registry
+from transports.base import Client, Transport
+from transports.errors import TransportError
+from transports.wire import codec_named
+
+
+class Carrying:
+    """One trial. ``run`` never raises what went wrong in it: its report says so."""
+
+    def __init__(self, spec: TrialSpec, worker: int, users: int) -> None:
+        """``worker`` is which of the trial's workers this is, ``users`` its share of them."""
+        self.spec = spec
+        self.worker = worker
+        self.trace = ""
+        """Where an unforeseen error came from."""
+        self._users = users
+        self._driver: Driver | None = None
+        self._stopped = False
+
+    @property
+    def record(self) -> Record | None:
+        """What is counted so far; None before the transport is connected."""
+        return None if self._driver is None else self._driver.record
+
+    def change(self, users: int) -> None:
+        self._users = users
+        if self._driver is not None:
+            self._driver.change(self._load())
+
+    def stop(self) -> None:
+        """Send no more and drain. Idempotent."""
+        self._stopped = True
+        if self._driver is not None:
+            self._driver.stop()
+
+    async def run(self, connected: Callable[[], Awaitable[None]]) -> TrialReport:
+        """``connected`` is called once before the first order."""
+        try:
+            return await self._run(connected)
+        except (TransportError, ValueError) as error:
+            sentence = str(error)
+        except Exception as error:  # noqa: BLE001 - the conductor is told, whatever it was
+            self.trace = traceback.format_exc()
+            sentence = f"load worker {self.worker} failed with {type(error).__name__}: {error}"
+        return TrialReport(trial=self.spec.id, worker=self.worker, error=sentence)
+
+    async def _run(self, connected: Callable[[], Awaitable[None]]) -> TrialReport:
+        spec = self.spec
+        if self.worker >= spec.setting.workers:
+            raise ValueError(f"trial {spec.id} is for {spec.setting.workers} load workers, and this is one more")
+        prefix = f"{spec.id}-w{self.worker}"
+        workload = Workload(prefix=prefix, seed=spec.seed, payload_bytes=spec.payload_bytes, mix=spec.mix)
+        setting = dataclasses.replace(spec.setting, worker=self.worker)
+        transport = registry.named(spec.transport)(setting)
+        async with AsyncExitStack() as stack:
+            hosted = await _hosted(transport, stack) if transport.traits.in_process else None
+            client = await stack.enter_async_context(transport.connect())
+            # From here to the driver's first step nothing awaits, so no change and no stop can be missed.
+            await connected()
+            meter = Meter(spec.watch)
+            driver = self._driver = self._new_driver(client, workload, meter.read)
+            if self._stopped:
+                driver.stop()
+            await driver.run()
+            report = TrialReport.of(spec.id, self.worker, driver.record, driver.plan_hash)
+            report.workers = 1
+            report.duplicated = client.duplicated
+            report.driver_nice = os.getpriority(os.PRIO_PROCESS, 0)
+            report.facts = dict(transport.facts())
+            report.costs, report.wire_bytes = await meter.spent()
+            report.payload_bytes = len(codec_named(setting.codec).encode(workload.order(0)))
+            if hosted is not None:
+                report.services_audit = {name: _audit(service) for name, service in hosted.items()}
+            return report
+
+    def _load(self) -> float:
+        return self._users if self.spec.mode == "closed" else self._users * self.spec.orders_per_s_per_user
+
+    def _new_driver(self, client: Client, workload: Workload, at_edge: Callable[[], None]) -> Driver:
+        spec = self.spec
+        phases = Phases(
+            warm_up_s=spec.warm_up_s,
+            duration_s=spec.duration_s,
+            drain_s=spec.drain_s,
+            deadline_s=spec.setting.deadline_s,
+            in_flight_cap=spec.in_flight_cap,
+        )
+        if spec.mode == "closed":
+            return ClosedDriver(client, workload, phases, self._users, at_edge=at_edge)
+        schedule = Schedule(
+            spec.arrivals,
+            seed=f"{spec.seed}:{self.worker}",
+            orders_per_s=self._load(),
+            duration_s=None if spec.duration_s is None else spec.warm_up_s + spec.duration_s,
+            # Workers with constant arrivals take turns.
+            phase=(self.worker + 0.5) / spec.setting.workers,
+            note=f"{spec.mix.sold_out}|{spec.mix.declined}|{spec.payload_bytes}",
+        )
+        return OpenDriver(client, workload, phases, schedule, at_edge=at_edge)
+
+
+async def _hosted(transport: Transport, stack: AsyncExitStack) -> Mapping[str, Service]:
+    """The services, served in this process until the stack unwinds."""
+    durability = transport.setting.durability
+    folder = None
+    if durability == "safe":
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fourways-")))
+    services = {}
+    for name in SERVICES:
+        service = services[name] = open_service(name, folder=folder, durability=durability)
+        stack.callback(service.store.close)
+        await stack.enter_async_context(transport.serve(service))
+    return services
+
+
+def _audit(service: Service) -> dict[str, Any]:
+    return {
+        "tallies": {fact: msgspec.to_builtins(Sum.of(tally)) for fact, tally in service.audit().items()},
+        "balance": dict(service.balance()),
+    }

@@ -1,0 +1,43 @@
+"""What the other processes use between the edges of the window, read by the load process, which knows them best."""
+
+import asyncio
+
+from bench import cost
+from bench.load.trial import PartCost, Watch
+
+_Edge = tuple[dict[str, cost.Reading], cost.Wire | None]
+
+
+class Meter:
+    """Reads at each edge in a thread of its own: a JVM with a hundred threads takes milliseconds to read."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._edges: list[asyncio.Task[_Edge]] = []
+
+    def read(self) -> None:
+        """At an edge; returns at once."""
+        if self._watch.parts:
+            self._edges.append(asyncio.create_task(asyncio.to_thread(self._read)))
+
+    async def spent(self) -> tuple[dict[str, PartCost], int | None]:
+        """By part, from the first edge to the last, and bytes on the wire; nothing without two edges."""
+        if len(self._edges) < 2:
+            return {}, None
+        before, wire_before = await self._edges[0]
+        after, wire_after = await self._edges[-1]
+        costs = {}
+        for part, reading in before.items():
+            used = cost.spent(reading, after[part])
+            costs[part] = PartCost(
+                cpu_ns=used.cpu_ns,
+                peak_rss_mib=used.peak_rss_mib,
+                context_switches=used.context_switches,
+                died=used.died,
+            )
+        wire = None if wire_before is None or wire_after is None else cost.wire_bytes(wire_before, wire_after)
+        return costs, wire
+
+    def _read(self) -> _Edge:
+        readings = {part: cost.read(pids) for part, pids in self._watch.parts.items()}
+        return readings, cost.wire(self._watch.ports) if self._watch.ports else None

@@ -1,0 +1,250 @@
+"""What conductor, Locust master and load worker tell one another about a trial."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from bench.load.arrivals import Arrivals
+from bench.load.record import Histogram, Latencies, Record, Sum
+from bench.workload import DEFAULT_MIX, Mix
+from transports.base import Setting
+
+Mode = Literal["open", "closed"]
+# Messages of ours between master and workers, beside Locust's own.
+DRAIN = "fourways.drain"
+"""To all workers: send no more, and tell how it ended."""
+FINAL = "fourways.final"
+"""From a worker: its report."""
+RANKS = "trial_ranks"
+"""The option of a spawn message that says which worker of the trial each node is."""
+
+HISTOGRAMS = ("accept", "finish", "finish_service", "lateness")
+
+
+class Watch(msgspec.Struct, frozen=True, kw_only=True):
+    """What the load process reads at the edges of the window, on the machine that it shares with the rest."""
+
+    parts: dict[str, tuple[int, ...]] = {}
+    """Process ids by part: services, broker."""
+    ports: tuple[int, ...] = ()
+    """Of the servers whose connections carry the method's bytes."""
+
+
+class PartCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What one part used within the window."""
+
+    cpu_ns: int
+    peak_rss_mib: float
+    context_switches: int
+    died: tuple[int, ...] = ()
+
+
+class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A trial as it is asked for. A user is ``orders_per_s_per_user`` in open mode, one looping client in closed."""
+
+    id: str
+    """Letters, digits and hyphens; order ids begin with it."""
+    transport: str
+    setting: Setting
+    seed: int = 1
+    payload_bytes: int = 1024
+    mix: Mix = DEFAULT_MIX
+    arrivals: Arrivals = "poisson"
+    mode: Mode = "open"
+    users: int = 1
+    orders_per_s_per_user: float = 1.0
+    warm_up_s: float = 0.0
+    duration_s: float | None = None
+    """Of the window; None runs until stopped."""
+    drain_s: float = 30.0
+    """How long unfinished orders are waited for after the last one was sent."""
+    in_flight_cap: int = 10_000
+    """An order that is due while so many are in flight is not sent."""
+    watch: Watch = Watch()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError with a sentence."""
+        if self.users < 0:
+            raise ValueError(f"users are a whole number from 0 on, not {self.users}")
+        if not self.warm_up_s >= 0:
+            raise ValueError(f"a warm-up takes 0 seconds or more, not {self.warm_up_s}")
+        if self.duration_s is not None and not self.duration_s > 0:
+            raise ValueError(f"a duration is a positive number of seconds, not {self.duration_s}")
+
+    def to_json(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "TrialSpec":
+        """Raises ValueError (msgspec.ValidationError among them) with a sentence."""
+        return msgspec.json.decode(text, type=cls)
+
+
+class Audit(msgspec.Struct, kw_only=True):
+    """All orders of the trial, warm-up included, as the shop's own sums count them."""
+
+    sent: int = 0
+    failed: int = 0
+    unfinished: int = 0
+    shipped: Sum = msgspec.field(default_factory=Sum)
+    rejected: Sum = msgspec.field(default_factory=Sum)
+
+
+class TrialReport(msgspec.Struct, kw_only=True):
+    """A trial as its workers saw it. Counts and histograms are of the orders planned within the window."""
+
+    trial: str
+    worker: int | None = None
+    """Which of the trial's workers; None when it speaks for all of them."""
+    workers: int = 1
+    error: str | None = None
+    """Why a worker could not run the trial, as a sentence; then the rest is not to be used."""
+    plan_hash: str = ""
+    """Empty when nothing was planned beforehand or the rate was edited."""
+    planned: int = 0
+    not_sent: int = 0
+    sent: int = 0
+    accepted: int = 0
+    finished: int = 0
+    failed: int = 0
+    unfinished: int = 0
+    accepted_unfinished: int = 0
+    duplicated: int = 0
+    shipped: int = 0
+    rejected: int = 0
+    unexpected: int = 0
+    """Outcomes that were not as planned, warm-up included."""
+    failures: dict[str, int] = {}
+    """By the name of the error's class."""
+    window_s: float = 0.0
+    achieved_per_s: float = 0.0
+    """Orders that finished while the window was open, by its length."""
+    histograms: dict[str, Latencies] = {}
+    """accept and finish from planned, finish_service from sent, lateness from planned to sent."""
+    audit: Audit = msgspec.field(default_factory=Audit)
+    driver_cpu_ns: int = 0
+    """CPU time of the load processes within the window."""
+    costs: dict[str, PartCost] = {}
+    """By part, as ``TrialSpec.watch`` asked."""
+    wire_bytes: int | None = None
+    """TCP payload through the watched ports within the window, both directions."""
+    payload_bytes: int = 0
+    """The first order, as the codec made it."""
+    driver_nice: int = 0
+    in_flight_max: int = 0
+    facts: dict[str, str] = {}
+    """Settings of the transport as they turned out to be."""
+    services_audit: dict[str, Any] | None = None
+    """By service its tallies and its balance, where the services live in the load process."""
+
+    def histogram(self, name: str) -> Histogram:
+        return Histogram.unpacked([self.histograms[name]])
+
+    def to_json(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "TrialReport":
+        return msgspec.json.decode(text, type=cls)
+
+    @classmethod
+    def of(cls, trial: str, worker: int, record: Record, plan_hash: str) -> "TrialReport":
+        window, every = record.window, record.all
+        window_s = record.window_ns / 1e9
+        return cls(
+            trial=trial,
+            worker=worker,
+            plan_hash=plan_hash,
+            planned=window.planned,
+            not_sent=window.not_sent,
+            sent=window.sent,
+            accepted=window.accepted,
+            finished=window.finished,
+            failed=window.failed,
+            unfinished=window.unfinished,
+            accepted_unfinished=window.accepted_unfinished,
+            shipped=record.shipped_in_window,
+            rejected=record.rejected_in_window,
+            unexpected=record.unexpected,
+            failures=dict(record.failures),
+            window_s=window_s,
+            achieved_per_s=record.finished_within / window_s if window_s else 0.0,
+            histograms={name: getattr(record, name).packed() for name in HISTOGRAMS},
+            audit=Audit(
+                sent=every.sent,
+                failed=every.failed,
+                unfinished=every.unfinished,
+                shipped=Sum.of(record.shipped),
+                rejected=Sum.of(record.rejected),
+            ),
+            driver_cpu_ns=record.driver_cpu_ns,
+            in_flight_max=record.in_flight_max,
+        )
+
+
+_ADDED = (
+    "planned",
+    "not_sent",
+    "sent",
+    "accepted",
+    "finished",
+    "failed",
+    "unfinished",
+    "accepted_unfinished",
+    "duplicated",
+    "shipped",
+    "rejected",
+    "unexpected",
+    "achieved_per_s",
+    "driver_cpu_ns",
+    "in_flight_max",
+)
+
+
+def merged(reports: Sequence[TrialReport]) -> TrialReport:
+    """One report that speaks for all workers. ``reports`` is not empty."""
+    if len(reports) == 1:
+        return msgspec.structs.replace(reports[0], worker=None)
+    ordered = sorted(reports, key=lambda report: report.worker or 0)
+    whole = TrialReport(trial=ordered[0].trial, workers=len(ordered), facts=ordered[0].facts)
+    whole.error = next((report.error for report in ordered if report.error), None)
+    hashes = [report.plan_hash for report in ordered]
+    whole.plan_hash = hashlib.sha256("".join(hashes).encode()).hexdigest() if all(hashes) else ""
+    for name in _ADDED:
+        setattr(whole, name, sum(getattr(report, name) for report in ordered))
+    whole.failures = dict(sum((Counter(report.failures) for report in ordered), Counter[str]()))
+    # Every worker on this machine saw the same processes; those on others saw none.
+    watching = next((report for report in ordered if report.costs), ordered[0])
+    whole.costs, whole.wire_bytes, whole.payload_bytes = watching.costs, watching.wire_bytes, ordered[0].payload_bytes
+    whole.window_s = max(report.window_s for report in ordered)
+    whole.driver_nice = max(report.driver_nice for report in ordered)
+    whole.histograms = {
+        name: Histogram.unpacked([r.histograms[name] for r in ordered if name in r.histograms]).packed()
+        for name in HISTOGRAMS
+    }
+    whole.audit = Audit(
+        sent=sum(report.audit.sent for report in ordered),
+        failed=sum(report.audit.failed for report in ordered),
+        unfinished=sum(report.audit.unfinished for report in ordered),
+        shipped=sum((report.audit.shipped for report in ordered), Sum()),
+        rejected=sum((report.audit.rejected for report in ordered), Sum()),
+    )
+    if all(report.services_audit is not None for report in ordered):
+        whole.services_audit = _added([report.services_audit or {} for report in ordered])
+    return whole
+
+
+def _added(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Services' audits added up, number by number."""
+    total: dict[str, Any] = {}
+    for part in parts:
+        for name, value in part.items():
+            if isinstance(value, dict):
+                total[name] = _added([total.get(name, {}), value])
+            else:
+                added = total.get(name, 0) + value
+                total[name] = added % 2**64 if name == "order_ids" else added
+    return total

@@ -1,0 +1,128 @@
+"""The four services of a trial, a process each, fresh for every trial."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.node import NodeSpec
+from bench.provision.base import StartFailed
+from bench.provision.process import MARK, finish
+from shop.workflow import SERVICES
+from transports.base import Setting
+
+START_S = 20.0
+STOP_S = 10.0
+"""How long a service may take to finish what it has in hand; then it is killed."""
+_LINE_BYTES = 2**20
+
+
+class ServiceProcess:
+    """A running service."""
+
+    def __init__(self, name: str, process: Process, facts: Mapping[str, str]) -> None:
+        self.name = name
+        self.pid = process.pid
+        self.facts = facts
+        self._process = process
+
+    @property
+    def alive(self) -> bool:
+        return self._process.returncode is None
+
+    async def audit(self) -> dict[str, Any]:
+        """Its books, as bench.node.audit_of has them. Raises StartFailed when the process is gone."""
+        answer: dict[str, Any] = (await _ask(self._process, "audit", self.name, STOP_S))["audit"]
+        return answer
+
+
+@asynccontextmanager
+async def services(
+    transport: str, setting: Setting, *, folder: Path, logs: Path, store_folder: Path | None
+) -> AsyncIterator[dict[str, ServiceProcess]]:
+    """All four, ready. Raises StartFailed with the reason that the first of them gave.
+
+    ``folder`` marks the processes as the run's own, ``logs`` gets what they complain about, a file per service.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
+    processes: dict[str, Process] = {}
+    try:
+        for name in SERVICES:
+            processes[name] = await _spawn(name, folder, logs / f"{setting.trial}-{name}.log")
+        specs = {
+            name: NodeSpec(
+                service=name,
+                transport=transport,
+                setting=setting,
+                folder=None if store_folder is None else str(store_folder),
+            )
+            for name in SERVICES
+        }
+        answers = await asyncio.gather(
+            *(_ask(process, specs[name], name, START_S) for name, process in processes.items())
+        )
+        yield {
+            name: ServiceProcess(name, process, answer["ready"])
+            for (name, process), answer in zip(processes.items(), answers, strict=True)
+        }
+    finally:
+        await finish(_stop_all(processes.values()))
+        for log in logs.glob(f"{setting.trial}-*.log"):
+            if not log.stat().st_size:
+                log.unlink()
+
+
+async def _spawn(name: str, folder: Path, log: Path) -> Process:
+    with log.open("ab") as errors:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "bench.node",
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=errors,
+            limit=_LINE_BYTES,
+            start_new_session=True,
+            env={**os.environ, MARK: str(folder)},
+        )
+
+
+async def _ask(process: Process, request: Any, name: str, patience_s: float) -> dict[str, Any]:
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        process.stdin.write(msgspec.json.encode(request) + b"\n")
+        await process.stdin.drain()
+        line = await asyncio.wait_for(process.stdout.readline(), patience_s)
+    except ConnectionError:
+        line = b""
+    except TimeoutError as error:
+        raise StartFailed(f"the {name} service did not answer within {patience_s:g} s; read its log") from error
+    if not line:
+        raise StartFailed(f"the {name} service has ended; read its log")
+    answer: dict[str, Any] = msgspec.json.decode(line)
+    if "error" in answer:
+        raise StartFailed(answer["error"])
+    return answer
+
+
+async def _stop_all(processes: Any) -> None:
+    await asyncio.gather(*(_stop(process) for process in processes))
+
+
+async def _stop(process: Process) -> None:
+    """The end of its input is the request to stop."""
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):
+        process.stdin.close()
+    try:
+        await asyncio.wait_for(process.wait(), STOP_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

@@ -1,0 +1,234 @@
+"""The conductor: brokers and a Locust master for the run, then round after round every cell once, each in a trial."""
+
+import random
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench import caveats
+from bench.caveats import Caveat
+from bench.load.locust import Master, master
+from bench.machine import git, machine, versions
+from bench.profile import Cell, Profile, cells
+from bench.provision import Broker, Unavailable, alive, brokers
+from bench.provision.base import Say
+from bench.provision.ledger import open_run
+from bench.provision.process import MARK, finish
+from bench.store import Run
+from bench.trial import Measured, Stage, measure
+from transports.registry import named
+
+OVERHEAD_S = 6.0
+"""A trial beyond its warm-up and window, for the estimate before the first has been timed."""
+
+
+class MissingServer(Exception):
+    """A server that was asked for by name cannot be had; ``str(error)`` says why and what to type."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How the conductor tells what it is doing; each is called with a sentence or with what is measured next."""
+
+    say: Say
+    begins: Callable[[int, int, str, float], None] = lambda done, total, what, estimate_s: None
+    """Trials done, trials in all, the cell that comes, and how long a trial takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """Where things lie."""
+
+    root: Path
+    """The checkout."""
+    given: Mapping[str, str]
+    """Brokers given by URL."""
+
+    @property
+    def home(self) -> Path:
+        return self.root / ".fourways"
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results"
+
+
+async def run(profile: Profile, house: House, progress: Progress, command: str) -> Run:
+    """Measure everything that the profile asks for; each trial is on the disk before the next begins.
+
+    Raises MissingServer before the first trial, ResultsError when results cannot be written, LoadError or StartFailed
+    when no trial can be run at all. Cancelled, it stops what it started and keeps what was measured.
+    """
+    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    async with AsyncExitStack() as stack:
+        shared = await _provide(stack, profile, house, progress)
+        wanted = [cell for cell in cells(profile) if not _missing(cell, shared)]
+        skipped = {cell.name: why for cell in cells(profile) if (why := _missing(cell, shared))}
+        if not wanted or (profile.by_name and skipped):
+            raise MissingServer("; ".join(dict.fromkeys(skipped.values())))
+        kept = Run.create(house.results, run_id, _manifest(profile, house, shared, wanted, skipped, command))
+        kept.add_caveats(_doubts_about(kept.manifest))
+        logs = kept.path / "logs"
+        logs.mkdir()
+        ledger = open_run(house.home)
+        stack.push_async_callback(_close, ledger.close)
+        env = {MARK: str(ledger.folder)}
+        locust = await stack.enter_async_context(master(log=logs / "locust.log", env=env))
+        conductor = _Conductor(stack, profile, house, progress, kept, locust, shared, ledger.folder, logs)
+        await conductor.rounds(wanted)
+        kept.write_summary()
+    return kept
+
+
+class _Conductor:
+    def __init__(
+        self,
+        stack: AsyncExitStack,
+        profile: Profile,
+        house: House,
+        progress: Progress,
+        kept: Run,
+        locust: Master,
+        shared: dict[str, Broker | Unavailable],
+        folder: Path,
+        logs: Path,
+    ) -> None:
+        self._stack = stack
+        self._profile = profile
+        self._house = house
+        self._progress = progress
+        self._kept = kept
+        self._shared = shared
+        self._stage_parts = {"run_id": kept.manifest["run_id"], "master": locust, "folder": folder, "logs": logs}
+        self._seen: set[str] = set()
+
+    async def rounds(self, wanted: list[Cell]) -> None:
+        total = len(wanted) * self._profile.rounds
+        estimate_s = self._profile.warm_up_s + self._profile.duration_s + OVERHEAD_S
+        started = datetime.now(UTC)
+        done = 0
+        for round_ in range(1, self._profile.rounds + 1):
+            order = list(wanted)
+            random.Random(f"{self._profile.seed}:{round_}").shuffle(order)
+            for slot, cell in enumerate(order, 1):
+                if done:
+                    estimate_s = (datetime.now(UTC) - started).total_seconds() / done
+                self._progress.begins(done, total, f"round {round_}: {cell.name}", estimate_s)
+                await self._trial(cell, round_, slot)
+                done += 1
+        self._progress.begins(done, total, "done", 0.0)
+
+    async def _trial(self, cell: Cell, round_: int, slot: int) -> None:
+        await self._revive(cell)
+        stage = Stage(
+            profile=self._profile,
+            brokers={name: b for name, b in self._shared.items() if isinstance(b, Broker)},
+            **self._stage_parts,
+        )
+        first = cell.name not in self._seen
+        measured = await measure(stage, cell, round_=round_, slot=slot, idle=first)
+        self._kept.add_trial(measured.row, measured.histograms)
+        if first and measured.facts:
+            self._seen.add(cell.name)
+            self._note(cell, measured)
+        if not measured.row.valid:
+            reasons = "; ".join(caveat.text for caveat in measured.row.caveats)
+            self._progress.say(f"round {round_}, {cell.name}: invalid, {reasons}")
+
+    async def _revive(self, cell: Cell) -> None:
+        """A broker that died in an earlier trial is started again, so that the run goes on."""
+        for name in named(cell.transport).traits.needs:
+            broker = self._shared.get(name)
+            if isinstance(broker, Broker) and not alive(broker):
+                self._progress.say(f"{name} has died; starting another")
+                again = brokers([name], given={}, home=self._house.home, say=self._progress.say)
+                self._shared |= await self._stack.enter_async_context(again)
+
+    def _note(self, cell: Cell, measured: Measured) -> None:
+        self._kept.update_manifest(
+            facts={**self._kept.manifest["facts"], cell.name: dict(measured.facts)},
+            idle_cpu_ms_per_s={**self._kept.manifest["idle_cpu_ms_per_s"], cell.name: measured.idle_cpu_ms_per_s},
+        )
+
+
+async def _provide(
+    stack: AsyncExitStack, profile: Profile, house: House, progress: Progress
+) -> dict[str, Broker | Unavailable]:
+    needs = {need for cell in cells(profile) for need in named(cell.transport).traits.needs}
+    ours = sorted(needs & {"rabbitmq", "kafka"})
+    found = dict(await stack.enter_async_context(brokers(ours, given=house.given, home=house.home, say=progress.say)))
+    for name in needs - set(ours):
+        url = house.given.get(name)
+        if url is None:
+            found[name] = Unavailable(name, f"{name} is needed and not given: type {name.upper()}_URL=… before make")
+        else:
+            found[name] = Broker(name, url, "given", "")
+    return found
+
+
+def _missing(cell: Cell, shared: Mapping[str, Broker | Unavailable]) -> str:
+    """Why a cell cannot be measured; empty when it can."""
+    missing = [shared[need] for need in sorted(named(cell.transport).traits.needs)]
+    return "; ".join(server.why for server in missing if isinstance(server, Unavailable))
+
+
+async def _close(close: Callable[[], None]) -> None:
+    async def closed() -> None:
+        close()
+
+    await finish(closed())
+
+
+def _manifest(
+    profile: Profile,
+    house: House,
+    shared: Mapping[str, Broker | Unavailable],
+    wanted: list[Cell],
+    skipped: Mapping[str, str],
+    command: str,
+) -> dict[str, Any]:
+    return {
+        "command": command,
+        "git": git(house.root),
+        "machine": machine(house.root),
+        "versions": versions(),
+        "brokers": {
+            name: {"version": broker.version, "provided_by": broker.provided_by}
+            for name, broker in shared.items()
+            if isinstance(broker, Broker)
+        },
+        "profile": msgspec.to_builtins(profile),
+        "seed": profile.seed,
+        "cells": [msgspec.to_builtins(cell) for cell in wanted],
+        "traits": {cell.transport: _traits(cell, profile) for cell in wanted},
+        "skipped": dict(skipped),
+        "facts": {},
+        "idle_cpu_ms_per_s": {},
+        "caveats": [],
+    }
+
+
+def _traits(cell: Cell, profile: Profile) -> dict[str, Any]:
+    traits = named(cell.transport).traits
+    return {
+        "style": traits.style.value,
+        "accepted": traits.accepted.value,
+        "survives": traits.survives[profile.durability],
+        "redelivers": traits.redelivers,
+        "ordered": traits.ordered,
+        "concurrency": traits.concurrency,
+        "needs": sorted(traits.needs),
+    }
+
+
+def _doubts_about(manifest: Mapping[str, Any]) -> tuple[Caveat, ...]:
+    found = []
+    if manifest["git"].get("dirty"):
+        found.append(caveats.dirty_tree(str(manifest["git"].get("commit"))))
+    return tuple(found)

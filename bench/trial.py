@@ -1,0 +1,255 @@
+"""One trial, from its queues and processes to its row: prepare, serve, probe, load, audit, remove."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from hdrh.histogram import HdrHistogram
+
+from bench import audit, caveats, cost
+from bench.caveats import Caveat
+from bench.hlog import empty_histogram, percentiles
+from bench.load.locust import LoadError, Master, worker
+from bench.load.trial import HISTOGRAMS, TrialReport, TrialSpec, Watch
+from bench.profile import Cell, Profile
+from bench.provision import Broker, alive, free_ports
+from bench.provision.base import StartFailed
+from bench.provision.services import ServiceProcess, services
+from bench.store import Trial
+from bench.workload import probe
+from shop.workflow import SERVICES
+from transports.base import Setting, Transport
+from transports.errors import TransportError
+from transports.registry import named
+
+PROBE_S = 10.0
+LATENESS_P99_US = 1000
+DRIVER_SHARE = 0.8
+ACHIEVED_SHARE = 0.98
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """What the trials of a run share."""
+
+    run_id: str
+    profile: Profile
+    brokers: Mapping[str, Broker]
+    master: Master
+    folder: Path
+    """Marks processes as the run's own and holds the services' databases."""
+    logs: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    row: Trial
+    histograms: Mapping[str, HdrHistogram]
+    facts: Mapping[str, str]
+    """Of the transport as it turned out to be."""
+    idle_cpu_ms_per_s: Mapping[str, float]
+    """What services and broker burnt before the load came; empty unless it was asked for."""
+
+
+def setting_of(stage: Stage, cell: Cell, trial: str) -> Setting:
+    """Everything the transport may know, with free ports for the services."""
+    profile = stage.profile
+    needs = named(cell.transport).traits.needs
+    ports = free_ports(len(SERVICES)) if profile.ports is None else range(profile.ports, profile.ports + len(SERVICES))
+    return Setting(
+        trial=trial,
+        addresses={name: f"127.0.0.1:{port}" for name, port in zip(SERVICES, ports, strict=True)},
+        servers={name: stage.brokers[name].url for name in needs if name in stage.brokers},
+        codec=cell.codec,
+        security=profile.security,
+        durability=profile.durability,
+        max_message_bytes=profile.max_message_bytes,
+        deadline_s=profile.deadline_s,
+        options=dict(cell.options),
+    )
+
+
+async def measure(stage: Stage, cell: Cell, *, round_: int, slot: int, idle: bool = False) -> Measured:
+    """Run one trial. What goes wrong in it makes it invalid and says why in its caveats; nothing is raised for it."""
+    trial = f"fw-{stage.run_id.rpartition('-')[2]}-r{round_}s{slot}"
+    try:
+        return await _measure(stage, cell, trial, round_, slot, idle)
+    except (TransportError, StartFailed, LoadError) as error:
+        doubt = Caveat("failed", f"{cell.name}: {error}", "read the logs in the run's folder")
+        empty = TrialReport(trial=trial)
+        return Measured(_row(stage, cell, round_, slot, empty, [doubt], 0), {}, {}, {})
+
+
+async def _measure(stage: Stage, cell: Cell, trial: str, round_: int, slot: int, idle: bool) -> Measured:
+    setting = setting_of(stage, cell, trial)
+    transport = named(cell.transport)(setting)
+    used = [stage.brokers[name] for name in transport.traits.needs if name in stage.brokers]
+    broker_pids = tuple(pid for broker in used for pid in broker.pids)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(_remove, transport)
+        await transport.prepare()
+        running = await stack.enter_async_context(serving(stage, cell, setting, transport))
+        driver = await stack.enter_async_context(worker(stage.master, log=stage.logs / f"{trial}-worker.log"))
+        parts = {"services": tuple(service.pid for service in running.values()), "broker": broker_pids}
+        parts = {part: pids for part, pids in parts.items() if pids}
+        burnt = {part: (await cost.idle(pids)).cpu_ms_per_s for part, pids in parts.items()} if idle else {}
+        spec = _spec(stage, cell, setting, round_, Watch(parts=parts, ports=_ports(transport, setting, used)))
+        report = await stage.master.run(spec)
+        del driver
+        doubts: list[Caveat] = []
+        lost = 0
+        books = report.services_audit
+        try:
+            if running:
+                books = {name: await service.audit() for name, service in running.items()}
+        except StartFailed as error:
+            doubts.append(caveats.died(str(error)))
+        if books is not None:
+            doubts += [caveats.broken_audit(problem) for problem in audit.problems(report.audit, books)]
+            lost = audit.lost(report.audit, report.accepted_unfinished, books)
+    doubts += [caveats.died(broker.name) for broker in used if not alive(broker)]
+    row = _row(stage, cell, round_, slot, report, doubts, lost)
+    return Measured(row, {name: _hdr(report, name) for name in HISTOGRAMS}, report.facts, burnt)
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    stage: Stage, cell: Cell, setting: Setting, transport: Transport
+) -> AsyncIterator[Mapping[str, ServiceProcess]]:
+    """The services, proven ready by an order that goes through them; none where they live in the driver."""
+    if transport.traits.in_process:
+        yield {}
+        return
+    store_folder = None
+    if stage.profile.store == "sqlite":
+        store_folder = stage.folder / setting.trial
+        store_folder.mkdir()
+    async with services(
+        cell.transport, setting, folder=stage.folder, logs=stage.logs, store_folder=store_folder
+    ) as running:
+        await probed(transport)
+        yield running
+
+
+async def probed(transport: Transport) -> None:
+    """An order through the whole chain and back. Raises StartFailed when it does not come."""
+    try:
+        async with transport.connect() as client, asyncio.timeout(PROBE_S):
+            await (await client.submit(probe("ready"))).finished
+    except TimeoutError as error:
+        raise StartFailed(f"a probe order did not come back within {PROBE_S:g} s") from error
+
+
+async def _remove(transport: Transport) -> None:
+    """What is left when a broker is gone goes with the broker."""
+    with contextlib.suppress(TransportError):
+        await transport.remove()
+
+
+def _spec(stage: Stage, cell: Cell, setting: Setting, round_: int, watch: Watch) -> TrialSpec:
+    profile = stage.profile
+    users = max(1, round(profile.rate_per_s))
+    return TrialSpec(
+        id=setting.trial,
+        transport=cell.transport,
+        setting=setting,
+        # The same plan for every cell of a round, so that differences are paired.
+        seed=profile.seed + round_,
+        payload_bytes=profile.payload_bytes,
+        arrivals=profile.arrivals,
+        users=users,
+        orders_per_s_per_user=profile.rate_per_s / users,
+        warm_up_s=profile.warm_up_s,
+        duration_s=profile.duration_s,
+        drain_s=profile.deadline_s,
+        watch=watch,
+    )
+
+
+def _ports(transport: Transport, setting: Setting, used: list[Broker]) -> tuple[int, ...]:
+    """Where the method's bytes pass: at the services, or at the broker."""
+    if transport.traits.in_process:
+        return ()
+    where = [broker.url.rstrip("/") for broker in used] or list(setting.addresses.values())
+    return tuple(int(address.rpartition(":")[2].partition("/")[0]) for address in where)
+
+
+def _hdr(report: TrialReport, name: str) -> HdrHistogram:
+    packed = report.histograms.get(name)
+    return empty_histogram() if packed is None else HdrHistogram.decode(packed.hdr)
+
+
+def _row(
+    stage: Stage, cell: Cell, round_: int, slot: int, report: TrialReport, doubts: list[Caveat], lost: int
+) -> Trial:
+    profile = stage.profile
+    invalid = list(doubts)
+    if report.error:
+        invalid.append(Caveat("failed", f"{cell.name}: {report.error}", "read the logs in the run's folder"))
+    if report.planned and (report.failed or report.unfinished or report.not_sent):
+        invalid.append(caveats.incomplete(report.failed, report.unfinished + report.not_sent))
+    if report.unexpected:
+        invalid.append(caveats.broken_audit(f"{report.unexpected:,} outcomes were not the planned ones"))
+    lateness = percentiles(_hdr(report, "lateness"), report.not_sent)
+    doubtful = []
+    if lateness.p99_us is not None and lateness.p99_us > LATENESS_P99_US:
+        doubtful.append(caveats.late_driver(lateness.p99_us))
+    if report.window_s and report.driver_cpu_ns / 1e9 / report.window_s > DRIVER_SHARE:
+        doubtful.append(caveats.busy_driver(report.driver_cpu_ns / 1e9 / report.window_s))
+    if report.planned and report.achieved_per_s < ACHIEVED_SHARE * report.planned / report.window_s:
+        doubtful.append(caveats.below_rate(report.achieved_per_s, profile.rate_per_s))
+    orders = report.finished
+    parts = report.costs
+
+    def per_order(part: str) -> float | None:
+        return parts[part].cpu_ns / 1e3 / orders if part in parts and orders else None
+
+    wire = report.wire_bytes
+    return Trial(
+        round=round_,
+        slot=slot,
+        cell=cell.name,
+        transport=cell.transport,
+        client=cell.client,
+        codec=cell.codec,
+        payload_bytes=report.payload_bytes,
+        security=profile.security,
+        durability=profile.durability,
+        store=profile.store,
+        product=", ".join(sorted(named(cell.transport).traits.needs)) or "none",
+        processes=1,
+        plan_hash=report.plan_hash,
+        arrivals=profile.arrivals,
+        offered_per_s=profile.rate_per_s,
+        achieved_per_s=report.achieved_per_s,
+        duration_s=report.window_s,
+        planned=report.planned,
+        not_sent=report.not_sent,
+        sent=report.sent,
+        accepted=report.accepted,
+        finished=report.finished,
+        failed=report.failed,
+        unfinished=report.unfinished,
+        lost=lost,
+        duplicated=report.duplicated,
+        shipped=report.shipped,
+        rejected=report.rejected,
+        accept=percentiles(_hdr(report, "accept"), report.planned - report.accepted),
+        finish=percentiles(_hdr(report, "finish"), report.planned - report.finished),
+        finish_service=percentiles(_hdr(report, "finish_service"), report.planned - report.finished),
+        lateness=lateness,
+        cpu_us_per_order_services=per_order("services"),
+        cpu_us_per_order_broker=per_order("broker"),
+        cpu_us_per_order_driver=report.driver_cpu_ns / 1e3 / orders if orders else None,
+        rss_mib_services=parts["services"].peak_rss_mib if "services" in parts else None,
+        rss_mib_broker=parts["broker"].peak_rss_mib if "broker" in parts else None,
+        wire_bytes_per_order=None if wire is None or not orders else wire / orders,
+        context_switches_per_order=parts["services"].context_switches / orders
+        if "services" in parts and orders
+        else None,
+        valid=not invalid and report.planned > 0,
+        caveats=tuple(invalid + doubtful),
+    )

@@ -1,0 +1,146 @@
+"""Seeded orders of a chosen size and mix: the same arguments give the same orders, on every machine."""
+
+import itertools
+import random
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from shop.catalogue import NAMES, PRICES_CENTS, SOLD_OUT_SKU
+from shop.messages import PROBE_PREFIX, Line, Order, PlaceOrder
+from shop.payments import DECLINED_CARD, GOOD_CARD
+
+Kind = Literal["ships", "sold out", "declined"]
+Outcome = Literal["shipped", "rejected"]
+
+CYCLE = 1_000
+"""In every so many orders the mix holds exactly; then lines, cards and addresses come again."""
+
+_PROSE = (
+    "the parcel goes to the side door and the neighbour at number nine will sign for it please ring twice gift wrap "
+    "in plain paper no invoice inside delivery before noon on weekdays only leave it dry the lift is out of order "
+    "fragile glass this way up returns within thirty days with the receipt and the original box measured width "
+    "height depth weight colour as pictured or close to it second choice accepted call first if anything is missing "
+    "warranty two years parts and labour excluded batteries from january to december thank you kindly best regards"
+)
+_STREETS = ("Mill Lane", "Canal Street", "Station Road", "Harbour Row", "Orchard Way", "Quarry Hill")
+_TOWNS = ("Ghent", "Leiden", "Bergen", "Porto", "Gdansk", "Trieste")
+_MOST_LINES = 3
+_DIGITS = 12
+"""Order numbers have at most so many digits."""
+_SLACK = 8_192
+"""Documents are cut from one text at so many places, so that neighbours differ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mix:
+    """Shares of orders that are planned to be refused. Raises ValueError when they are not shares."""
+
+    sold_out: float = 0.02
+    declined: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not (self.sold_out >= 0 and self.declined >= 0 and self.sold_out + self.declined <= 1):
+            raise ValueError(
+                f"the shares of refused orders add up to a number from 0 to 1, not {self.sold_out} + {self.declined}"
+            )
+
+
+DEFAULT_MIX = Mix()
+
+
+class Workload:
+    """Orders by number, from 0 on. ``order`` costs a few microseconds, since all texts are made beforehand."""
+
+    def __init__(self, *, prefix: str, seed: int, payload_bytes: int, mix: Mix = DEFAULT_MIX) -> None:
+        """``payload_bytes`` is the size of an order's compact JSON, its id included.
+
+        Raises ValueError, naming the smallest size that would do, when an order cannot be that small.
+        """
+        room_bytes = payload_bytes - len(prefix) - 1 - _DIGITS
+        lacking = max(_size_bytes(_smallest(kind)) for kind in ("ships", "sold out", "declined")) - room_bytes
+        if lacking > 0:
+            raise ValueError(
+                f"an order of {payload_bytes:,} bytes is not possible; the smallest here has "
+                f"{payload_bytes + lacking:,} bytes"
+            )
+        rng = random.Random(f"{seed}:orders")
+        kinds = _kinds(mix, rng)
+        bare = [_bare(kind, room_bytes, rng) for kind in kinds]
+        self._prefix = prefix
+        self._templates = [
+            (order.user_id, order.card, order.address, order.lines, payload_bytes - _size_bytes(order))
+            for order in bare
+        ]
+        self._expected: list[Outcome] = ["shipped" if kind == "ships" else "rejected" for kind in kinds]
+        self._text = _text(payload_bytes + _SLACK, rng)
+
+    def order(self, number: int) -> PlaceOrder:
+        user_id, card, address, lines, free_bytes = self._templates[number % CYCLE]
+        order_id = f"{self._prefix}-{number}"
+        start = number * 37 % _SLACK
+        document = self._text[start : start + free_bytes - len(order_id)]
+        return PlaceOrder(Order(order_id, user_id, card, address, lines, document))
+
+    def expected(self, number: int) -> Outcome:
+        """How the order is planned to end."""
+        return self._expected[number % CYCLE]
+
+
+_probe_numbers = itertools.count(1)
+
+
+def probe(name: str) -> PlaceOrder:
+    """A small order that shows that the whole chain answers. ``name`` tells whose it is; ids differ in a process."""
+    order = _smallest("ships")
+    order_id = f"{PROBE_PREFIX}{name}-{next(_probe_numbers)}"
+    return PlaceOrder(Order(order_id, order.user_id, order.card, order.address, order.lines))
+
+
+def _kinds(mix: Mix, rng: random.Random) -> list[Kind]:
+    """The kinds of one cycle, shuffled."""
+    sold_out = round(mix.sold_out * CYCLE)
+    declined = min(round(mix.declined * CYCLE), CYCLE - sold_out)
+    kinds: list[Kind] = []
+    shares: dict[Kind, int] = {"sold out": sold_out, "declined": declined, "ships": CYCLE - sold_out - declined}
+    for kind, count in shares.items():
+        kinds += [kind] * count
+    rng.shuffle(kinds)
+    return kinds
+
+
+def _bare(kind: Kind, room_bytes: int, rng: random.Random) -> Order:
+    """An order without id and document that leaves room for both."""
+    address = f"{rng.randint(1, 199)} {rng.choice(_STREETS)}, {rng.choice(_TOWNS)}"
+    user_id = f"user-{rng.randint(0, 9_999):04d}"
+    skus = rng.sample(tuple(NAMES), rng.randint(1, _MOST_LINES))
+    quantities = [rng.randint(1, 4) for _ in skus]
+    for count in range(len(skus), 0, -1):
+        order = _order(kind, user_id, address, dict(zip(skus[:count], quantities, strict=False)))
+        if _size_bytes(order) <= room_bytes:
+            return order
+    return _smallest(kind)
+
+
+def _smallest(kind: Kind) -> Order:
+    return _order(kind, "user-0000", f"1 {_STREETS[0]}, {_TOWNS[0]}", {"SKU-0003": 1})
+
+
+def _order(kind: Kind, user_id: str, address: str, units: dict[str, int]) -> Order:
+    lines = [Line(sku, NAMES[sku], quantity, PRICES_CENTS[sku]) for sku, quantity in units.items()]
+    if kind == "sold out":
+        lines[-1] = Line(SOLD_OUT_SKU, "Sold out", lines[-1].quantity, 1_999)
+    card = DECLINED_CARD if kind == "declined" else GOOD_CARD
+    return Order("", user_id, card, address, tuple(lines))
+
+
+def _size_bytes(order: Order) -> int:
+    return len(msgspec.json.encode(order))
+
+
+def _text(length: int, rng: random.Random) -> str:
+    """ASCII that JSON leaves as it is, and that compresses like prose."""
+    words = rng.choices(_PROSE.split(), k=min(length, 20_000))
+    text = " ".join(words)
+    return (text * (length // len(text) + 1))[:length]
