@@ -48,7 +48,7 @@ class Desk:
             together = [message for messages, _ in batch for message in messages]
             try:
                 facts = await loop.run_in_executor(self._thread, self.service.handle_all, together)
-            except Exception as error:  # whoever waits is told
+            except Exception as error:  # noqa: BLE001 - whoever waits is told
                 for _, done in batch:
                     if not done.done():
                         done.set_exception(error)

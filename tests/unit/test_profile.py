@@ -1,0 +1,153 @@
+"""What may be asked for, and how the rest is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.profile import UsageError, cells, load
+
+MEMORY = {"TRANSPORT": "memory"}
+
+
+def test_the_default_is_what_the_contract_says() -> None:
+    profile = load()
+    assert profile.transports == ("rest", "grpc", "broker", "events")
+    assert (profile.rate_per_s, profile.duration_s, profile.warm_up_s, profile.rounds) == (150, 6, 2, 6)
+    assert (profile.payload_bytes, profile.durability, profile.store, profile.by_name) == (
+        1024,
+        "fast",
+        "memory",
+        False,
+    )
+
+
+def test_a_default_run_adds_grpc_with_json() -> None:
+    assert [cell.name for cell in cells(load())] == ["rest", "grpc", "grpc+json", "broker", "events"]
+
+
+def test_a_transport_measured_alone_has_one_cell() -> None:
+    assert [cell.name for cell in cells(load(flags={"TRANSPORT": "grpc"}))] == ["grpc"]
+
+
+def test_a_codec_that_is_given_is_used_by_every_cell() -> None:
+    found = cells(load(flags={"CODEC": "json"}))
+    assert {cell.codec for cell in found} == {"json"}
+    assert [cell.name for cell in found] == ["rest", "grpc+json", "broker", "events"]
+
+
+def test_a_client_that_is_not_the_default_stands_in_the_name_and_the_options() -> None:
+    (cell,) = cells(load(flags={"TRANSPORT": "rest", "CLIENT": "rest:httpx", "CODEC": "msgpack"}))
+    assert (cell.name, cell.client, cell.options) == ("rest:httpx+msgpack", "httpx", {"client": "httpx"})
+
+
+def test_a_client_without_a_transport_is_for_those_that_have_it() -> None:
+    found = cells(load(flags={"TRANSPORT": "rest,grpc", "CLIENT": "httpx", "CODEC": "json"}))
+    assert [cell.name for cell in found] == ["rest:httpx", "grpc+json"]
+
+
+def test_an_order_smaller_than_the_smallest_is_refused() -> None:
+    with pytest.raises(UsageError, match="PAYLOAD is too small"):
+        load(flags=MEMORY | {"PAYLOAD": "20"})
+
+
+def test_an_order_over_the_limit_is_refused() -> None:
+    with pytest.raises(UsageError, match="over the limit of an order"):
+        load(flags=MEMORY | {"PAYLOAD": "64KiB", "MAX_MESSAGE": "64KiB"})
+
+
+def test_transports_on_the_command_line_are_asked_for_by_name() -> None:
+    profile = load(flags={"TRANSPORT": "grpc, rest,grpc"})
+    assert (profile.transports, profile.by_name) == (("grpc", "rest"), True)
+
+
+def test_an_empty_flag_is_one_not_given() -> None:
+    assert load(flags={"TRANSPORT": "", "RATE": " ", "CODEC": ""}) == load()
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("300", 300), ("300B", 300), ("1KiB", 1024), ("64KiB", 65536), ("1MiB", 2**20), ("1.5KiB", 1536)]
+)
+def test_sizes_have_units(text: str, size: int) -> None:
+    assert load(flags=MEMORY | {"PAYLOAD": text}).payload_bytes == size
+
+
+def test_safe_durability_brings_sqlite() -> None:
+    assert load(flags=MEMORY | {"DURABILITY": "safe"}).store == "sqlite"
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ({"TRANSPORT": "grcp"}, "no transport 'grcp'; did you mean 'grpc'\\?"),
+        ({"CODEC": "jsn"}, "no codec 'jsn'; did you mean 'json'\\?"),
+        ({"CLIENT": "rest:httpxx", "TRANSPORT": "rest"}, "no client of rest 'httpxx'; did you mean 'httpx'\\?"),
+        ({"CLIENT": "rest:"}, "CLIENT must be pairs"),
+        ({"CLIENT": "rset:aiohttp"}, "did you mean 'rest'\\?"),
+        ({"CLIENT": "memory:aiohttp"}, "no choice of client"),
+        ({"DURABILITY": "save"}, "did you mean 'safe'\\?"),
+        ({"SECURITY": "mtsl"}, "did you mean 'mtls'\\?"),
+        ({"STORE": "sqlit"}, "did you mean 'sqlite'\\?"),
+        ({"DURABILITY": "safe", "STORE": "memory"}, "needs a store that survives"),
+        ({"DURATOIN": "3"}, "no setting 'DURATOIN'; did you mean 'DURATION'\\?"),
+        ({"TRANSPORT": ","}, "no transport to measure"),
+    ],
+)
+def test_a_wrong_name_is_refused_with_the_nearest_right_one(flags: dict[str, str], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        load(flags=MEMORY | flags)
+
+
+@pytest.mark.parametrize("flag", ["RATE", "DURATION", "PAYLOAD", "ROUNDS", "DEADLINE", "MAX_MESSAGE"])
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "many", "1e400", "1K", "٣"])
+def test_what_is_not_a_positive_number_is_refused_with_its_name(flag: str, text: str) -> None:
+    if (flag, text) in (("RATE", "٣"), ("DURATION", "٣"), ("DEADLINE", "٣")):
+        return  # a digit is a digit to Python's float
+    with pytest.raises(UsageError, match=rf"{flag} \(\w+\) must be a "):
+        load(flags=MEMORY | {flag: text})
+
+
+def test_half_a_round_is_refused() -> None:
+    with pytest.raises(UsageError, match="whole number"):
+        load(flags={"ROUNDS": "1.5"})
+
+
+def test_no_warm_up_is_allowed() -> None:
+    assert load(flags=MEMORY | {"WARM_UP": "0"}).warm_up_s == 0
+
+
+def test_an_unknown_profile_is_refused_with_the_nearest_right_name() -> None:
+    with pytest.raises(UsageError, match="no profile 'defualt'; did you mean 'default'\\?"):
+        load("defualt")
+
+
+def test_a_profile_of_ones_own_changes_the_default(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('transports = ["memory"]\nrate_per_s = 20.5\npayload = 300\n[options.memory]\n')
+    profile = load(str(path))
+    assert (profile.name, profile.rate_per_s, profile.payload_bytes, profile.rounds) == ("mine", 20.5, 300, 6)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("rate_per_sec = 5", "no profile key 'rate_per_sec'; did you mean 'rate_per_s'\\?"),
+        ("rate_per_s = true", "must be a positive number"),
+        ("rounds = 1.5", "whole number"),
+        ("transports = 5", "must be names"),
+        ("clients = 5", "clients must be a table"),
+        ("[options.memory]\nspeed = 3", "no setting of memory 'speed'"),
+        ("[options.memry]\nspeed = 3", "did you mean 'memory'\\?"),
+        ("options = 3", "options must be tables"),
+        ("rate_per_s = ", "is not TOML"),
+    ],
+)
+def test_a_wrong_profile_is_refused_in_a_sentence(tmp_path: Path, content: str, sentence: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=sentence):
+        load(str(path), MEMORY if "transports" not in content else {})
+
+
+def test_a_profile_that_is_not_there_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        load(str(tmp_path / "none.toml"))

@@ -1,0 +1,163 @@
+"""The folder of a run."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from bench.caveats import late_driver
+from bench.hlog import Percentiles
+from bench.store import COLUMNS, ResultsError, Run
+from tests.unit.made_up import a_histogram, a_run, a_trial
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run.create(tmp_path, "run-1", {"seed": 7})
+
+
+def test_latest_points_to_the_newest_run(tmp_path: Path) -> None:
+    Run.create(tmp_path, "one", {})
+    Run.create(tmp_path, "two", {})
+    assert (tmp_path / "latest").readlink() == Path("two")
+    assert Run.open(tmp_path / "latest").manifest["run_id"] == "two"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latest", "one", "two"]
+
+
+def test_columns_stand_in_the_order_of_the_contract() -> None:
+    assert list(COLUMNS)[:6] == ["round", "slot", "cell", "transport", "client", "codec"]
+    assert list(COLUMNS)[26:33] == ["shipped", "rejected"] + [
+        f"accept_{name}_us" for name in ("p50", "p90", "p99", "p999", "max")
+    ]
+    assert list(COLUMNS)[-2:] == ["valid", "caveats"]
+
+
+def test_a_trial_is_read_back_as_it_was(run: Run) -> None:
+    run.add_trial(a_trial(round=3, cell="grpc+json", finish=Percentiles(p50_us=5301, p99_us=math.inf)), {})
+    row = run.trials().iloc[0]
+    assert (row["round"], row["cell"], row["finish_p50_us"], row["finish_p99_us"]) == (3, "grpc+json", 5301, math.inf)
+    assert math.isnan(row["finish_p999_us"])
+    assert row["valid"]
+
+
+def test_cells_of_percentiles_are_integers_empty_or_inf(run: Run) -> None:
+    run.add_trial(a_trial(finish=Percentiles(p50_us=5301, p99_us=math.inf, max_us=math.inf)), {})
+    header, line = (run.path / "trials.csv").read_text().splitlines()
+    row = dict(zip(header.split(","), line.split(","), strict=True))
+    assert [row[f"finish_{name}_us"] for name in ("p50", "p90", "p99", "p999", "max")] == ["5301", "", "inf", "", "inf"]
+
+
+def test_a_client_called_none_is_not_taken_for_a_missing_one(run: Run) -> None:
+    run.add_trial(a_trial(security="none", client="NA"), {})
+    assert run.trials()["client"].iloc[0] == "NA"
+
+
+def test_a_run_without_trials_has_an_empty_table(run: Run) -> None:
+    assert list(run.trials().columns) == list(COLUMNS)
+    assert run.summary()["cells"] == []
+
+
+def test_a_half_written_row_is_ignored_and_then_overwritten(run: Run) -> None:
+    run.add_trial(a_trial(), {})
+    with (run.path / "trials.csv").open("a") as file:
+        file.write("2,1,rest,re")
+    assert len(run.trials()) == 1
+    Run.open(run.path).add_trial(a_trial(round=2), {})
+    assert list(run.trials()["round"]) == [1, 2]
+
+
+def test_histograms_are_tagged_with_their_trial(run: Run) -> None:
+    run.add_trial(a_trial(round=2, slot=5), {"finish": a_histogram(5.0)})
+    assert [(trial, series) for trial, series, _ in run.histograms()] == [("r2-s5-rest", "finish")]
+
+
+def test_the_words_of_a_caveat_stand_in_the_manifest_and_its_name_in_the_row(run: Run) -> None:
+    run.add_trial(a_trial(caveats=(late_driver(2300),)), {})
+    assert run.trials()["caveats"].iloc[0] == "late-driver"
+    kept = Run.open(run.path).manifest["caveats"]
+    assert [(entry["name"], entry["trial"]) for entry in kept] == [("late-driver", "r1-s1-rest")]
+
+
+def test_the_manifest_keeps_what_is_not_changed(run: Run) -> None:
+    run.update_manifest(skipped={"events": "no Java"})
+    manifest = Run.open(run.path).manifest
+    assert (manifest["seed"], manifest["skipped"], manifest["schema_version"]) == (7, {"events": "no Java"}, 1)
+
+
+def test_a_full_disk_is_said_in_a_sentence(run: Run) -> None:
+    (run.path / "histograms.hlog").symlink_to("/dev/full")
+    with pytest.raises(ResultsError, match="the disk is full"):
+        run.add_trial(a_trial(), {"finish": a_histogram(5.0)})
+
+
+def test_a_newer_schema_is_refused(run: Run) -> None:
+    run.update_manifest(schema_version=2)
+    with pytest.raises(ResultsError, match="newer Fourways"):
+        Run.open(run.path)
+
+
+def test_a_missing_run_is_said_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="has no results"):
+        Run.open(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"schema_version": "x"}', "\xff"])
+def test_a_damaged_manifest_is_said_in_a_sentence(run: Run, content: str) -> None:
+    (run.path / "manifest.json").write_text(content, "latin-1")
+    with pytest.raises(ResultsError, match=r"manifest\.json is damaged"):
+        Run.open(run.path)
+
+
+def test_a_damaged_table_is_said_in_a_sentence(run: Run) -> None:
+    with (run.path / "trials.csv").open("a") as file:
+        file.write("one,two\n")
+    with pytest.raises(ResultsError, match=r"trials\.csv is damaged"):
+        run.trials()
+
+
+def test_a_run_id_is_not_used_twice(run: Run) -> None:
+    with pytest.raises(ResultsError, match="is there already"):
+        Run.create(run.path.parent, "run-1", {})
+
+
+def test_the_summary_has_medians_with_intervals_from_six_rounds(tmp_path: Path) -> None:
+    run = a_run(tmp_path)
+    run.write_summary()
+    summary = json.loads((run.path / "summary.json").read_text())
+    metric = {cell["cell"]: cell for cell in summary["cells"]}["broker"]["metrics"]["finish_p50_us"]
+    trials = run.trials()
+    values = trials.loc[trials["cell"] == "broker", "finish_p50_us"]
+    assert (metric["estimate"], metric["low"], metric["high"]) == (values.median(), values.min(), values.max())
+
+
+def test_trials_that_are_not_valid_count_as_losses_and_not_as_speed(run: Run) -> None:
+    run.add_trial(a_trial(), {})
+    run.add_trial(a_trial(round=2, valid=False, failed=300, finish=Percentiles(p50_us=1)), {})
+    (cell,) = run.summary()["cells"]
+    assert (cell["trials"], cell["valid_trials"], cell["orders"]["failed"]) == (2, 1, 300)
+    assert cell["metrics"]["finish_p50_us"]["estimate"] == 5300
+    assert cell["metrics"]["finish_p50_us"]["reason"] == "95% need 6 rounds, there are 1"
+
+
+def test_a_censored_estimate_is_the_string_inf(run: Run) -> None:
+    run.add_trial(a_trial(finish=Percentiles(p99_us=math.inf)), {})
+    run.write_summary()
+    (cell,) = json.loads((run.path / "summary.json").read_text())["cells"]
+    assert cell["metrics"]["finish_p99_us"]["estimate"] == "inf"
+
+
+def test_ratios_pair_the_trials_of_a_round(run: Run) -> None:
+    for number, luck in enumerate((1, 5, 2), 1):
+        run.add_trial(a_trial(round=number, finish=Percentiles(p50_us=1000 * luck)), {})
+        slower = Percentiles(p50_us=1500 * luck)
+        run.add_trial(a_trial(round=number, slot=2, cell="events", transport="events", finish=slower), {})
+    (ratio,) = run.summary()["ratios"]
+    assert (ratio["cell"], ratio["base"]) == ("events", "rest")
+    assert ratio["metrics"]["finish_p50_us"]["estimate"] == pytest.approx(1.5)
+
+
+def test_there_is_no_ratio_across_durability_classes(run: Run) -> None:
+    run.add_trial(a_trial(), {})
+    run.add_trial(a_trial(slot=2, cell="grpc", transport="grpc", durability="safe"), {})
+    assert run.summary()["ratios"] == []

@@ -1,0 +1,120 @@
+"""The table on the terminal."""
+
+import io
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from bench.caveats import late_driver
+from bench.hlog import Percentiles
+from bench.report.numbers import digits
+from bench.report.tables import first_look
+from bench.store import Run
+from tests.unit.made_up import a_run, a_trial
+
+
+def shown(run: Run, width: int = 80) -> str:
+    console = Console(width=width, color_system=None, file=(out := io.StringIO()))
+    console.print(first_look(run.summary(), run.manifest))
+    return out.getvalue()
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run.create(tmp_path, "run", {})
+
+
+def test_every_cell_has_a_row_with_client_and_codec(tmp_path: Path) -> None:
+    text = shown(a_run(tmp_path))
+    for word in ("rest", "aiohttp", "grpc+json", "protobuf", "broker", "aio-pika", "events", "aiokafka", "6/6"):
+        assert word in text
+
+
+def test_it_fits_eighty_columns_without_cutting_a_number(tmp_path: Path) -> None:
+    text = shown(a_run(tmp_path))
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_with_six_rounds_intervals_stand_below_the_medians(tmp_path: Path) -> None:
+    text = shown(a_run(tmp_path))
+    assert "no-interval" not in text
+    assert re.search(r"aiohttp +(\d+\.\d+- +){4}", text)
+
+
+def test_with_one_round_it_says_what_would_give_an_interval(tmp_path: Path) -> None:
+    text = one_line(shown(a_run(tmp_path, rounds=1)))
+    assert "no 95 % interval" in text
+    assert "Next: measure with ROUNDS=6 or more" in text
+
+
+def test_ratios_name_method_and_format(tmp_path: Path) -> None:
+    text = one_line(shown(a_run(tmp_path)))
+    assert "grpc (protobuf) finishes in" in text
+    assert "grpc (json) finishes in" in text
+    assert "times the time of rest (json) at p50, durability fast (95 % interval" in text
+
+
+def test_an_interval_that_holds_one_is_called_no_difference(run: Run) -> None:
+    for number in range(1, 7):
+        run.add_trial(a_trial(round=number), {})
+        near = Percentiles(p50_us=5300 + (-1) ** number * 100)
+        run.add_trial(a_trial(round=number, slot=2, cell="grpc", transport="grpc", finish=near), {})
+    assert "no difference shown" in one_line(shown(run))
+
+
+def test_losses_stand_in_the_row(run: Run) -> None:
+    run.add_trial(a_trial(failed=1200, unfinished=34, lost=12, valid=False), {})
+    text = shown(run)
+    assert "1,234" in text
+    assert "12 lost" in text
+    assert "0/1" in text
+
+
+def test_a_censored_percentile_is_infinite_and_a_missing_one_is_not_available(run: Run) -> None:
+    run.add_trial(a_trial(accept=Percentiles(p50_us=100), finish=Percentiles(p50_us=100, p99_us=math.inf)), {})
+    row = next(line for line in shown(run).splitlines() if line.startswith("rest"))
+    assert row.split()[1:5] == ["0.100", "n/a", "0.100", "∞"]
+
+
+def test_a_skipped_transport_says_why(tmp_path: Path) -> None:
+    run = a_run(tmp_path, rounds=1, skipped={"events": "there is no Java [17]; type `apt-get install x`"})
+    assert "events skipped: there is no Java [17]; type `apt-get install x`" in one_line(shown(run))
+
+
+def test_a_doubt_is_marked_at_the_cell_it_touches(run: Run) -> None:
+    run.add_trial(a_trial(), {})
+    run.add_trial(a_trial(slot=2, cell="grpc", transport="grpc", caveats=(late_driver(2300),)), {})
+    text = one_line(shown(run))
+    assert "grpc (2)" in text
+    assert "rest (" not in text.split("finishes")[0]
+    assert "(2) late-driver: the driver sent orders late, by 2.3 ms at p99" in text
+
+
+def test_a_run_without_trials_is_shown_too(run: Run) -> None:
+    assert "method" in shown(run)
+
+
+@given(st.floats(1e-6, 1e9))
+def test_three_digits_are_kept_and_no_exponent_is_shown(number: float) -> None:
+    text = digits(number)
+    assert float(text.replace(",", "")) == pytest.approx(number, rel=0.0051)
+    assert "e" not in text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0"), (0.4512, "0.451"), (5.305, "5.30"), (9.999, "10.0"), (11, "11.0"), (719.6, "720"), (1441.0, "1,440")],
+)
+def test_numbers_are_written_as_people_read_them(number: Any, text: str) -> None:
+    assert digits(number) == text
