@@ -3,9 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 PYTHON ?= python3
-export PYTHONDONTWRITEBYTECODE ?=
 
-.PHONY: help setup brokers-setup lock proto up down doctor
+.PHONY: help setup brokers-setup lock proto up down doctor bench web floor soak test check clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -37,3 +36,34 @@ down: .venv/.ready ## stop what `make up` started
 
 doctor: .venv/.ready ## what is here, what is missing, what to type
 	@$(BIN)/python -m bench.doctor
+
+# Settings that `make bench`, `make web` and the rest hand on: make bench TRANSPORT=grpc RATE=300
+SETTINGS := PROFILE TRANSPORT RATE PAYLOAD CODEC SECURITY DURABILITY CLIENT ROUNDS DURATION WARM_UP SEED STORE \
+            ARRIVALS MAX_MESSAGE DEADLINE PORTS
+ASKED = $(foreach key,$(SETTINGS),$(if $($(key)),'$(key)=$($(key))'))
+
+# REST and gRPC need nothing but Python.
+comma := ,
+NEEDED = .venv/.ready $(if $(TRANSPORT),$(if $(filter-out rest grpc memory,$(subst $(comma), ,$(TRANSPORT))),brokers-setup),brokers-setup)
+
+bench: $(NEEDED) ## measure; TRANSPORT= RATE= PAYLOAD= CODEC= CLIENT= ROUNDS= … (see README)
+	@$(BIN)/python -m bench run $(ASKED)
+
+web: $(NEEDED) ## services up and Locust's page on 127.0.0.1:8089; needs TRANSPORT=
+	@$(BIN)/python -m bench web $(ASKED)
+
+floor: $(NEEDED) ## what we cost beside the barest chain of the same libraries
+	@$(BIN)/python -m bench.floor $(if $(TRANSPORT),--transport '$(TRANSPORT)')
+
+soak: $(NEEDED) ## 100,000 orders per transport: does a service's memory grow?
+	@$(BIN)/python -m bench soak $(ASKED)
+
+test: setup ## every test, on real brokers
+	@$(BIN)/python -m pytest
+
+check: .venv/.ready ## format, lint, types and arrows
+	@$(BIN)/ruff format --check -q && $(BIN)/ruff check -q && $(BIN)/mypy && $(BIN)/lint-imports --no-logo
+
+clean: .venv/.ready ## end what was left running, remove what was built; results stay
+	@$(BIN)/python -m bench.provision down
+	@rm -rf .venv .fourways *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

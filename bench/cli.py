@@ -40,7 +40,7 @@ def run(settings: Settings = None) -> None:
     """Measure, and show a first look: what `make bench` does."""
     asked = _asked(settings)
     console = Console()
-    kept = _guarded(lambda: _measure(asked, console))
+    kept = _guarded(lambda: _measure(asked, console), kept="what was measured is in results/latest, and ")
     console.print(first_look(kept.summary(), kept.manifest))
     draw(kept.trials(), kept.manifest, kept.path / "charts")
     where = kept.path.relative_to(ROOT)
@@ -58,6 +58,19 @@ def web(settings: Settings = None, port: Annotated[int, typer.Option(help="of Lo
     asked = _asked(settings)
     console = Console(stderr=True)
     _guarded(lambda: serve(asked, _house(), port, lambda sentence: console.print(sentence, highlight=False)))
+
+
+@app.command()
+def soak(settings: Settings = None, orders: Annotated[int, typer.Option(min=1000)] = 100_000) -> None:
+    """Many orders through each transport: does a service's memory grow? What `make soak` does."""
+    from bench.soak import soak as soaked  # noqa: PLC0415 - the other commands do not need it
+    from bench.soak import table  # noqa: PLC0415
+
+    asked, console = _asked(settings), Console()
+    found = _guarded(lambda: soaked(asked, _house(), orders, lambda s: console.print(s, highlight=False)))
+    console.print(table(found))
+    if not all(one.bounded for one in found):
+        _end(FAILED, "a service's memory is not bounded: see the rows that say NO")
 
 
 def _measure(asked: profiles.Profile, console: Console) -> Coroutine[Any, Any, Run]:
@@ -117,7 +130,7 @@ def _asked(settings: list[str] | None) -> profiles.Profile:
         _end(USAGE, str(error))
 
 
-def _guarded(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def _guarded(work: Callable[[], Coroutine[Any, Any, T]], *, kept: str = "") -> T:
     """Run it; Ctrl-C and SIGTERM end it in order, and what a person can cause is one sentence and a code."""
     stopping: list[signal.Signals] = []
 
@@ -137,7 +150,7 @@ def _guarded(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     except asyncio.CancelledError:
         if not stopping:
             raise
-        _end(STOPPED, "stopped; what was measured is kept in results/latest, and nothing is left running")
+        _end(STOPPED, f"stopped; {kept}nothing is left running")
     except MissingServer as error:
         _end(MISSING, str(error))
     except ResultsError as error:

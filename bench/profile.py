@@ -18,7 +18,7 @@ from transports.errors import SettingError
 from transports.wire import codecs
 
 PROFILES = Path(__file__).parents[1] / "scenarios" / "profiles"
-LONGEST_PREFIX = "fw-0000-r99s99-w0"
+LONGEST_PREFIX = "0000r9s99w0"
 """What order ids of a run begin with at the most, as bench.trial names them."""
 SECURITIES = ("none", "tls", "mtls")
 DURABILITIES = ("fast", "safe")

@@ -1,5 +1,6 @@
 """The conductor: brokers and a Locust master for the run, then round after round every cell once, each in a trial."""
 
+import asyncio
 import random
 import secrets
 from collections.abc import Callable, Mapping
@@ -67,7 +68,7 @@ async def run(profile: Profile, house: House, progress: Progress, command: str) 
     """
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     async with AsyncExitStack() as stack:
-        shared = await _provide(stack, profile, house, progress)
+        shared = await provide(stack, profile, house, progress)
         wanted = [cell for cell in cells(profile) if not _missing(cell, shared)]
         skipped = {cell.name: why for cell in cells(profile) if (why := _missing(cell, shared))}
         if not wanted or (profile.by_name and skipped):
@@ -77,7 +78,7 @@ async def run(profile: Profile, house: House, progress: Progress, command: str) 
         logs = kept.path / "logs"
         logs.mkdir()
         ledger = open_run(house.home)
-        stack.push_async_callback(_close, ledger.close)
+        stack.push_async_callback(lambda: finish(asyncio.to_thread(ledger.close)))
         env = {MARK: str(ledger.folder)}
         locust = await stack.enter_async_context(master(log=logs / "locust.log", env=env))
         conductor = _Conductor(stack, profile, house, progress, kept, locust, shared, ledger.folder, logs)
@@ -105,7 +106,9 @@ class _Conductor:
         self._progress = progress
         self._kept = kept
         self._shared = shared
-        self._stage_parts = {"run_id": kept.manifest["run_id"], "master": locust, "folder": folder, "logs": logs}
+        self._locust = locust
+        self._folder = folder
+        self._logs = logs
         self._seen: set[str] = set()
 
     async def rounds(self, wanted: list[Cell]) -> None:
@@ -129,10 +132,12 @@ class _Conductor:
         stage = Stage(
             profile=self._profile,
             brokers={name: b for name, b in self._shared.items() if isinstance(b, Broker)},
-            **self._stage_parts,
+            run_id=self._kept.manifest["run_id"],
+            folder=self._folder,
+            logs=self._logs,
         )
         first = cell.name not in self._seen
-        measured = await measure(stage, cell, round_=round_, slot=slot, idle=first)
+        measured = await measure(stage, self._locust, cell, round_=round_, slot=slot, idle=first)
         self._kept.add_trial(measured.row, measured.histograms)
         if first and measured.facts:
             self._seen.add(cell.name)
@@ -157,9 +162,10 @@ class _Conductor:
         )
 
 
-async def _provide(
+async def provide(
     stack: AsyncExitStack, profile: Profile, house: House, progress: Progress
 ) -> dict[str, Broker | Unavailable]:
+    """Every server that the profile's transports need, or why it cannot be had."""
     needs = {need for cell in cells(profile) for need in named(cell.transport).traits.needs}
     ours = sorted(needs & {"rabbitmq", "kafka"})
     found = dict(await stack.enter_async_context(brokers(ours, given=house.given, home=house.home, say=progress.say)))
@@ -176,13 +182,6 @@ def _missing(cell: Cell, shared: Mapping[str, Broker | Unavailable]) -> str:
     """Why a cell cannot be measured; empty when it can."""
     missing = [shared[need] for need in sorted(named(cell.transport).traits.needs)]
     return "; ".join(server.why for server in missing if isinstance(server, Unavailable))
-
-
-async def _close(close: Callable[[], None]) -> None:
-    async def closed() -> None:
-        close()
-
-    await finish(closed())
 
 
 def _manifest(

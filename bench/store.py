@@ -194,13 +194,16 @@ class Run:
         self.manifest = manifest
 
     def trials(self) -> pd.DataFrame:
-        """One row per trial; a half-written last line is left out. Raises ResultsError when the file is damaged."""
+        """One row per trial: cells as the profile has them, rounds in order; a half-written last line is left out.
+
+        Raises ResultsError when the file is damaged.
+        """
         path = self.path / "trials.csv"
         with _sentences(path):
             content = path.read_text("utf-8")
         complete = content[: content.rfind("\n") + 1]
         try:
-            return pd.read_csv(
+            trials = pd.read_csv(
                 io.StringIO(complete),
                 dtype={name: kind for name, kind in COLUMNS.items() if kind is not bool},
                 true_values=["true"],
@@ -210,6 +213,9 @@ class Run:
             ).astype({"valid": bool})
         except (ValueError, KeyError) as error:
             raise ResultsError(f"{path} is damaged: {' '.join(str(error).split())}; measure again") from error
+        rank = {cell["name"]: number for number, cell in enumerate(self.manifest.get("cells", ()))}
+        in_order = trials["cell"].map(lambda name: rank.get(name, len(rank)))
+        return trials.iloc[in_order.argsort(kind="stable")].reset_index(drop=True)
 
     def histograms(self) -> Iterator[tuple[str, str, HdrHistogram]]:
         """Trial, series and histogram of every trial so far. Raises ResultsError."""

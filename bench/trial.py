@@ -38,7 +38,6 @@ class Stage:
     run_id: str
     profile: Profile
     brokers: Mapping[str, Broker]
-    master: Master
     folder: Path
     """Marks processes as the run's own and holds the services' databases."""
     logs: Path
@@ -72,32 +71,35 @@ def setting_of(stage: Stage, cell: Cell, trial: str) -> Setting:
     )
 
 
-async def measure(stage: Stage, cell: Cell, *, round_: int, slot: int, idle: bool = False) -> Measured:
+async def measure(stage: Stage, master: Master, cell: Cell, *, round_: int, slot: int, idle: bool = False) -> Measured:
     """Run one trial. What goes wrong in it makes it invalid and says why in its caveats; nothing is raised for it."""
-    trial = f"fw-{stage.run_id.rpartition('-')[2]}-r{round_}s{slot}"
+    trial = f"fw-{stage.run_id.rpartition('-')[2]}r{round_}s{slot}"
     try:
-        return await _measure(stage, cell, trial, round_, slot, idle)
+        return await _measure(stage, master, cell, trial, round_, slot, idle)
     except (TransportError, StartFailed, LoadError) as error:
         doubt = Caveat("failed", f"{cell.name}: {error}", "read the logs in the run's folder")
         empty = TrialReport(trial=trial)
         return Measured(_row(stage, cell, round_, slot, empty, [doubt], 0), {}, {}, {})
 
 
-async def _measure(stage: Stage, cell: Cell, trial: str, round_: int, slot: int, idle: bool) -> Measured:
+async def _measure(
+    stage: Stage, master: Master, cell: Cell, trial: str, round_: int, slot: int, idle: bool
+) -> Measured:
     setting = setting_of(stage, cell, trial)
     transport = named(cell.transport)(setting)
     used = [stage.brokers[name] for name in transport.traits.needs if name in stage.brokers]
     broker_pids = tuple(pid for broker in used for pid in broker.pids)
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(_remove, transport)
+        stack.push_async_callback(remove_quietly, transport)
         await transport.prepare()
         running = await stack.enter_async_context(serving(stage, cell, setting, transport))
-        driver = await stack.enter_async_context(worker(stage.master, log=stage.logs / f"{trial}-worker.log"))
+        driver = await stack.enter_async_context(worker(master, log=stage.logs / f"{trial}-worker.log"))
         parts = {"services": tuple(service.pid for service in running.values()), "broker": broker_pids}
         parts = {part: pids for part, pids in parts.items() if pids}
         burnt = {part: (await cost.idle(pids)).cpu_ms_per_s for part, pids in parts.items()} if idle else {}
-        spec = _spec(stage, cell, setting, round_, Watch(parts=parts, ports=_ports(transport, setting, used)))
-        report = await stage.master.run(spec)
+        watch = Watch(parts=parts, ports=_ports(transport, setting, used))
+        spec = spec_of(stage, cell, setting, round_, watch, duration_s=stage.profile.duration_s)
+        report = await master.run(spec)
         del driver
         doubts: list[Caveat] = []
         lost = 0
@@ -143,13 +145,16 @@ async def probed(transport: Transport) -> None:
         raise StartFailed(f"a probe order did not come back within {PROBE_S:g} s") from error
 
 
-async def _remove(transport: Transport) -> None:
+async def remove_quietly(transport: Transport) -> None:
     """What is left when a broker is gone goes with the broker."""
     with contextlib.suppress(TransportError):
         await transport.remove()
 
 
-def _spec(stage: Stage, cell: Cell, setting: Setting, round_: int, watch: Watch) -> TrialSpec:
+def spec_of(
+    stage: Stage, cell: Cell, setting: Setting, round_: int, watch: Watch, *, duration_s: float | None
+) -> TrialSpec:
+    """What the load process is asked for; ``duration_s`` None: until it is stopped."""
     profile = stage.profile
     users = max(1, round(profile.rate_per_s))
     return TrialSpec(
@@ -163,7 +168,7 @@ def _spec(stage: Stage, cell: Cell, setting: Setting, round_: int, watch: Watch)
         users=users,
         orders_per_s_per_user=profile.rate_per_s / users,
         warm_up_s=profile.warm_up_s,
-        duration_s=profile.duration_s,
+        duration_s=duration_s,
         drain_s=profile.deadline_s,
         watch=watch,
     )

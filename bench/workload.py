@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from shop.catalogue import NAMES, PRICES_CENTS, SOLD_OUT_SKU
+from shop.catalogue import NAMES, PRICES_CENTS, SHORTEST_SKU, SOLD_OUT_SKU
 from shop.messages import PROBE_PREFIX, Line, Order, PlaceOrder
 from shop.payments import DECLINED_CARD, GOOD_CARD
 
@@ -27,8 +27,8 @@ _PROSE = (
 _STREETS = ("Mill Lane", "Canal Street", "Station Road", "Harbour Row", "Orchard Way", "Quarry Hill")
 _TOWNS = ("Ghent", "Leiden", "Bergen", "Porto", "Gdansk", "Trieste")
 _MOST_LINES = 3
-_DIGITS = 12
-"""Order numbers have at most so many digits."""
+_DIGITS = 6
+"""Order numbers have room for so many digits in the smallest order; larger ones take it from the document."""
 _SLACK = 8_192
 """Documents are cut from one text at so many places, so that neighbours differ."""
 
@@ -124,13 +124,13 @@ def _bare(kind: Kind, room_bytes: int, rng: random.Random) -> Order:
 
 
 def _smallest(kind: Kind) -> Order:
-    return _order(kind, "user-0000", f"1 {_STREETS[0]}, {_TOWNS[0]}", {"SKU-0003": 1})
+    return _order(kind, "u1", "1 Quay", {SHORTEST_SKU: 1})
 
 
 def _order(kind: Kind, user_id: str, address: str, units: dict[str, int]) -> Order:
     lines = [Line(sku, NAMES[sku], quantity, PRICES_CENTS[sku]) for sku, quantity in units.items()]
     if kind == "sold out":
-        lines[-1] = Line(SOLD_OUT_SKU, "Sold out", lines[-1].quantity, 1_999)
+        lines[-1] = Line(SOLD_OUT_SKU, "Out", lines[-1].quantity, 199)
     card = DECLINED_CARD if kind == "declined" else GOOD_CARD
     return Order("", user_id, card, address, tuple(lines))
 

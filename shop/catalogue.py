@@ -6,15 +6,16 @@ from itertools import product
 _QUALITIES = ("Amber", "Birch", "Cobalt", "Dusk", "Ember", "Fern", "Granite", "Harbour", "Indigo", "Juniper")
 _THINGS = ("kettle", "lamp", "notebook", "rucksack", "scarf", "teapot", "umbrella", "vase", "wallet", "clock")
 
-NAMES: Mapping[str, str] = {
+SHORTEST_SKU = "SKU-1"
+SOLD_OUT_SKU = "SKU-0"
+"""Listed but never in stock, so that a workload can plan an order that fails."""
+
+NAMES: Mapping[str, str] = {SHORTEST_SKU: "Pen"} | {
     f"SKU-{number:04d}": f"{quality} {thing}" for number, (quality, thing) in enumerate(product(_QUALITIES, _THINGS))
 }
 """By SKU, what the buyer reads."""
 
-PRICES_CENTS: Mapping[str, int] = {sku: 499 + 137 * number for number, sku in enumerate(NAMES)}
-
-SOLD_OUT_SKU = "SKU-SOLDOUT"
-"""Listed but never in stock, so that a workload can plan an order that fails."""
+PRICES_CENTS: Mapping[str, int] = {sku: 199 + 137 * number for number, sku in enumerate(NAMES)}
 
 PLENTY = 10**12
 """Stock that no plan exhausts."""

@@ -70,7 +70,7 @@ class Carrying:
         spec = self.spec
         if self.worker >= spec.setting.workers:
             raise ValueError(f"trial {spec.id} is for {spec.setting.workers} load workers, and this is one more")
-        prefix = f"{spec.id}-w{self.worker}"
+        prefix = f"{spec.id.removeprefix('fw-')}w{self.worker}"
         workload = Workload(prefix=prefix, seed=spec.seed, payload_bytes=spec.payload_bytes, mix=spec.mix)
         setting = dataclasses.replace(spec.setting, worker=self.worker)
         transport = registry.named(spec.transport)(setting)

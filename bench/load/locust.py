@@ -104,6 +104,10 @@ class Master:
         """Wait until the master counts this worker. Raises LoadError."""
         await self._while_alive(self._ask("GET", f"/fourways/ready?workers=1&name={name}&within_s={START_S}"))
 
+    async def gone(self, name: str) -> None:
+        """Tell the master that this worker has ended, in case it could not say so itself."""
+        await self._ask("POST", f"/fourways/gone/{name}")
+
     async def _ask(self, method: str, path: str, form: Mapping[str, str] | None = None) -> str:
         """Raises LoadError with the sentence that the master answered, or because it is gone."""
         try:
@@ -190,14 +194,19 @@ async def worker(
     command += [f"--master-host={LOOPBACK}", f"--master-port={master.master_port}"]
     if nice is not None:
         command.append(f"--nice={nice}")
-    async with _child(command, log=log, env=env or {}) as process:
-        process_of_master = WorkerProcess(name, process, log)
-        master.workers.append(process_of_master)
-        try:
-            await master.counted(name)
-            yield process_of_master
-        finally:
-            master.workers.remove(process_of_master)
+    try:
+        async with _child(command, log=log, env=env or {}) as process:
+            started = WorkerProcess(name, process, log)
+            master.workers.append(started)
+            try:
+                await master.counted(name)
+                yield started
+            finally:
+                master.workers.remove(started)
+    finally:
+        if not master.session.closed:
+            with suppress(LoadError):
+                await master.gone(name)
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ from locust import User, events, stats, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.rpc import Message
-from locust.runners import STATE_INIT, STATE_MISSING, STATE_STOPPED, MasterRunner
+from locust.runners import STATE_INIT, STATE_MISSING, STATE_STOPPED, STATE_STOPPING, MasterRunner
 from locust.web import WebUI
 
 from bench.load.arrivals import ARRIVALS, Arrivals
@@ -32,7 +32,7 @@ from bench.workload import Mix
 HOW_TO_START = "a scenario needs services to order from, so start it with `make web TRANSPORT=rest`, not with locust"
 LOOK_S = 0.25
 """How often a lost worker is looked for; Locust itself takes four seconds to miss one."""
-BEGIN_S = 10.0
+BEGIN_S = 3.0
 BARRIER_S = 10.0
 """What a report takes at most once the drain is over."""
 KEPT_TRIALS = 16
@@ -136,6 +136,7 @@ class Hooks:
         assert web_ui.app is not None
         app = self._app = web_ui.app
         app.add_url_rule("/fourways/ready", view_func=self._ready)
+        app.add_url_rule("/fourways/gone/<name>", view_func=self._gone, methods=["POST"])
         app.add_url_rule("/fourways/trials/<trial_id>", view_func=self._trial)
         app.after_request(self._with_microseconds)
         self._extend_page()
@@ -152,7 +153,6 @@ class Hooks:
         nodes.sort(key=self._runner.get_worker_index)
         ranks = {node: rank for rank, node in enumerate(nodes)}
         setattr(self._options, RANKS, ranks)
-        self._stopping = False
         self._started += 1
         try:
             spec = self._spec()
@@ -239,6 +239,7 @@ class Hooks:
 
     def _on_stop(self, **_: Any) -> None:
         self._options.trial = self._base
+        self._stopping = False
 
     # Routes.
 
@@ -248,13 +249,21 @@ class Hooks:
         name = request.args.get("name")
         clients = self._runner.clients
         with gevent.Timeout(float(request.args.get("within_s", 30)), False):
-            while not (
-                self._runner.state in (STATE_INIT, STATE_STOPPED)
-                and (len(clients.ready) == wanted if name is None else name in clients)
-            ):
+            while not self._idle() or (len(clients.ready) != wanted if name is None else name not in clients):
                 gevent.sleep(0.005)
             return Response("{}", mimetype="application/json")
         return Response(f"{len(clients.ready)} of {wanted} load workers are ready", 503)
+
+    def _idle(self) -> bool:
+        """A missing worker leaves Locust's state at stopping, although nothing stands against another start."""
+        return not self._stopping and self._runner.state in (STATE_INIT, STATE_STOPPING, STATE_STOPPED)
+
+    def _gone(self, name: str) -> Response:
+        """Says goodbye for a worker that could not, which Locust would miss only after four seconds."""
+        if name in self._runner.clients:
+            goodbye: Any = Message
+            self._runner.handle_message(name, goodbye("quit", None, name))
+        return Response("{}", mimetype="application/json")
 
     def _trial(self, trial_id: str) -> Response:
         """Waits for the trial's report and gives it; 503 with a sentence when there will be none."""

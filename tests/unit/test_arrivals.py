@@ -77,7 +77,7 @@ def test_an_edited_rate_changes_the_number_of_arrivals_in_proportion() -> None:
     schedule.change(300, S)
     after = taken(schedule, until_ns=2 * S)
     assert (len(before), len(after)) == (100, 300)
-    assert all(S <= offset for offset in after)
+    assert min(after) >= S
 
 
 def test_a_rate_of_nothing_pauses_until_it_is_edited() -> None:

@@ -114,7 +114,7 @@ def test_a_spec_survives_json() -> None:
 
 @pytest.mark.parametrize("change", [{"users": -1}, {"warm_up_s": -1}, {"duration_s": 0}])
 def test_a_spec_that_cannot_be_is_refused(change: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="not -?[01]"):
+    with pytest.raises(ValueError, match="not "):
         TrialSpec(id="t", transport="rest", setting=Setting(trial="t"), **change)  # type: ignore[arg-type]
 
 

@@ -1,0 +1,52 @@
+"""`make web`: the services of one transport, and Locust's own page to drive load at them."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from bench.load.locust import master, worker
+from bench.load.trial import Watch
+from bench.profile import Profile, UsageError, cells
+from bench.provision import Broker, Unavailable
+from bench.provision.base import Say
+from bench.provision.ledger import open_run
+from bench.provision.process import MARK, finish
+from bench.run import House, MissingServer, Progress, provide
+from bench.trial import Stage, remove_quietly, serving, setting_of, spec_of
+from transports.registry import named
+
+
+async def serve(profile: Profile, house: House, port: int, say: Say) -> None:
+    """Until cancelled. Raises UsageError, MissingServer, LoadError or StartFailed when it cannot begin."""
+    if len(profile.transports) != 1:
+        raise UsageError("`make web` drives one transport; say which, for instance TRANSPORT=rest")
+    cell = cells(profile)[0]
+    async with AsyncExitStack() as stack:
+        shared = await provide(stack, profile, house, Progress(say=say))
+        missing = [server.why for server in shared.values() if isinstance(server, Unavailable)]
+        if missing:
+            raise MissingServer("; ".join(missing))
+        ledger = open_run(house.home)
+        stack.push_async_callback(lambda: finish(asyncio.to_thread(ledger.close)))
+        logs = ledger.folder / "logs"
+        logs.mkdir()
+        env = {MARK: str(ledger.folder)}
+        setup = Stage(
+            run_id="web-0000",
+            profile=profile,
+            brokers={name: server for name, server in shared.items() if isinstance(server, Broker)},
+            folder=ledger.folder,
+            logs=logs,
+        )
+        setting = setting_of(setup, cell, f"fw-web-{ledger.folder.name.removeprefix('run-')}")
+        transport = named(cell.transport)(setting)
+        stack.push_async_callback(remove_quietly, transport)
+        await transport.prepare()
+        say(f"starting the four services over {cell.name}")
+        await stack.enter_async_context(serving(setup, cell, setting, transport))
+        spec = spec_of(setup, cell, setting, 0, Watch(), duration_s=None)
+        locust = await stack.enter_async_context(master(log=logs / "locust.log", web_port=port, trial=spec, env=env))
+        await stack.enter_async_context(worker(locust, log=logs / "worker.log", env=env))
+        say(f"Locust's page: {locust.web_url}   (edit scenarios/order.py to change the load; Ctrl-C ends everything)")
+        for name, address in setting.addresses.items() if not transport.traits.needs else ():
+            say(f"  {name:9}http://{address}/docs" if cell.transport == "rest" else f"  {name:9}{address}")
+        await asyncio.Event().wait()

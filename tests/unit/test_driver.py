@@ -1,0 +1,392 @@
+"""The driver on a virtual clock: hours pass in milliseconds, and every number is exact."""
+
+import asyncio
+import dataclasses
+import gc
+import selectors
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from bench.load.arrivals import Schedule
+from bench.load.driver import ClosedDriver, Driver, OpenDriver, Phases
+from bench.load.pacer import LoopPacer, Pacer
+from bench.workload import Mix, Workload
+from shop.messages import OrderClosed, PlaceOrder
+from transports.base import Client, Finished, Receipt
+from transports.errors import Failed, NotAccepted
+
+S = 1_000_000_000
+ALL_SHIP = Mix(sold_out=0, declined=0)
+
+
+class _Jump(selectors.SelectSelector):
+    """Waits by moving the loop's clock."""
+
+    now_s = 100.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        assert ready or timeout is not None, "everything waits for something that will not come"
+        if not ready and timeout:
+            self.now_s += timeout
+        return ready
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._jump = _Jump()
+        super().__init__(self._jump)
+
+    def time(self) -> float:
+        return self._jump.now_s
+
+
+def now_ns() -> int:
+    return round(asyncio.get_running_loop().time() * S)
+
+
+def virtual_pacer(wake: Callable[[], None]) -> Pacer:
+    return LoopPacer(wake, now_ns)
+
+
+def run(work: Coroutine[Any, Any, Driver]) -> Driver:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(work)
+
+
+class Stub(Client):
+    """A shop whose orders take as long as ``takes_s`` says and end as planned."""
+
+    def __init__(self, takes_s: Callable[[int], float] = lambda number: 0.001, accept_s: float = 0.0) -> None:
+        self.takes_s = takes_s
+        self.accept_s = accept_s
+        self.orders: list[str] = []
+
+    async def submit(self, order: PlaceOrder) -> Receipt:
+        number = len(self.orders)
+        self.orders.append(order.order.order_id)
+        finished = asyncio.ensure_future(self._finish(order, self.takes_s(number)))
+        await asyncio.sleep(self.accept_s)
+        return Receipt(now_ns(), finished)
+
+    async def _finish(self, order: PlaceOrder, takes_s: float) -> Finished:
+        await asyncio.sleep(takes_s)
+        return Finished(OrderClosed(order.order, "shipped", 100, "RR1", ""), now_ns())
+
+
+async def open_trial(
+    client: Client,
+    *,
+    orders_per_s: float = 100,
+    warm_up_s: float = 0,
+    duration_s: float | None = 10,
+    during: Callable[[Driver], Awaitable[None]] | None = None,
+    **phases: Any,
+) -> Driver:
+    total_s = None if duration_s is None else warm_up_s + duration_s
+    driver = OpenDriver(
+        client,
+        Workload(prefix="t", seed=1, payload_bytes=512, mix=ALL_SHIP),
+        Phases(warm_up_s=warm_up_s, duration_s=duration_s, **phases),
+        Schedule("constant", seed="1", orders_per_s=orders_per_s, duration_s=total_s),
+        clock=now_ns,
+        pacer=virtual_pacer,
+    )
+    running = asyncio.ensure_future(driver.run())
+    if during is not None:
+        await during(driver)
+    await running
+    return driver
+
+
+async def closed_trial(client: Client, users: int, **phases: Any) -> Driver:
+    workload = Workload(prefix="t", seed=1, payload_bytes=512, mix=ALL_SHIP)
+    driver = ClosedDriver(client, workload, Phases(**phases), users, clock=now_ns, pacer=virtual_pacer)
+    await driver.run()
+    return driver
+
+
+def test_every_order_is_sent_when_it_is_due_and_counted() -> None:
+    record = run(open_trial(Stub())).record
+    window = record.window
+    assert (window.planned, window.sent, window.accepted, window.finished) == (1000, 1000, 1000, 1000)
+    assert record.lateness.percentile_us(100) == 0
+    assert record.finish.percentile_us(50) == pytest.approx(1000, abs=2)
+
+
+def test_response_counts_from_when_the_order_was_planned() -> None:
+    """A shop of one clerk who is away for one second: who came meanwhile waited, and it shows."""
+
+    started_ns = 0
+
+    class Stalls(Stub):
+        async def submit(self, order: PlaceOrder) -> Receipt:
+            gone_s = (now_ns() - started_ns) / S
+            if 5 <= gone_s < 6:
+                await asyncio.sleep(6 - gone_s)
+            return await super().submit(order)
+
+    async def trial() -> Driver:
+        nonlocal started_ns
+        started_ns = now_ns()
+        return await open_trial(Stalls())
+
+    record = run(trial()).record
+    assert record.window.finished == 1000
+    assert record.finish.percentile_us(89.9) == pytest.approx(1000, abs=2)
+    # A tenth of the orders came during the second and waited for what was left of it, evenly from none to all.
+    assert record.finish.percentile_us(95) == pytest.approx(500_000, rel=0.05)
+    assert record.finish.percentile_us(100) == pytest.approx(1_000_000, rel=0.05)
+
+
+def test_a_client_that_holds_the_loop_makes_orders_late_and_says_so() -> None:
+    class Blocks(Stub):
+        async def submit(self, order: PlaceOrder) -> Receipt:
+            if not self.orders:
+                loop = asyncio.get_running_loop()
+                assert isinstance(loop, VirtualLoop)
+                loop._jump.now_s += 0.5
+            return await super().submit(order)
+
+    record = run(open_trial(Blocks())).record
+    assert record.lateness.percentile_us(100) == pytest.approx(490_000, rel=0.03)
+    assert (record.finish_service.percentile_us(90) or 0) < 2_000
+    assert record.window.sent == 1000
+
+
+def test_nothing_gates_sending_but_the_cap_and_what_is_over_it_counts_as_infinite() -> None:
+    record = run(open_trial(Stub(lambda number: 3600), in_flight_cap=600, drain_s=1, deadline_s=7200)).record
+    window = record.window
+    assert (window.planned, window.sent, window.not_sent, window.unfinished) == (1000, 600, 400, 600)
+    assert record.in_flight_max == 600
+    assert record.lateness.censored == 400
+    assert (record.finish.count, record.finish.censored) == (0, 1000)
+
+
+def test_accepted_and_finished_are_two_instants() -> None:
+    record = run(open_trial(Stub(lambda number: 0.2, accept_s=0.05))).record
+    assert record.accept.percentile_us(50) == pytest.approx(50_000, rel=0.01)
+    assert record.finish.percentile_us(50) == pytest.approx(200_000, rel=0.01)
+
+
+def test_warm_up_is_audited_but_neither_counted_nor_timed() -> None:
+    record = run(open_trial(Stub(), warm_up_s=5, duration_s=10)).record
+    assert record.window.planned == record.finish.count == 1000
+    assert record.all.planned == record.shipped.count == 1500
+
+
+def test_the_window_is_as_long_as_asked_although_the_last_order_came_sooner() -> None:
+    record = run(open_trial(Stub(), orders_per_s=1, duration_s=10)).record
+    assert record.window_ns == 10 * S
+
+
+def test_what_finishes_after_the_window_is_no_throughput() -> None:
+    record = run(open_trial(Stub(lambda number: 4), duration_s=10)).record
+    assert record.window.finished == 1000
+    assert record.finished_within == pytest.approx(600, abs=1)
+
+
+def test_errors_are_counted_by_name_and_censored() -> None:
+    class Fails(Stub):
+        async def submit(self, order: PlaceOrder) -> Receipt:
+            receipt = await super().submit(order)
+            number = len(self.orders)
+            if number % 10 == 0:
+                raise NotAccepted("no")
+            if number % 10 == 1:
+                receipt.finished.cancel()  # type: ignore[attr-defined]
+                return Receipt(receipt.accepted_ns, self._fail())
+            return receipt
+
+        async def _fail(self) -> Finished:
+            raise Failed("no")
+
+    record = run(open_trial(Fails())).record
+    assert record.failures == {"NotAccepted": 100, "Failed": 100}
+    assert (record.window.failed, record.window.accepted, record.window.finished) == (200, 900, 800)
+    assert (record.accept.censored, record.finish.censored) == (100, 200)
+
+
+def test_an_order_over_its_deadline_ends_as_unfinished_while_others_go_on() -> None:
+    stub = Stub(lambda number: 3600 if number == 0 else 0.001)
+    record = run(open_trial(stub, duration_s=20, deadline_s=3, drain_s=0)).record
+    assert (record.window.unfinished, record.window.accepted_unfinished) == (1, 1)
+    assert record.window.finished == 1999
+
+
+def test_the_drain_waits_for_the_slowest_and_no_longer() -> None:
+    took_s = 0.0
+
+    async def trial() -> Driver:
+        nonlocal took_s
+        began_ns = now_ns()
+        driver = await open_trial(Stub(lambda number: 7 if number == 999 else 0.001), drain_s=30)
+        took_s = (now_ns() - began_ns) / S
+        return driver
+
+    record = run(trial()).record
+    assert record.window.unfinished == 0
+    assert took_s == pytest.approx(17, abs=0.1)
+
+
+def test_the_drain_ends_what_never_finishes() -> None:
+    record = run(open_trial(Stub(lambda number: 3600 if number >= 990 else 0.001), drain_s=5)).record
+    assert (record.window.finished, record.window.accepted_unfinished) == (990, 10)
+    assert record.finish.censored == 10
+
+
+def test_stopping_ends_an_endless_trial_with_all_orders_accounted_for() -> None:
+    async def stop(driver: Driver) -> None:
+        await asyncio.sleep(4.2)
+        driver.stop()
+
+    record = run(open_trial(Stub(lambda number: 0.5), duration_s=None, during=stop)).record
+    assert record.window.planned == record.window.finished == pytest.approx(420, abs=1)
+    assert record.window_ns == pytest.approx(4.2 * S, rel=0.01)
+
+
+def test_a_rate_edited_while_running_changes_the_arrivals_and_drops_the_hash() -> None:
+    async def edit(driver: Driver) -> None:
+        await asyncio.sleep(5)
+        driver.change(300)
+
+    driver = run(open_trial(Stub(), during=edit))
+    assert driver.record.window.sent == pytest.approx(500 + 1500, abs=4)
+    assert driver.plan_hash == ""
+
+
+def test_a_rate_of_nothing_waits_for_the_end_of_the_window() -> None:
+    async def edit(driver: Driver) -> None:
+        await asyncio.sleep(5)
+        driver.change(0)
+
+    record = run(open_trial(Stub(), during=edit)).record
+    assert record.window.sent == pytest.approx(500, abs=1)
+    assert record.window_ns == 10 * S
+
+
+def test_the_same_plan_sends_the_same_orders() -> None:
+    one, other = Stub(), Stub()
+    assert run(open_trial(one)).plan_hash == run(open_trial(other)).plan_hash != ""
+    assert one.orders == other.orders == [f"t-{number}" for number in range(1000)]
+
+
+def test_an_outcome_that_was_not_planned_is_counted() -> None:
+    class Mixes(Stub):
+        async def _finish(self, order: PlaceOrder, takes_s: float) -> Finished:
+            finished = await super()._finish(order, takes_s)
+            if order.order.order_id == "t-3":
+                return Finished(OrderClosed(order.order, "rejected", 0, "", "why not"), finished.at_ns)
+            if order.order.order_id == "t-4":
+                other = dataclasses.replace(order.order, order_id="t-5")
+                return Finished(OrderClosed(other, "shipped", 100, "RR1", ""), finished.at_ns)
+            return finished
+
+    record = run(open_trial(Mixes())).record
+    assert record.unexpected == 2
+    assert (record.shipped_in_window, record.rejected_in_window) == (999, 1)
+
+
+def test_a_defect_ends_the_trial_and_is_raised() -> None:
+    class Broken(Stub):
+        async def submit(self, order: PlaceOrder) -> Receipt:
+            if len(self.orders) == 10:
+                raise ZeroDivisionError("a defect")
+            return await super().submit(order)
+
+    stub = Broken()
+    with pytest.raises(ZeroDivisionError, match="a defect"):
+        run(open_trial(stub))
+    assert len(stub.orders) == 10
+
+
+def test_a_cancelled_trial_leaves_no_order_behind() -> None:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        assert runner.run(_driver_cancelled()) == 0
+
+
+async def _driver_cancelled() -> int:
+    workload = Workload(prefix="t", seed=1, payload_bytes=512)
+    schedule = Schedule("constant", seed="1", orders_per_s=100, duration_s=10)
+    stub = Stub(lambda number: 3600)
+    driver = OpenDriver(stub, workload, Phases(duration_s=10), schedule, clock=now_ns, pacer=virtual_pacer)
+    running = asyncio.ensure_future(driver.run())
+    await asyncio.sleep(3)
+    orders = [task for task in asyncio.all_tasks() if "_carry" in repr(task.get_coro())]
+    assert len(orders) > 100
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    return sum(not task.done() for task in orders)
+
+
+def test_looping_clients_order_again_as_soon_as_they_are_told() -> None:
+    record = run(closed_trial(Stub(lambda number: 0.1), 5, duration_s=10)).record
+    assert record.window.finished == pytest.approx(500, abs=5)
+    assert record.in_flight_max == 5
+    assert record.lateness.percentile_us(100) == 0
+
+
+def test_looping_clients_are_added_and_withdrawn_while_they_run() -> None:
+    async def trial() -> Driver:
+        workload = Workload(prefix="t", seed=1, payload_bytes=512, mix=ALL_SHIP)
+        stub = Stub(lambda number: 0.1)
+        driver = ClosedDriver(stub, workload, Phases(duration_s=9), 1, clock=now_ns, pacer=virtual_pacer)
+        running = asyncio.ensure_future(driver.run())
+        await asyncio.sleep(3)
+        driver.change(5)
+        await asyncio.sleep(3)
+        driver.change(2)
+        await running
+        return driver
+
+    assert run(trial()).record.window.finished == pytest.approx(30 + 150 + 60, abs=6)
+
+
+def test_a_failing_shop_does_not_stop_looping_clients() -> None:
+    class Refuses(Stub):
+        async def submit(self, order: PlaceOrder) -> Receipt:
+            await asyncio.sleep(0.1)
+            raise NotAccepted("no")
+
+    record = run(closed_trial(Refuses(), 2, duration_s=10)).record
+    assert record.window.failed == pytest.approx(200, abs=4)
+
+
+def test_garbage_is_not_collected_in_the_window_and_is_afterwards() -> None:
+    seen: list[bool] = []
+
+    class Looks(Stub):
+        async def submit(self, order: PlaceOrder) -> Receipt:
+            seen.append(gc.isenabled())
+            return await super().submit(order)
+
+    assert gc.isenabled()
+    run(open_trial(Looks()))
+    assert set(seen) == {False}
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+
+
+def test_the_edges_of_the_window_are_told() -> None:
+    edges: list[float] = []
+
+    async def trial() -> Driver:
+        workload = Workload(prefix="t", seed=1, payload_bytes=512)
+        schedule = Schedule("constant", seed="1", orders_per_s=10, duration_s=15)
+        began_ns = now_ns()
+        driver = OpenDriver(
+            Stub(),
+            workload,
+            Phases(warm_up_s=5, duration_s=10),
+            schedule,
+            clock=now_ns,
+            pacer=virtual_pacer,
+            at_edge=lambda: edges.append((now_ns() - began_ns) / S),
+        )
+        await driver.run()
+        return driver
+
+    run(trial())
+    assert edges == pytest.approx([5, 15], abs=0.01)
