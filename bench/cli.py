@@ -33,17 +33,24 @@ Settings = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help=f"PROFILE and any of {', '.join(profiles.FLAGS)}"),
 ]
+Home = Annotated[Path, typer.Option(help="brokers' data, databases, jars")]
 
 
 @app.command()
-def run(settings: Settings = None) -> None:
+def run(
+    settings: Settings = None,
+    results: Annotated[Path, typer.Option(help="where RUN/ is made")] = ROOT / "results",
+    home: Home = ROOT / ".fourways",
+) -> None:
     """Measure, and show a first look: what `make bench` does."""
     asked = _asked(settings)
     console = Console()
-    kept = _guarded(lambda: _measure(asked, console), kept="what was measured is in results/latest, and ")
+    kept = _guarded(
+        lambda: _measure(asked, _house(home, results), console), kept="what was measured is in results/latest, and "
+    )
     console.print(first_look(kept.summary(), kept.manifest))
     draw(kept.trials(), kept.manifest, kept.path / "charts")
-    where = kept.path.relative_to(ROOT)
+    where = os.path.relpath(kept.path)
     console.print(f"\nresults: {where}   chart: {where}/charts/latency.png", highlight=False)
     unmeasured = [cell["cell"] for cell in kept.summary()["cells"] if not cell["valid_trials"]]
     if unmeasured:
@@ -51,29 +58,37 @@ def run(settings: Settings = None) -> None:
 
 
 @app.command()
-def web(settings: Settings = None, port: Annotated[int, typer.Option(help="of Locust's page")] = 8089) -> None:
+def web(
+    settings: Settings = None,
+    port: Annotated[int, typer.Option(help="of Locust's page")] = 8089,
+    home: Home = ROOT / ".fourways",
+) -> None:
     """Services of one transport, and Locust's page to drive load at them: what `make web TRANSPORT=…` does."""
     from bench.web import serve  # noqa: PLC0415 - the other commands do not need it
 
     asked = _asked(settings)
     console = Console(stderr=True)
-    _guarded(lambda: serve(asked, _house(), port, lambda sentence: console.print(sentence, highlight=False)))
+    _guarded(lambda: serve(asked, _house(home), port, lambda sentence: console.print(sentence, highlight=False)))
 
 
 @app.command()
-def soak(settings: Settings = None, orders: Annotated[int, typer.Option(min=1000)] = 100_000) -> None:
+def soak(
+    settings: Settings = None,
+    orders: Annotated[int, typer.Option(min=1000)] = 100_000,
+    home: Home = ROOT / ".fourways",
+) -> None:
     """Many orders through each transport: does a service's memory grow? What `make soak` does."""
     from bench.soak import soak as soaked  # noqa: PLC0415 - the other commands do not need it
     from bench.soak import table  # noqa: PLC0415
 
     asked, console = _asked(settings), Console()
-    found = _guarded(lambda: soaked(asked, _house(), orders, lambda s: console.print(s, highlight=False)))
+    found = _guarded(lambda: soaked(asked, _house(home), orders, lambda s: console.print(s, highlight=False)))
     console.print(table(found))
     if not all(one.bounded for one in found):
         _end(FAILED, "a service's memory is not bounded: see the rows that say NO")
 
 
-def _measure(asked: profiles.Profile, console: Console) -> Coroutine[Any, Any, Run]:
+def _measure(asked: profiles.Profile, house: House, console: Console) -> Coroutine[Any, Any, Run]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -97,7 +112,7 @@ def _measure(asked: profiles.Profile, console: Console) -> Coroutine[Any, Any, R
     async def measured() -> Run:
         with bar:
             return await conductor.run(
-                asked, _house(), conductor.Progress(say=say, begins=begins), " ".join(["bench", *sys.argv[1:]])
+                asked, house, conductor.Progress(say=say, begins=begins), " ".join(["bench", *sys.argv[1:]])
             )
 
     return measured()
@@ -107,14 +122,14 @@ def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def _house() -> House:
+def _house(home: Path, results: Path = ROOT / "results") -> House:
     given = {name: os.environ[variable] for name, variable in VARIABLES.items() if os.environ.get(variable)}
     given |= {
         name.removesuffix("_URL").lower(): url
         for name, url in os.environ.items()
         if name.endswith("_URL") and name not in VARIABLES.values()
     }
-    return House(root=ROOT, given=given)
+    return House(checkout=ROOT, home=home, results=results, given=given)
 
 
 def _asked(settings: list[str] | None) -> profiles.Profile:

@@ -46,18 +46,12 @@ class Progress:
 class House:
     """Where things lie."""
 
-    root: Path
-    """The checkout."""
+    checkout: Path
+    home: Path
+    """What a run needs while it lasts, and what set-up keeps: brokers' data, databases, jars."""
+    results: Path
     given: Mapping[str, str]
-    """Brokers given by URL."""
-
-    @property
-    def home(self) -> Path:
-        return self.root / ".fourways"
-
-    @property
-    def results(self) -> Path:
-        return self.root / "results"
+    """Servers given by URL, by name."""
 
 
 async def run(profile: Profile, house: House, progress: Progress, command: str) -> Run:
@@ -194,8 +188,8 @@ def _manifest(
 ) -> dict[str, Any]:
     return {
         "command": command,
-        "git": git(house.root),
-        "machine": machine(house.root),
+        "git": git(house.checkout),
+        "machine": machine(house.home),
         "versions": versions(),
         "brokers": {
             name: {"version": broker.version, "provided_by": broker.provided_by}

@@ -1,0 +1,240 @@
+"""`make bench` as a person uses it: results, refusals, and what is left behind."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench.provision import VARIABLES, free_ports
+from bench.provision.process import MARK
+from bench.store import Run
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 60
+SHORT = ("ROUNDS=1", "DURATION=1", "WARM_UP=0.5", "RATE=50", "DEADLINE=5")
+
+
+class Bench:
+    """`python -m bench run …` in a folder of its own."""
+
+    def __init__(self, folder: Path, urls: Mapping[str, str]) -> None:
+        self.results = folder / "results"
+        self.home = folder / "home"
+        self.home.mkdir()
+        (self.home / "kafka").symlink_to(ROOT / ".fourways" / "kafka")
+        self.env = {name: value for name, value in os.environ.items() if name not in VARIABLES.values()}
+        self.env |= {VARIABLES[name]: url for name, url in urls.items()}
+
+    def command(self, *settings: str) -> list[str]:
+        where = [f"--results={self.results}", f"--home={self.home}"]
+        return [sys.executable, "-m", "bench", "run", *where, *settings]
+
+    def run(self, *settings: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            self.command(*settings), cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=180, check=False
+        )
+
+    @contextlib.contextmanager
+    def running(self, *settings: str) -> "Iterator[subprocess.Popen[str]]":
+        process = subprocess.Popen(
+            self.command(*settings), cwd=ROOT, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+    def latest(self) -> Run:
+        return Run.open(self.results / "latest")
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that a run with this home has started and that is still there."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get(MARK, "").startswith(str(self.home)):
+                    found.append(process)
+        return found
+
+    def trials(self) -> int:
+        try:
+            return len(self.latest().trials())
+        except Exception:  # noqa: BLE001 - not there yet, whatever the reason
+            return 0
+
+
+@pytest.fixture
+def bench(tmp_path: Path, servers: Mapping[str, str]) -> Iterator[Bench]:
+    made = Bench(tmp_path, servers)
+    yield made
+    for process in made.processes():
+        process.kill()
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition that only another process can bring about."""
+    give_up = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < give_up, "it did not come"
+        time.sleep(0.05)
+
+
+def test_all_four_methods_are_measured_in_five_cells(bench: Bench) -> None:
+    done = bench.run(*SHORT)
+    assert done.returncode == 0, done.stderr
+    trials = bench.latest().trials()
+    assert list(trials["cell"]) == ["rest", "grpc", "grpc+json", "broker", "events"]
+    assert trials["valid"].all(), trials["caveats"].tolist()
+    assert trials["plan_hash"].nunique() == 1
+    assert (trials["planned"] == trials["sent"] + trials["not_sent"]).all()
+    assert (trials["sent"] == trials["finished"] + trials["failed"] + trials["unfinished"]).all()
+    assert (trials["finished"] == trials["shipped"] + trials["rejected"]).all()
+    assert "no-interval" in done.stdout
+
+
+def test_a_run_leaves_everything_that_the_record_format_promises(bench: Bench) -> None:
+    done = bench.run("TRANSPORT=memory", *SHORT)
+    assert done.returncode == 0, done.stderr
+    files = {str(p.relative_to(bench.results / "latest")) for p in (bench.results / "latest").rglob("*") if p.is_file()}
+    assert files >= {"manifest.json", "trials.csv", "histograms.hlog", "summary.json"}
+    assert files >= {"charts/latency.png", "charts/latency.svg", "charts/latency.csv"}
+    assert {series for _, series, _ in bench.latest().histograms()} == {
+        "accept",
+        "finish",
+        "finish_service",
+        "lateness",
+    }
+    manifest = bench.latest().manifest
+    assert manifest["profile"]["rate_per_s"] == 50
+    assert manifest["cells"][0]["transport"] == "memory"
+
+
+def test_safe_durability_is_measured_over_sqlite(bench: Bench) -> None:
+    done = bench.run("DURABILITY=safe", *SHORT)
+    assert done.returncode == 0, done.stderr
+    trials = bench.latest().trials()
+    assert set(trials["store"]) == {"sqlite"}
+    assert trials["valid"].all(), trials["caveats"].tolist()
+
+
+def test_a_run_leaves_no_process_queue_or_folder_behind(bench: Bench) -> None:
+    assert bench.run("TRANSPORT=broker,events", *SHORT).returncode == 0
+    assert bench.processes() == []
+    assert [path.name for path in bench.home.iterdir() if path.name.startswith("run-")] == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("TRANSPORT=grcp", "did you mean 'grpc'"),
+        ("CODEC=jsn", "did you mean 'json'"),
+        ("PROFILE=defualt", "did you mean 'default'"),
+        ("RATES=3", "did you mean 'RATE'"),
+        ("CLIENT=htpx", "did you mean 'httpx'"),
+        ("RATE=-5", "positive number"),
+        ("RATE=many", "positive number"),
+        ("PAYLOAD=0", "positive number"),
+        ("PAYLOAD=16", "smallest"),
+        ("PAYLOAD=8MiB", "over the limit"),
+        ("DURATION=0", "positive number"),
+        ("ROUNDS=1.5", "whole number"),
+        ("DURABILITY=slow", "there are: fast, safe"),
+        ("TRANSPORT", "KEY=VALUE"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_a_sentence_with_code_2(bench: Bench, setting: str, said: str) -> None:
+    done = bench.run(setting)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not bench.results.exists()
+
+
+def test_a_misspelt_profile_key_is_refused_by_name(bench: Bench, tmp_path: Path) -> None:
+    profile = tmp_path / "mine.toml"
+    profile.write_text("rate_per_sec = 10\n")
+    done = bench.run(f"PROFILE={profile}")
+    assert done.returncode == 2
+    assert "did you mean 'rate_per_s'" in done.stderr
+
+
+def test_a_broker_asked_for_by_name_and_not_there_is_an_error(bench: Bench) -> None:
+    bench.env[VARIABLES["kafka"]] = f"127.0.0.1:{free_ports(1)[0]}"
+    done = bench.run("TRANSPORT=events", *SHORT)
+    assert done.returncode == 3
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "KAFKA_BOOTSTRAP" in done.stderr
+
+
+def test_a_broker_missing_among_four_is_skipped_and_said(bench: Bench) -> None:
+    bench.env[VARIABLES["kafka"]] = f"127.0.0.1:{free_ports(1)[0]}"
+    done = bench.run(*SHORT)
+    assert done.returncode == 0, done.stderr
+    assert "events skipped" in done.stdout
+    assert list(bench.latest().manifest["skipped"]) == ["events"]
+    assert "events" not in set(bench.latest().trials()["transport"])
+
+
+def test_a_taken_port_is_said(bench: Bench) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        if port > 65000:
+            pytest.skip("no room for four ports in a row")
+        done = bench.run("TRANSPORT=rest", f"PORTS={port}", *SHORT)
+    assert done.returncode == 6
+    assert f"127.0.0.1:{port}" in done.stdout
+    assert "choose another port" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_what_was_measured_and_leaves_nothing_running(bench: Bench, number: signal.Signals) -> None:
+    with bench.running("TRANSPORT=rest", "ROUNDS=9", "DURATION=1", "WARM_UP=0", "RATE=50") as process:
+        until(lambda: bench.trials() >= 1 and len(bench.processes()) >= 4)
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130
+    assert "nothing is left running" in out
+    assert "Traceback" not in out
+    assert bench.processes() == []
+    assert 1 <= bench.trials() < 9
+
+
+def test_after_a_kill_nothing_stays(bench: Bench) -> None:
+    with bench.running("TRANSPORT=rest", "ROUNDS=9", "DURATION=1", "WARM_UP=0", "RATE=50") as process:
+        until(lambda: bench.trials() >= 1 and len(bench.processes()) >= 4)
+        process.kill()
+        process.wait()
+        until(lambda: not bench.processes())
+    assert bench.run("TRANSPORT=memory", *SHORT).returncode == 0
+    assert [path.name for path in bench.home.iterdir() if path.name.startswith("run-")] == []
+
+
+def test_a_broker_that_dies_in_a_trial_makes_it_invalid_and_the_run_goes_on(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, {})
+    settings = ("TRANSPORT=broker", "ROUNDS=2", "DURATION=3", "WARM_UP=0", "RATE=50", "DEADLINE=3")
+    with bench.running(*settings) as process:
+        until(lambda: [p for p in bench.processes() if p.name().startswith("python")][3:])
+        until(lambda: "-worker.log" in " ".join(map(str, bench.results.rglob("*-worker.log"))))
+        started = time.monotonic()
+        until(lambda: time.monotonic() > started + 2)  # into the window
+        for server in [p for p in bench.processes() if p.name() == "beam.smp"]:
+            server.kill()
+        out, _ = process.communicate(timeout=150)
+    assert process.returncode == 0, out
+    trials = bench.latest().trials()
+    assert list(trials["valid"]) == [False, True]
+    assert "died" in trials["caveats"].iloc[0]
+    assert "Traceback" not in out
+    assert bench.processes() == []
