@@ -58,7 +58,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     by_name: bool
     """The transports were asked for with TRANSPORT=: one that cannot be had is an error, and else is skipped."""
     also: tuple[str, ...]
-    """Cells, as transport+codec, that are added when their transport is compared with others and no codec is given."""
+    """Cells, as transport[:client][+codec], that are added when no codec is given; see ``cells``."""
     rate_per_s: float
     arrivals: Literal["constant", "poisson"]
     duration_s: float
@@ -169,20 +169,22 @@ def cells(profile: Profile) -> list[Cell]:
     """What is measured in every round, in the order of the profile's transports.
 
     A cell of ``also`` comes right after its transport's own. It is left out when a codec is given, which all cells then
-    use, and when its transport is measured alone, since then there is nothing to confuse. Raises UsageError.
+    use, and when TRANSPORT= asks for one transport alone, since then there is nothing to confuse. Raises UsageError.
     """
     found: list[Cell] = []
+    alone = profile.by_name and len(profile.transports) == 1
     for transport in profile.transports:
         found.append(_cell(profile, transport, profile.codec))
-        if profile.codec is None and len(profile.transports) > 1:
-            for extra in profile.also:
-                name, _, codec = extra.partition("+")
-                if name == transport:
-                    found.append(_cell(profile, transport, _known("codec", codec, codecs())))
+        for extra in () if alone or profile.codec is not None else profile.also:
+            named, _, codec = extra.partition("+")
+            name, _, client = named.partition(":")
+            if name == transport:
+                chosen = _known("codec", codec, codecs()) if codec else None
+                found.append(_cell(profile, transport, chosen, client))
     return list({cell.name: cell for cell in found}.values())
 
 
-def _cell(profile: Profile, transport: str, codec: str | None) -> Cell:
+def _cell(profile: Profile, transport: str, codec: str | None, client: str = "") -> Cell:
     try:
         kind = registry.named(transport)
     except (SettingError, ImportError) as error:
@@ -193,6 +195,8 @@ def _cell(profile: Profile, transport: str, codec: str | None) -> Cell:
         if not has_client:
             raise UsageError(f"transport {transport!r} has no choice of client; leave it out of CLIENT=")
         options["client"] = profile.clients[transport]
+    if client:
+        options["client"] = client
     try:
         config: object = msgspec.convert(options, kind.Config)
         default: object = msgspec.convert({}, kind.Config)

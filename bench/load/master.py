@@ -232,7 +232,7 @@ class Hooks:
         trial = self._current
         if trial is None or trial.done.is_set():
             return
-        self._runner.send_message(DRAIN)
+        self._runner.send_message(DRAIN, {"trial": trial.id})
         wait_s = trial.drain_s + BARRIER_S
         if not trial.done.wait(wait_s):
             trial.finish(f"not every load worker reported within {wait_s:.0f} s of the end of trial {trial.id}", 503)

@@ -144,8 +144,7 @@ class Worker:
                 case "stop":
                     self._start(self._stop())
                 case _ if kind == DRAIN:
-                    if self._carrying is not None:
-                        self._carrying.stop()
+                    await self._drain(data["trial"])
                 case "quit":
                     self.end()
                 case "reconnect":
@@ -206,6 +205,14 @@ class Worker:
             await self._send("exception", {"msg": report.error, "traceback": trace or report.error})
         await self._send(FINAL, report.to_json())
 
+    async def _drain(self, trial: str) -> None:
+        if self._carrying is not None:
+            self._carrying.stop()
+        elif self._last_trial != trial:
+            # Stopped so soon that the start has not come yet, and must not have an effect when it does.
+            self._last_trial = trial
+            await self._send(FINAL, TrialReport(trial=trial, error="it was stopped before it began").to_json())
+
     async def _stop(self) -> None:
         if self._trial is not None:
             if self._carrying is not None:
@@ -213,9 +220,10 @@ class Worker:
             await asyncio.wait([self._trial])
             self._trial = None
         self._users = {}
+        # First the state: a heartbeat that comes between or after these must not say that it still runs.
+        self._state = "ready"
         await self._send("client_stopped", None)
         await self._send("client_ready", ANY_VERSION)
-        self._state = "ready"
 
 
 async def work(host: str, port: int, node_id: str, *, until_eof: bool) -> tuple[int, str]:

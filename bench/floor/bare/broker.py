@@ -1,0 +1,86 @@
+"""aio-pika: consume, publish on, confirm, acknowledge; the queues and connections are the transport's own."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractIncomingMessage
+
+from bench.floor.bare import Pass
+from bench.floor.bare.route import ROUTE, hops_of
+from shop.messages import KIND
+from shop.workflow import FRONT, SERVICES
+from transports.base import Setting
+from transports.broker.config import Config
+from transports.broker.topology import channel, reply_queue, work_queue
+
+_ORDER = KIND[ROUTE[0]]
+
+
+@asynccontextmanager
+async def serve(service: str, setting: Setting) -> AsyncIterator[None]:
+    # By what a message is: what it becomes, and the queue for that; None is the reply queue that it names.
+    hops = {KIND[taken]: (KIND[passed], _queue(setting, KIND[passed])) for taken, passed in hops_of(service).items()}
+    async with channel(setting, f"{service}.out") as out, channel(setting, service) as inward:
+        publish = out.default_exchange.publish
+
+        async def take(delivery: AbstractIncomingMessage) -> None:
+            kind, queue = hops[delivery.type or ""]
+            await publish(
+                Message(
+                    delivery.body,
+                    type=kind,
+                    message_id=delivery.message_id,
+                    correlation_id=delivery.correlation_id,
+                    reply_to=delivery.reply_to,
+                    delivery_mode=DeliveryMode.NOT_PERSISTENT,
+                ),
+                queue or delivery.reply_to or "",
+            )
+            await delivery.ack()
+
+        await inward.set_qos(prefetch_count=Config().prefetch)
+        queue = await inward.get_queue(work_queue(setting, service), ensure=False)
+        await queue.consume(take)
+        yield
+
+
+@asynccontextmanager
+async def connect(setting: Setting) -> AsyncIterator[Pass]:
+    waiting: dict[str, asyncio.Future[tuple[bytes, int]]] = {}
+    replies, orders = reply_queue(setting, setting.worker), work_queue(setting, FRONT)
+
+    async def hear(delivery: AbstractIncomingMessage) -> None:
+        waiting.pop(delivery.correlation_id or "").set_result((delivery.body, time.monotonic_ns()))
+
+    async with channel(setting, "buyer") as out, channel(setting, "buyer.reply") as inward:
+        await (await inward.get_queue(replies, ensure=False)).consume(hear, no_ack=True)
+        loop, publish = asyncio.get_running_loop(), out.default_exchange.publish
+
+        async def pass_(key: str, body: bytes) -> tuple[bytes, int]:
+            back: asyncio.Future[tuple[bytes, int]] = loop.create_future()
+            waiting[key] = back
+            await publish(
+                Message(
+                    body,
+                    type=_ORDER,
+                    message_id=key,
+                    correlation_id=key,
+                    reply_to=replies,
+                    delivery_mode=DeliveryMode.NOT_PERSISTENT,
+                ),
+                orders,
+            )
+            return await back
+
+        yield pass_
+
+
+def _queue(setting: Setting, kind: str) -> str | None:
+    """Of the service that passes this kind on."""
+    for service in SERVICES:
+        if kind in {KIND[taken] for taken in hops_of(service)}:
+            return work_queue(setting, service)
+    return None
