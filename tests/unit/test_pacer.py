@@ -2,6 +2,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import uvloop
@@ -18,12 +19,21 @@ Make = Callable[[Callable[[], None]], Pacer]
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
 
+def _arm(deadline_ns: int, pacer: Pacer) -> None:
+    pacer.arm(deadline_ns)
+
+
 def wakes(make: Make, new_loop: NewLoop, arm: Callable[[Pacer], None]) -> int:
     """When the pacer woke first, after what ``arm`` did."""
 
     async def wait() -> int:
         woken: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        pacer = make(lambda: woken.done() or woken.set_result(time.monotonic_ns()))  # type: ignore[func-returns-value]
+
+        def wake() -> None:
+            if not woken.done():
+                woken.set_result(time.monotonic_ns())
+
+        pacer = make(wake)
         try:
             arm(pacer)
             return await woken
@@ -39,7 +49,7 @@ def wakes(make: Make, new_loop: NewLoop, arm: Callable[[Pacer], None]) -> int:
 def test_it_never_wakes_early(make: Make, new_loop: NewLoop) -> None:
     for after_us in (10, 300, 1_700, 9_999):
         deadline_ns = time.monotonic_ns() + after_us * 1000
-        assert wakes(make, new_loop, lambda pacer, at=deadline_ns: pacer.arm(at)) >= deadline_ns
+        assert wakes(make, new_loop, partial(_arm, deadline_ns)) >= deadline_ns
 
 
 @every_loop

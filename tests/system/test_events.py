@@ -1,0 +1,463 @@
+"""Kafka, driven and looked at by plain aiokafka."""
+
+import asyncio
+import gc
+import itertools
+import json
+import os
+import signal
+import warnings
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from bench.provision.services import services
+from shop.messages import KIND, PlaceOrder, StockReserved
+from shop.open import open_service
+from shop.service import Service
+from shop.shipping import tracking_number
+from shop.workflow import SERVICES, consumed_by
+from tests.conftest import an_order
+from transports.base import Client, Serving, Setting
+from transports.errors import NotAccepted, TooLarge, Unreachable
+from transports.events import EventsTransport
+from transports.wire import codec_named
+
+pytestmark = pytest.mark.broker
+
+_trials = (f"log-{os.getpid()}-{number}" for number in itertools.count())
+JSON = codec_named("json")
+
+
+def a_transport(servers: Mapping[str, str], **changes: Any) -> EventsTransport:
+    return EventsTransport(Setting(**{"trial": next(_trials), "servers": servers} | changes))
+
+
+@dataclass
+class Trial:
+    """A workflow over Kafka, and a producer of somebody else's."""
+
+    name: str
+    servers: Mapping[str, str]
+    client: Client
+    services: dict[str, Service]
+    serving: dict[str, Serving]
+    foreign: AIOKafkaProducer
+
+    async def put(self, kind: str, body: bytes | None, **record: Any) -> None:
+        await self.foreign.send_and_wait(f"{self.name}.{kind}", body, **record)
+
+    async def records(self, kind: str, count: int) -> list[ConsumerRecord]:
+        return await read(self.servers, f"{self.name}.{kind}", count)
+
+    async def ships(self, order_id: str = "after") -> None:
+        async with asyncio.timeout(15):
+            receipt = await self.client.submit(PlaceOrder(an_order(order_id)))
+            assert (await receipt.finished).outcome.status == "shipped"
+
+
+@asynccontextmanager
+async def a_producer(servers: Mapping[str, str], **options: Any) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(bootstrap_servers=servers["kafka"], **options)
+    try:
+        await producer.start()
+        yield producer
+    finally:
+        await producer.stop()
+
+
+@asynccontextmanager
+async def an_admin(servers: Mapping[str, str]) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers["kafka"])
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()
+
+
+@asynccontextmanager
+async def a_trial(
+    servers: Mapping[str, str], *, serve: tuple[str, ...] = SERVICES, **changes: Any
+) -> AsyncIterator[Trial]:
+    transport = a_transport(servers, **changes)
+    shop = {name: open_service(name) for name in SERVICES}
+    await transport.prepare()
+    try:
+        async with AsyncExitStack() as stack:
+            foreign = await stack.enter_async_context(a_producer(servers))
+            serving = {name: await stack.enter_async_context(transport.serve(shop[name])) for name in serve}
+            client = await stack.enter_async_context(transport.connect())
+            yield Trial(transport.setting.trial, servers, client, shop, serving, foreign)
+    finally:
+        await transport.remove()
+
+
+async def read(servers: Mapping[str, str], topic: str, count: int, partition: int = 0) -> list[ConsumerRecord]:
+    """The first ``count`` records of a topic, from its beginning."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=servers["kafka"])
+    place, found = TopicPartition(topic, partition), []
+    consumer.assign([place])
+    try:
+        await consumer.start()
+        await consumer.seek_to_beginning(place)
+        async with asyncio.timeout(10):
+            while len(found) < count:
+                found += [r for records in (await consumer.getmany(timeout_ms=100)).values() for r in records]
+    finally:
+        await consumer.stop()
+    return found
+
+
+async def ends(servers: Mapping[str, str], topics: list[str]) -> dict[str, int]:
+    """How many records each topic has (one partition each)."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=servers["kafka"])
+    places = [TopicPartition(topic, 0) for topic in topics]
+    consumer.assign(places)
+    try:
+        await consumer.start()
+        return {place.topic: end for place, end in (await consumer.end_offsets(places)).items()}
+    finally:
+        await consumer.stop()
+
+
+async def committed(servers: Mapping[str, str], group: str) -> dict[str, int]:
+    async with an_admin(servers) as admin:
+        offsets = await admin.list_consumer_group_offsets(group)
+        return {place.topic: offset.offset for place, offset in offsets.items()}
+
+
+async def topics_of(servers: Mapping[str, str], trial: str) -> set[str]:
+    async with an_admin(servers) as admin:
+        return {topic for topic in await admin.list_topics() if topic.startswith(f"{trial}.")}
+
+
+async def groups_of(servers: Mapping[str, str], trial: str) -> set[str]:
+    async with an_admin(servers) as admin:
+        return {group for group, *_ in await admin.list_consumer_groups() if group.startswith(f"{trial}.")}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def until_true(ask: Callable[[], Any]) -> None:
+    async with asyncio.timeout(10):
+        while not await ask():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+# What cannot be read
+
+
+@pytest.mark.parametrize(
+    "body", [b"\xff\x00garbage", b"{}", b"", None], ids=["garbage", "no order", "empty", "tombstone"]
+)
+async def test_what_cannot_be_read_goes_to_the_dead_letter_topic_and_the_service_goes_on(
+    servers: Mapping[str, str], body: bytes | None
+) -> None:
+    async with a_trial(servers) as trial:
+        await trial.put("place-order", body, key=b"mine", headers=[("from", b"afar")])
+        (dead,) = await trial.records("unreadable", 1)
+        assert (dead.value or b"", dead.key, list(dead.headers)) == (body or b"", b"mine", [("from", b"afar")])
+        assert trial.serving["user"].unreadable == 1
+        await trial.ships()
+        assert trial.serving["user"].unreadable == 1
+
+
+async def test_unreadable_among_readable_spoils_none_of_them(servers: Mapping[str, str]) -> None:
+    async with a_trial(servers, serve=()) as trial:
+        receipts = []
+        for number in range(6):
+            receipts.append(await trial.client.submit(PlaceOrder(an_order(f"o{number}"))))
+            await trial.put("place-order", b"garbage", key=f"o{number}".encode())
+        transport = a_transport(servers, trial=trial.name)
+        async with AsyncExitStack() as stack:
+            serving = [await stack.enter_async_context(transport.serve(trial.services[name])) for name in SERVICES]
+            finished = await asyncio.wait_for(asyncio.gather(*(r.finished for r in receipts)), 15)
+            assert [f.outcome.order.order_id for f in finished] == [f"o{number}" for number in range(6)]
+            await until(lambda: serving[0].unreadable == 6)
+        assert len(await trial.records("unreadable", 6)) == 6
+
+
+async def test_an_order_that_outgrows_the_limit_is_a_dead_letter_and_counted_as_failed(
+    servers: Mapping[str, str],
+) -> None:
+    async with a_trial(servers, max_message_bytes=16_384) as trial:
+        bare = len(JSON.encode(PlaceOrder(an_order())))
+        body = JSON.encode(PlaceOrder(an_order(document="x" * (16_384 - bare))))
+        assert len(body) == 16_384  # the fact that follows is larger
+        await trial.put("place-order", body, key=b"order-1")
+        (dead,) = await trial.records("unreadable", 1)
+        assert dead.value == body
+        assert (trial.serving["user"].failed, trial.serving["user"].unreadable) == (1, 0)
+        await trial.ships()
+
+
+# Topics, groups, offsets
+
+
+async def test_topics_are_there_during_a_trial_and_gone_after(servers: Mapping[str, str]) -> None:
+    transport = a_transport(servers, workers=3)
+    trial = transport.setting.trial
+    assert await topics_of(servers, trial) == set()
+    await transport.prepare()
+    expected = {f"{trial}.{kind}" for kind in KIND.values()} | {f"{trial}.unreadable"}
+    assert await topics_of(servers, trial) == expected
+    async with an_admin(servers) as admin:
+        described = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics(sorted(expected))}
+    assert described == dict.fromkeys(expected, 1) | {f"{trial}.order-closed": 3}
+    await transport.remove()
+    await until_true(lambda: _none(topics_of(servers, trial)))
+
+
+async def _none(found: Any) -> bool:
+    return not await found
+
+
+async def test_there_is_a_group_per_service_during_a_trial_and_none_after(servers: Mapping[str, str]) -> None:
+    async with a_trial(servers) as trial:
+        await trial.ships()
+        assert await groups_of(servers, trial.name) == {f"{trial.name}.{service}" for service in SERVICES}
+    await until_true(lambda: _none(groups_of(servers, trial.name)))
+
+
+async def test_offsets_are_committed_to_the_end_of_every_topic(servers: Mapping[str, str]) -> None:
+    async with a_trial(servers) as trial:
+        await asyncio.gather(*(trial.ships(f"o{number}") for number in range(30)))
+        await trial.put("place-order", b"garbage")
+        await until(lambda: trial.serving["user"].unreadable == 1)
+        for service in SERVICES:
+            topics = [f"{trial.name}.{KIND[message]}" for message in consumed_by(service)]
+            wanted = {topic: end for topic, end in (await ends(servers, topics)).items() if end}
+            assert sum(wanted.values()) >= 30
+
+            async def reached(service: str = service, wanted: dict[str, int] = wanted) -> bool:
+                return await committed(servers, f"{trial.name}.{service}") == wanted
+
+            await until_true(reached)
+
+
+async def test_offsets_are_committed_when_a_service_stops(servers: Mapping[str, str]) -> None:
+    transport = a_transport(servers)
+    await transport.prepare()
+    async with transport.connect() as client:
+        for number in range(20):
+            await client.submit(PlaceOrder(an_order(f"o{number}")))
+        user = open_service("user")
+        async with transport.serve(user):
+            await until(lambda: user.balance() == {"open": 20})
+    trial = transport.setting.trial
+    assert await committed(servers, f"{trial}.user") == {f"{trial}.place-order": 20}
+    assert await ends(servers, [f"{trial}.order-placed"]) == {f"{trial}.order-placed": 20}
+    await transport.remove()
+
+
+async def test_facts_carry_the_order_id_as_their_key_and_the_headers_along(servers: Mapping[str, str]) -> None:
+    async with a_trial(servers) as trial:
+        await trial.ships("keyed")
+        for kind in ("place-order", "order-placed", "stock-reserved", "payment-taken", "order-shipped", "order-closed"):
+            (record,) = await trial.records(kind, 1)
+            assert (record.key, list(record.headers)) == (b"keyed", [("reply", b"0")])
+            assert json.loads(record.value)["order"]["order_id"] == "keyed"
+
+
+async def test_safe_topics_are_flushed_with_every_record(servers: Mapping[str, str]) -> None:
+    from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType  # noqa: PLC0415
+
+    for durability, flush in (("safe", "1"), ("fast", str(2**63 - 1))):
+        transport = a_transport(servers, durability=durability)
+        await transport.prepare()
+        async with an_admin(servers) as admin:
+            topic = ConfigResource(ConfigResourceType.TOPIC, f"{transport.setting.trial}.order-placed")
+            (response,) = await admin.describe_configs([topic])
+            settings = {entry[0]: entry[1] for entry in response.resources[0][4]}
+        await transport.remove()
+        assert settings["flush.messages"] == flush
+
+
+async def test_two_trials_side_by_side_do_not_meet(servers: Mapping[str, str]) -> None:
+    async with a_trial(servers) as one, a_trial(servers) as other:
+        await asyncio.gather(*(one.ships(f"one-{n}") for n in range(5)), *(other.ships(f"other-{n}") for n in range(3)))
+        assert one.services["shipping"].audit()["order-shipped"].count == 5
+        assert other.services["shipping"].audit()["order-shipped"].count == 3
+        assert one.client.duplicated == other.client.duplicated == 0
+
+
+async def test_an_outcome_goes_to_the_partition_that_the_header_names(servers: Mapping[str, str]) -> None:
+    async with a_trial(servers, workers=2) as trial:
+        body = JSON.encode(PlaceOrder(an_order("theirs")))
+        await trial.put("place-order", body, key=b"theirs", headers=[("reply", b"1")])
+        (record,) = await read(servers, f"{trial.name}.order-closed", 1, partition=1)
+        closed = json.loads(record.value)
+        assert (closed["status"], closed["tracking_number"]) == ("shipped", tracking_number("theirs"))
+        assert trial.client.duplicated == 0
+
+
+async def test_an_order_that_names_no_partition_is_answered_on_the_first(servers: Mapping[str, str]) -> None:
+    async with a_trial(servers, workers=2) as trial:
+        await trial.put("place-order", JSON.encode(PlaceOrder(an_order("bare"))))
+        (record,) = await read(servers, f"{trial.name}.order-closed", 1, partition=0)
+        assert json.loads(record.value)["order"]["order_id"] == "bare"
+
+
+async def test_two_load_processes_hear_their_own_outcomes_only(servers: Mapping[str, str]) -> None:
+    async with a_trial(servers, workers=2) as trial:
+        second = a_transport(servers, trial=trial.name, workers=2, worker=1)
+        async with second.connect() as other:
+            receipt = await other.submit(PlaceOrder(an_order("from-1")))
+            assert (await asyncio.wait_for(receipt.finished, 15)).outcome.order.order_id == "from-1"
+            await trial.ships("from-0")
+            assert other.duplicated == trial.client.duplicated == 0
+
+
+async def test_an_outcome_told_twice_is_counted_as_duplicated(servers: Mapping[str, str]) -> None:
+    async with a_trial(servers) as trial:
+        await trial.ships("twice")
+        (record,) = await trial.records("order-closed", 1)
+        await trial.put("order-closed", record.value, key=record.key, partition=0)
+        await until(lambda: trial.client.duplicated == 1)
+        await trial.ships()
+        assert trial.client.duplicated == 1
+
+
+# Refusals
+
+
+async def test_an_order_over_the_limit_is_refused_and_the_client_stays_usable(servers: Mapping[str, str]) -> None:
+    async with a_trial(servers, max_message_bytes=16_384) as trial:
+        bare = len(JSON.encode(PlaceOrder(an_order())))
+        with pytest.raises(TooLarge, match="of 12,289 bytes is over the limit of 12,288 bytes"):
+            await trial.client.submit(PlaceOrder(an_order("order-0", document="x" * (12_289 - bare))))
+        receipt = await trial.client.submit(PlaceOrder(an_order("order-2", document="x" * (12_288 - bare))))
+        assert (await asyncio.wait_for(receipt.finished, 15)).outcome.status == "shipped"
+        assert await ends(servers, [f"{trial.name}.unreadable"]) == {f"{trial.name}.unreadable": 0}
+
+
+async def test_a_topic_that_cannot_be_is_refused_with_its_name(servers: Mapping[str, str]) -> None:
+    with pytest.raises(NotAccepted, match=r"Kafka refused topic .*no good"):
+        await a_transport(servers, trial="no good").prepare()
+
+
+async def test_kafka_that_is_not_there_is_a_sentence() -> None:
+    transport = EventsTransport(Setting(trial="t", servers={"kafka": "127.0.0.1:1"}, deadline_s=3))
+    for doing in (transport.prepare(), transport.remove()):
+        with pytest.raises(Unreachable, match=r"Kafka does not answer at 127\.0\.0\.1:1"):
+            await doing
+
+
+# Redelivery
+
+
+async def test_what_was_handled_and_not_committed_comes_again_and_has_one_effect(servers: Mapping[str, str]) -> None:
+    """A foreign consumer stands for a payment service that died between its fact and its commit."""
+    async with a_trial(servers, serve=("user", "product", "shipping")) as trial:
+        receipt = await trial.client.submit(PlaceOrder(an_order("again")))
+        payment = trial.services["payment"]
+        (record,) = await trial.records("stock-reserved", 1)
+        fact = payment.handle(JSON.decode("stock-reserved", record.value))
+        await trial.put("payment-taken", JSON.encode(fact), key=record.key, headers=list(record.headers))
+        await asyncio.wait_for(receipt.finished, 15)
+        async with a_transport(servers, trial=trial.name).serve(payment) as serving:
+            await until(lambda: trial.client.duplicated == 1)
+            assert serving.handled == 1
+        assert payment.audit()["payment-taken"].count == 1
+        assert payment.balance() == {"taken_cents": fact.total_cents}
+        assert trial.services["shipping"].audit()["order-shipped"].count == 1
+        assert trial.services["user"].audit()["shipped"].count == 1
+
+
+async def test_services_killed_in_the_middle_lose_nothing_and_do_nothing_twice(
+    servers: Mapping[str, str], tmp_path: Path
+) -> None:
+    """Over SQLite, so that the next process knows what the killed one had decided."""
+    setting = Setting(trial=next(_trials), servers=servers, durability="safe")
+    transport = EventsTransport(setting)
+    await transport.prepare()
+    try:
+        async with transport.connect() as client:
+            receipts = []
+            async with services(
+                "events", setting, folder=tmp_path, logs=tmp_path / "logs", store_folder=tmp_path
+            ) as running:
+                for number in range(200):
+                    receipts.append(await client.submit(PlaceOrder(an_order(f"o{number}"))))
+                os.kill(running["payment"].pid, signal.SIGKILL)
+                os.kill(running["product"].pid, signal.SIGKILL)
+            async with services(
+                "events", setting, folder=tmp_path, logs=tmp_path / "logs", store_folder=tmp_path
+            ) as running:
+                finished = await asyncio.wait_for(asyncio.gather(*(r.finished for r in receipts)), 45)
+                books = {name: (await service.audit()) for name, service in running.items()}
+    finally:
+        await transport.remove()
+    assert {f.outcome.status for f in finished} == {"shipped"}
+    counts = {name: {fact: tally["count"] for fact, tally in b["tallies"].items()} for name, b in books.items()}
+    assert counts == {
+        "user": {"order-placed": 200, "shipped": 200},
+        "product": {"stock-reserved": 200},
+        "payment": {"payment-taken": 200},
+        "shipping": {"order-shipped": 200},
+    }
+    assert books["payment"]["balance"]["taken_cents"] == sum(f.outcome.total_cents for f in finished)
+
+
+# Found wanting
+
+
+@pytest.mark.parametrize("side", ["connect", "serve"])
+async def test_without_kafka_nothing_is_left_unclosed(side: str, caplog: pytest.LogCaptureFixture) -> None:
+    """aiokafka complains aloud of a consumer that was made and never stopped, beside our one sentence."""
+    transport = EventsTransport(Setting(trial="t", servers={"kafka": "127.0.0.1:1"}, deadline_s=3))
+    with pytest.raises(Unreachable, match=r"Kafka does not answer at 127\.0\.0\.1:1"):
+        async with transport.connect() if side == "connect" else transport.serve(open_service("user")):
+            pytest.fail("connected")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
+    assert "Unclosed" not in caplog.text
+
+
+# Each of these records ends the service, and the next process of the group gets it again
+
+
+@pytest.mark.parametrize(
+    "partition", [b"99", b"-1", None, b"9" * 5_000], ids=["not there", "negative", "null", "endless"]
+)
+async def test_a_reply_partition_that_is_none_does_not_end_the_service(
+    servers: Mapping[str, str], partition: bytes | None
+) -> None:
+    async with a_trial(servers) as trial:
+        body = JSON.encode(PlaceOrder(an_order("odd")))
+        await trial.put("place-order", body, key=b"odd", headers=[("reply", partition)])
+        await until(lambda: trial.services["user"].balance() == {"open": 0} and bool(trial.services["user"].audit()))
+        await trial.ships()
+
+
+async def test_a_message_nested_without_end_does_not_end_the_service(servers: Mapping[str, str]) -> None:
+    async with a_trial(servers) as trial:
+        await trial.put("place-order", b'{"x":' + b"[" * 100_000, key=b"deep")
+        await trial.records("unreadable", 1)
+        assert trial.serving["user"].unreadable == 1
+        await trial.ships()
+
+
+@pytest.mark.parametrize("body", [b"z" * 100_000, JSON.encode(StockReserved(an_order(document="z" * 100_000), 1))])
+async def test_a_record_that_was_small_only_compressed_does_not_end_the_service(
+    servers: Mapping[str, str], body: bytes
+) -> None:
+    """Too large for a dead letter as it is."""
+    async with a_trial(servers, max_message_bytes=16_384) as trial:
+        async with a_producer(servers, compression_type="gzip") as zipping:
+            await zipping.send_and_wait(f"{trial.name}.stock-reserved", body, key=b"large")
+        serving = trial.serving["payment"]
+        await until(lambda: serving.unreadable + serving.failed == 1)
+        await trial.ships()
