@@ -62,7 +62,7 @@ class Consumer:
             self._serving.failed += 1
             _log.warning("not carried on, back to the queue: %s", error)
             await delivery.nack(requeue=True)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - one bad message must not stop the others
             self._serving.failed += 1
             _log.warning("cannot be carried on, to the dead-letter queue: %r", error)
             await delivery.reject(requeue=False)

@@ -91,7 +91,7 @@ class Member:
         """The facts that follow, None for a message that cannot be handled at all."""
         try:
             return await self._desk.handle_all(messages)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - one bad message must not stop the others
             if len(messages) == 1:
                 _log.exception("cannot be handled, to the dead-letter topic", exc_info=error)
                 return [None]
