@@ -14,7 +14,7 @@ from shop.messages import (
     StockReserved,
 )
 from shop.service import Handler, Service
-from shop.store import Decision, Store
+from shop.store import DETAIL, Decision, Store
 
 _RESERVED = "reserved units"
 
@@ -64,7 +64,7 @@ class ProductService(Service):
         return OutOfStock(message.order, decision.detail)
 
     def _judge_release(self, message: PaymentDeclined) -> Decision:
-        return Decision("stock-released", message.total_cents, message.reason)
+        return Decision("stock-released", message.total_cents, message.reason[:DETAIL])
 
     def _release(self, message: PaymentDeclined, decision: Decision) -> None:
         self._move(message.order, +1)

@@ -71,13 +71,21 @@ class Service:
         return self.handle_all((message,))[0]
 
     def handle_all(self, messages: Iterable[Message]) -> list[Message]:
-        """Handle in order within one transaction: either all effects are kept or none."""
+        """Handle in order within one transaction: either all effects are kept or none.
+
+        Memory has no transaction: there, what was handled before an exception is kept, and counted.
+        """
         fresh: list[tuple[str, Decision]] = []
-        with self.store.transaction():
-            facts = [self._handle(message, fresh) for message in messages]
-        for order_id, decision in fresh:
-            self._count(order_id, decision)
-        return facts
+        try:
+            with self.store.transaction():
+                return [self._handle(message, fresh) for message in messages]
+        except BaseException:
+            if self.blocking:
+                fresh.clear()
+            raise
+        finally:
+            for order_id, decision in fresh:
+                self._count(order_id, decision)
 
     def _handle(self, message: Message, fresh: list[tuple[str, Decision]]) -> Message:
         handler = self._handlers[type(message)]

@@ -12,7 +12,7 @@ from shop.messages import (
     StockReleased,
 )
 from shop.service import Handler, Service
-from shop.store import Decision
+from shop.store import DETAIL, Decision
 
 
 class UserService(Service):
@@ -27,19 +27,19 @@ class UserService(Service):
         }
 
     def _register(self, message: PlaceOrder) -> Decision:
-        return Decision("order-placed", detail=f"{message.order.user_id}@buyers.example")
+        return Decision("order-placed")
 
     def _count_order(self, message: PlaceOrder, decision: Decision) -> None:
         self._add("placed", 1)
 
     def _placed(self, message: PlaceOrder, decision: Decision) -> OrderPlaced:
-        return OrderPlaced(message.order, decision.detail)
+        return OrderPlaced(message.order, f"{message.order.user_id}@buyers.example")
 
     def _ship(self, message: OrderShipped) -> Decision:
-        return Decision("shipped", message.total_cents, message.tracking_number)
+        return Decision("shipped", message.total_cents, message.tracking_number[:DETAIL])
 
     def _reject(self, message: OutOfStock | StockReleased) -> Decision:
-        return Decision("rejected", 0, message.reason)
+        return Decision("rejected", 0, message.reason[:DETAIL])
 
     def _count_end(self, message: Message, decision: Decision) -> None:
         self._add(decision.fact, 1)

@@ -6,6 +6,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
+DETAIL = 160
+"""Characters of a decision's detail that are kept."""
+
 Durability = Literal["fast", "safe"]
 
 

@@ -32,10 +32,11 @@ class SqliteStore(Store):
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # a full disk has rolled back by itself
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     def quantity(self, name: str) -> int | None:
         row = self._db.execute("SELECT value FROM quantities WHERE name = ?", (name,)).fetchone()

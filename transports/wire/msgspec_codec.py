@@ -35,7 +35,7 @@ class MsgspecCodec(Codec):
     def decode(self, kind: str, body: bytes) -> Message:
         try:
             message: Message = self._decode[kind](body)
-        except (msgspec.DecodeError, UnicodeDecodeError, KeyError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError) as error:
             raise Unreadable(f"not a {kind} in {self.name}: {error}") from error
         return message
 
@@ -45,7 +45,7 @@ class MsgspecCodec(Codec):
     def decode_answer(self, body: bytes) -> Message:
         try:
             answer = self._decode_answer(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Unreadable(f"not an answer in {self.name}: {error}") from error
         for field in Answer.__struct_fields__:
             fact: Message | None = getattr(answer, field)
