@@ -46,7 +46,10 @@ def audit_of(service: Service) -> dict[str, Any]:
 async def serve() -> int:
     """The exit code."""
     requests = await _standard_input()
-    spec = msgspec.json.decode(await requests.readline(), type=NodeSpec)
+    first = await requests.readline()
+    if not first:  # stopped before it was told what to be
+        return 0
+    spec = msgspec.json.decode(first, type=NodeSpec)
     code = 0
     try:
         await _serve(spec, requests)

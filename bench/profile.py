@@ -15,6 +15,7 @@ from shop.store import Durability
 from transports import registry
 from transports.base import Setting
 from transports.errors import SettingError
+from transports.options import config_from
 from transports.wire import codecs
 
 PROFILES = Path(__file__).parents[1] / "scenarios" / "profiles"
@@ -198,10 +199,10 @@ def _cell(profile: Profile, transport: str, codec: str | None, client: str = "")
     if client:
         options["client"] = client
     try:
-        config: object = msgspec.convert(options, kind.Config)
-        default: object = msgspec.convert({}, kind.Config)
-    except msgspec.ValidationError as error:
-        raise UsageError(_refused(transport, kind.Config, options, error)) from error
+        config: object = config_from(transport, options, kind.Config)
+        default: object = config_from(transport, {}, kind.Config)
+    except SettingError as error:
+        raise UsageError(str(error)) from error
     client = str(getattr(config, "client", transport))
     codec = codec or kind.traits.codec
     name = transport
@@ -210,18 +211,6 @@ def _cell(profile: Profile, transport: str, codec: str | None, client: str = "")
     if codec != kind.traits.codec:
         name += f"+{codec}"
     return Cell(name=name, transport=transport, client=client, codec=codec, options=options)
-
-
-def _refused(transport: str, config: type, options: Mapping[str, Any], error: msgspec.ValidationError) -> str:
-    """A sentence about settings that a transport does not take, with the nearest right name."""
-    fields = {entry.name: entry.type for entry in msgspec.structs.fields(config)}
-    for key in options:
-        if key not in fields:
-            return registry.unknown(f"setting of {transport}", key, tuple(fields))
-    choices = getattr(fields.get("client"), "__args__", ())
-    if choices and options.get("client", choices[0]) not in choices:
-        return registry.unknown(f"client of {transport}", str(options["client"]), choices)
-    return f"a setting of transport {transport!r} cannot be honoured: {error}"
 
 
 def _path(profile: str) -> Path:

@@ -41,9 +41,6 @@ async def servers() -> AsyncIterator[Mapping[str, str]]:
 
 
 KNOWN_DEFECTS = (
-    "test_a_service_that_was_killed_is_seen_on_uvloop_too",
-    "test_an_option_that_a_transport_does_not_know_is_a_sentence_too",
-    "test_a_service_that_ends_before_it_is_told_what_to_be_complains_of_nothing",
     "test_without_kafka_nothing_is_left_unclosed",
     "test_a_reply_partition_that_is_none_does_not_end_the_service",
     "test_a_record_that_was_small_only_compressed_does_not_end_the_service",

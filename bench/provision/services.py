@@ -97,6 +97,8 @@ async def _spawn(name: str, folder: Path, log: Path) -> Process:
 async def _ask(process: Process, request: Any, name: str, patience_s: float) -> dict[str, Any]:
     assert process.stdin is not None and process.stdout is not None
     try:
+        if process.stdin.is_closing():  # it has ended; to write would be a RuntimeError on uvloop
+            raise ConnectionError
         process.stdin.write(msgspec.json.encode(request) + b"\n")
         await process.stdin.drain()
         line = await asyncio.wait_for(process.stdout.readline(), patience_s)

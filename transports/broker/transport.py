@@ -4,8 +4,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-import msgspec
-
 from shop.service import Service
 from transports.base import Acceptance, Client, Serving, Setting, Style, Traits, Transport
 from transports.broker.client import buying
@@ -14,6 +12,7 @@ from transports.broker.publisher import Publisher
 from transports.broker.server import Consumer, consuming
 from transports.broker.topology import channel, declare, delete, work_queue
 from transports.errors import SettingError
+from transports.options import config_from
 from transports.relay import Desk
 
 
@@ -36,7 +35,7 @@ class BrokerTransport(Transport):
         super().__init__(setting)
         if "rabbitmq" not in setting.servers:
             raise SettingError("the broker transport needs RabbitMQ: give RABBITMQ_URL, or type `make up`")
-        self._config = msgspec.convert(setting.options, Config)
+        self._config = config_from("broker", setting.options, Config)
 
     def facts(self) -> Mapping[str, str]:
         queue = "quorum queues" if self.setting.durability == "safe" else "transient classic queues"

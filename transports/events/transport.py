@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
@@ -16,6 +15,7 @@ from transports.events.client import buying
 from transports.events.config import Config, consumer_options, producer_options
 from transports.events.server import Member
 from transports.events.topology import create, delete, group_of, started, topics_consumed_by, unreachable
+from transports.options import config_from
 from transports.relay import Desk
 
 
@@ -38,7 +38,7 @@ class EventsTransport(Transport):
         super().__init__(setting)
         if "kafka" not in setting.servers:
             raise SettingError("the events transport needs Kafka: give KAFKA_BOOTSTRAP, or type `make up`")
-        self._config = msgspec.convert(setting.options, Config)
+        self._config = config_from("events", setting.options, Config)
 
     def facts(self) -> Mapping[str, str]:
         library = f"aiokafka {version('aiokafka')}"

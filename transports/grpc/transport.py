@@ -4,14 +4,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-import msgspec
-
 from shop.service import Service
 from shop.workflow import FRONT, SERVICES, is_onward
 from transports.base import Acceptance, Client, Serving, Setting, Style, Traits, Transport
 from transports.grpc.client import GrpcClient, asking
 from transports.grpc.config import Config
 from transports.grpc.server import listening
+from transports.options import config_from
 from transports.relay import Desk
 
 
@@ -32,7 +31,7 @@ class GrpcTransport(Transport):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        self._config = msgspec.convert(setting.options, Config)
+        self._config = config_from("grpc", setting.options, Config)
 
     def facts(self) -> Mapping[str, str]:
         return {"client": f"grpcio {version('grpcio')}", "server": f"grpcio {version('grpcio')}"}

@@ -12,6 +12,7 @@ from shop.service import Service
 from shop.workflow import FRONT
 from transports.base import Acceptance, Client, Finished, Receipt, Serving, Setting, Style, Traits, Transport
 from transports.errors import Failed, NoOutcome, TooLarge, Unreachable, Unreadable
+from transports.options import config_from
 from transports.relay import Desk, answer
 from transports.wire import codec_named
 
@@ -34,7 +35,7 @@ class MemoryTransport(Transport):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        msgspec.convert(setting.options, Config)
+        config_from("memory", setting.options, Config)
         self._codec = codec_named(setting.codec)
         self._desks: dict[str, tuple[Desk, Serving]] = {}
 

@@ -4,10 +4,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-import msgspec
-
 from shop.service import Service
 from transports.base import Acceptance, Client, Serving, Setting, Style, Traits, Transport
+from transports.options import config_from
 from transports.relay import Desk
 from transports.rest.client import Asker, RestClient
 from transports.rest.config import Config
@@ -32,7 +31,7 @@ class RestTransport(Transport):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        self._config = msgspec.convert(setting.options, Config)
+        self._config = config_from("rest", setting.options, Config)
         self._content_type = codec_named(setting.codec).content_type
 
     def facts(self) -> Mapping[str, str]:
