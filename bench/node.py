@@ -5,6 +5,8 @@ request, answered by one JSON line on standard output:
 
     {"service": "payment", "transport": "rest", "setting": {…}, "folder": null}     -> {"ready": {…}}
     "audit"                                                                         -> {"audit": {…}}
+    "stamps"                                                                        -> {"stamps": [[…], …]}
+    "clock"                                                                         -> {"clock": 123456789}
     "stop", or the end of the input                                                 -> the process ends
 """
 
@@ -13,6 +15,7 @@ import gc
 import logging
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +75,11 @@ async def _serve(spec: NodeSpec, requests: asyncio.StreamReader) -> None:
             async for line in requests:
                 match msgspec.json.decode(line):
                     case "audit":
-                        _answer({"audit": audit_of(service) | {"serving": msgspec.to_builtins(serving)}})
+                        _answer({"audit": audit_of(service) | {"serving": serving.counts()}})
+                    case "stamps":
+                        _answer({"stamps": serving.trace.stamps})
+                    case "clock":
+                        _answer({"clock": time.monotonic_ns()})
                     case _:
                         break
     finally:

@@ -35,6 +35,11 @@ def consumer_of(message: Message) -> str:
     return _CONSUMER[type(message)]
 
 
+def consumer_of_type(message_type: type[Message]) -> str:
+    """The same for a type of message."""
+    return _CONSUMER[message_type]
+
+
 def consumed_by(service: str) -> tuple[type[Message], ...]:
     """The messages that ``service`` consumes."""
     return tuple(message for message, consumer in _CONSUMER.items() if consumer == service)

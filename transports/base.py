@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from shop.messages import OrderClosed, PlaceOrder
 from shop.service import Service
 from shop.store import Durability
+from transports.trace import Trace
 
 
 class Style(StrEnum):
@@ -74,6 +75,8 @@ class Setting:
     """How many load processes there are, each with outcomes of its own."""
     worker: int = 0
     """Which of them this is."""
+    trace_every: int = 0
+    """One in so many orders is stamped at every hop, see transports/trace.py; 0: none."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """The transport's own settings; becomes its ``Config``."""
 
@@ -161,10 +164,14 @@ class Transport(ABC):
 
 @dataclass(slots=True)
 class Serving:
-    """What a service process counts while it serves, beside the shop's own books."""
+    """What a service process counts and stamps while it serves, beside the shop's own books."""
 
+    trace: Trace = field(default_factory=lambda: Trace(0))
     handled: int = 0
     unreadable: int = 0
     """Messages that could not be decoded, answered with an error or put on the dead-letter queue."""
     failed: int = 0
     """Messages that were read and could not be carried on."""
+
+    def counts(self) -> dict[str, int]:
+        return {"handled": self.handled, "unreadable": self.unreadable, "failed": self.failed}

@@ -21,7 +21,7 @@ from shop.service import Service
 from shop.store import MemoryStore
 from shop.users import UserService
 from shop.workflow import SERVICES
-from transports.base import Acceptance, Client, Finished, Transport
+from transports.base import Acceptance, Client, Finished, Serving, Transport
 from transports.errors import NoOutcome, TooLarge, TransportError, Unreachable
 from transports.wire import codecs
 
@@ -46,6 +46,7 @@ class Shop:
 
     client: Client
     services: dict[str, Service]
+    serving: dict[str, Serving]
 
     async def order(self, order: PlaceOrder) -> OrderClosed:
         """Order and wait for the outcome."""
@@ -63,9 +64,10 @@ async def shop_over(transport: Transport, services: Iterable[Service] = ()) -> A
     await transport.prepare()
     try:
         async with AsyncExitStack() as stack:
-            for name in reversed(SERVICES):
-                await stack.enter_async_context(transport.serve(chosen[name]))
-            yield Shop(await stack.enter_async_context(transport.connect()), chosen)
+            serving = {
+                name: await stack.enter_async_context(transport.serve(chosen[name])) for name in reversed(SERVICES)
+            }
+            yield Shop(await stack.enter_async_context(transport.connect()), chosen, serving)
     finally:
         await transport.remove()
 
@@ -253,6 +255,27 @@ async def check_a_probe_leaves_no_trace(make: Make) -> None:
         assert shop.services["product"].balance() == {"missing": 0}
 
 
+async def check_sampled_orders_are_stamped_at_every_service_in_the_order_of_time(make: Make) -> None:
+    async with shop_over(make(trace_every=1)) as shop:
+        before_ns = time.monotonic_ns()
+        finished = await shop.finish(an_order())
+        stamps = sorted(
+            (stamp.begun_ns, stamp, name) for name, serving in shop.serving.items() for stamp in serving.trace.stamps
+        )
+    assert [(name, stamp.kind) for _, stamp, name in stamps] == [
+        ("user", "place-order"),
+        ("product", "order-placed"),
+        ("payment", "stock-reserved"),
+        ("shipping", "payment-taken"),
+        ("user", "order-shipped"),
+    ]
+    instants = [before_ns]
+    for _, stamp, _ in stamps:
+        instants += (stamp.arrived_ns, stamp.begun_ns, stamp.ended_ns)
+    instants.append(finished.at_ns)
+    assert instants == sorted(instants)
+
+
 async def check_prepare_and_remove_may_be_repeated(make: Make) -> None:
     transport = make()
     await transport.remove()
@@ -288,6 +311,7 @@ CHECKS: tuple[Check, ...] = (
     check_a_service_that_does_not_answer_costs_no_more_than_the_deadline,
     check_a_service_that_is_not_there_is_an_error_or_an_order_that_waits,
     check_a_probe_leaves_no_trace,
+    check_sampled_orders_are_stamped_at_every_service_in_the_order_of_time,
     check_prepare_and_remove_may_be_repeated,
     check_every_codec_works,
 )

@@ -8,7 +8,7 @@ import msgspec
 from transports.errors import SettingError
 from transports.registry import unknown
 
-ConfigT = TypeVar("ConfigT")
+ConfigT = TypeVar("ConfigT", bound=msgspec.Struct)
 
 
 def config_from(transport: str, options: Mapping[str, Any], config: type[ConfigT]) -> ConfigT:

@@ -1,12 +1,26 @@
-"""What a service does with a message, whatever carries it: ``answer`` for a chain, ``pass_on`` for the others."""
+"""What a service does with a message, whatever carries it: ``answer`` for a chain, a ``Desk`` alone for the others."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import monotonic_ns
 
 from shop.messages import Message
 from shop.service import Service
 from shop.workflow import consumer_of, is_onward, is_outcome
+from transports.trace import Trace
+
+_NO_TRACE = Trace(0)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Messages that wait for the worker thread, and who is told."""
+
+    messages: Sequence[Message]
+    arrived_ns: int
+    done: asyncio.Future[list[Message]]
 
 
 class Desk:
@@ -16,27 +30,45 @@ class Desk:
     busy shares the next transaction (group commit), so that a commit is paid once for all who wait.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, trace: Trace = _NO_TRACE) -> None:
+        """``trace`` stamps the orders that it wants."""
         self.service = service
-        self._waiting: list[tuple[Sequence[Message], asyncio.Future[list[Message]]]] = []
+        self._trace = trace
+        self._waiting: list[_Waiting] = []
         self._thread = ThreadPoolExecutor(1, f"{service.name}-store") if service.blocking else None
         self._working: asyncio.Task[None] | None = None
 
-    async def handle(self, message: Message) -> Message:
-        """The fact that follows from ``message``; its effects are committed."""
-        if self._thread is None:
+    async def handle(self, message: Message, arrived_ns: int = 0) -> Message:
+        """The fact that follows from ``message``; its effects are committed.
+
+        ``arrived_ns``: when its bytes were in the process, by ``time.monotonic_ns()``; 0 where that is not known.
+        """
+        if self._thread is not None:
+            return (await self._queued((message,), arrived_ns))[0]
+        if not self._trace.wants(message.order.order_id):
             return self.service.handle(message)
-        return (await self._queued((message,)))[0]
+        begun_ns = monotonic_ns()
+        fact = self.service.handle(message)
+        self._trace.add(message, arrived_ns, begun_ns, monotonic_ns())
+        return fact
 
-    async def handle_all(self, messages: Sequence[Message]) -> list[Message]:
-        """The same for several, in order."""
-        if self._thread is None:
-            return self.service.handle_all(messages)
-        return await self._queued(messages)
+    async def handle_all(self, messages: Sequence[Message], arrived_ns: int = 0) -> list[Message]:
+        """The same for several that arrived together, in order."""
+        if self._thread is not None:
+            return await self._queued(messages, arrived_ns)
+        begun_ns = monotonic_ns()
+        facts = self.service.handle_all(messages)
+        self._stamp(messages, arrived_ns, begun_ns, monotonic_ns(), 0)
+        return facts
 
-    async def _queued(self, messages: Sequence[Message]) -> list[Message]:
+    def _stamp(self, messages: Sequence[Message], arrived_ns: int, begun_ns: int, ended_ns: int, commit: int) -> None:
+        for message in messages:
+            if self._trace.wants(message.order.order_id):
+                self._trace.add(message, arrived_ns, begun_ns, ended_ns, commit)
+
+    async def _queued(self, messages: Sequence[Message], arrived_ns: int) -> list[Message]:
         done: asyncio.Future[list[Message]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((messages, done))
+        self._waiting.append(_Waiting(messages, arrived_ns, done))
         if self._working is None:
             self._working = asyncio.create_task(self._work())
         return await done
@@ -45,19 +77,21 @@ class Desk:
         loop = asyncio.get_running_loop()
         while self._waiting:
             batch, self._waiting = self._waiting, []
-            together = [message for messages, _ in batch for message in messages]
+            together = [message for waiting in batch for message in waiting.messages]
+            begun_ns = monotonic_ns()
             try:
                 facts = await loop.run_in_executor(self._thread, self.service.handle_all, together)
             except Exception as error:  # noqa: BLE001 - whoever waits is told
-                for _, done in batch:
-                    if not done.done():
-                        done.set_exception(error)
+                for waiting in batch:
+                    if not waiting.done.done():
+                        waiting.done.set_exception(error)
                 continue
-            start = 0
-            for messages, done in batch:
-                if not done.done():
-                    done.set_result(facts[start : start + len(messages)])
-                start += len(messages)
+            ended_ns, commit_ns, start = monotonic_ns(), self.service.store.commit_ns, 0
+            for waiting in batch:
+                self._stamp(waiting.messages, waiting.arrived_ns, begun_ns, ended_ns, commit_ns)
+                if not waiting.done.done():
+                    waiting.done.set_result(facts[start : start + len(waiting.messages)])
+                start += len(waiting.messages)
         self._working = None
 
     async def __aenter__(self) -> "Desk":
@@ -71,20 +105,23 @@ class Desk:
             self._thread.shutdown()
 
 
-async def answer(desk: Desk, message: Message, ask: Callable[[str, Message], Awaitable[Message]]) -> Message:
+async def answer(
+    desk: Desk, message: Message, ask: Callable[[str, Message], Awaitable[Message]], arrived_ns: int = 0
+) -> Message:
     """Handle; then ask onward, or return, or handle what came back: the fact that upstream has to consume.
 
     ``ask(service, fact)`` sends a fact to a service further along and returns its answer. Nobody calls backwards: a
     fact for a service upstream is the answer, and the first service on the way back that consumes it handles it.
     """
-    fact = await desk.handle(message)
+    fact = await desk.handle(message, arrived_ns)
     name = desk.service.name
     while not is_outcome(fact):
         consumer = consumer_of(fact)
         if consumer == name:
-            fact = await desk.handle(fact)
+            fact = await desk.handle(fact, arrived_ns)
         elif is_onward(name, consumer):
             fact = await ask(consumer, fact)
+            arrived_ns = monotonic_ns()
         else:
             break
     return fact

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,11 +18,13 @@ from bench.provision.base import StartFailed
 from bench.provision.process import MARK, finish
 from shop.workflow import SERVICES
 from transports.base import Setting
+from transports.trace import Stamp
 
 START_S = 20.0
 STOP_S = 10.0
 """How long a service may take to finish what it has in hand; then it is killed."""
-_LINE_BYTES = 2**20
+_LINE_BYTES = 2**24
+"""Of an answer: all stamps of a service are one."""
 
 
 class ServiceProcess:
@@ -39,8 +42,21 @@ class ServiceProcess:
 
     async def audit(self) -> dict[str, Any]:
         """Its books, as bench.node.audit_of has them. Raises StartFailed when the process is gone."""
-        answer: dict[str, Any] = (await _ask(self._process, "audit", self.name, STOP_S))["audit"]
+        answer: dict[str, Any] = await self._asked("audit")
         return answer
+
+    async def stamps(self) -> list[Stamp]:
+        """Of the orders that it was to stamp. Raises StartFailed when the process is gone."""
+        return [Stamp(*stamp) for stamp in await self._asked("stamps")]
+
+    async def clock(self) -> tuple[int, int, int]:
+        """``time.monotonic_ns()`` here, there, and here again. Raises StartFailed when the process is gone."""
+        before_ns = time.monotonic_ns()
+        theirs_ns: int = await self._asked("clock")
+        return before_ns, theirs_ns, time.monotonic_ns()
+
+    async def _asked(self, request: str) -> Any:
+        return (await _ask(self._process, request, self.name, STOP_S))[request]
 
 
 @asynccontextmanager

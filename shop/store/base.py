@@ -33,6 +33,8 @@ class Store(ABC):
 
     blocking: bool
     """Whether calls may wait for a disk, so that an event loop must not make them itself."""
+    commit_ns: int = 0
+    """How long the last transaction took to commit."""
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[None]: ...

@@ -1,6 +1,7 @@
 """State in a SQLite file of the service's own, with a write-ahead log."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,9 @@ class SqliteStore(Store):
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            begun_ns = time.monotonic_ns()
             self._db.execute("COMMIT")
+            self.commit_ns = time.monotonic_ns() - begun_ns
         except BaseException:
             if self._db.in_transaction:  # a full disk has rolled back by itself
                 self._db.execute("ROLLBACK")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -48,6 +49,7 @@ class Consumer:
                 self._idle.set()
 
     async def _take(self, delivery: AbstractIncomingMessage) -> None:
+        arrived_ns = time.monotonic_ns()
         try:
             message = self._read(delivery)
         except Unreadable as error:
@@ -56,7 +58,7 @@ class Consumer:
             await delivery.reject(requeue=False)
             return
         try:
-            fact = await self._desk.handle(message)
+            fact = await self._desk.handle(message, arrived_ns)
             await self._publish(fact, delivery.reply_to)
         except (Unreachable, NoOutcome) as error:
             self._serving.failed += 1

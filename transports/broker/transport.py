@@ -14,6 +14,7 @@ from transports.broker.topology import channel, declare, delete, work_queue
 from transports.errors import SettingError
 from transports.options import config_from
 from transports.relay import Desk
+from transports.trace import Trace
 
 
 class BrokerTransport(Transport):
@@ -50,9 +51,10 @@ class BrokerTransport(Transport):
 
     @asynccontextmanager
     async def serve(self, service: Service) -> AsyncIterator[Serving]:
-        serving, setting = Serving(), self.setting
+        setting = self.setting
+        serving = Serving(Trace(setting.trace_every))
         async with (
-            Desk(service) as desk,
+            Desk(service, serving.trace) as desk,
             channel(setting, f"{service.name}.out") as out,
             channel(setting, service.name) as inward,
         ):

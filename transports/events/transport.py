@@ -17,6 +17,7 @@ from transports.events.server import Member
 from transports.events.topology import create, delete, group_of, started, topics_consumed_by, unreachable
 from transports.options import config_from
 from transports.relay import Desk
+from transports.trace import Trace
 
 
 class EventsTransport(Transport):
@@ -56,7 +57,8 @@ class EventsTransport(Transport):
 
     @asynccontextmanager
     async def serve(self, service: Service) -> AsyncIterator[Serving]:
-        serving, setting = Serving(), self.setting
+        setting = self.setting
+        serving = Serving(Trace(setting.trace_every))
         producer = AIOKafkaProducer(**producer_options(self._config, setting))
         consumer = AIOKafkaConsumer(
             *topics_consumed_by(setting, service.name),
@@ -65,7 +67,7 @@ class EventsTransport(Transport):
             **consumer_options(self._config, setting),
         )
         try:
-            async with Desk(service) as desk, started(producer), started(consumer):
+            async with Desk(service, serving.trace) as desk, started(producer), started(consumer):
                 member = Member(desk, serving, consumer, producer, setting)
                 # A member that dies takes its service with it: a service that consumes nothing looks like a slow one.
                 async with asyncio.TaskGroup() as group:

@@ -1,5 +1,6 @@
 """A service on grpc.aio: one unary method, reflection and health beside it."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -60,8 +61,9 @@ def _handlers(
     """Bodies stay bytes as far as grpc knows, so that every codec can travel."""
 
     async def take(body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        arrived_ns = time.monotonic_ns()
         try:
-            fact = await answer(desk, codec.decode(method.kind, body), ask)
+            fact = await answer(desk, codec.decode(method.kind, body), ask, arrived_ns)
         except TransportError as error:
             detail = str(error)
             if isinstance(error, Unreadable):

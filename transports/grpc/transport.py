@@ -12,6 +12,7 @@ from transports.grpc.config import Config
 from transports.grpc.server import listening
 from transports.options import config_from
 from transports.relay import Desk
+from transports.trace import Trace
 
 
 class GrpcTransport(Transport):
@@ -38,10 +39,10 @@ class GrpcTransport(Transport):
 
     @asynccontextmanager
     async def serve(self, service: Service) -> AsyncIterator[Serving]:
-        serving = Serving()
+        serving = Serving(Trace(self.setting.trace_every))
         onward = tuple(other for other in SERVICES if is_onward(service.name, other))
         async with (
-            Desk(service) as desk,
+            Desk(service, serving.trace) as desk,
             asking(self.setting, onward) as ask,
             listening(desk, serving, ask, self.setting, self._config),
         ):

@@ -14,6 +14,7 @@ from transports.base import Acceptance, Client, Finished, Receipt, Serving, Sett
 from transports.errors import Failed, NoOutcome, TooLarge, Unreachable, Unreadable
 from transports.options import config_from
 from transports.relay import Desk, answer
+from transports.trace import Trace
 from transports.wire import codec_named
 
 
@@ -41,10 +42,11 @@ class MemoryTransport(Transport):
 
     @asynccontextmanager
     async def serve(self, service: Service) -> AsyncIterator[Serving]:
-        async with Desk(service) as desk:
-            self._desks[service.name] = desk, Serving()
+        serving = Serving(Trace(self.setting.trace_every))
+        async with Desk(service, serving.trace) as desk:
+            self._desks[service.name] = desk, serving
             try:
-                yield self._desks[service.name][1]
+                yield serving
             finally:
                 del self._desks[service.name]
 
@@ -60,12 +62,13 @@ class MemoryTransport(Transport):
         if consumer not in self._desks:
             raise Unreachable(f"no service {consumer!r} is served in this process")
         desk, serving = self._desks[consumer]
+        arrived_ns = time.monotonic_ns()
         try:
             received = self._codec.decode(KIND[type(message)], body)
         except Unreadable:
             serving.unreadable += 1
             raise
-        fact = await answer(desk, received, self._onward)
+        fact = await answer(desk, received, self._onward, arrived_ns)
         serving.handled += 1
         return self._codec.decode_answer(self._codec.encode_answer(fact))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -58,8 +59,8 @@ def application(desk: Desk, serving: Serving, ask: Asker, setting: Setting) -> F
         try:
             _check_media_type(request, codec)
             body = await _body(request, limit_bytes)
-            message = codec.decode(kind, body)
-            fact = await answer(desk, message, ask)
+            arrived_ns = time.monotonic_ns()
+            fact = await answer(desk, codec.decode(kind, body), ask, arrived_ns)
         except TransportError as error:
             if isinstance(error, Unreadable):
                 serving.unreadable += 1

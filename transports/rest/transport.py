@@ -12,6 +12,7 @@ from transports.rest.client import Asker, RestClient
 from transports.rest.config import Config
 from transports.rest.engines import engine, versions
 from transports.rest.server import application, listening
+from transports.trace import Trace
 from transports.wire import codec_named
 
 
@@ -42,8 +43,8 @@ class RestTransport(Transport):
 
     @asynccontextmanager
     async def serve(self, service: Service) -> AsyncIterator[Serving]:
-        serving = Serving()
-        async with Desk(service) as desk, self._asker() as ask:
+        serving = Serving(Trace(self.setting.trace_every))
+        async with Desk(service, serving.trace) as desk, self._asker() as ask:
             app = application(desk, serving, ask, self.setting)
             async with listening(app, self.setting.addresses[service.name], self._config):
                 yield serving
