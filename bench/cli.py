@@ -31,7 +31,9 @@ T = TypeVar("T")
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 Settings = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help=f"PROFILE and any of {', '.join(profiles.FLAGS)}"),
+    typer.Argument(
+        metavar="[KEY=VALUE]...", help=f"PROFILE and any of {', '.join(profiles.FLAGS)}; or RESUME=RUN alone"
+    ),
 ]
 Home = Annotated[Path, typer.Option(help="brokers' data, databases, jars")]
 
@@ -43,10 +45,12 @@ def run(
     home: Home = ROOT / ".fourways",
 ) -> None:
     """Measure, and show a first look: what `make bench` does."""
-    asked = _asked(settings)
     console = Console()
+    resumed = _resumed(settings or [], results)
+    asked = _asked(settings) if resumed is None else profiles.kept(resumed.manifest["profile"])
     kept = _guarded(
-        lambda: _measure(asked, _house(home, results), console), kept="what was measured is in results/latest, and "
+        lambda: _measure(asked, _house(home, results), console, resumed),
+        kept="what was measured is in results/latest, `make bench RESUME=latest` goes on, and ",
     )
     console.print(first_look(kept.summary(), kept.manifest))
     draw(kept.trials(), kept.manifest, kept.path / "charts")
@@ -88,7 +92,21 @@ def soak(
         _end(FAILED, "a service's memory is not bounded: see the rows that say NO")
 
 
-def _measure(asked: profiles.Profile, house: House, console: Console) -> Coroutine[Any, Any, Run]:
+def _resumed(settings: list[str], results: Path) -> Run | None:
+    """The run that RESUME= names, by its id, its folder or as ``latest``."""
+    named = [setting.partition("=")[2] for setting in settings if setting.startswith("RESUME=")]
+    if not named:
+        return None
+    if len(settings) > 1:
+        _end(USAGE, "a run goes on with the settings that it began with; give RESUME= alone")
+    path = Path(named[0])
+    try:
+        return Run.resume((path if len(path.parts) > 1 else results / path).resolve())
+    except ResultsError as error:
+        _end(NO_RESULTS, str(error))
+
+
+def _measure(asked: profiles.Profile, house: House, console: Console, resumed: Run | None) -> Coroutine[Any, Any, Run]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -112,7 +130,7 @@ def _measure(asked: profiles.Profile, house: House, console: Console) -> Corouti
     async def measured() -> Run:
         with bar:
             return await conductor.run(
-                asked, house, conductor.Progress(say=say, begins=begins), " ".join(["bench", *sys.argv[1:]])
+                asked, house, conductor.Progress(say=say, begins=begins), " ".join(["bench", *sys.argv[1:]]), resumed
             )
 
     return measured()

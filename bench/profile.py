@@ -106,6 +106,11 @@ def load(profile: str = "default", flags: Mapping[str, str] | None = None) -> Pr
     return resolve(name, {**raw, **given}, by_name="transports" in given)
 
 
+def kept(manifest: Mapping[str, Any]) -> Profile:
+    """A profile as a manifest holds it."""
+    return msgspec.convert(manifest, Profile)
+
+
 def profiles() -> tuple[str, ...]:
     """The names of all profiles."""
     return tuple(sorted(path.stem for path in PROFILES.glob("*.toml")))

@@ -21,7 +21,7 @@ from bench.provision import Broker, Unavailable, alive, brokers
 from bench.provision.base import Say
 from bench.provision.ledger import open_run
 from bench.provision.process import MARK, finish
-from bench.store import Run
+from bench.store import ResultsError, Run
 from bench.trial import Measured, Stage, measure
 from transports.registry import named
 
@@ -54,11 +54,12 @@ class House:
     """Servers given by URL, by name."""
 
 
-async def run(profile: Profile, house: House, progress: Progress, command: str) -> Run:
+async def run(profile: Profile, house: House, progress: Progress, command: str, resumed: Run | None = None) -> Run:
     """Measure everything that the profile asks for; each trial is on the disk before the next begins.
 
-    Raises MissingServer before the first trial, ResultsError when results cannot be written, LoadError or StartFailed
-    when no trial can be run at all. Cancelled, it stops what it started and keeps what was measured.
+    With ``resumed`` only what it lacks, into it. Raises MissingServer before the first trial, ResultsError when results
+    cannot be written or cannot go on, LoadError or StartFailed when no trial can be run at all. Cancelled, it stops
+    what it started and keeps what was measured.
     """
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     async with AsyncExitStack() as stack:
@@ -67,10 +68,15 @@ async def run(profile: Profile, house: House, progress: Progress, command: str) 
         skipped = {cell.name: why for cell in cells(profile) if (why := _missing(cell, shared))}
         if not wanted or (profile.by_name and skipped):
             raise MissingServer("; ".join(dict.fromkeys(skipped.values())))
-        kept = Run.create(house.results, run_id, _manifest(profile, house, shared, wanted, skipped, command))
-        kept.add_caveats(_doubts_about(kept.manifest))
+        manifest = _manifest(profile, house, shared, wanted, skipped, command)
+        if resumed is None:
+            kept = Run.create(house.results, run_id, manifest)
+            kept.add_caveats(_doubts_about(kept.manifest))
+        else:
+            kept = resumed
+            _go_on(kept, manifest)
         logs = kept.path / "logs"
-        logs.mkdir()
+        logs.mkdir(exist_ok=True)
         ledger = open_run(house.home)
         stack.push_async_callback(lambda: finish(asyncio.to_thread(ledger.close)))
         env = {MARK: str(ledger.folder)}
@@ -106,7 +112,10 @@ class _Conductor:
         self._seen: set[str] = set()
 
     async def rounds(self, wanted: list[Cell]) -> None:
-        total = len(wanted) * self._profile.rounds
+        trials = self._kept.trials()
+        measured = set(zip(trials["round"], trials["cell"], strict=True))
+        self._seen = set(self._kept.manifest["facts"])
+        total = len(wanted) * self._profile.rounds - len(measured)
         estimate_s = self._profile.warm_up_s + self._profile.duration_s + OVERHEAD_S
         started = datetime.now(UTC)
         done = 0
@@ -114,6 +123,8 @@ class _Conductor:
             order = list(wanted)
             random.Random(f"{self._profile.seed}:{round_}").shuffle(order)
             for slot, cell in enumerate(order, 1):
+                if (round_, cell.name) in measured:
+                    continue
                 if done:
                     estimate_s = (datetime.now(UTC) - started).total_seconds() / done
                 self._progress.begins(done, total, f"round {round_}: {cell.name}", estimate_s)
@@ -205,6 +216,33 @@ def _manifest(
         "idle_cpu_ms_per_s": {},
         "caveats": [],
     }
+
+
+def _go_on(kept: Run, now: Mapping[str, Any]) -> None:
+    """Note that a run goes on. Raises ResultsError when what is here now is not what it was measured with."""
+    before, after = _ground(kept.manifest), _ground(msgspec.to_builtins(now))
+    for what, was in before.items():
+        if was != after[what]:
+            raise ResultsError(
+                f"{kept.path} cannot go on: its {what} is not what is here now, and both would be mixed; measure again"
+            )
+    kept.update_manifest(resumed=[*kept.manifest.get("resumed", []), {"at": _now(), "command": now["command"]}])
+    kept.add_caveats(_doubts_about(now))
+
+
+def _ground(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What all trials of a run have to share, by what it is called."""
+    return {
+        "commit": manifest["git"]["commit"],
+        "machine": [manifest["machine"][key] for key in ("cpu_model", "cores", "kernel")],
+        "set of library versions": manifest["versions"],
+        "set of broker versions": {name: broker["version"] for name, broker in manifest["brokers"].items()},
+        "list of cells": manifest["cells"],
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _traits(cell: Cell, profile: Profile) -> dict[str, Any]:

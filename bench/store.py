@@ -139,9 +139,7 @@ class Run:
             run = cls(path, first)
             run.update_manifest()
             _replace(path / "trials.csv", _csv_line(list(COLUMNS)))
-            link = root / f".latest-{run_id}"
-            link.symlink_to(run_id)
-            link.replace(root / "latest")
+            run._point_latest()
         return run
 
     @classmethod
@@ -160,6 +158,26 @@ class Run:
                 "use that version to read it"
             )
         return cls(path, manifest)
+
+    @classmethod
+    def resume(cls, path: Path) -> "Run":
+        """Open a run to add to it, and point ``latest`` at it. Raises ResultsError, also for an older schema."""
+        run = cls.open(path)
+        if run.manifest["schema_version"] != SCHEMA_VERSION:
+            raise ResultsError(
+                f"{path} is of schema {run.manifest['schema_version']}, and trials of schema {SCHEMA_VERSION} cannot "
+                "join it; measure again"
+            )
+        with _sentences(path):
+            run._point_latest()
+        return run
+
+    def _point_latest(self) -> None:
+        """Raises OSError."""
+        link = self.path.parent / f".latest-{self.path.name}"
+        link.unlink(missing_ok=True)
+        link.symlink_to(self.path.name)
+        link.replace(self.path.parent / "latest")
 
     def add_trial(self, row: Trial, histograms: Mapping[str, HdrHistogram]) -> None:
         """Keep a trial: it is on the disk when this returns. Histograms first, so that a row is never without them.

@@ -238,3 +238,46 @@ def test_a_broker_that_dies_in_a_trial_makes_it_invalid_and_the_run_goes_on(tmp_
     assert "died" in trials["caveats"].iloc[0]
     assert "Traceback" not in out
     assert bench.processes() == []
+
+
+def test_a_run_that_was_stopped_goes_on_with_what_it_lacks(bench: Bench) -> None:
+    short = ("ROUNDS=3", "DURATION=1", "WARM_UP=0", "RATE=50", "SEED=7")
+    with bench.running("TRANSPORT=memory,rest", *short) as process:
+        until(lambda: bench.trials() >= 2)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=PATIENCE_S)
+    assert "RESUME=latest" in out
+    first = bench.latest()
+    before = first.trials()
+    done = bench.run("RESUME=latest")
+    assert done.returncode == 0, done.stderr
+    assert bench.latest().path.resolve() == first.path.resolve()
+    after = bench.latest().trials()
+    assert sorted(zip(after["round"], after["cell"], strict=True)) == [
+        (round_, cell) for round_ in (1, 2, 3) for cell in ("memory", "rest")
+    ]
+    kept = after.merge(before, on=list(before.columns))
+    assert len(kept) == len(before)
+    assert len(bench.latest().manifest["resumed"]) == 1
+    assert all(after.groupby("round")["plan_hash"].nunique() == 1)
+
+
+def test_a_run_goes_on_with_its_own_settings_only(bench: Bench) -> None:
+    done = bench.run("RESUME=latest", "RATE=3")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "RESUME= alone" in done.stderr
+
+
+def test_a_run_that_is_not_there_cannot_go_on(bench: Bench) -> None:
+    done = bench.run("RESUME=nowhere")
+    assert (done.returncode, len(done.stderr.splitlines())) == (5, 1)
+    assert "nowhere has no results" in done.stderr
+
+
+def test_a_run_of_another_commit_cannot_go_on(bench: Bench) -> None:
+    assert bench.run("TRANSPORT=memory", *SHORT).returncode == 0
+    manifest = bench.results / "latest" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"commit": "', '"commit": "0'))
+    done = bench.run("RESUME=latest")
+    assert (done.returncode, len(done.stderr.splitlines())) == (5, 1)
+    assert "its commit is not what is here now" in done.stderr
