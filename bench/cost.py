@@ -135,6 +135,24 @@ def _status(path: Path) -> dict[str, int]:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineTimes:
+    """What all cores together have done since the machine started, in seconds of CPU."""
+
+    at_ns: int
+    busy_s: float
+    """Everything but idling and waiting for a disk; what was stolen is not in it."""
+    steal_s: float
+    """Taken by the host for its other guests."""
+
+
+def machine_times() -> MachineTimes:
+    """Of the whole machine, in ticks of 10 ms."""
+    times = psutil.cpu_times()
+    busy_s = times.user + times.nice + times.system + times.irq + times.softirq
+    return MachineTimes(time.monotonic_ns(), busy_s, times.steal)
+
+
+@dataclass(frozen=True, slots=True)
 class Wire:
     """TCP payload by connection, both directions together, since each was opened."""
 

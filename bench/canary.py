@@ -1,0 +1,24 @@
+"""A fixed piece of work, timed before and after each trial: a machine that is slower than a moment ago shows here."""
+
+import statistics
+import time
+
+RUNS = 7
+_TERMS = 200_000
+
+
+def canary_us() -> int:
+    """Microseconds of wall time for a fixed loop in this process: the median of seven runs, some 70 ms in all.
+
+    Wall time, so that other programs count as much as a slower clock does.
+    """
+    return round(statistics.median(_run_ns() for _ in range(RUNS)) / 1000)
+
+
+def _run_ns() -> int:
+    begin_ns = time.perf_counter_ns()
+    sum(range(_TERMS))
+    total = 0
+    for number in range(_TERMS // 4):
+        total += number & 7
+    return time.perf_counter_ns() - begin_ns
