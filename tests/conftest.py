@@ -41,7 +41,6 @@ async def servers() -> AsyncIterator[Mapping[str, str]]:
 
 
 KNOWN_DEFECTS = (
-    "test_without_kafka_nothing_is_left_unclosed",
     "test_a_reply_partition_that_is_none_does_not_end_the_service",
     "test_a_record_that_was_small_only_compressed_does_not_end_the_service",
 )

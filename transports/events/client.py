@@ -83,10 +83,10 @@ async def buying(setting: Setting, config: Config) -> AsyncIterator[Client]:
     """Raises Unreachable."""
     mine = TopicPartition(topic_of(setting, OrderClosed), setting.worker)
     async with AsyncExitStack() as stack:
-        producer = AIOKafkaProducer(**producer_options(config, setting))
-        consumer = AIOKafkaConsumer(**consumer_options(config, setting))
         try:
+            producer = AIOKafkaProducer(**producer_options(config, setting))
             await stack.enter_async_context(started(producer))
+            consumer = AIOKafkaConsumer(**consumer_options(config, setting))
             # By assignment and without a group: nobody else reads this partition.
             consumer.assign([mine])
             await stack.enter_async_context(started(consumer))

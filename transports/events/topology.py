@@ -91,7 +91,8 @@ async def _delete_groups(setting: Setting) -> None:
 
 @asynccontextmanager
 async def started(kafka: AIOKafkaProducer | AIOKafkaConsumer) -> AsyncIterator[None]:
-    """A producer or consumer from start to stop, also when the start fails."""
+    """A producer or consumer from start to stop, also when the start fails. Make it where it is started: aiokafka
+    complains of one that was made and never stopped."""
     try:
         await kafka.start()
         yield

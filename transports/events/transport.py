@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -59,15 +59,18 @@ class EventsTransport(Transport):
     async def serve(self, service: Service) -> AsyncIterator[Serving]:
         setting = self.setting
         serving = Serving(Trace(setting.trace_every))
-        producer = AIOKafkaProducer(**producer_options(self._config, setting))
-        consumer = AIOKafkaConsumer(
-            *topics_consumed_by(setting, service.name),
-            group_id=group_of(setting, service.name),
-            auto_offset_reset="earliest",
-            **consumer_options(self._config, setting),
-        )
         try:
-            async with Desk(service, serving.trace) as desk, started(producer), started(consumer):
+            async with AsyncExitStack() as stack:
+                desk = await stack.enter_async_context(Desk(service, serving.trace))
+                producer = AIOKafkaProducer(**producer_options(self._config, setting))
+                await stack.enter_async_context(started(producer))
+                consumer = AIOKafkaConsumer(
+                    *topics_consumed_by(setting, service.name),
+                    group_id=group_of(setting, service.name),
+                    auto_offset_reset="earliest",
+                    **consumer_options(self._config, setting),
+                )
+                await stack.enter_async_context(started(consumer))
                 member = Member(desk, serving, consumer, producer, setting)
                 # A member that dies takes its service with it: a service that consumes nothing looks like a slow one.
                 async with asyncio.TaskGroup() as group:
