@@ -12,7 +12,7 @@ from shop.messages import OrderClosed, PlaceOrder
 from transports.base import Client, Finished, Receipt, Setting
 from transports.errors import NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable, Unreadable
 from transports.events.config import Config, consumer_options, producer_options
-from transports.events.server import REPLY
+from transports.events.server import reply_header
 from transports.events.topology import OUTCOME, started, topic_of
 from transports.wire import codec_named
 
@@ -24,7 +24,7 @@ class EventsClient(Client):
         self._setting = setting
         self._codec = codec_named(setting.codec)
         self._topic = topic_of(setting, PlaceOrder)
-        self._headers = [(REPLY, str(setting.worker).encode())]
+        self._headers = [reply_header(setting.worker)]
         self._waiting: dict[str, asyncio.Future[Finished]] = {}
 
     async def submit(self, order: PlaceOrder) -> Receipt:

@@ -25,6 +25,11 @@ _IDLE_MS = 200
 Offsets = dict[TopicPartition, int]
 
 
+def reply_header(worker: int) -> tuple[str, bytes]:
+    """What the orders of this load process carry."""
+    return REPLY, str(worker).encode()
+
+
 class Member:
     """One process of a service's group."""
 
@@ -38,6 +43,7 @@ class Member:
         self._setting = setting
         self._codec = codec_named(setting.codec)
         self._kinds = topics_consumed_by(setting, desk.service.name)
+        self._reply_partitions = {reply_header(worker)[1]: worker for worker in range(setting.workers)}
         self._stopping = False
         self._commits = _Commits(consumer)
 
@@ -83,7 +89,7 @@ class Member:
                 sent.append(await self._send(dead_letter_topic(self._setting), record.value or b"", record))
                 continue
             self._serving.handled += 1
-            partition = reply_partition(record) if is_outcome(fact) else None
+            partition = self._reply_partition(record) if is_outcome(fact) else None
             sent.append(await self._send(topic_of(self._setting, type(fact)), body, record, partition))
         self._commits.add(sent, {partition: records[-1].offset + 1 for partition, records in fetched.items()})
 
@@ -106,13 +112,12 @@ class Member:
         )
         return acknowledged
 
-
-def reply_partition(record: ConsumerRecord) -> int:
-    """Where the buyer listens; 0 for an order that does not say."""
-    for name, value in record.headers:
-        if name == REPLY and value.isdigit():
-            return int(value)
-    return 0
+    def _reply_partition(self, record: ConsumerRecord) -> int:
+        """Where the buyer listens; 0 for an order that does not say, or names a partition that is not there."""
+        for name, value in record.headers:
+            if name == REPLY:
+                return self._reply_partitions.get(value, 0)
+        return 0
 
 
 class _Commits:
