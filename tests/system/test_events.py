@@ -426,7 +426,7 @@ async def test_without_kafka_nothing_is_left_unclosed(side: str, caplog: pytest.
     assert "Unclosed" not in caplog.text
 
 
-# Each of these records ends the service, and the next process of the group gets it again
+# A record that ends the service ends the next process of its group as well, which gets it again
 
 
 @pytest.mark.parametrize(
@@ -451,14 +451,32 @@ async def test_a_message_nested_without_end_does_not_end_the_service(servers: Ma
         await trial.ships()
 
 
-@pytest.mark.parametrize("body", [b"z" * 100_000, JSON.encode(StockReserved(an_order(document="z" * 100_000), 1))])
+@pytest.mark.parametrize(
+    ("body", "headers", "counted"),
+    [
+        (b"z" * 100_000, [], (1, 0)),
+        (JSON.encode(StockReserved(an_order(document="z" * 100_000), 1)), [], (0, 1)),
+        (JSON.encode(StockReserved(an_order(), 1)), [("note", b"z" * 100_000)], (0, 1)),
+    ],
+    ids=["unreadable", "readable", "headers"],
+)
 async def test_a_record_that_was_small_only_compressed_does_not_end_the_service(
-    servers: Mapping[str, str], body: bytes
+    servers: Mapping[str, str],
+    caplog: pytest.LogCaptureFixture,
+    body: bytes,
+    headers: list[tuple[str, bytes]],
+    counted: tuple[int, int],
 ) -> None:
-    """Too large for a dead letter as it is."""
+    """Too large for a dead letter as it is, so that the dead letter says where it lies."""
     async with a_trial(servers, max_message_bytes=16_384) as trial:
+        topic = f"{trial.name}.stock-reserved"
         async with a_producer(servers, compression_type="gzip") as zipping:
-            await zipping.send_and_wait(f"{trial.name}.stock-reserved", body, key=b"large")
+            await zipping.send_and_wait(topic, body, key=b"large", headers=headers)
+        (dead,) = await trial.records("unreadable", 1)
+        assert (dead.key, dead.value, list(dead.headers)) == (None, b"", [("lies-at", f"{topic}/0/0".encode())])
+        (large,) = await read(servers, topic, 1)
+        assert (large.key, large.value) == (b"large", body)
         serving = trial.serving["payment"]
-        await until(lambda: serving.unreadable + serving.failed == 1)
+        assert (serving.unreadable, serving.failed, serving.handled) == (*counted, 0)
+        assert f"it lies at {topic}/0/0" in caplog.text
         await trial.ships()

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from shop.messages import Message
 from shop.workflow import is_outcome
 from transports.base import Serving, Setting
-from transports.errors import Unreadable
+from transports.errors import TooLarge, Unreadable
 from transports.events.topology import dead_letter_topic, topic_of, topics_consumed_by
 from transports.relay import Desk
 from transports.wire import codec_named
@@ -20,6 +20,9 @@ _log = logging.getLogger(__name__)
 
 REPLY = "reply"
 """The header that travels along with an order: the partition of order-closed on which its buyer listens."""
+
+LIES_AT = "lies-at"
+"""The header of a dead letter without key and body: TOPIC/PARTITION/OFFSET of a record too large to be copied."""
 
 _IDLE_MS = 200
 Offsets = dict[TopicPartition, int]
@@ -76,21 +79,24 @@ class Member:
                 except Unreadable as error:
                     self._serving.unreadable += 1
                     _log.warning("unreadable, to the dead-letter topic: %s", error)
-                    sent.append(await self._send(dead_letter_topic(self._setting), record.value or b"", record))
+                    sent.append(await self._bury(record))
         for record, fact in zip(readable, await self._handle(messages), strict=True):
             if fact is None:
                 self._serving.failed += 1
-                sent.append(await self._send(dead_letter_topic(self._setting), record.value or b"", record))
+                sent.append(await self._bury(record))
                 continue
             body = self._codec.encode(fact)
-            if len(body) > self._setting.max_message_bytes:
-                self._serving.failed += 1
-                _log.warning("a fact of %d bytes is over the limit, its cause goes to the dead-letter topic", len(body))
-                sent.append(await self._send(dead_letter_topic(self._setting), record.value or b"", record))
-                continue
-            self._serving.handled += 1
             partition = self._reply_partition(record) if is_outcome(fact) else None
-            sent.append(await self._send(topic_of(self._setting, type(fact)), body, record, partition))
+            try:
+                if len(body) > self._setting.max_message_bytes:
+                    raise TooLarge(len(body), self._setting.max_message_bytes)
+                sent.append(await self._send(topic_of(self._setting, type(fact)), body, record, partition))
+            except (TooLarge, MessageSizeTooLargeError) as error:
+                self._serving.failed += 1
+                _log.warning("a fact is too large, its cause goes to the dead-letter topic: %s", error)
+                sent.append(await self._bury(record))
+            else:
+                self._serving.handled += 1
         self._commits.add(sent, {partition: records[-1].offset + 1 for partition, records in fetched.items()})
 
     async def _handle(self, messages: list[Message]) -> Sequence[Message | None]:
@@ -111,6 +117,20 @@ class Member:
             topic, body, key=cause.key, partition=partition, headers=list(cause.headers)
         )
         return acknowledged
+
+    async def _bury(self, record: ConsumerRecord) -> "asyncio.Future[Any]":
+        """To the dead-letter topic as it is; where it lies instead, when it is too large to be sent once more.
+
+        Kafka limits a record as its producer compressed it, and here it is not compressed.
+        """
+        topic = dead_letter_topic(self._setting)
+        try:
+            return await self._send(topic, record.value or b"", record)
+        except MessageSizeTooLargeError as error:
+            place = f"{record.topic}/{record.partition}/{record.offset}"
+            _log.warning("too large for a dead letter, which only says that it lies at %s: %s", place, error)
+            note: asyncio.Future[Any] = await self._producer.send(topic, b"", headers=[(LIES_AT, place.encode())])
+            return note
 
     def _reply_partition(self, record: ConsumerRecord) -> int:
         """Where the buyer listens; 0 for an order that does not say, or names a partition that is not there."""
