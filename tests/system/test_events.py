@@ -342,6 +342,15 @@ async def test_an_order_over_the_limit_is_refused_and_the_client_stays_usable(se
         assert await ends(servers, [f"{trial.name}.unreadable"]) == {f"{trial.name}.unreadable": 0}
 
 
+async def test_many_orders_at_once_are_taken_also_under_a_low_limit(servers: Mapping[str, str]) -> None:
+    """Kafka's limit is one of a batch, and what gathers while a request is on its way is more than one order."""
+    async with a_trial(servers, max_message_bytes=16_384) as trial:
+        orders = [PlaceOrder(an_order(f"o{number}", document="x" * 1_000)) for number in range(100)]
+        receipts = await asyncio.gather(*(trial.client.submit(order) for order in orders))
+        finished = await asyncio.wait_for(asyncio.gather(*(r.finished for r in receipts)), 15)
+        assert {f.outcome.status for f in finished} == {"shipped"}
+
+
 async def test_a_topic_that_cannot_be_is_refused_with_its_name(servers: Mapping[str, str]) -> None:
     with pytest.raises(NotAccepted, match=r"Kafka refused topic .*no good"):
         await a_transport(servers, trial="no good").prepare()

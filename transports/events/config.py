@@ -27,14 +27,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     were held for long, and then the next waits this long."""
 
 
+def max_batch_bytes(setting: Setting) -> int:
+    """What Kafka takes at once: a message of any allowed size and what Kafka wraps around it."""
+    return setting.max_message_bytes + setting.HEADROOM_BYTES
+
+
 def producer_options(config: Config, setting: Setting) -> dict[str, Any]:
     return {
         "bootstrap_servers": setting.servers["kafka"],
         "acks": "all",
         "enable_idempotence": True,
         "linger_ms": config.linger_ms,
-        "max_batch_size": config.max_batch_bytes,
-        "max_request_size": setting.max_message_bytes + setting.HEADROOM_BYTES,
+        # A batch over the topic's limit would be refused with all that is in it.
+        "max_batch_size": min(config.max_batch_bytes, max_batch_bytes(setting)),
+        "max_request_size": max_batch_bytes(setting),
         "request_timeout_ms": round(setting.deadline_s * 1000),
     }
 

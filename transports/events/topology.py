@@ -25,7 +25,7 @@ from shop.messages import KIND, Message, OrderClosed
 from shop.workflow import SERVICES, consumed_by
 from transports.base import Setting
 from transports.errors import NotAccepted, Unreachable
-from transports.events.config import Config
+from transports.events.config import Config, max_batch_bytes
 
 OUTCOME = KIND[OrderClosed]
 
@@ -49,7 +49,7 @@ def group_of(setting: Setting, service: str) -> str:
 
 async def create(setting: Setting, config: Config) -> None:
     """Raises Unreachable, and NotAccepted when the cluster refuses a topic."""
-    topic_config = {"max.message.bytes": str(setting.max_message_bytes + setting.HEADROOM_BYTES)}
+    topic_config = {"max.message.bytes": str(max_batch_bytes(setting))}
     if setting.durability == "safe":
         topic_config |= {"flush.messages": "1", "flush.ms": "0"}
 
