@@ -85,8 +85,8 @@ def kafka_jars() -> list[Finding]:
 async def given_and_kept(given: Mapping[str, str]) -> tuple[set[str], list[Finding]]:
     """The brokers that answer without our doing, and what is to be said of each."""
     remarks: list[str] = []
-    found = await standing(list(VARIABLES), given, HOME, remarks.append)
-    findings = [Finding("kept by make up", "note", remark) for remark in remarks]
+    async with standing(VARIABLES, given, HOME, remarks.append) as found:
+        findings = [Finding("kept by make up", "note", remark) for remark in remarks]
     for broker in found.values():
         if isinstance(broker, Unavailable):
             findings.append(Finding(VARIABLES[broker.name], "missing", broker.why))

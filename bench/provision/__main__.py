@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from bench.provision.base import Unavailable
+from bench.provision.base import InUse, Unavailable
 from bench.provision.brokers import NAMES, VARIABLES, down, up
 
 HOME = Path(__file__).parents[2] / ".fourways"
@@ -28,13 +28,18 @@ async def _up() -> int:
     return 1 if missing else 0
 
 
-async def _main(what: str) -> int:
+async def main(what: str) -> int:
+    """The exit code of up or down."""
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     if what == "up":
         return await _up()
-    await down(home=HOME, say=_say)
+    try:
+        await down(home=HOME, say=_say)
+    except InUse as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 
@@ -42,6 +47,6 @@ if __name__ == "__main__":
     if sys.argv[1:] not in (["up"], ["down"]):
         sys.exit("usage: python -m bench.provision up|down")
     try:
-        sys.exit(asyncio.run(_main(sys.argv[1])))
+        sys.exit(asyncio.run(main(sys.argv[1])))
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit("stopped; nothing is left running")

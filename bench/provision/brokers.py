@@ -2,15 +2,15 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 
 from bench.provision import compose, kafka, ledger, rabbitmq
-from bench.provision.base import Broker, Say, StartFailed, Unavailable
+from bench.provision.base import Broker, InUse, Say, StartFailed, Unavailable
 from bench.provision.ledger import Run
 from bench.provision.ports import LOOPBACK, free_ports
 from bench.provision.process import end_below, finish, gone, ready
@@ -31,17 +31,17 @@ async def brokers(
     wanted = _known(names)
     home = ledger.place(home)
     await asyncio.to_thread(ledger.sweep, home, say)
-    found = await standing(wanted, given, home, say)
-    absent = [name for name in wanted if name not in found]
-    if not absent:
-        yield {name: found[name] for name in wanted}
-        return
-    run = ledger.open_run(home)
-    try:
-        found |= await _start(absent, run, home, say)
-        yield {name: found[name] for name in wanted}
-    finally:
-        await finish(asyncio.to_thread(run.close))
+    async with standing(wanted, given, home, say) as found:
+        absent = [name for name in wanted if name not in found]
+        if not absent:
+            yield {name: found[name] for name in wanted}
+            return
+        run = ledger.open_run(home)
+        try:
+            found.update(await _start(absent, run, home, say))
+            yield {name: found[name] for name in wanted}
+        finally:
+            await finish(asyncio.to_thread(run.close))
 
 
 async def up(names: Iterable[str], *, home: Path, say: Say) -> dict[str, Broker | Unavailable]:
@@ -50,29 +50,33 @@ async def up(names: Iterable[str], *, home: Path, say: Say) -> dict[str, Broker 
     home = ledger.place(home)
     async with _only_one(home):
         await asyncio.to_thread(ledger.sweep, home, say)
-        found = await standing(wanted, {}, home, say)
-        for name in found:
-            say(f"{name} is up already")
-        if absent := [name for name in wanted if name not in found]:
-            run = ledger.open_run(home)
-            try:
-                started = await _start(absent, run, home, say)
-                run.brokers = [broker for broker in started.values() if isinstance(broker, Broker)]
-                run.kept = bool(run.brokers)
-            finally:
-                await finish(asyncio.to_thread(run.close))
-            found |= started
-        return {name: found[name] for name in wanted}
+        async with standing(wanted, {}, home, say) as found:
+            for name in found:
+                say(f"{name} is up already")
+            if absent := [name for name in wanted if name not in found]:
+                run = ledger.open_run(home)
+                try:
+                    started = await _start(absent, run, home, say)
+                    run.brokers = [broker for broker in started.values() if isinstance(broker, Broker)]
+                    run.kept = bool(run.brokers)
+                finally:
+                    await finish(asyncio.to_thread(run.close))
+                found.update(started)
+            return {name: found[name] for name in wanted}
 
 
 async def down(*, home: Path, say: Say) -> None:
-    """Stop what `up` started, and clean up after runs that were killed. Says so when there is nothing to stop."""
+    """Stop what `up` started, and clean up after runs that were killed. Says so when there is nothing to stop.
+
+    Raises InUse, with nothing stopped, while a run uses any of it.
+    """
     home = ledger.place(home)
     async with _only_one(home):
         runs = ledger.kept(home)
-        for run in runs:
-            await finish(asyncio.to_thread(run.clear))
-            say(f"stopped {' and '.join(broker.name for broker in run.brokers)}")
+        with _unused(runs):
+            for run in runs:
+                await finish(asyncio.to_thread(run.clear))
+                say(f"stopped {_listed(run.brokers)}")
         if not runs:
             say("no broker is kept: nothing to stop")
         await finish(asyncio.to_thread(ledger.sweep, home, say))
@@ -88,22 +92,57 @@ def alive(broker: Broker) -> bool:
         return False
 
 
-async def standing(names: list[str], given: Mapping[str, str], home: Path, say: Say) -> dict[str, Broker | Unavailable]:
-    """Those that are there without our doing: given by URL, and kept by `make up`."""
+@asynccontextmanager
+async def standing(
+    names: Iterable[str], given: Mapping[str, str], home: Path, say: Say
+) -> AsyncIterator[dict[str, Broker | Unavailable]]:
+    """Those that are there without our doing: given by URL, and kept by `make up`.
+
+    While the context lasts `down` refuses to stop the kept ones.
+    """
     found: dict[str, Broker | Unavailable] = {}
-    kept = {broker.name: broker for run in ledger.kept(home) for broker in run.brokers}
-    for name in names:
-        if url := given.get(name):
-            version = await _ask(name, url)
-            found[name] = (
-                Broker(name, url, "given", version) if version is not None else Unavailable(name, _silent(name, url))
-            )
-        elif broker := kept.get(name):
-            if await _ask(name, broker.url) is not None:
-                found[name] = replace(broker, provided_by="kept")
+    kept = {broker.name: (broker, run.folder / ledger.USERS) for run in ledger.kept(home) for broker in run.brokers}
+    with ExitStack() as uses:
+        for name in names:
+            if url := given.get(name):
+                found[name] = await _given(name, url)
+            elif name in kept:
+                broker, users = kept[name]
+                # Locked before it is asked, so that what has answered stays.
+                if (lock := ledger.try_lock(users, shared=True)) is None:
+                    continue  # `down` is stopping it
+                uses.enter_context(lock)
+                if await _ask(name, broker.url) is not None:
+                    found[name] = replace(broker, provided_by="kept")
+                else:
+                    lock.close()
+                    say(f"the {name} kept by `make up` does not answer, so another is started: type `make down`")
+        yield found
+
+
+async def _given(name: str, url: str) -> Broker | Unavailable:
+    version = await _ask(name, url)
+    return Unavailable(name, _silent(name, url)) if version is None else Broker(name, url, "given", version)
+
+
+@contextmanager
+def _unused(runs: Iterable[Run]) -> Iterator[None]:
+    """Nobody uses what these runs keep, and nobody begins to. Raises InUse."""
+    with ExitStack() as locks:
+        used: list[Broker] = []
+        for run in runs:
+            if (lock := ledger.try_lock(run.folder / ledger.USERS)) is None:
+                used += run.brokers
             else:
-                say(f"the {name} kept by `make up` does not answer, so another is started: type `make down`")
-    return found
+                locks.enter_context(lock)
+        if used:
+            verb = "is" if len(used) == 1 else "are"
+            raise InUse(f"{_listed(used)} {verb} in use by a run; end it first (Ctrl-C), then type `make down` again")
+        yield
+
+
+def _listed(some: Iterable[Broker]) -> str:
+    return " and ".join(broker.name for broker in some)
 
 
 async def _start(names: list[str], run: Run, home: Path, say: Say) -> dict[str, Broker | Unavailable]:

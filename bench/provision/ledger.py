@@ -1,7 +1,8 @@
 """The ledger: one folder per run, by which the next run cleans up after one that was killed.
 
 A run holds a lock on its folder for as long as it lives; the kernel gives it up however the run ends. A folder
-whose lock is free belongs to nobody any more, unless `make up` marked it as kept.
+whose lock is free belongs to nobody any more, unless `make up` marked it as kept. Runs that use what is kept share a
+lock on that, and `make down` refuses while one of them lives.
 """
 
 import fcntl
@@ -19,6 +20,9 @@ from bench.provision.base import Broker, Say
 from bench.provision.process import MARK, end, end_below, marked
 
 OWNER = "owner"
+"""The file in a run's folder that the run keeps locked."""
+USERS = "users"
+"""The file in the folder of kept brokers that whoever uses them keeps locked, shared with other users."""
 
 
 @dataclass
@@ -90,14 +94,14 @@ def place(home: Path) -> Path:
     return home.resolve()
 
 
-def try_lock(path: Path) -> IO[str] | None:
-    """The lock, or None when somebody holds it or its folder has just been removed."""
+def try_lock(path: Path, *, shared: bool = False) -> IO[str] | None:
+    """The lock, or None when somebody's lock excludes it or its folder has just been removed."""
     try:
-        file = path.open("w")
+        file = path.open("w+")
     except OSError:
         return None
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         file.close()
         return None

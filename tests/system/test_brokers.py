@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from bench.provision import NAMES, Broker, Unavailable, alive, brokers, compose, down, kafka, rabbitmq, up
+from bench.provision.base import InUse
 from bench.provision.ports import listeners
 from bench.provision.process import MARK, marked
 
@@ -25,6 +26,15 @@ async def run():
     async with brokers(NAMES, given={}, home=pathlib.Path(sys.argv[1]), say=lambda sentence: None) as found:
         print(*(broker.pids[0] for broker in found.values()), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(run())
+"""
+USER = """
+import asyncio, sys, pathlib
+from bench.provision import brokers
+async def run():
+    async with brokers(["kafka"], given={}, home=pathlib.Path(sys.argv[1]), say=lambda sentence: None) as found:
+        print(found["kafka"].provided_by, flush=True)
+        await asyncio.Event().wait()
 asyncio.run(run())
 """
 
@@ -165,6 +175,25 @@ async def test_a_kafka_that_fails_to_start_is_one_sentence(home: Path, monkeypat
         log = Path(broker.why.rpartition(" ")[2])
         assert "num.io.threads" in log.read_text()
         assert not marked(home)
+
+
+async def test_kept_brokers_stay_up_while_a_run_uses_them_and_no_longer(home: Path) -> None:
+    """Also when the run is killed with -9."""
+    kept = await up(["kafka"], home=home, say=lambda sentence: None)
+    broker = kept["kafka"]
+    assert isinstance(broker, Broker)
+    run = await asyncio.create_subprocess_exec(sys.executable, "-c", USER, str(home), stdout=asyncio.subprocess.PIPE)
+    assert run.stdout is not None
+    assert await run.stdout.readline() == b"kept\n"
+    with pytest.raises(InUse, match=r"^kafka is in use by a run; end it first"):
+        await down(home=home, say=pytest.fail)
+    assert alive(broker)
+    run.kill()
+    await run.communicate()
+    said: list[str] = []
+    await down(home=home, say=said.append)
+    assert said == ["stopped kafka"]
+    assert not alive(broker)
 
 
 async def test_a_kept_broker_is_used_until_it_is_taken_down(home: Path) -> None:

@@ -12,8 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.provision import Unavailable, brokers, compose, down, free_ports, kafka, ledger, setup, sweep
-from bench.provision.base import StartFailed
+from bench.provision import Broker, Unavailable, brokers, compose, down, free_ports, kafka, ledger, setup, sweep
+from bench.provision import __main__ as command_line
+from bench.provision.base import InUse, StartFailed
+from bench.provision.brokers import standing
 from bench.provision.process import MARK, Child, end_below, finish, marked, ready, spawn
 
 IDLE = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -167,6 +169,63 @@ def test_a_sweep_ends_a_process_whose_run_is_gone(tmp_path: Path) -> None:
     (tmp_path / "run-11111111").rmdir()
     sweep(tmp_path, pytest.fail)
     assert not psutil.pid_exists(child.pid)
+
+
+def what_is_kept(home: Path, *names: str) -> ledger.Run:
+    run = ledger.open_run(home)
+    run.kept = True
+    run.brokers = [Broker(name, "127.0.0.1:1", "native", "") for name in names]
+    run.close()
+    return run
+
+
+async def test_down_refuses_to_stop_what_several_runs_use_until_the_last_has_ended(tmp_path: Path) -> None:
+    run = what_is_kept(tmp_path, "rabbitmq", "kafka")
+    child = idle(run.folder)
+    users = [ledger.try_lock(run.folder / ledger.USERS, shared=True) for _ in range(2)]
+    for user in users:
+        assert user is not None
+        with pytest.raises(InUse, match=r"^rabbitmq and kafka are in use by a run; end it first"):
+            await down(home=tmp_path, say=pytest.fail)
+        assert [process.pid for process in marked(tmp_path)] == [child.pid]
+        user.close()
+    await down(home=tmp_path, say=lambda sentence: None)
+    assert not marked(tmp_path)
+    assert not run.folder.exists()
+
+
+async def test_down_stops_nothing_when_only_some_of_it_is_used(tmp_path: Path) -> None:
+    used, unused = what_is_kept(tmp_path, "rabbitmq"), what_is_kept(tmp_path, "kafka")
+    user = ledger.try_lock(used.folder / ledger.USERS, shared=True)
+    assert user is not None
+    with user, pytest.raises(InUse, match=r"^rabbitmq is in use"):
+        await down(home=tmp_path, say=pytest.fail)
+    assert unused.folder.exists()
+
+
+async def test_a_kept_broker_that_is_silent_is_not_in_use(tmp_path: Path) -> None:
+    run = what_is_kept(tmp_path, "kafka")
+    idle(run.folder)
+    said: list[str] = []
+    async with standing(["kafka"], {}, tmp_path, said.append) as found:
+        assert found == {}
+        assert "does not answer" in said[0]
+        await down(home=tmp_path, say=said.append)
+    assert said[1:] == ["stopped kafka"]
+
+
+def test_down_with_brokers_in_use_ends_in_a_sentence_and_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = what_is_kept(tmp_path, "kafka")
+    user = ledger.try_lock(run.folder / ledger.USERS, shared=True)
+    assert user is not None
+    monkeypatch.setattr(command_line, "HOME", tmp_path)
+    with user:
+        assert asyncio.run(command_line.main("down")) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("kafka is in use by a run")
+    assert (said.err.count("\n"), said.out) == (1, "")
 
 
 async def test_down_without_up_says_so(tmp_path: Path) -> None:
