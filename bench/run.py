@@ -20,7 +20,7 @@ from bench.profile import Cell, Profile, cells
 from bench.provision import Broker, Unavailable, alive, brokers
 from bench.provision.base import Say
 from bench.provision.ledger import open_run
-from bench.provision.process import MARK, finish
+from bench.provision.process import belonging_to, finish
 from bench.store import ResultsError, Run
 from bench.trial import Measured, Stage, measure
 from transports.registry import named
@@ -79,8 +79,8 @@ async def run(profile: Profile, house: House, progress: Progress, command: str, 
         logs.mkdir(exist_ok=True)
         ledger = open_run(house.home)
         stack.push_async_callback(lambda: finish(asyncio.to_thread(ledger.close)))
-        env = {MARK: str(ledger.folder)}
-        locust = await stack.enter_async_context(master(log=logs / "locust.log", env=env))
+        env = belonging_to(ledger.folder)
+        locust = await stack.enter_async_context(master(folder=ledger.folder, log=logs / "locust.log", env=env))
         conductor = _Conductor(stack, profile, house, progress, kept, locust, shared, ledger.folder, logs)
         await conductor.rounds(wanted)
         kept.write_summary()

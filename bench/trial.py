@@ -17,6 +17,7 @@ from bench.load.trial import HISTOGRAMS, TrialReport, TrialSpec, Watch
 from bench.profile import Cell, Profile
 from bench.provision import Broker, alive, free_ports
 from bench.provision.base import StartFailed
+from bench.provision.process import belonging_to
 from bench.provision.services import ServiceProcess, services
 from bench.store import Trial
 from bench.workload import probe
@@ -93,14 +94,15 @@ async def _measure(
         stack.push_async_callback(remove_quietly, transport)
         await transport.prepare()
         running = await stack.enter_async_context(serving(stage, cell, setting, transport))
-        driver = await stack.enter_async_context(worker(master, log=stage.logs / f"{trial}-worker.log"))
+        await stack.enter_async_context(
+            worker(master, log=stage.logs / f"{trial}-worker.log", env=belonging_to(stage.folder))
+        )
         parts = {"services": tuple(service.pid for service in running.values()), "broker": broker_pids}
         parts = {part: pids for part, pids in parts.items() if pids}
         burnt = {part: (await cost.idle(pids)).cpu_ms_per_s for part, pids in parts.items()} if idle else {}
         watch = Watch(parts=parts, ports=_ports(transport, setting, used))
         spec = spec_of(stage, cell, setting, round_, watch, duration_s=stage.profile.duration_s)
         report = await master.run(spec)
-        del driver
         doubts: list[Caveat] = []
         lost = 0
         books = report.services_audit

@@ -9,7 +9,7 @@ from bench.profile import Profile, UsageError, cells
 from bench.provision import Broker, Unavailable
 from bench.provision.base import Say
 from bench.provision.ledger import open_run
-from bench.provision.process import MARK, finish
+from bench.provision.process import belonging_to, finish
 from bench.run import House, MissingServer, Progress, provide
 from bench.trial import Stage, remove_quietly, serving, setting_of, spec_of
 from transports.registry import named
@@ -29,7 +29,7 @@ async def serve(profile: Profile, house: House, port: int, say: Say) -> None:
         stack.push_async_callback(lambda: finish(asyncio.to_thread(ledger.close)))
         logs = ledger.folder / "logs"
         logs.mkdir()
-        env = {MARK: str(ledger.folder)}
+        env = belonging_to(ledger.folder)
         setup = Stage(
             run_id="web-0000",
             profile=profile,
@@ -44,7 +44,9 @@ async def serve(profile: Profile, house: House, port: int, say: Say) -> None:
         say(f"starting the four services over {cell.name}")
         await stack.enter_async_context(serving(setup, cell, setting, transport))
         spec = spec_of(setup, cell, setting, 0, Watch(), duration_s=None)
-        locust = await stack.enter_async_context(master(log=logs / "locust.log", web_port=port, trial=spec, env=env))
+        locust = await stack.enter_async_context(
+            master(folder=ledger.folder, log=logs / "locust.log", web_port=port, trial=spec, env=env)
+        )
         await stack.enter_async_context(worker(locust, log=logs / "worker.log", env=env))
         say(f"Locust's page: {locust.web_url}   (edit scenarios/order.py to change the load; Ctrl-C ends everything)")
         for name, address in setting.addresses.items() if not transport.traits.needs else ():

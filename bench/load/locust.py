@@ -1,6 +1,6 @@
 """Starts a stock `locust --master` and drives it as a person would. Locust runs in its own process, never in ours.
 
-async with master(log=log) as locust, worker(locust, log=log):
+async with master(folder=folder, log=log) as locust, worker(locust, log=log):
     report = await locust.run(spec)
 """
 
@@ -141,6 +141,7 @@ class Master:
 @asynccontextmanager
 async def master(
     *,
+    folder: Path,
     log: Path,
     web_port: int | None = None,
     master_port: int | None = None,
@@ -150,7 +151,8 @@ async def master(
 ) -> AsyncIterator[Master]:
     """A master on 127.0.0.1, on free ports unless given, stopped at exit. It also ends when this process does.
 
-    ``trial`` is what a start on Locust's page runs. ``env`` is added to the environment. Raises LoadError.
+    It works in a folder of its own below ``folder``. ``trial`` is what a start on Locust's page runs. ``env`` is added
+    to the environment. Raises LoadError.
     """
     if web_port is not None:
         _check_free(web_port)
@@ -164,8 +166,8 @@ async def master(
     }
     command = ["-m", "locust", "--master", "--until-eof", *(f"{name}={value}" for name, value in options.items())]
     # An empty folder, and as the home too: a locust.conf or pyproject.toml found there would change the run.
-    with tempfile.TemporaryDirectory(prefix="fourways-locust-") as folder:
-        async with _child(command, log=log, env={**(env or {}), "HOME": folder}, folder=folder) as process:
+    with tempfile.TemporaryDirectory(prefix="locust-", dir=folder) as home:
+        async with _child(command, log=log, env={**(env or {}), "HOME": home}, folder=home) as process:
             assert process.stdout is not None
             try:
                 async with asyncio.timeout(START_S):

@@ -29,6 +29,12 @@ GRACE_S = 10.0
 """from SIGTERM to SIGKILL; RabbitMQ was seen to need 1.1 s and Kafka 0.4 s"""
 
 
+def belonging_to(folder: Path) -> dict[str, str]:
+    """Environment of a child that is a run's own: the mark, and temporary files below the folder that goes with the
+    run."""
+    return {MARK: str(folder), "TMPDIR": str(folder)}
+
+
 class Child(subprocess.Popen[bytes]):
     """A child that may outlive this object: its mark finds it, and end() takes note of its end."""
 

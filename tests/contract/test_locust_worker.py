@@ -16,6 +16,7 @@ import pytest_asyncio
 
 from bench.load.locust import SCENARIO, LoadError, Master, master, worker
 from bench.load.trial import TrialReport, TrialSpec
+from bench.provision.process import belonging_to
 from transports.base import Setting
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -53,7 +54,7 @@ def assert_conserved(report: TrialReport) -> None:
 @asynccontextmanager
 async def load(folder: Path, workers: int = 1, **given: Any) -> AsyncIterator[Master]:
     async with AsyncExitStack() as stack:
-        running = await stack.enter_async_context(master(log=folder / "master.log", **given))
+        running = await stack.enter_async_context(master(folder=folder, log=folder / "master.log", **given))
         for number in range(workers):
             await stack.enter_async_context(worker(running, log=folder / f"worker-{number}.log"))
         yield running
@@ -212,7 +213,7 @@ async def test_two_workers_share_the_load_and_their_reports_add_up(tmp_path: Pat
 
 
 async def test_a_worker_killed_in_the_middle_is_a_sentence_and_a_new_one_goes_on(tmp_path: Path) -> None:
-    async with master(log=tmp_path / "master.log") as running:
+    async with master(folder=tmp_path, log=tmp_path / "master.log") as running:
         async with worker(running, log=tmp_path / "worker-0.log") as victim:
             trial = asyncio.ensure_future(running.run(a_spec("killed", duration_s=600)))
             await until(running, "stats[-1]['num_requests'] > 5")
@@ -225,7 +226,7 @@ async def test_a_worker_killed_in_the_middle_is_a_sentence_and_a_new_one_goes_on
 
 async def test_a_worker_leaves_when_the_master_says_quit(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
-        async with master(log=tmp_path / "master.log") as running:
+        async with master(folder=tmp_path, log=tmp_path / "master.log") as running:
             one = await stack.enter_async_context(worker(running, log=tmp_path / "worker.log"))
         async with asyncio.timeout(PATIENCE_S):
             assert await one.process.wait() == 0
@@ -247,8 +248,23 @@ async def test_a_worker_ends_cleanly(locust: Master, tmp_path: Path, end: str) -
     assert log.read_text() == ""
 
 
+async def test_what_a_worker_stores_lies_below_the_folder_of_its_run(tmp_path: Path) -> None:
+    setting = Setting(trial="stored", durability="safe")
+    async with AsyncExitStack() as stack:
+        running = await stack.enter_async_context(master(folder=tmp_path, log=tmp_path / "master.log"))
+        log, env = tmp_path / "worker.log", belonging_to(tmp_path)
+        await stack.enter_async_context(worker(running, log=log, env=env))
+        trial = asyncio.ensure_future(running.run(a_spec("stored", setting=setting, duration_s=None)))
+        await until(running, "stats[-1]['num_requests'] > 5")
+        stored = sorted(path.name for path in tmp_path.rglob("*.sqlite"))
+        await running.stop()
+        assert_conserved(await trial)
+    assert stored == ["payment.sqlite", "product.sqlite", "shipping.sqlite", "user.sqlite"]
+    assert not list(tmp_path.rglob("*.sqlite"))
+
+
 async def test_a_master_goes_with_whoever_started_it(tmp_path: Path) -> None:
-    async with master(log=tmp_path / "master.log") as running:
+    async with master(folder=tmp_path, log=tmp_path / "master.log") as running:
         assert running.process.stdin is not None
         running.process.stdin.close()
         async with asyncio.timeout(PATIENCE_S):
@@ -258,7 +274,7 @@ async def test_a_master_goes_with_whoever_started_it(tmp_path: Path) -> None:
 async def test_a_taken_port_is_a_sentence(locust: Master, tmp_path: Path) -> None:
     taken = int(locust.web_url.rsplit(":", 1)[1])
     with pytest.raises(LoadError, match=rf"port {taken} on 127.0.0.1 is taken"):
-        async with master(log=tmp_path / "master.log", web_port=taken):
+        async with master(folder=tmp_path, log=tmp_path / "master.log", web_port=taken):
             pass
 
 

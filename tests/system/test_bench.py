@@ -211,7 +211,10 @@ def test_a_signal_keeps_what_was_measured_and_leaves_nothing_running(bench: Benc
     assert 1 <= bench.trials() < 9
 
 
-def test_after_a_kill_nothing_stays(bench: Bench) -> None:
+def test_after_a_kill_nothing_stays(bench: Bench, tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    bench.env["TMPDIR"] = str(temporary)
     with bench.running("TRANSPORT=rest", "ROUNDS=9", "DURATION=1", "WARM_UP=0", "RATE=50") as process:
         until(lambda: bench.trials() >= 1 and len(bench.processes()) >= 4)
         process.kill()
@@ -219,6 +222,7 @@ def test_after_a_kill_nothing_stays(bench: Bench) -> None:
         until(lambda: not bench.processes())
     assert bench.run("TRANSPORT=memory", *SHORT).returncode == 0
     assert [path.name for path in bench.home.iterdir() if path.name.startswith("run-")] == []
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_broker_that_dies_in_a_trial_makes_it_invalid_and_the_run_goes_on(tmp_path: Path) -> None:
