@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import UnknownTopicOrPartitionError, for_code
 
 from bench.provision.services import services
 from shop.messages import KIND, PlaceOrder, StockReserved
@@ -131,6 +133,17 @@ async def committed(servers: Mapping[str, str], group: str) -> dict[str, int]:
     async with an_admin(servers) as admin:
         offsets = await admin.list_consumer_group_offsets(group)
         return {place.topic: offset.offset for place, offset in offsets.items()}
+
+
+async def configs(servers: Mapping[str, str], topic: str) -> dict[str, str]:
+    """A topic's settings, once the broker knows the topic that the controller has made."""
+    async with an_admin(servers) as admin, asyncio.timeout(10):
+        while True:
+            (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+            (code, _, _, _, entries), *_ = response.resources
+            if code == 0:
+                return {entry[0]: entry[1] for entry in entries}
+            assert for_code(code) is UnknownTopicOrPartitionError
 
 
 async def topics_of(servers: Mapping[str, str], trial: str) -> set[str]:
@@ -271,15 +284,10 @@ async def test_facts_carry_the_order_id_as_their_key_and_the_headers_along(serve
 
 
 async def test_safe_topics_are_flushed_with_every_record(servers: Mapping[str, str]) -> None:
-    from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType  # noqa: PLC0415
-
     for durability, flush in (("safe", "1"), ("fast", str(2**63 - 1))):
         transport = a_transport(servers, durability=durability)
         await transport.prepare()
-        async with an_admin(servers) as admin:
-            topic = ConfigResource(ConfigResourceType.TOPIC, f"{transport.setting.trial}.order-placed")
-            (response,) = await admin.describe_configs([topic])
-            settings = {entry[0]: entry[1] for entry in response.resources[0][4]}
+        settings = await configs(servers, f"{transport.setting.trial}.order-placed")
         await transport.remove()
         assert settings["flush.messages"] == flush
 
