@@ -1,0 +1,163 @@
+"""A fifth transport as a distribution of its own: installed beside the house, and used without a change to it."""
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.provision import VARIABLES, free_ports
+from bench.store import Run
+from shop.workflow import SERVICES
+from transports.base import Setting, Transport
+from transports.conformance import CHECKS, Check
+from transports.registry import named
+
+ROOT = Path(__file__).parents[2]
+FRAMES = Path(__file__).parent / "frames"
+SHORT = ("ROUNDS=1", "DURATION=1", "WARM_UP=0.5", "RATE=50", "DEADLINE=5")
+_trials = (f"plugin-{os.getpid()}-{number}" for number in itertools.count())
+
+NEEDY = """
+from dataclasses import replace
+
+from fourways_frames import FramesTransport
+
+
+class NatsTransport(FramesTransport):
+    traits = replace(FramesTransport.traits, needs=frozenset({"nats"}))
+
+    def facts(self):
+        return {"server": self.setting.servers["nats"]}
+"""
+
+
+def a_python(folder: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """A Python process of the house that has ``folder`` as one more place of installed distributions."""
+    env = {name: value for name, value in os.environ.items() if name not in VARIABLES.values()}
+    env |= {"PYTHONPATH": str(folder), **variables}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the distribution is installed, for these tests alone."""
+    source, installed = tmp_path_factory.mktemp("source") / "frames", tmp_path_factory.mktemp("site")
+    shutil.copytree(FRAMES, source, ignore=shutil.ignore_patterns("__pycache__"))  # a build writes beside its source
+    offline = ("--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check")
+    done = a_python(installed, "-m", "pip", "install", "-q", *offline, "--target", str(installed), str(source))
+    assert done.returncode == 0, done.stderr
+    return installed
+
+
+@pytest.fixture
+def needy(site: Path, tmp_path: Path) -> Path:
+    """The same with a second distribution, whose transport needs a server that Fourways does not provide."""
+    both = tmp_path / "site"
+    shutil.copytree(site, both)
+    (both / "fourways_nats.py").write_text(NEEDY)
+    about = both / "fourways_nats-0.1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: fourways-nats\nVersion: 0.1\n")
+    (about / "entry_points.txt").write_text("[fourways.transports]\nnats = fourways_nats:NatsTransport\n")
+    return both
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """``bench(site, setting, …)`` is `make bench` with results under tmp_path / "results"."""
+    where = (f"--results={tmp_path / 'results'}", f"--home={tmp_path / 'home'}")
+
+    def run(site: Path, *settings: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+        return a_python(site, "-m", "bench", "run", *where, *settings, **variables)
+
+    return run
+
+
+@pytest.fixture
+def make(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Transport]]:
+    """What the conformance checks ask for: a transport with a trial and addresses of its own."""
+    monkeypatch.syspath_prepend(site)
+    kind = named("frames")
+
+    def made(**changes: Any) -> Transport:
+        addresses = {s: f"127.0.0.1:{p}" for s, p in zip(SERVICES, free_ports(len(SERVICES)), strict=True)}
+        settings: dict[str, Any] = {"codec": kind.traits.codec} | changes
+        return kind(Setting(trial=next(_trials), addresses=addresses, **settings))
+
+    yield made
+    for module in [name for name in sys.modules if name.partition(".")[0] == "fourways_frames"]:
+        del sys.modules[module]
+
+
+def test_an_installed_distribution_is_found_by_its_entry_point(site: Path) -> None:
+    ask = "import json; from transports.registry import installed; print(json.dumps(installed()))"
+    with_it, without = (json.loads(a_python(place, "-c", ask).stdout) for place in (site, site / "none"))
+    assert set(with_it) - set(without) == {"frames"}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+async def test_the_plugin_conforms(make: Callable[..., Transport], check: Check) -> None:
+    await check(make)
+
+
+def test_the_plugin_is_measured_like_the_others(
+    site: Path, bench: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    done = bench(site, "TRANSPORT=memory,frames", *SHORT)
+    assert done.returncode == 0, done.stderr
+    trials = Run.open(tmp_path / "results" / "latest").trials().set_index("cell")
+    assert trials["valid"].all(), trials["caveats"].tolist()
+    assert trials.loc["frames", "finished"] == trials.loc["memory", "finished"] > 0
+    assert trials.loc["frames", "wire_bytes_per_order"] > 4 * 1024  # an order of 1 KiB on four hops
+    manifest = Run.open(tmp_path / "results" / "latest").manifest
+    assert manifest["traits"]["frames"]["style"] == "chain"
+    assert "asyncio streams" in manifest["facts"]["frames"]["server"]
+
+
+def test_a_misspelt_plugin_is_refused_with_its_name(
+    site: Path, bench: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
+    done = bench(site, "TRANSPORT=frame")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "did you mean 'frames'?" in done.stderr
+
+
+def test_a_server_that_is_not_given_is_a_sentence_that_says_what_to_type(
+    needy: Path, bench: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    done = bench(needy, "TRANSPORT=nats", *SHORT)
+    assert (done.returncode, done.stderr) == (3, "nats is needed and not given: type NATS_URL=… before make\n")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_server_that_is_not_given_leaves_the_other_methods_measured(
+    needy: Path, bench: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    profile = tmp_path / "mine.toml"
+    profile.write_text('transports = ["memory", "nats"]\n')
+    done = bench(needy, f"PROFILE={profile}", *SHORT)
+    assert done.returncode == 0, done.stderr
+    run = Run.open(tmp_path / "results" / "latest")
+    assert list(run.trials()["cell"]) == ["memory"]
+    assert run.manifest["skipped"] == {"nats": "nats is needed and not given: type NATS_URL=… before make"}
+
+
+@pytest.mark.parametrize("url", ["nats://127.0.0.1:4222"])
+def test_a_server_given_by_url_reaches_the_transport(
+    needy: Path, bench: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path, url: str
+) -> None:
+    done = bench(needy, "TRANSPORT=nats", *SHORT, NATS_URL=url)
+    assert done.returncode == 0, done.stderr
+    run = Run.open(tmp_path / "results" / "latest")
+    assert run.trials()["valid"].all(), run.trials()["caveats"].tolist()
+    assert run.manifest["facts"]["nats"]["server"] == url
+    assert run.manifest["brokers"]["nats"]["provided_by"] == "given"
