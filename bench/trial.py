@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -177,11 +178,11 @@ def spec_of(
 
 
 def _ports(transport: Transport, setting: Setting, used: list[Broker]) -> tuple[int, ...]:
-    """Where the method's bytes pass: at the services, or at the broker."""
+    """Where the method's bytes pass: at the services, or at the broker. Nowhere known where a URL names no port."""
     if transport.traits.in_process:
         return ()
-    where = [broker.url.rstrip("/") for broker in used] or list(setting.addresses.values())
-    return tuple(int(address.rpartition(":")[2].partition("/")[0]) for address in where)
+    where = [broker.url for broker in used] or setting.addresses.values()
+    return tuple(int(port) for address in where for port in re.findall(r":(\d+)(?=[/,?]|$)", address))
 
 
 def _hdr(report: TrialReport, name: str) -> HdrHistogram:

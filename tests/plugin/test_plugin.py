@@ -151,7 +151,7 @@ def test_a_server_that_is_not_given_leaves_the_other_methods_measured(
     assert run.manifest["skipped"] == {"nats": "nats is needed and not given: type NATS_URL=… before make"}
 
 
-@pytest.mark.parametrize("url", ["nats://127.0.0.1:4222"])
+@pytest.mark.parametrize("url", ["nats://127.0.0.1:4222", "nats://nats.invalid"])
 def test_a_server_given_by_url_reaches_the_transport(
     needy: Path, bench: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path, url: str
 ) -> None:
