@@ -17,7 +17,7 @@ _trials = (f"check-{os.getpid()}-{number}" for number in itertools.count())
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
-@pytest.mark.parametrize("name", [name for name in installed() if name != "echo"])
+@pytest.mark.parametrize("name", installed())
 async def test_transport_conforms(name: str, check: Check, servers: Mapping[str, str]) -> None:
     kind = named(name)
     missing = kind.traits.needs - servers.keys()
