@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -173,6 +174,16 @@ async def test_garbage_is_a_400_that_is_counted_and_the_service_goes_on(rest: Sh
 @pytest.mark.parametrize("length", ["abc", "-1", "+5", "1_0", "0x10", "99999999999999999999999", "2, 3"])
 async def test_a_length_that_is_no_number_is_a_400(rest: Shop, length: str) -> None:
     assert post(rest, b"{}", f"content-length: {length}").status == 400
+
+
+async def test_whoever_goes_away_in_the_middle_of_a_body_is_not_worth_a_traceback(tmp_path: Path) -> None:
+    async with a_shop("rest", tmp_path) as shop:
+        host, _, port = shop.setting.addresses["user"].rpartition(":")
+        for framing in (b"content-length: 100\r\n\r\n{", b"transfer-encoding: chunked\r\n\r\n5\r\n{"):
+            with socket.create_connection((host, int(port))) as leaving:
+                leaving.sendall(b"POST /place-order HTTP/1.1\r\nhost: shop\r\n" + framing)
+        assert post(shop, json.dumps(in_json()).encode()).status == 200
+    assert [path.read_text() for path in (tmp_path / "logs").iterdir()] == []
 
 
 async def test_a_message_for_another_service_is_not_found(rest: Shop) -> None:

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.requests import ClientDisconnect
 from swagger_ui_bundle import swagger_ui_path
 
 from shop.catalogue import NAMES, PRICES_CENTS
@@ -85,15 +86,18 @@ def _check_media_type(request: Request, codec: Codec) -> None:
 async def _body(request: Request, limit_bytes: int) -> bytes:
     """The body, refused as soon as it is known to be too large: uvicorn itself has no limit."""
     length = request.headers.get("content-length")
-    if length is not None:
-        if int(length) > limit_bytes:
-            raise TooLarge(int(length), limit_bytes)
-        return await request.body()
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit_bytes:
-            raise TooLarge(len(body), limit_bytes)
+    if length is not None and int(length) > limit_bytes:  # httptools lets nothing but digits through
+        raise TooLarge(int(length), limit_bytes)
+    try:
+        if length is not None:
+            return await request.body()
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit_bytes:
+                raise TooLarge(len(body), limit_bytes)
+    except ClientDisconnect as error:
+        raise Unreadable("the body broke off: whoever sent it has gone") from error
     return bytes(body)
 
 
