@@ -193,8 +193,8 @@ def cells(profile: Profile) -> list[Cell]:
 def _cell(profile: Profile, transport: str, codec: str | None, client: str = "") -> Cell:
     try:
         kind = registry.named(transport)
-    except (SettingError, ImportError) as error:
-        raise UsageError(f"transport {transport!r} cannot be loaded: {error}") from error
+    except SettingError as error:
+        raise UsageError(str(error)) from error
     has_client = "client" in kind.Config.__annotations__
     options = dict(profile.options.get(transport, {}))
     if transport in profile.clients:

@@ -2,6 +2,7 @@
 
 from difflib import get_close_matches
 from importlib.metadata import entry_points
+from inspect import isabstract
 
 from transports.base import Transport
 from transports.errors import SettingError
@@ -15,13 +16,24 @@ def installed() -> tuple[str, ...]:
 
 
 def named(name: str) -> type[Transport]:
-    """The transport called ``name``. Raises SettingError with the nearest right name."""
+    """The transport called ``name``.
+
+    Raises SettingError: with the nearest right name, or with what is wrong at the entry point.
+    """
     points = entry_points(group=GROUP, name=name)
     if not points:
         raise SettingError(unknown("transport", name, installed()))
-    found = next(iter(points)).load()
+    point = next(iter(points))
+    where = f"the entry point of transport {name!r}, {point.value},"
+    try:
+        found = point.load()
+    except (ImportError, AttributeError) as error:
+        raise SettingError(f"{where} cannot be loaded: {error}; see docs/adding-a-transport.md") from error
     if not (isinstance(found, type) and issubclass(found, Transport)):
-        raise SettingError(f"the entry point of transport {name!r} is not a Transport; see docs/adding-a-transport.md")
+        raise SettingError(f"{where} is not a Transport; see docs/adding-a-transport.md")
+    if isabstract(found):
+        lacking = " and ".join(sorted(found.__abstractmethods__))
+        raise SettingError(f"{where} is a Transport without {lacking}; see docs/adding-a-transport.md")
     return found
 
 

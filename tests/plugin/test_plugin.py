@@ -17,6 +17,7 @@ from bench.store import Run
 from shop.workflow import SERVICES
 from transports.base import Setting, Transport
 from transports.conformance import CHECKS, Check
+from transports.errors import SettingError
 from transports.registry import named
 
 ROOT = Path(__file__).parents[2]
@@ -58,16 +59,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return installed
 
 
+def declare(folder: Path, entry_point: str) -> None:
+    """What an installer leaves of a distribution that says ``name = module:Class``."""
+    about = folder / "fourways_other-0.1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: fourways-other\nVersion: 0.1\n")
+    (about / "entry_points.txt").write_text(f"[fourways.transports]\n{entry_point}\n")
+
+
 @pytest.fixture
 def needy(site: Path, tmp_path: Path) -> Path:
     """The same with a second distribution, whose transport needs a server that Fourways does not provide."""
     both = tmp_path / "site"
     shutil.copytree(site, both)
     (both / "fourways_nats.py").write_text(NEEDY)
-    about = both / "fourways_nats-0.1.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: fourways-nats\nVersion: 0.1\n")
-    (about / "entry_points.txt").write_text("[fourways.transports]\nnats = fourways_nats:NatsTransport\n")
+    declare(both, "nats = fourways_nats:NatsTransport")
     return both
 
 
@@ -121,6 +127,24 @@ def test_the_plugin_is_measured_like_the_others(
     manifest = Run.open(tmp_path / "results" / "latest").manifest
     assert manifest["traits"]["frames"]["style"] == "chain"
     assert "asyncio streams" in manifest["facts"]["frames"]["server"]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("fourways_nowhere:T", "cannot be loaded: No module named 'fourways_nowhere'"),
+        ("transports.memory:MemoryTransprot", "cannot be loaded: module 'transports.memory' has no attribute"),
+        ("transports.errors:Failed", "is not a Transport"),
+        ("transports.base:Transport", "is a Transport without connect and serve"),
+    ],
+)
+def test_an_entry_point_that_is_wrong_is_refused_with_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, said: str
+) -> None:
+    declare(tmp_path, f"mine = {value}")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SettingError, match=f"^the entry point of transport 'mine', {value}, {said}.*; see docs/"):
+        named("mine")
 
 
 def test_a_misspelt_plugin_is_refused_with_its_name(
