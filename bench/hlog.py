@@ -6,7 +6,7 @@ Python library reads it, but its writer cannot tag a line and fails at ``output_
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import cast
 import msgspec
 from hdrh.histogram import HdrHistogram
 
-from bench.stats.quantiles import index_of_rank, rank, samples_needed
+from bench.stats.quantiles import index_of_rank, interval_ranks, rank, samples_needed
 
 QUANTILES = {
     "p50_us": Fraction(50, 100),
@@ -49,7 +49,9 @@ def percentiles(histogram: HdrHistogram, censored: int = 0) -> Percentiles:
     """
     n = histogram.get_total_count() + censored
     found: dict[str, int | float | None] = {
-        name: _at_rank(histogram, rank(quantile, n)) if n >= samples_needed(quantile) else None
+        name: _at_rank(histogram, rank(quantile, n), histogram.get_highest_equivalent_value)
+        if n >= samples_needed(quantile)
+        else None
         for name, quantile in QUANTILES.items()
     }
     if n:
@@ -57,11 +59,26 @@ def percentiles(histogram: HdrHistogram, censored: int = 0) -> Percentiles:
     return Percentiles(**found)
 
 
-def _at_rank(histogram: HdrHistogram, wanted: int) -> int | float:
+def interval(
+    histogram: HdrHistogram, censored: int, quantile: Fraction
+) -> tuple[int | float | None, int | float | None]:
+    """Between which microseconds a quantile lies with 95 % confidence, ``censored`` orders being slower than all.
+
+    The ends are samples, the lower one rounded down and the upper one up to what the histogram can tell apart. None:
+    too few samples for a bound on that side. Infinite: the order at that rank failed or did not finish.
+    """
+    n = histogram.get_total_count() + censored
+    low, high = interval_ranks(quantile, n) if n else (None, None)
+    return (
+        None if low is None else _at_rank(histogram, low, histogram.get_lowest_equivalent_value),
+        None if high is None else _at_rank(histogram, high, histogram.get_highest_equivalent_value),
+    )
+
+
+def _at_rank(histogram: HdrHistogram, wanted: int, end: Callable[[int], int]) -> int | float:
+    """The sample of a 1-based rank, as one ``end`` of the values that the histogram cannot tell from it."""
     index = index_of_rank(cast("list[int]", histogram.counts), wanted)
-    if index is None:
-        return math.inf
-    return int(histogram.get_highest_equivalent_value(histogram.get_value_from_index(index)))
+    return math.inf if index is None else int(end(histogram.get_value_from_index(index)))
 
 
 def tag(trial: str, series: str) -> str:

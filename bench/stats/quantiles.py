@@ -1,8 +1,10 @@
 """Which sample is a quantile, and how many samples it takes before there is one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cache
+
+from bench.stats.distributions import binomial_cdf
 
 CONFIDENCE = 0.99
 """With which a bound above the quantile must exist before it is shown."""
@@ -37,6 +39,35 @@ def samples_needed(quantile: Fraction, confidence: float = CONFIDENCE) -> int:
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if too_few(middle) else (low, middle)
+    return high
+
+
+@cache
+def interval_ranks(quantile: Fraction, n: int, confidence: float = 0.95) -> tuple[int | None, int | None]:
+    """The 1-based ranks between which a quantile lies with ``confidence``, whatever the distribution of ``n`` samples.
+
+    How many samples lie below the quantile is binomial, so the j-th smallest lies above it with P(Bin(n, q) < j), and
+    the k-th below it with P(Bin(n, q) >= k); j is the largest and k the smallest rank for which that is at most half of
+    1 - ``confidence`` (David & Nagaraja, Order Statistics, 3rd ed. 2003, section 7.1). None where that rank is not one
+    of 1 to n: so few samples give no bound on that side. The normal approximation that others print (Le Boudec,
+    Performance Evaluation, 2010, theorem 2.1) puts k one rank higher at p99. It holds for independent samples: those of
+    one trial queue behind one another, so it speaks of this trial's orders and says nothing about another trial.
+    """
+    if not 0 < quantile < 1 or n < 1:
+        raise ValueError(f"no ranks for quantile {quantile} of {n} samples")
+    tail = (1 - confidence) / 2
+    p = float(quantile)
+    below = _fewest(lambda count: binomial_cdf(count, n, p) > tail, n)
+    above = _fewest(lambda count: binomial_cdf(count, n, p) >= 1 - tail, n) + 1
+    return below or None, above if above <= n else None
+
+
+def _fewest(enough: Callable[[int], bool], most: int) -> int:
+    """The least count from 0 to ``most`` that is enough, when all above it are as well."""
+    low, high = -1, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
     return high
 
 

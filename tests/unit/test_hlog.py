@@ -2,6 +2,7 @@
 
 import math
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,35 @@ def test_percentiles_are_the_samples_at_their_ranks_to_three_digits(values: list
     found = percentiles(histogram, censored)
     assert found.p50_us == pytest.approx(ordered[math.ceil(len(ordered) / 2) - 1], rel=1e-3)
     assert found.p90_us == pytest.approx(ordered[-(-len(ordered) * 9 // 10) - 1], rel=1e-3)
+
+
+def counting_to(orders: int) -> HdrHistogram:
+    """1 to ``orders`` microseconds, one of each."""
+    histogram = empty_histogram()
+    for value in range(1, orders + 1):
+        histogram.record_value(value)
+    return histogram
+
+
+def test_the_interval_of_a_percentile_runs_between_the_samples_at_its_ranks() -> None:
+    assert hlog.interval(counting_to(1000), 0, Fraction(99, 100)) == (983, 997)
+
+
+def test_the_interval_is_rounded_outwards_to_what_the_histogram_can_tell() -> None:
+    low, high = hlog.interval(counting_to(10_000), 0, Fraction(99, 100))
+    assert low is not None
+    assert high is not None
+    assert 9880 / 1.001 <= low <= 9880
+    assert 9920 <= high <= 9920 * 1.001
+    assert low % 8 == 0
+    assert high % 8 == 7
+
+
+def test_an_end_that_falls_on_a_censored_order_is_infinite() -> None:
+    assert hlog.interval(counting_to(990), 10, Fraction(99, 100)) == (983, math.inf)
+    assert hlog.interval(counting_to(500), 500, Fraction(99, 100)) == (math.inf, math.inf)
+
+
+def test_an_end_for_which_there_are_too_few_orders_is_none() -> None:
+    assert hlog.interval(counting_to(100), 0, Fraction(99, 100)) == (97, None)
+    assert hlog.interval(empty_histogram(), 0, Fraction(99, 100)) == (None, None)

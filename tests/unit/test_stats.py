@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.stats.intervals import coverage, fewest, geometric_mean, interval_rank, median_of, paired_ratio
-from bench.stats.quantiles import index_of_rank, rank, samples_needed
+from bench.stats.quantiles import index_of_rank, interval_ranks, rank, samples_needed
 
 QUANTILES = [Fraction(1, 2), Fraction(9, 10), Fraction(99, 100), Fraction(999, 1000)]
 POSITIVE = st.floats(1e-3, 1e6)
@@ -38,6 +38,50 @@ def test_one_sample_fewer_than_needed_is_too_few_by_scipys_binomial(quantile_in_
     beyond = float(1 - quantile)
     assert stats.binom.cdf(1, needed, beyond) <= 0.01 + 1e-12
     assert needed == 2 or stats.binom.cdf(1, needed - 1, beyond) > 0.01 - 1e-12
+
+
+@pytest.mark.parametrize(
+    ("n", "quantile", "ranks"),
+    [
+        (1_000, Fraction(99, 100), (983, 998)),
+        (10_000, Fraction(99, 100), (9_880, 9_921)),
+        (100_000, Fraction(99, 100), (98_938, 99_063)),
+        (5_000, Fraction(999, 1000), (4_990, 5_001)),
+    ],
+)
+def test_exact_ranks_of_a_quantile_are_those_of_the_normal_approximation_or_one_nearer(
+    n: int, quantile: Fraction, ranks: tuple[int, int]
+) -> None:
+    assert interval_ranks(quantile, n) == (ranks[0], ranks[1] - 1)
+
+
+@given(st.integers(1, 5000), st.sampled_from(QUANTILES))
+def test_ranks_of_a_quantile_are_the_nearest_that_scipys_binomial_allows(n: int, quantile: Fraction) -> None:
+    below = stats.binom(n, float(quantile))
+    low, high = interval_ranks(quantile, n)
+    assert low is None or below.cdf(low - 1) <= 0.025
+    assert below.cdf(low or 0) > 0.025
+    assert high is None or below.sf(high - 1) <= 0.025
+    assert below.sf((high or n + 1) - 2) > 0.025
+
+
+def test_a_bound_beyond_the_samples_is_none() -> None:
+    assert interval_ranks(Fraction(999, 1000), 3687)[1] is None
+    assert interval_ranks(Fraction(999, 1000), 3688)[1] == 3688
+    assert interval_ranks(Fraction(1, 2), 5) == (None, None)
+
+
+@pytest.mark.parametrize("draw", ["normal", "lognormal", "pareto"])
+def test_the_interval_of_p99_holds_it_as_often_as_it_says(draw: str) -> None:
+    law = {"normal": stats.norm(5), "lognormal": stats.lognorm(0.5), "pareto": stats.pareto(1.2)}[draw]
+    low, high = interval_ranks(Fraction(99, 100), 2000)
+    assert low is not None
+    assert high is not None
+    ordered = numpy.sort(law.rvs((3000, 2000), random_state=numpy.random.default_rng(11)))
+    held = ((ordered[:, low - 1] <= law.ppf(0.99)) & (law.ppf(0.99) <= ordered[:, high - 1])).mean()
+    says = stats.binom.cdf(high - 1, 2000, 0.99) - stats.binom.cdf(low - 1, 2000, 0.99)
+    assert 0.95 <= says <= 0.97
+    assert held == pytest.approx(says, abs=0.015)
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=40), st.integers(1, 250))
