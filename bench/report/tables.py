@@ -109,13 +109,14 @@ def ratio_sentences(summary: Mapping[str, Any]) -> Iterator[str]:
             continue
         who = f"{_who(ratio['transport'], ratio['client'], ratio['cell'])} ({ratio['codec']})"
         base = f"{ratio['base']} ({ratio['base_codec']})"
-        times = digits(metric["estimate"])
+        times = digits(as_number(metric["estimate"]))
         value = f"finishes in {times} times the time of {base} at p50, durability {ratio['durability']}"
         if metric["low"] is None:
             yield f"{who} {value}; no interval from {metric['n']} {'round' if metric['n'] == 1 else 'rounds'}."
             continue
-        interval = f"95 % interval {digits(metric['low'])} to {digits(metric['high'])}"
-        shown = "" if not metric["low"] <= 1 <= metric["high"] else ": no difference shown"
+        low, high = (as_number(metric[end]) for end in ("low", "high"))
+        interval = f"95 % interval {digits(low)} to {digits(high)}"
+        shown = ": no difference shown" if low <= 1 <= high else ""
         yield f"{who} {value} ({interval}){shown}."
 
 

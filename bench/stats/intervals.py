@@ -1,4 +1,4 @@
-"""Medians of trials and of ratios between trials, with intervals that assume no distribution.
+"""Medians of trials, with intervals that assume no distribution.
 
 A trial is the unit: requests inside a trial share its luck and are never resampled or tested by themselves.
 """
@@ -14,13 +14,13 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A median with its interval. ``low`` and ``high`` are None where ``reason`` says why there is none."""
+    """A number with its interval. ``low`` and ``high`` are None where ``reason`` says why there is none."""
 
     value: float | None
     low: float | None
     high: float | None
     coverage: float | None
-    """The probability that such an interval holds the true median: at least 0.95, 0.969 for n = 6."""
+    """The probability that such an interval holds the true number: at least 0.95, 0.969 for n = 6."""
     n: int
     reason: str | None = None
 
@@ -68,22 +68,6 @@ def fewest(confidence: float = CONFIDENCE) -> int:
     while coverage(n, 1) < confidence:
         n += 1
     return n
-
-
-def paired_ratio(values: Sequence[float], bases: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
-    """The median of per-round ratios ``value / base``, taken as logarithms, so that A to B is one over B to A.
-
-    This is the one place for a better estimator: Hodges and Lehmann's, with the signed-rank interval, belongs here.
-    A round in which either number is censored or zero has no ratio. Leaving it out would flatter: then there is none.
-    """
-    pairs = list(zip(values, bases, strict=True))
-    if not pairs:
-        return Estimate(None, None, None, None, 0, "no round has both")
-    if hopeless := sum(not (0 < value < math.inf and 0 < base < math.inf) for value, base in pairs):
-        return Estimate(None, None, None, None, len(pairs), f"{hopeless} of {len(pairs)} rounds are censored or zero")
-    logs = median_of([math.log(value / base) for value, base in pairs], confidence)
-    low, middle, high = (None if log is None else math.exp(log) for log in (logs.low, logs.value, logs.high))
-    return Estimate(middle, low, high, logs.coverage, logs.n, logs.reason)
 
 
 def geometric_mean(ratios: Sequence[float]) -> float:

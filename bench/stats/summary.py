@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.stats.intervals import Estimate, median_of, paired_ratio
+from bench.stats.intervals import Estimate, median_of
+from bench.stats.paired import paired_ratio
 
 CELL = ["cell", "transport", "client", "codec"]
 PERCENTILES = ("p50_us", "p90_us", "p99_us", "p999_us", "max_us")

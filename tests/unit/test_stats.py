@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.stats.intervals import coverage, fewest, geometric_mean, interval_rank, median_of, paired_ratio
+from bench.stats.intervals import coverage, fewest, geometric_mean, interval_rank, median_of
 from bench.stats.quantiles import index_of_rank, interval_ranks, rank, samples_needed
 
 QUANTILES = [Fraction(1, 2), Fraction(9, 10), Fraction(99, 100), Fraction(999, 1000)]
@@ -147,27 +147,6 @@ def test_nothing_measured_is_no_number() -> None:
 
 def test_fewest_trials_for_95_percent_are_six() -> None:
     assert fewest() == 6
-
-
-@given(st.lists(st.tuples(POSITIVE, POSITIVE), min_size=1, max_size=30))
-def test_a_ratio_turned_round_is_its_inverse(pairs: list[tuple[float, float]]) -> None:
-    ours, theirs = zip(*pairs, strict=True)
-    there, back = paired_ratio(ours, theirs).value, paired_ratio(theirs, ours).value
-    assert there is not None
-    assert back is not None
-    assert there * back == pytest.approx(1)
-
-
-def test_luck_shared_by_a_round_cancels_in_its_ratio() -> None:
-    luck = [1.0, 3.0, 0.5, 2.0, 1.7, 0.9]
-    found = paired_ratio([2 * each for each in luck], luck)
-    assert (found.low, found.value, found.high) == (pytest.approx(2), pytest.approx(2), pytest.approx(2))
-
-
-def test_a_censored_round_leaves_no_ratio_rather_than_a_flattering_one() -> None:
-    found = paired_ratio([1, math.inf], [1, 1])
-    assert found.value is None
-    assert found.reason == "1 of 2 rounds are censored or zero"
 
 
 @given(st.lists(POSITIVE, min_size=1, max_size=30))

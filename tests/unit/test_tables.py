@@ -73,6 +73,17 @@ def test_an_interval_that_holds_one_is_called_no_difference(run: Run) -> None:
     assert "no difference shown" in one_line(shown(run))
 
 
+def test_a_ratio_with_a_censored_round_has_no_upper_end(run: Run) -> None:
+    for number in range(1, 7):
+        run.add_trial(a_trial(round=number), {})
+        slow = Percentiles(p50_us=math.inf if number == 1 else 10600)
+        run.add_trial(a_trial(round=number, slot=2, cell="grpc", transport="grpc", finish=slow), {})
+    assert (
+        "finishes in 2.00 times the time of rest (json) at p50, durability fast (95 % interval 2.00 to ∞)"
+        in one_line(shown(run))
+    )
+
+
 def test_losses_stand_in_the_row(run: Run) -> None:
     run.add_trial(a_trial(failed=1200, unfinished=34, lost=12, valid=False), {})
     text = shown(run)
