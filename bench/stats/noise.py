@@ -1,0 +1,66 @@
+"""How steady is a metric from trial to trial, and do the intervals of A/A runs keep their word?"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from bench.stats.distributions import binomial_cdf, bisect
+from bench.stats.intervals import CONFIDENCE
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """So many of ``n``, and between what their true share lies with 95 % confidence."""
+
+    held: int
+    n: int
+    low: float
+    high: float
+
+    @property
+    def share(self) -> float:
+        return self.held / self.n
+
+
+def coefficient_of_variation(values: Sequence[float]) -> float | None:
+    """Sample standard deviation over mean; None for fewer than two values or a mean of zero, infinite if one is."""
+    if len(values) < 2:
+        return None
+    if math.inf in values:
+        return math.inf
+    mean = fmean(values)
+    return stdev(values) / mean if mean else None
+
+
+def pair_noise(log_ratios: Sequence[float]) -> float | None:
+    """The sample standard deviation of paired log ratios: 0.03 is about 3 % from pair to pair. None for fewer than two.
+
+    Infinite if a pair is censored on one side. Leave out pairs censored on both, which have no ratio.
+    """
+    if len(log_ratios) < 2:
+        return None
+    return math.inf if any(map(math.isinf, log_ratios)) else stdev(log_ratios)
+
+
+def share_holding(intervals: Iterable[tuple[float, float]], truth: float = 1.0) -> Share:
+    """In how many ``intervals`` (low, high) the truth lies, ends included: of A/A ratios, 1.00 in 95 %.
+
+    Raises ValueError for no intervals.
+    """
+    held = [low <= truth <= high for low, high in intervals]
+    return Share(sum(held), len(held), *clopper_pearson(sum(held), len(held)))
+
+
+def clopper_pearson(successes: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Between what the probability of success lies, after so many in ``n`` trials.
+
+    Exact: the ends are the probabilities at which so many successes or more, or so many or fewer, come about with half
+    of 1 - ``confidence`` (Clopper & Pearson, Biometrika 26, 1934). Raises ValueError when there are no trials.
+    """
+    if not 0 <= successes <= n or not n:
+        raise ValueError(f"{successes} successes in {n} trials say nothing of a probability")
+    tail = (1 - confidence) / 2
+    low = bisect(lambda p: 1 - binomial_cdf(successes - 1, n, p) <= tail, 0.0, 1.0) if successes else 0.0
+    high = bisect(lambda p: binomial_cdf(successes, n, p) >= tail, 0.0, 1.0) if successes < n else 1.0
+    return low, high
