@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,6 +69,7 @@ class Member:
     async def _take(self, fetched: dict[TopicPartition, list[ConsumerRecord]]) -> None:
         """Facts are on their way when this returns. Their acknowledgements and the commit are waited for elsewhere:
         waiting here would add both to every batch that comes next."""
+        arrived_ns = time.monotonic_ns()
         readable: list[ConsumerRecord] = []
         messages: list[Message] = []
         sent: list[asyncio.Future[Any]] = []
@@ -80,7 +82,7 @@ class Member:
                     self._serving.unreadable += 1
                     _log.warning("unreadable, to the dead-letter topic: %s", error)
                     sent.append(await self._bury(record))
-        for record, fact in zip(readable, await self._handle(messages), strict=True):
+        for record, fact in zip(readable, await self._handle(messages, arrived_ns), strict=True):
             if fact is None:
                 self._serving.failed += 1
                 sent.append(await self._bury(record))
@@ -99,16 +101,16 @@ class Member:
                 self._serving.handled += 1
         self._commits.add(sent, {partition: records[-1].offset + 1 for partition, records in fetched.items()})
 
-    async def _handle(self, messages: list[Message]) -> Sequence[Message | None]:
+    async def _handle(self, messages: list[Message], arrived_ns: int) -> Sequence[Message | None]:
         """The facts that follow, None for a message that cannot be handled at all."""
         try:
-            return await self._desk.handle_all(messages)
+            return await self._desk.handle_all(messages, arrived_ns)
         except Exception as error:  # noqa: BLE001 - one bad message must not stop the others
             if len(messages) == 1:
                 _log.exception("cannot be handled, to the dead-letter topic", exc_info=error)
                 return [None]
         # One of them spoils the batch: each by itself tells which.
-        return [fact for message in messages for fact in await self._handle([message])]
+        return [fact for message in messages for fact in await self._handle([message], arrived_ns)]
 
     async def _send(
         self, topic: str, body: bytes, cause: ConsumerRecord, partition: int | None = None
