@@ -134,26 +134,26 @@ class Driver(ABC):
     # One order.
 
     def _launch(self, planned_ns: int) -> asyncio.Task[None] | None:
-        """The next order on its way; None when too many are."""
+        """The next order on its way. None when too many are: it is left out, so that order k stays the plan's k."""
         record = self.record
         in_window = planned_ns >= self._opens_ns
         record.all.planned += 1
         if in_window:
             record.window.planned += 1
         in_flight = self._in_flight
+        number = self._number
+        self._number = number + 1
+        order, self._ready = self._ready, None
         if len(in_flight) >= self._phases.in_flight_cap:
             record.all.not_sent += 1
             if in_window:
                 record.window.not_sent += 1
             return None
-        number = self._number
-        order, self._ready = self._ready, None
         if order is None:
             order = self._workload.order(number)
         task = self._loop.create_task(self._carry(number, order, planned_ns, in_window))
         in_flight[number] = (planned_ns, task)
         record.in_flight_max = max(record.in_flight_max, len(in_flight))
-        self._number = number + 1
         return task
 
     def _prepare(self) -> None:

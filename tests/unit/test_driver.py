@@ -165,6 +165,12 @@ def test_nothing_gates_sending_but_the_cap_and_what_is_over_it_counts_as_infinit
     assert (record.finish.count, record.finish.censored) == (0, 1000)
 
 
+def test_an_order_that_is_not_sent_leaves_the_others_as_planned() -> None:
+    stub = Stub(lambda number: 0.015)
+    run(open_trial(stub, in_flight_cap=1, duration_s=1))
+    assert stub.orders == [f"t-{number}" for number in range(0, 100, 2)]
+
+
 def test_accepted_and_finished_are_two_instants() -> None:
     record = run(open_trial(Stub(lambda number: 0.2, accept_s=0.05))).record
     assert record.accept.percentile_us(50) == pytest.approx(50_000, rel=0.01)
