@@ -1,5 +1,6 @@
 """Seeded orders of a chosen size and mix: the same arguments give the same orders, on every machine."""
 
+import hashlib
 import itertools
 import random
 from dataclasses import dataclass
@@ -75,6 +76,8 @@ class Workload:
         ]
         self._expected: list[Outcome] = ["shipped" if kind == "ships" else "rejected" for kind in kinds]
         self._text = _text(payload_bytes + _SLACK, rng)
+        self.fingerprint = hashlib.sha256(f"{seed}|{payload_bytes}|{self._expected}".encode()).hexdigest()
+        """Of all orders' contents, sizes and outcomes. The prefix is left out, as every trial has its own."""
 
     def order(self, number: int) -> PlaceOrder:
         user_id, card, address, lines, free_bytes = self._templates[number % CYCLE]

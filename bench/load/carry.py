@@ -1,5 +1,6 @@
 """A trial of one load process, from what was asked to what was seen: the transport connected, the driver run."""
 
+import asyncio
 import dataclasses
 import os
 import tempfile
@@ -11,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from bench.load.arrivals import Schedule
+from bench.load.arrivals import MOST_ORDERS, Schedule
 from bench.load.driver import ClosedDriver, Driver, OpenDriver, Phases
 from bench.load.meter import Meter
 from bench.load.record import Record, Sum
+from bench.load.shape import shape_of
 from bench.load.trial import TrialReport, TrialSpec
 from bench.workload import Workload
 from shop.open import open_service
@@ -72,6 +74,9 @@ class Carrying:
             raise ValueError(f"trial {spec.id} is for {spec.setting.workers} load workers, and this is one more")
         prefix = f"{spec.id.removeprefix('fw-')}w{self.worker}"
         workload = Workload(prefix=prefix, seed=spec.seed, payload_bytes=spec.payload_bytes, mix=spec.mix)
+        users = self._users
+        # A thread, since the master takes a worker that plans for seconds without a heartbeat for dead.
+        schedule = await asyncio.to_thread(schedule_of, spec, workload, self.worker, self._load())
         setting = dataclasses.replace(spec.setting, worker=self.worker)
         transport = registry.named(spec.transport)(setting)
         async with AsyncExitStack() as stack:
@@ -80,7 +85,9 @@ class Carrying:
             # From here to the driver's first step nothing awaits, so no change and no stop can be missed.
             await connected()
             meter = Meter(spec.watch)
-            driver = self._driver = self._new_driver(client, workload, meter.read)
+            if self._users != users:
+                schedule = schedule_of(spec, workload, self.worker, self._load())
+            driver = self._driver = self._new_driver(client, workload, schedule, meter.read)
             if self._stopped:
                 driver.stop()
             await driver.run()
@@ -98,7 +105,9 @@ class Carrying:
     def _load(self) -> float:
         return self._users if self.spec.mode == "closed" else self._users * self.spec.orders_per_s_per_user
 
-    def _new_driver(self, client: Client, workload: Workload, at_edge: Callable[[], None]) -> Driver:
+    def _new_driver(
+        self, client: Client, workload: Workload, schedule: Schedule | None, at_edge: Callable[[], None]
+    ) -> Driver:
         spec = self.spec
         phases = Phases(
             warm_up_s=spec.warm_up_s,
@@ -107,18 +116,28 @@ class Carrying:
             deadline_s=spec.setting.deadline_s,
             in_flight_cap=spec.in_flight_cap,
         )
-        if spec.mode == "closed":
+        if schedule is None:
             return ClosedDriver(client, workload, phases, self._users, at_edge=at_edge)
-        schedule = Schedule(
-            spec.arrivals,
-            seed=f"{spec.seed}:{self.worker}",
-            orders_per_s=self._load(),
-            duration_s=None if spec.duration_s is None else spec.warm_up_s + spec.duration_s,
-            # Workers with constant arrivals take turns.
-            phase=(self.worker + 0.5) / spec.setting.workers,
-            note=f"{spec.mix.sold_out}|{spec.mix.declined}|{spec.payload_bytes}",
-        )
         return OpenDriver(client, workload, phases, schedule, at_edge=at_edge)
+
+
+def schedule_of(spec: TrialSpec, workload: Workload, worker: int, orders_per_s: float) -> Schedule | None:
+    """When this worker's orders are due, the same for every transport; None in closed mode. Raises ValueError."""
+    if spec.mode == "closed":
+        return None
+    workers = spec.setting.workers
+    return Schedule(
+        spec.arrivals,
+        seed=f"{spec.seed}:{worker}",
+        orders_per_s=orders_per_s,
+        duration_s=None if spec.duration_s is None else spec.warm_up_s + spec.duration_s,
+        # Workers take turns with constant arrivals, and with those of a trace.
+        phase=(worker + 0.5) / workers,
+        shape=shape_of(spec.arrivals, spec.step, spec.burst),
+        opens_s=spec.warm_up_s,
+        trace_ns=() if spec.trace is None else spec.trace.offsets_ns(MOST_ORDERS)[worker::workers],
+        note=workload.fingerprint,
+    )
 
 
 async def _hosted(transport: Transport, stack: AsyncExitStack) -> Mapping[str, Service]:

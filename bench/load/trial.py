@@ -9,6 +9,8 @@ import msgspec
 
 from bench.load.arrivals import Arrivals
 from bench.load.record import Histogram, Latencies, Record, Sum
+from bench.load.shape import Burst, Step
+from bench.load.trace import Trace
 from bench.workload import DEFAULT_MIX, Mix
 from transports.base import Setting
 
@@ -53,6 +55,9 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
     payload_bytes: int = 1024
     mix: Mix = DEFAULT_MIX
     arrivals: Arrivals = "poisson"
+    step: Step = Step()
+    burst: Burst = Burst()
+    trace: Trace | None = None
     mode: Mode = "open"
     users: int = 1
     orders_per_s_per_user: float = 1.0
@@ -73,6 +78,8 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"a warm-up takes 0 seconds or more, not {self.warm_up_s}")
         if self.duration_s is not None and not self.duration_s > 0:
             raise ValueError(f"a duration is a positive number of seconds, not {self.duration_s}")
+        if self.arrivals == "trace" and self.trace is None:
+            raise ValueError("arrivals from a trace need its file; say which with `make bench ARRIVALS=trace TRACE=…`")
 
     def to_json(self) -> str:
         return msgspec.json.encode(self).decode()
