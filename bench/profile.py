@@ -3,6 +3,7 @@
 import math
 import re
 import tomllib
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from bench.load.arrivals import ARRIVALS, MOST_ORDERS, Arrivals, check_size
+from bench.load.shape import Burst, Step, shape_of
+from bench.load.trace import Trace
 from bench.workload import Workload
 from shop.store import Durability
 from transports import registry
@@ -24,7 +28,6 @@ LONGEST_PREFIX = "0000r9s99w0"
 SECURITIES = ("none", "tls", "mtls")
 DURABILITIES = ("fast", "safe")
 STORES = ("memory", "sqlite")
-ARRIVALS = ("constant", "poisson")
 
 FLAGS = {
     "TRANSPORT": "transports",
@@ -40,6 +43,12 @@ FLAGS = {
     "SEED": "seed",
     "STORE": "store",
     "ARRIVALS": "arrivals",
+    "STEP_FACTOR": "step_factor",
+    "STEP_AT": "step_at_s",
+    "STEP_FOR": "step_for_s",
+    "BURST_PEAK": "burst_peak",
+    "BURST_PERIOD": "burst_period_s",
+    "TRACE": "trace",
     "MAX_MESSAGE": "max_message",
     "DEADLINE": "deadline_s",
     "PORTS": "ports",
@@ -61,7 +70,12 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     also: tuple[str, ...]
     """Cells, as transport[:client][+codec], that are added when no codec is given; see ``cells``."""
     rate_per_s: float
-    arrivals: Literal["constant", "poisson"]
+    """Before and after a step; the mean of bursts, and of a trace's window."""
+    arrivals: Arrivals
+    step: Step
+    burst: Burst
+    trace: Trace | None
+    """None unless it is what ``arrivals`` asks for; then rate and duration are its own."""
     duration_s: float
     warm_up_s: float
     rounds: int
@@ -81,6 +95,20 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     seed: int
     ports: int | None
     """The first of four ports in a row on which the services listen; None: free ones."""
+
+    @property
+    def offered_per_s(self) -> float:
+        """Orders a second that arrive in the window, in the mean."""
+        return self.rate_per_s * self._shaped_s(0.0) / self.duration_s
+
+    @property
+    def orders(self) -> float:
+        """How many are planned for a trial, warm-up included, in the mean."""
+        return self.rate_per_s * self._shaped_s(-self.warm_up_s)
+
+    def _shaped_s(self, from_s: float) -> float:
+        shape = shape_of(self.arrivals, self.step, self.burst)
+        return shape.area(self.duration_s) - shape.area(from_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +130,7 @@ def load(profile: str = "default", flags: Mapping[str, str] | None = None) -> Pr
     """
     raw = {**_file(PROFILES / "default.toml"), **({} if profile in ("", "default") else _file(_path(profile)))}
     given = _from_flags(flags or {})
+    _check_arrivals({**raw, **given}.get("arrivals"), given)
     name = Path(profile).stem if profile else "default"
     return resolve(name, {**raw, **given}, by_name="transports" in given)
 
@@ -134,13 +163,21 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
     store = _known("store", raw.get("store") or ("sqlite" if durability == "safe" else "memory"), STORES)
     if durability == "safe" and store == "memory":
         raise UsageError("durability 'safe' needs a store that survives; leave STORE out or say STORE=sqlite")
+    arrivals = _known("arrivals", raw.get("arrivals", "poisson"), ARRIVALS)
+    if arrivals == "trace":
+        trace, raw = _trace(raw)
+    else:
+        trace = None
     profile = Profile(
         name=name,
         transports=transports,
         by_name=by_name,
         also=_names(raw, "also"),
         rate_per_s=_number(raw, "rate_per_s"),
-        arrivals=_known("arrivals", raw.get("arrivals", "constant"), ARRIVALS),
+        arrivals=arrivals,
+        step=_step(raw),
+        burst=_burst(raw),
+        trace=trace,
         duration_s=_number(raw, "duration_s"),
         warm_up_s=_number(raw, "warm_up_s", zero=True),
         rounds=_whole(raw, "rounds"),
@@ -167,8 +204,28 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
         Workload(prefix=LONGEST_PREFIX, seed=profile.seed, payload_bytes=profile.payload_bytes)
     except ValueError as error:
         raise UsageError(f"PAYLOAD is too small: {error}") from error
+    _check_plan(profile)
     cells(profile)
     return profile
+
+
+def _check_plan(profile: Profile) -> None:
+    """Raises UsageError for a plan that is too large, or is not what its arrivals promise."""
+    try:
+        check_size(profile.orders)
+    except ValueError as error:
+        raise UsageError(f"RATE and DURATION ask for too much: {error}") from error
+    if profile.arrivals == "step" and profile.step.at_s >= profile.duration_s:
+        raise UsageError(
+            f"a step {profile.step.at_s:g} s into a window of {profile.duration_s:g} s never comes; lower STEP_AT or "
+            "raise DURATION"
+        )
+    periods = profile.duration_s / profile.burst.period_s
+    if profile.arrivals == "burst" and (round(periods) < 1 or not math.isclose(periods, round(periods))):
+        raise UsageError(
+            f"a window of {profile.duration_s:g} s is {periods:g} periods of {profile.burst.period_s:g} s, and bursts "
+            "have RATE as their mean over whole ones; change BURST_PERIOD or DURATION"
+        )
 
 
 def cells(profile: Profile) -> list[Cell]:
@@ -216,6 +273,59 @@ def _cell(profile: Profile, transport: str, codec: str | None, client: str = "")
     if codec != kind.traits.codec:
         name += f"+{codec}"
     return Cell(name=name, transport=transport, client=client, codec=codec, options=options)
+
+
+def _check_arrivals(arrivals: object, given: Mapping[str, Any]) -> None:
+    """Refuse flags that say nothing about these arrivals. A profile may hold settings of several."""
+    for key in given:
+        kind = key.partition("_")[0]
+        if kind in ("step", "burst", "trace") and kind != arrivals:
+            raise UsageError(
+                f"{_FLAG_OF[key]} is for ARRIVALS={kind}, and they are {arrivals}; leave it out or say ARRIVALS={kind}"
+            )
+        if arrivals == "trace" and key in ("rate_per_s", "duration_s"):
+            raise UsageError(f"{_FLAG_OF[key]} is in the trace with ARRIVALS=trace; leave it out")
+
+
+def _step(raw: Mapping[str, Any]) -> Step:
+    third_s = _number(raw, "duration_s") / 3
+    return Step(
+        factor=_number({"step_factor": 3, **raw}, "step_factor", zero=True),
+        at_s=_number({"step_at_s": third_s, **raw}, "step_at_s", zero=True),
+        for_s=_number({"step_for_s": third_s, **raw}, "step_for_s"),
+    )
+
+
+def _burst(raw: Mapping[str, Any]) -> Burst:
+    third_s = _number(raw, "duration_s") / 3
+    try:
+        return Burst(
+            peak=_number({"burst_peak": 10, **raw}, "burst_peak"),
+            period_s=_number({"burst_period_s": third_s, **raw}, "burst_period_s"),
+        )
+    except ValueError as error:
+        raise UsageError(f"BURST_PEAK (burst_peak) cannot be honoured: {error}") from error
+
+
+def _trace(raw: Mapping[str, Any]) -> tuple[Trace, Mapping[str, Any]]:
+    """The trace, and the settings with its own rate and duration. The warm-up is its beginning."""
+    path = raw.get("trace")
+    if not isinstance(path, str) or not path:
+        raise UsageError("ARRIVALS=trace needs a file of offsets in seconds; say which with TRACE=")
+    warm_up_s = _number(raw, "warm_up_s", zero=True)
+    try:
+        trace = Trace.of(Path(path))
+        offsets_ns = trace.offsets_ns(MOST_ORDERS)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    duration_s = offsets_ns[-1] / 1e9 - warm_up_s
+    if duration_s <= 0:
+        raise UsageError(
+            f"trace {path} is over after {offsets_ns[-1] / 1e9:g} s, within the warm-up of {warm_up_s:g} s; "
+            "lower WARM_UP or give a longer one"
+        )
+    counted = len(offsets_ns) - bisect_left(offsets_ns, int(warm_up_s * 1e9))
+    return trace, {**raw, "duration_s": duration_s, "rate_per_s": counted / duration_s}
 
 
 def _path(profile: str) -> Path:

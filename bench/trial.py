@@ -14,6 +14,7 @@ from bench import audit, caveats, cost
 from bench.caveats import Caveat
 from bench.hlog import empty_histogram, percentiles
 from bench.load.locust import LoadError, Master, worker
+from bench.load.trace import Trace
 from bench.load.trial import HISTOGRAMS, TrialReport, TrialSpec, Watch
 from bench.profile import Cell, Profile
 from bench.provision import Broker, alive, free_ports
@@ -168,6 +169,10 @@ def spec_of(
         seed=profile.seed + round_,
         payload_bytes=profile.payload_bytes,
         arrivals=profile.arrivals,
+        step=profile.step,
+        burst=profile.burst,
+        # The load process may have another working directory.
+        trace=profile.trace and Trace(path=str(Path(profile.trace.path).resolve()), sha256=profile.trace.sha256),
         users=users,
         orders_per_s_per_user=profile.rate_per_s / users,
         warm_up_s=profile.warm_up_s,
@@ -208,7 +213,7 @@ def _row(
     if report.window_s and report.driver_cpu_ns / 1e9 / report.window_s > DRIVER_SHARE:
         doubtful.append(caveats.busy_driver(report.driver_cpu_ns / 1e9 / report.window_s))
     if report.planned and report.achieved_per_s < ACHIEVED_SHARE * report.planned / report.window_s:
-        doubtful.append(caveats.below_rate(report.achieved_per_s, profile.rate_per_s))
+        doubtful.append(caveats.below_rate(report.achieved_per_s, profile.offered_per_s))
     orders = report.finished
     parts = report.costs
 
@@ -231,7 +236,7 @@ def _row(
         processes=1,
         plan_hash=report.plan_hash,
         arrivals=profile.arrivals,
-        offered_per_s=profile.rate_per_s,
+        offered_per_s=profile.offered_per_s,
         achieved_per_s=report.achieved_per_s,
         duration_s=report.window_s,
         planned=report.planned,

@@ -19,6 +19,10 @@ async def serve(profile: Profile, house: House, port: int, say: Say) -> None:
     """Until cancelled. Raises UsageError, MissingServer, LoadError or StartFailed when it cannot begin."""
     if len(profile.transports) != 1:
         raise UsageError("`make web` drives one transport; say which, for instance TRANSPORT=rest")
+    if profile.trace is not None:
+        raise UsageError(
+            "on Locust's page users are the rate, and a trace has a rate of its own; leave ARRIVALS and TRACE out"
+        )
     cell = cells(profile)[0]
     async with AsyncExitStack() as stack:
         shared = await provide(stack, profile, house, Progress(say=say))

@@ -159,6 +159,42 @@ def test_what_makes_no_sense_is_refused_in_a_sentence_with_code_2(bench: Bench, 
     assert not bench.results.exists()
 
 
+def test_a_plan_too_large_for_memory_is_refused_before_anything_starts(bench: Bench) -> None:
+    done = bench.run("RATE=10000000", "DURATION=60")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "a plan of 620,000,000 orders is more than 20,000,000; make it shorter or slower" in done.stderr
+    assert [path.name for path in bench.home.iterdir()] == ["kafka"]
+    assert not bench.results.exists()
+
+
+def test_a_trace_out_of_order_is_refused_with_its_line(bench: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "trace.txt"
+    path.write_text("0\n2\n1\n")
+    done = bench.run("TRANSPORT=memory", "ARRIVALS=trace", f"TRACE={path}")
+    assert done.returncode == 2
+    assert f"trace {path}, line 3: 1 comes before the line above it" in done.stderr
+
+
+def test_a_trace_is_replayed_order_by_order(bench: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text("offset_s\n" + "".join(f"{number / 40}\n" for number in range(61)))
+    done = bench.run("TRANSPORT=memory", "ARRIVALS=trace", f"TRACE={path}", "WARM_UP=0.5", "ROUNDS=2", "DEADLINE=5")
+    assert done.returncode == 0, done.stderr
+    trials = bench.latest().trials()
+    assert set(trials["arrivals"]) == {"trace"}
+    assert list(trials["planned"]) == [41, 41]
+    assert list(trials["offered_per_s"]) == [41, 41]
+
+
+@pytest.mark.parametrize("arrivals", ["step", "burst"])
+def test_a_rate_that_varies_is_measured(bench: Bench, arrivals: str) -> None:
+    done = bench.run("TRANSPORT=memory", f"ARRIVALS={arrivals}", "ROUNDS=1", "DURATION=1.5", "WARM_UP=0.5", "RATE=90")
+    assert done.returncode == 0, done.stderr
+    (trial,) = bench.latest().trials().to_dict("records")
+    assert (trial["arrivals"], trial["valid"]) == (arrivals, True)
+    assert trial["offered_per_s"] == {"step": 150, "burst": 90}[arrivals]
+
+
 def test_a_misspelt_profile_key_is_refused_by_name(bench: Bench, tmp_path: Path) -> None:
     profile = tmp_path / "mine.toml"
     profile.write_text("rate_per_sec = 10\n")
