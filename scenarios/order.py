@@ -11,7 +11,8 @@ class Buyer(OrderUser):
     # Orders a second that one user stands for. They come whether or not earlier ones have ended.
     orders_per_s = 1.0
 
-    # How they are spaced: "poisson" (as independent buyers do) or "constant".
+    # How they are spaced: "poisson" (as independent buyers do), "constant", "step" (up, and down again) or "burst"
+    # (peaks at the same mean rate). STEP_FACTOR, BURST_PEAK and the like are given to `make web`.
     arrivals = "poisson"
 
     # The size of an order as compact JSON.

@@ -36,6 +36,8 @@ BEGIN_S = 3.0
 BARRIER_S = 10.0
 """What a report takes at most once the drain is over."""
 KEPT_TRIALS = 16
+PAGE_ARRIVALS = tuple(name for name in ARRIVALS if name != "trace")
+"""A trace has a rate and a length of its own; on the page both are chosen by who presses Start and Stop."""
 COLUMNS = ("p50_us", "p90_us", "p99_us", "p999_us", "max_us")
 PERCENTS = (50, 90, 99, 99.9, 100)
 
@@ -79,7 +81,7 @@ def _add_arguments(parser: LocustArgumentParser, **_: Any) -> None:
     parser.add_argument("--trial", default="", include_in_web_ui=False, help="what a start on the page runs, as JSON")
     parser.add_argument("--until-eof", action="store_true", include_in_web_ui=False, help="end with standard input")
     parser.add_argument("--payload-bytes", type=int, default=chosen.payload_bytes, help="size of an order's JSON")
-    parser.add_argument("--arrivals", choices=ARRIVALS, default=chosen.arrivals, help="how orders are spaced")
+    parser.add_argument("--arrivals", choices=PAGE_ARRIVALS, default=chosen.arrivals, help="how orders are spaced")
 
 
 def _on_init(environment: Environment, runner: Any, web_ui: WebUI | None, **_: Any) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -176,6 +177,22 @@ async def test_the_page_starts_edits_and_stops_a_trial(page: Master) -> None:
     report = TrialReport.from_json(json.dumps(await ask(page, "GET", "/fourways/trials/web-1")))
     assert_conserved(report)
     assert report.sent > 20
+
+
+async def test_the_page_offers_arrivals_that_work_there(page: Master) -> None:
+    start_page = await ask(page, "GET", "/")
+    offered = re.search(r'"arrivals": \{[^}]*"choices": \[([^\]]*)\]', start_page)
+    assert offered is not None
+    assert offered[1] == '"poisson", "constant", "step", "burst"'
+
+
+@pytest.mark.parametrize("arrivals", ["step", "burst"])
+async def test_the_page_starts_arrivals_whose_rate_varies(page: Master, arrivals: str) -> None:
+    await page.ready(1)
+    await until(page, "state in ('ready', 'stopped')")
+    await ask(page, "POST", "/swarm", user_count="100", spawn_rate="100", arrivals=arrivals)
+    await until(page, "state == 'running' and stats[-1]['num_requests'] > 20")
+    await ask(page, "POST", "/stop")
 
 
 async def test_the_page_starts_again_after_a_stop(page: Master) -> None:
