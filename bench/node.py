@@ -48,7 +48,7 @@ def audit_of(service: Service) -> dict[str, Any]:
 
 async def serve() -> int:
     """The exit code."""
-    requests = await _standard_input()
+    requests = await standard_input()
     first = await requests.readline()
     if not first:  # stopped before it was told what to be
         return 0
@@ -86,7 +86,7 @@ async def _serve(spec: NodeSpec, requests: asyncio.StreamReader) -> None:
         service.store.close()
 
 
-async def _standard_input() -> asyncio.StreamReader:
+async def standard_input() -> asyncio.StreamReader:
     """Lines until end of file; a signal to stop is an end of file too."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()

@@ -1,7 +1,7 @@
 """Our cost: each transport's workflow against the barest four-hop chain written with the same library, in one run.
 
     arms.py       "ours" and "bare", each as submit(number) and the pids to charge
-    bare/         the barest chains, one a transport; node.py is a process of them, chain.py starts the four
+    bare/         the barest chains, one a transport; node.py is a process of them
     load.py       closed and open loop, the same for both arms
     measure.py    one arm, one slot: start, warm, closed, open, stop
     run.py        rounds in ABBA order;  goals.py  ratios and verdicts;  report.py  table and JSON

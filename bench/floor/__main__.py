@@ -10,14 +10,13 @@ from rich.console import Console
 
 from bench.floor.arms import orders_of
 from bench.floor.measure import SlotFailed
-from bench.floor.options import ROOT, Options, options
+from bench.floor.options import Options, options
 from bench.floor.report import Report
 from bench.floor.run import a_folder, compare, lacking
 from bench.provision import VARIABLES, Broker, brokers
 from transports.registry import named
 
 USAGE, FAILED, STOPPED = 2, 1, 130
-HOME = ROOT / ".fourways"
 
 
 async def main(asked: Options) -> int:
@@ -34,14 +33,17 @@ async def main(asked: Options) -> int:
     given = {name: url for name, variable in VARIABLES.items() if (url := os.environ.get(variable))}
     needs = sorted({need for name in asked.transports for need in named(name).traits.needs})
     report = Report(asked.out, asked.load)
-    async with brokers(needs, given=given, home=HOME, say=say) as found, a_folder(HOME) as folder:
+    async with brokers(needs, given=given, home=asked.home, say=say) as found, a_folder(asked.home) as folder:
         report.servers = {name: broker.version for name, broker in found.items() if isinstance(broker, Broker)}
         for name in asked.transports:
             if why := lacking(name, found):
                 report.skipped[name] = why
             else:
                 report.slots[name] = [
-                    slot async for slot in compare(name, asked.rounds, asked.load, found, folder, say)
+                    slot
+                    async for slot in compare(
+                        name, asked.rounds, asked.load, found, folder, asked.home / "floor-logs", say
+                    )
                 ]
             report.save()
             report.show(name, console)
@@ -62,8 +64,11 @@ def command(arguments: list[str]) -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("stopped; nothing is left running", file=sys.stderr)
         return STOPPED
-    except (SlotFailed, OSError) as error:
+    except SlotFailed as error:
         print(error, file=sys.stderr)
+        return FAILED
+    except OSError as error:
+        print(f"{error.filename or 'the system'}: {error.strerror or error}; see to it and try again", file=sys.stderr)
         return FAILED
 
 

@@ -1,14 +1,13 @@
 """The two arms of a comparison, alike from outside: submit(number), and the processes to charge."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from bench.floor.bare import bare
-from bench.floor.chain import chain
-from bench.provision.services import services
+from bench.provision.services import ServiceProcess, services
 from bench.workload import Mix, Workload
 from shop.messages import PlaceOrder
 from transports.base import Setting, Transport
@@ -38,10 +37,12 @@ def orders_of(count: int, payload_bytes: int) -> list[PlaceOrder]:
 
 
 @asynccontextmanager
-async def ours(transport: Transport, name: str, orders: Sequence[PlaceOrder], folder: Path) -> AsyncIterator[Running]:
+async def ours(
+    transport: Transport, name: str, orders: Sequence[PlaceOrder], folder: Path, logs: Path
+) -> AsyncIterator[Running]:
     """The real workflow. Raises StartFailed and any of transports.errors."""
     async with (
-        services(name, transport.setting, folder=folder, logs=folder, store_folder=None) as processes,
+        services(name, transport.setting, folder=folder, logs=logs, store_folder=None) as processes,
         transport.connect() as client,
     ):
 
@@ -54,16 +55,21 @@ async def ours(transport: Transport, name: str, orders: Sequence[PlaceOrder], fo
                 raise WrongOutcome(f"order {order.order.order_id} came back {outcome.status}: {outcome.reason}")
             return finished.at_ns
 
-        yield Running(submit, tuple(process.pid for process in processes.values()))
+        yield Running(submit, _pids(processes))
 
 
 @asynccontextmanager
-async def barest(name: str, setting: Setting, orders: Sequence[PlaceOrder], folder: Path) -> AsyncIterator[Running]:
+async def barest(
+    name: str, setting: Setting, orders: Sequence[PlaceOrder], folder: Path, logs: Path
+) -> AsyncIterator[Running]:
     """The bare chain, which passes on the compact JSON of the same orders. Raises StartFailed, and what its library
     raises."""
     encode = codec_named("json").encode
     bodies = [encode(order) for order in orders]
-    async with chain(name, setting, folder=folder) as pids, bare(name).connect(setting) as pass_:
+    async with (
+        services(name, setting, folder=folder, logs=logs, store_folder=None, program="bench.floor.node") as processes,
+        bare(name).connect(setting) as pass_,
+    ):
 
         async def submit(number: int) -> int:
             body = bodies[number]
@@ -72,4 +78,8 @@ async def barest(name: str, setting: Setting, orders: Sequence[PlaceOrder], fold
                 raise WrongOutcome(f"body {number} came back as {came[:80]!r}")
             return at_ns
 
-        yield Running(submit, pids)
+        yield Running(submit, _pids(processes))
+
+
+def _pids(processes: Mapping[str, ServiceProcess]) -> tuple[int, ...]:
+    return tuple(process.pid for process in processes.values())

@@ -85,6 +85,7 @@ async def slot(
     asked: Load,
     broker_pids: tuple[int, ...],
     folder: Path,
+    logs: Path,
     *,
     number: int,
     place: int,
@@ -94,7 +95,11 @@ async def slot(
     What was started has ended, and queues and topics are gone, when this returns or raises.
     """
     carrier = named(transport)(setting)
-    chosen = ours(carrier, transport, orders, folder) if arm == "ours" else barest(transport, setting, orders, folder)
+    chosen = (
+        ours(carrier, transport, orders, folder, logs)
+        if arm == "ours"
+        else barest(transport, setting, orders, folder, logs)
+    )
     limit_s = STARTING_S + asked.all_orders / SLOWEST_PER_S + asked.seconds
     try:
         try:

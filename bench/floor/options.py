@@ -18,6 +18,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int
     load: Load
     out: Path
+    home: Path
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,9 +37,10 @@ def options(arguments: list[str]) -> Options:
     parser.add_argument("--payload", type=_count, default=default.payload_bytes, help="bytes of an order's JSON")
     parser.add_argument("--seconds", type=_seconds, default=default.seconds, help="of the open loop")
     parser.add_argument("--out", type=Path, default=ROOT / "results", help="the folder for JSON and text")
+    parser.add_argument("--home", type=Path, default=ROOT / ".fourways", help="brokers' data, jars and our logs")
     given = parser.parse_args(arguments)
     load = Load(orders=given.orders, payload_bytes=given.payload, seconds=given.seconds)
-    return Options(transports=given.transport, rounds=given.rounds, load=load, out=given.out)
+    return Options(transports=given.transport, rounds=given.rounds, load=load, out=given.out, home=given.home)
 
 
 def _transports(text: str) -> tuple[str, ...]:

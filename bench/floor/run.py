@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,6 +17,11 @@ from transports.base import Setting
 from transports.registry import named
 
 PAIR: tuple[Arm, Arm] = ("ours", "bare")
+
+
+def order_of(number: int) -> tuple[Arm, ...]:
+    """Of the arms in round ``number``, from 1: ABBA, so that a drift of the machine cancels over two rounds."""
+    return PAIR if number % 2 else PAIR[::-1]
 
 
 @asynccontextmanager
@@ -38,7 +43,13 @@ def lacking(transport: str, servers: Mapping[str, Broker | Unavailable]) -> str 
 
 
 async def compare(
-    transport: str, rounds: int, asked: Load, servers: Mapping[str, Broker | Unavailable], folder: Path, say: Say
+    transport: str,
+    rounds: int,
+    asked: Load,
+    servers: Mapping[str, Broker | Unavailable],
+    folder: Path,
+    logs: Path,
+    say: Say,
 ) -> AsyncIterator[Slot]:
     """Slot by slot, in ABBA order. Raises what ``slot`` raises, and ValueError when an order cannot be that small."""
     traits = named(transport).traits
@@ -46,8 +57,7 @@ async def compare(
     pids = tuple(itertools.chain.from_iterable(there[need].pids for need in traits.needs))
     orders = orders_of(asked.all_orders, asked.payload_bytes)
     for number in range(1, rounds + 1):
-        order: Sequence[Arm] = PAIR if number % 2 else PAIR[::-1]
-        for turn, arm in enumerate(order, 1):
+        for turn, arm in enumerate(order_of(number), 1):
             say(f"{transport}: round {number} of {rounds}, {arm}")
             setting = Setting(
                 trial=f"{folder.name.replace('run-', 'floor-')}-{transport}-{number}{arm}",
@@ -57,4 +67,4 @@ async def compare(
                 servers={name: broker.url for name, broker in there.items()},
                 codec=traits.codec,
             )
-            yield await slot(transport, arm, setting, orders, asked, pids, folder, number=number, place=turn)
+            yield await slot(transport, arm, setting, orders, asked, pids, folder, logs, number=number, place=turn)

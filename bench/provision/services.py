@@ -61,17 +61,24 @@ class ServiceProcess:
 
 @asynccontextmanager
 async def services(
-    transport: str, setting: Setting, *, folder: Path, logs: Path, store_folder: Path | None
+    transport: str,
+    setting: Setting,
+    *,
+    folder: Path,
+    logs: Path,
+    store_folder: Path | None,
+    program: str = "bench.node",
 ) -> AsyncIterator[dict[str, ServiceProcess]]:
     """All four, ready. Raises StartFailed with the reason that the first of them gave.
 
     ``folder`` marks the processes as the run's own, ``logs`` gets what they complain about, a file per service.
+    ``program`` is a module that is told what to be and answers as bench.node does.
     """
     logs.mkdir(parents=True, exist_ok=True)
     processes: dict[str, Process] = {}
     try:
         for name in SERVICES:
-            processes[name] = await _spawn(name, folder, logs / f"{setting.trial}-{name}.log")
+            processes[name] = await _spawn(program, folder, logs / f"{setting.trial}-{name}.log")
         specs = {
             name: NodeSpec(
                 service=name,
@@ -95,12 +102,12 @@ async def services(
                 log.unlink()
 
 
-async def _spawn(name: str, folder: Path, log: Path) -> Process:
+async def _spawn(program: str, folder: Path, log: Path) -> Process:
     with log.open("ab") as errors:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "bench.node",
+            program,
             stdin=PIPE,
             stdout=PIPE,
             stderr=errors,
