@@ -18,10 +18,11 @@ from bench.load.locust import LoadError
 from bench.profile import UsageError
 from bench.provision.base import StartFailed
 from bench.provision.brokers import VARIABLES
+from bench.provision.ledger import place
 from bench.report.figures import draw
 from bench.report.tables import first_look
 from bench.run import House, MissingServer
-from bench.store import ResultsError, Run
+from bench.store import ResultsError, Run, sentences
 from transports.errors import SettingError, TransportError
 
 USAGE, MISSING, FAILED, NO_RESULTS, INVALID, STOPPED = 2, 3, 4, 5, 6, 130
@@ -52,8 +53,6 @@ def run(
         lambda: _measure(asked, _house(home, results), console, resumed),
         kept="what was measured is in results/latest, `make bench RESUME=latest` goes on, and ",
     )
-    console.print(first_look(kept.summary(), kept.manifest))
-    draw(kept.trials(), kept.manifest, kept.path / "charts")
     where = os.path.relpath(kept.path)
     console.print(f"\nresults: {where}   chart: {where}/charts/latency.png", highlight=False)
     unmeasured = [cell["cell"] for cell in kept.summary()["cells"] if not cell["valid_trials"]]
@@ -129,9 +128,13 @@ def _measure(asked: profiles.Profile, house: House, console: Console, resumed: R
 
     async def measured() -> Run:
         with bar:
-            return await conductor.run(
+            kept = await conductor.run(
                 asked, house, conductor.Progress(say=say, begins=begins), " ".join(["bench", *sys.argv[1:]]), resumed
             )
+        console.print(first_look(kept.summary(), kept.manifest))
+        with sentences(kept.path):
+            draw(kept.trials(), kept.manifest, kept.path / "charts")
+        return kept
 
     return measured()
 
@@ -147,7 +150,7 @@ def _house(home: Path, results: Path = ROOT / "results") -> House:
         for name, url in os.environ.items()
         if name.endswith("_URL") and name not in VARIABLES.values()
     }
-    return House(checkout=ROOT, home=home, results=results, given=given)
+    return House(checkout=ROOT, home=place(home), results=results, given=given)
 
 
 def _asked(settings: list[str] | None) -> profiles.Profile:
@@ -192,6 +195,8 @@ def _guarded(work: Callable[[], Coroutine[Any, Any, T]], *, kept: str = "") -> T
         _end(USAGE, str(error))
     except (StartFailed, LoadError, TransportError) as error:
         _end(FAILED, str(error))
+    except OSError as error:
+        _end(FAILED, f"{error.filename or 'the system'}: {error.strerror or error}; see to it and try again")
 
 
 def _end(code: int, sentence: str) -> NoReturn:

@@ -133,7 +133,7 @@ class Run:
         path = root / run_id
         started_at = datetime.now(UTC).isoformat(timespec="seconds")
         first = {"schema_version": SCHEMA_VERSION, "run_id": run_id, "started_at": started_at, **manifest}
-        with _sentences(path):
+        with sentences(path):
             root.mkdir(parents=True, exist_ok=True)
             path.mkdir()
             run = cls(path, first)
@@ -145,7 +145,7 @@ class Run:
     @classmethod
     def open(cls, path: Path) -> "Run":
         """Read a run back. Raises ResultsError when it is missing, damaged or of a newer schema."""
-        with _sentences(path):
+        with sentences(path):
             content = (path / "manifest.json").read_bytes()
         try:
             manifest = msgspec.json.decode(content, type=dict[str, Any])
@@ -185,7 +185,7 @@ class Run:
         A caveat's words go to the manifest once, its name into the row. Raises ResultsError.
         """
         trials, started_at = self.path / "trials.csv", datetime.now(UTC) - timedelta(seconds=row.duration_s)
-        with _sentences(self.path):
+        with sentences(self.path):
             hlog.append(self.path / "histograms.hlog", row.name, histograms, started_at.timestamp(), row.duration_s)
             hlog.drop_half_line(trials)
             with trials.open("a", encoding="utf-8", newline="") as file:
@@ -207,7 +207,7 @@ class Run:
     def update_manifest(self, **changes: Any) -> None:
         """Replace these keys of the manifest, all or none. Raises ResultsError."""
         manifest = {**self.manifest, **msgspec.to_builtins(changes)}
-        with _sentences(self.path):
+        with sentences(self.path):
             _replace(self.path / "manifest.json", _json(manifest))
         self.manifest = manifest
 
@@ -217,7 +217,7 @@ class Run:
         Raises ResultsError when the file is damaged.
         """
         path = self.path / "trials.csv"
-        with _sentences(path):
+        with sentences(path):
             content = path.read_text("utf-8")
         complete = content[: content.rfind("\n") + 1]
         try:
@@ -237,7 +237,7 @@ class Run:
 
     def histograms(self) -> Iterator[tuple[str, str, HdrHistogram]]:
         """Trial, series and histogram of every trial so far. Raises ResultsError."""
-        with _sentences(self.path):
+        with sentences(self.path):
             yield from hlog.read(self.path / "histograms.hlog")
 
     def summary(self) -> dict[str, Any]:
@@ -246,7 +246,7 @@ class Run:
 
     def write_summary(self) -> None:
         """summary.json: medians over valid trials with their intervals, and ratios to REST. Raises ResultsError."""
-        with _sentences(self.path):
+        with sentences(self.path):
             _replace(self.path / "summary.json", _json(self.summary()))
 
 
@@ -275,8 +275,8 @@ def _replace(path: Path, content: str) -> None:
 
 
 @contextmanager
-def _sentences(path: Path) -> Iterator[None]:
-    """Turn the system's errors into sentences."""
+def sentences(path: Path) -> Iterator[None]:
+    """Turn the system's errors about what is below ``path`` into ResultsError."""
     try:
         yield
     except OSError as error:

@@ -1,69 +1,31 @@
 """`make bench` as a person uses it: results, refusals, and what is left behind."""
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
 import pytest
 
 from bench.provision import VARIABLES, free_ports
-from bench.provision.process import MARK
-from bench.store import Run
-
-ROOT = Path(__file__).parents[2]
-PATIENCE_S = 60
-SHORT = ("ROUNDS=1", "DURATION=1", "WARM_UP=0.5", "RATE=50", "DEADLINE=5")
+from tests.system.house import PATIENCE_S, SHORT, House, until
 
 
-class Bench:
+class Bench(House):
     """`python -m bench run …` in a folder of its own."""
 
-    def __init__(self, folder: Path, urls: Mapping[str, str]) -> None:
-        self.results = folder / "results"
-        self.home = folder / "home"
-        self.home.mkdir()
-        (self.home / "kafka").symlink_to(ROOT / ".fourways" / "kafka")
-        self.env = {name: value for name, value in os.environ.items() if name not in VARIABLES.values()}
-        self.env |= {VARIABLES[name]: url for name, url in urls.items()}
-
     def command(self, *settings: str) -> list[str]:
-        where = [f"--results={self.results}", f"--home={self.home}"]
-        return [sys.executable, "-m", "bench", "run", *where, *settings]
+        return self.python("bench", "run", f"--results={self.results}", f"--home={self.home}", *settings)
 
     def run(self, *settings: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            self.command(*settings), cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=180, check=False
-        )
+        return self.done(self.command(*settings))
 
-    @contextlib.contextmanager
-    def running(self, *settings: str) -> "Iterator[subprocess.Popen[str]]":
-        process = subprocess.Popen(
-            self.command(*settings), cwd=ROOT, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.communicate()
-
-    def latest(self) -> Run:
-        return Run.open(self.results / "latest")
-
-    def processes(self) -> list[psutil.Process]:
-        """Everything that a run with this home has started and that is still there."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.environ().get(MARK, "").startswith(str(self.home)):
-                    found.append(process)
-        return found
+    def running(self, *settings: str) -> "contextlib.AbstractContextManager[subprocess.Popen[str]]":
+        return self.started(self.command(*settings))
 
     def trials(self) -> int:
         try:
@@ -78,14 +40,6 @@ def bench(tmp_path: Path, servers: Mapping[str, str]) -> Iterator[Bench]:
     yield made
     for process in made.processes():
         process.kill()
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition that only another process can bring about."""
-    give_up = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < give_up, "it did not come"
-        time.sleep(0.05)
 
 
 def test_all_four_methods_are_measured_in_five_cells(bench: Bench) -> None:
@@ -129,7 +83,7 @@ def test_safe_durability_is_measured_over_sqlite(bench: Bench) -> None:
 def test_a_run_leaves_no_process_queue_or_folder_behind(bench: Bench) -> None:
     assert bench.run("TRANSPORT=broker,events", *SHORT).returncode == 0
     assert bench.processes() == []
-    assert [path.name for path in bench.home.iterdir() if path.name.startswith("run-")] == []
+    assert bench.runs() == []
 
 
 @pytest.mark.parametrize(
@@ -257,7 +211,7 @@ def test_after_a_kill_nothing_stays(bench: Bench, tmp_path: Path) -> None:
         process.wait()
         until(lambda: not bench.processes())
     assert bench.run("TRANSPORT=memory", *SHORT).returncode == 0
-    assert [path.name for path in bench.home.iterdir() if path.name.startswith("run-")] == []
+    assert bench.runs() == []
     assert list(temporary.iterdir()) == []
 
 
@@ -321,3 +275,67 @@ def test_a_run_of_another_commit_cannot_go_on(bench: Bench) -> None:
     done = bench.run("RESUME=latest")
     assert (done.returncode, len(done.stderr.splitlines())) == (5, 1)
     assert "its commit is not what is here now" in done.stderr
+
+
+@pytest.mark.parametrize("transport", ["rest", "broker"])
+def test_a_service_that_does_not_answer_within_the_deadline_makes_the_trial_invalid(
+    bench: Bench, transport: str
+) -> None:
+    settings = (f"TRANSPORT={transport}", "ROUNDS=1", "DURATION=3", "WARM_UP=0", "RATE=20", "DEADLINE=1")
+    with bench.running(*settings) as process:
+        until(lambda: list(bench.results.rglob("*-worker.log")))
+        shipping = next(p for p in bench.processes() if "shipping" in log_of(p))
+        shipping.suspend()
+        out, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 6, out
+    trial = bench.latest().trials().iloc[0]
+    assert trial["failed"] + trial["unfinished"] > 0
+    assert trial["finish_p50_us"] == float("inf")
+    assert f"no valid trial of {transport}" in out.splitlines()[-1]
+    assert "Traceback" not in out
+    assert bench.processes() == []
+
+
+def log_of(process: psutil.Process) -> str:
+    """Where a process complains, as the system sees it."""
+    return str(Path(f"/proc/{process.pid}/fd/2").readlink())
+
+
+@pytest.mark.parametrize("size", ["8k", "16k", "64k"], ids=["at first", "in a summary", "in a chart"])
+def test_a_full_disk_for_results_is_one_sentence_with_code_5(bench: Bench, tmp_path: Path, size: str) -> None:
+    """A file system of this size, seen by nobody else, that goes with the command."""
+    bench.results = tmp_path / "small" / "results"
+    (tmp_path / "small").mkdir()
+    mount = f"mount -t tmpfs -o size={size} tmpfs {tmp_path}/small"
+    private = ["unshare", "--map-root-user", "--mount", "bash", "-c"]
+    if (tried := bench.done([*private, mount])).returncode:
+        pytest.skip(f"no file system of one's own here: {tried.stderr}")
+    done = bench.done([*private, f'{mount} && exec "$@"', "bash", *bench.command("TRANSPORT=memory", *SHORT)])
+    assert done.returncode == 5, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "the disk is full" in done.stderr
+    assert bench.processes() == []
+    assert bench.runs() == []
+
+
+def test_a_home_that_cannot_be_is_one_sentence(bench: Bench, tmp_path: Path) -> None:
+    bench.home = tmp_path / "file" / "home"
+    (tmp_path / "file").touch()
+    done = bench.run("TRANSPORT=memory", *SHORT)
+    assert done.returncode == 4
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert str(bench.home) in done.stderr
+
+
+def test_processes_bear_the_one_name_of_a_home_that_was_reached_by_a_link(bench: Bench, tmp_path: Path) -> None:
+    """By it the next run finds what a kill has left."""
+    link = tmp_path / "link"
+    link.symlink_to(bench.home)
+    settings = ("TRANSPORT=rest", "ROUNDS=1", "DURATION=1", "WARM_UP=0", "RATE=50")
+    command = bench.python("bench", "run", f"--results={bench.results}", f"--home={link}", *settings)
+    with bench.started(command) as process:
+        until(lambda: len(bench.processes()) >= 4 or process.poll() is not None)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE_S)
+    assert bench.processes() == []

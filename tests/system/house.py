@@ -1,0 +1,103 @@
+"""Fourways as a person has it: commands, run in a folder of their own."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from bench.provision import VARIABLES
+from bench.provision.process import MARK
+from bench.store import Run
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 60
+SHORT = ("ROUNDS=1", "DURATION=1", "WARM_UP=0.5", "RATE=50", "DEADLINE=5")
+
+
+class House:
+    """Results and state below ``folder``, with the jars that set-up fetched; brokers at ``urls``, else its own."""
+
+    def __init__(self, folder: Path, urls: Mapping[str, str]) -> None:
+        self.results = folder / "results"
+        self.home = folder / "home"
+        self.home.mkdir()
+        (self.home / "kafka").symlink_to(ROOT / ".fourways" / "kafka")
+        # Without what `make test` hands on to the makes below it.
+        ours = {*VARIABLES.values(), "MAKEFLAGS", "MFLAGS", "MAKELEVEL"}
+        self.env = {name: value for name, value in os.environ.items() if name not in ours}
+        self.env |= {VARIABLES[name]: url for name, url in urls.items()}
+
+    def python(self, module: str, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", module, *arguments]
+
+    def make(self, *words: str) -> list[str]:
+        return ["make", *words, f"RESULTS={self.results}", f"STATE={self.home}"]
+
+    def done(self, command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+        """Once it has ended."""
+        return subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=180, check=False)
+
+    @contextlib.contextmanager
+    def started(self, command: Sequence[str]) -> "Iterator[subprocess.Popen[str]]":
+        """While it runs, as a terminal's foreground group of its own."""
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+    def latest(self) -> Run:
+        return Run.open(self.results / "latest")
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that was started with this home and is still there."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get(MARK, "").startswith(str(self.home)):
+                    found.append(process)
+        return found
+
+    def runs(self) -> list[str]:
+        """Folders that a run has while it lasts."""
+        return [path.name for path in self.home.glob("run-*")]
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition that only another process can bring about."""
+    give_up = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < give_up, "it did not come"
+        time.sleep(0.05)
+
+
+def answer(url: str, form: bytes | None = None) -> bytes:
+    """The body at this URL, posted to if there is a form; empty while nobody listens."""
+    try:
+        with urllib.request.urlopen(url, form, timeout=PATIENCE_S) as response:
+            body: bytes = response.read()
+            return body
+    except ConnectionError:
+        return b""
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, ConnectionError):
+            return b""
+        raise
