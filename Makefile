@@ -28,14 +28,19 @@ proto: .venv/.ready ## generate the protobuf module from orders.proto
 brokers-setup: .venv/.ready
 	@$(BIN)/python -m bench.provision.setup
 
+# Where things go; only the command line changes it: make bench RESULTS=/tmp/mine
+RESULTS = results
+STATE = .fourways
+WEB_PORT = 8089
+
 up: setup ## start RabbitMQ and Kafka and keep them
-	@$(BIN)/python -m bench.provision up
+	@$(BIN)/python -m bench.provision up --home '$(STATE)'
 
 down: .venv/.ready ## stop what `make up` started
-	@$(BIN)/python -m bench.provision down
+	@$(BIN)/python -m bench.provision down --home '$(STATE)'
 
 doctor: .venv/.ready ## what is here, what is missing, what to type
-	@$(BIN)/python -m bench.doctor
+	@$(BIN)/python -m bench.doctor --home '$(STATE)'
 
 # Settings that `make bench`, `make web` and the rest hand on: make bench TRANSPORT=grpc RATE=300
 SETTINGS := PROFILE TRANSPORT RATE PAYLOAD CODEC SECURITY DURABILITY CLIENT ROUNDS DURATION WARM_UP SEED STORE \
@@ -46,17 +51,18 @@ ASKED = $(foreach key,$(SETTINGS),$(if $($(key)),'$(key)=$($(key))'))
 comma := ,
 NEEDED = .venv/.ready $(if $(TRANSPORT),$(if $(filter-out rest grpc memory,$(subst $(comma), ,$(TRANSPORT))),brokers-setup),brokers-setup)
 
-bench: $(NEEDED) ## measure; TRANSPORT= RATE= PAYLOAD= CODEC= CLIENT= ROUNDS= … (see README)
-	@$(BIN)/python -m bench run $(ASKED)
+bench: $(NEEDED) ## measure; TRANSPORT= RATE= PAYLOAD= CODEC= CLIENT= ROUNDS= … (docs/results-format.md)
+	@$(BIN)/python -m bench run --results '$(RESULTS)' --home '$(STATE)' $(ASKED)
 
-web: $(NEEDED) ## services up and Locust's page on 127.0.0.1:8089; needs TRANSPORT=
-	@$(BIN)/python -m bench web $(ASKED)
+web: $(NEEDED) ## services up and Locust's page on 127.0.0.1:8089 (WEB_PORT=); needs TRANSPORT=
+	@$(BIN)/python -m bench web --port '$(WEB_PORT)' --home '$(STATE)' $(ASKED)
 
 floor: $(NEEDED) ## what we cost beside the barest chain of the same libraries
-	@$(BIN)/python -m bench.floor $(if $(TRANSPORT),--transport '$(TRANSPORT)')
+	@$(BIN)/python -m bench.floor --out '$(RESULTS)' --home '$(STATE)' $(if $(TRANSPORT),--transport '$(TRANSPORT)') \
+	  $(if $(ROUNDS),--rounds '$(ROUNDS)')
 
-soak: $(NEEDED) ## 100,000 orders per transport: does a service's memory grow?
-	@$(BIN)/python -m bench soak $(ASKED)
+soak: $(NEEDED) ## 100,000 orders (ORDERS=) per transport: does a service's memory grow?
+	@$(BIN)/python -m bench soak --home '$(STATE)' $(if $(ORDERS),--orders '$(ORDERS)') $(ASKED)
 
 test: setup ## every test, on real brokers
 	@$(BIN)/python -m pytest

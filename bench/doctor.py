@@ -1,5 +1,6 @@
 """`make doctor`: what is here, what is missing, what to type. Ends with 0 when all four methods can run, else 1."""
 
+import argparse
 import asyncio
 import os
 import re
@@ -69,23 +70,23 @@ def java() -> Finding:
     return Finding("Java", "missing", f"this one is {found[0] if found else 'unknown'}, {JAVA_NEEDED} is needed")
 
 
-def kafka_jars() -> list[Finding]:
+def kafka_jars(home: Path) -> list[Finding]:
     """Whether Kafka's jars are here, and if not, whether Maven could fetch them."""
-    jars, maven = kafka.version_in(HOME), shutil.which("mvn")
+    jars, maven = kafka.version_in(home), shutil.which("mvn")
     return [
         Finding("Maven", "ok", maven)
         if maven
         else Finding("Maven", "-" if jars else "missing", "type `sudo apt-get install maven` and `make setup`"),
-        Finding("Kafka jars", "ok", f"{jars} in {kafka.jars(HOME)}")
+        Finding("Kafka jars", "ok", f"{jars} in {kafka.jars(home)}")
         if jars
         else Finding("Kafka jars", "missing", kafka.NO_JARS),
     ]
 
 
-async def given_and_kept(given: Mapping[str, str]) -> tuple[set[str], list[Finding]]:
+async def given_and_kept(given: Mapping[str, str], home: Path) -> tuple[set[str], list[Finding]]:
     """The brokers that answer without our doing, and what is to be said of each."""
     remarks: list[str] = []
-    async with standing(VARIABLES, given, HOME, remarks.append) as found:
+    async with standing(VARIABLES, given, home, remarks.append) as found:
         findings = [Finding("kept by make up", "note", remark) for remark in remarks]
     for broker in found.values():
         if isinstance(broker, Unavailable):
@@ -93,14 +94,14 @@ async def given_and_kept(given: Mapping[str, str]) -> tuple[set[str], list[Findi
         else:
             # Without the URL, which may hold a password.
             findings.append(Finding(f"{broker.name}, {broker.provided_by}", "ok", f"answers {broker.version}"))
-    if not any(run.brokers for run in ledger.kept(HOME)):
+    if not any(run.brokers for run in ledger.kept(home)):
         findings.append(Finding("kept by make up", "-", "none; `make up` keeps brokers running between runs"))
     return {name for name, broker in found.items() if not isinstance(broker, Unavailable)}, findings
 
 
-def traces() -> list[Finding]:
+def traces(home: Path) -> list[Finding]:
     """What killed runs have left, and who listens where our ports would be."""
-    left = [folder.name for folder in ledger.leftovers(HOME)]
+    left = [folder.name for folder in ledger.leftovers(home)]
     findings = [
         Finding("killed runs", "note", f"{', '.join(left)}: the next run or `make down` cleans up")
         if left
@@ -122,17 +123,17 @@ def traces() -> list[Finding]:
     return findings
 
 
-async def examine(given: Mapping[str, str]) -> tuple[list[Finding], list[str]]:
+async def examine(given: Mapping[str, str], home: Path) -> tuple[list[Finding], list[str]]:
     """All findings, and the methods that cannot run."""
     packages, server, runtime = python_packages(ROOT / "requirements.in"), rabbitmq_server(), java()
-    jars = kafka_jars()
+    jars = kafka_jars(home)
     command = await compose.engine()
     engine = (
         Finding("container engine", "ok", f"{' '.join(command)}: used before native brokers")
         if command
         else Finding("container engine", "-", "none answers; native brokers are used")
     )
-    there, standing_ones = await given_and_kept(given)
+    there, standing_ones = await given_and_kept(given, home)
     cannot = ["rest", "grpc"] if packages.state != "ok" else []
     # A broker given by URL is used or refused; nothing else takes its place.
     native = {
@@ -143,14 +144,16 @@ async def examine(given: Mapping[str, str]) -> tuple[list[Finding], list[str]]:
         can = name in there or (not given.get(name) and (native[name] or command is not None))
         if not can or packages.state != "ok":
             cannot.append(method)
-    return [packages, server, runtime, *jars, engine, *standing_ones, *traces()], cannot
+    return [packages, server, runtime, *jars, engine, *standing_ones, *traces(home)], cannot
 
 
 def main() -> int:
     """Print the table; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench.doctor", description=__doc__)
+    parser.add_argument("--home", type=Path, default=HOME, help="brokers' data and jars")
+    home = ledger.place(parser.parse_args().home)
     given = {name: os.environ.get(variable, "") for name, variable in VARIABLES.items()}
-    HOME.mkdir(exist_ok=True)
-    findings, cannot = asyncio.run(examine(given))
+    findings, cannot = asyncio.run(examine(given, home))
     table = Table("", "", "what it is, or what to type", box=None, pad_edge=False)
     colours = {"ok": "green", "missing": "red", "note": "yellow", "-": "dim"}
     for finding in findings:

@@ -168,7 +168,7 @@ class Run:
                 f"{path} is of schema {run.manifest['schema_version']}, and trials of schema {SCHEMA_VERSION} cannot "
                 "join it; measure again"
             )
-        with _sentences(path):
+        with sentences(path):
             run._point_latest()
         return run
 

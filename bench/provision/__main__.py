@@ -1,5 +1,6 @@
 """`python -m bench.provision up|down`: what `make up` and `make down` do."""
 
+import argparse
 import asyncio
 import signal
 import sys
@@ -9,14 +10,15 @@ from bench.provision.base import InUse, Unavailable
 from bench.provision.brokers import NAMES, VARIABLES, down, up
 
 HOME = Path(__file__).parents[2] / ".fourways"
+STOPPED = 130
 
 
 def _say(sentence: str) -> None:
     print(sentence, flush=True)
 
 
-async def _up() -> int:
-    found = await up(NAMES, home=HOME, say=_say)
+async def _up(home: Path) -> int:
+    found = await up(NAMES, home=home, say=_say)
     missing = [broker for broker in found.values() if isinstance(broker, Unavailable)]
     for broker in found.values():
         if not isinstance(broker, Unavailable):
@@ -28,25 +30,33 @@ async def _up() -> int:
     return 1 if missing else 0
 
 
-async def main(what: str) -> int:
+async def main(what: str, home: Path) -> int:
     """The exit code of up or down."""
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     if what == "up":
-        return await _up()
+        return await _up(home)
     try:
-        await down(home=HOME, say=_say)
+        await down(home=home, say=_say)
     except InUse as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-if __name__ == "__main__":
-    if sys.argv[1:] not in (["up"], ["down"]):
-        sys.exit("usage: python -m bench.provision up|down")
+def command() -> int:
+    """The exit code: 0 done, 1 a broker cannot be had, 2 not understood, 130 stopped."""
+    parser = argparse.ArgumentParser(prog="python -m bench.provision", description=__doc__)
+    parser.add_argument("what", choices=("up", "down"))
+    parser.add_argument("--home", type=Path, default=HOME, help="brokers' data and jars")
+    given = parser.parse_args()
     try:
-        sys.exit(asyncio.run(main(sys.argv[1])))
+        return asyncio.run(main(given.what, given.home))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        sys.exit("stopped; nothing is left running")
+        print("stopped; nothing is left running", file=sys.stderr)
+        return STOPPED
+
+
+if __name__ == "__main__":
+    sys.exit(command())

@@ -1,0 +1,153 @@
+"""`make up`, `make down` and `make doctor`: what they say, and how they end."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from bench.provision import NAMES, VARIABLES, kafka, rabbitmq
+from tests.system.house import PATIENCE_S, ROOT, House, until
+
+pytestmark = pytest.mark.broker
+
+WITHOUT_RABBITMQ = """
+import sys
+from bench import doctor
+from bench.provision import rabbitmq
+rabbitmq.SCRIPTS = ()
+sys.exit(doctor.main())
+"""
+
+
+@pytest.fixture
+def alone(house: House) -> House:
+    """A house that is given no broker."""
+    if why := rabbitmq.missing() or kafka.missing(ROOT / ".fourways"):
+        pytest.skip(why)
+    for variable in VARIABLES.values():
+        house.env.pop(variable)
+    return house
+
+
+def doctor(house: House) -> list[str]:
+    return house.python("bench.doctor", f"--home={house.home}")
+
+
+def without_java(house: House, tmp_path: Path) -> None:
+    """A path that leads nowhere; Python is called by its full name."""
+    (tmp_path / "nothing").mkdir()
+    house.env["PATH"] = str(tmp_path / "nothing")
+
+
+def words(text: str) -> str:
+    """Without the line breaks of a table."""
+    return " ".join(text.split())
+
+
+def test_brokers_that_are_up_are_named_used_and_taken_down(alone: House) -> None:
+    try:
+        up = alone.done(alone.make("up"))
+        assert up.returncode == 0, up.stderr
+        assert all(f"{VARIABLES[name]}=" in up.stdout for name in NAMES)
+        seen = alone.done(alone.make("doctor"))
+        assert seen.returncode == 0
+        assert "rabbitmq, kept" in seen.stdout
+        assert "kafka, kept" in seen.stdout
+        again = alone.done(alone.make("up"))
+        assert again.returncode == 0
+        assert "kafka is up already" in again.stdout
+    finally:
+        down = alone.done(alone.make("down"))
+    assert down.returncode == 0
+    assert "stopped" in down.stdout
+    assert alone.processes() == []
+    assert alone.runs() == []
+
+
+def test_down_with_nothing_up_says_so_and_is_content(alone: House) -> None:
+    done = alone.done(alone.make("down"))
+    assert (done.returncode, done.stdout) == (0, "no broker is kept: nothing to stop\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_up_that_is_interrupted_leaves_nothing(alone: House, number: signal.Signals) -> None:
+    with alone.started(alone.python("bench.provision", "up", f"--home={alone.home}")) as process:
+        until(lambda: len(alone.processes()) >= 2)
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130, out
+    assert "Traceback" not in out
+    assert alone.processes() == []
+    assert alone.runs() == []
+
+
+def test_up_without_java_keeps_the_other_broker_and_says_what_to_type(alone: House, tmp_path: Path) -> None:
+    # What RabbitMQ's own scripts call.
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for folder in ("/usr/bin", "/bin"):
+        for program in Path(folder).iterdir():
+            if program.name != "java" and not (tools / program.name).exists():
+                (tools / program.name).symlink_to(program)
+    alone.env["PATH"] = str(tools)
+    try:
+        up = alone.done(alone.python("bench.provision", "up", f"--home={alone.home}"))
+        assert up.returncode == 1
+        assert up.stderr.strip() == kafka.NO_JAVA
+        assert f"{VARIABLES['rabbitmq']}=" in up.stdout
+    finally:
+        alone.done(alone.make("down"))
+    assert alone.processes() == []
+
+
+def test_neither_up_nor_down_is_a_usage_error(alone: House) -> None:
+    assert alone.done(alone.python("bench.provision", "sideways")).returncode == 2
+
+
+def test_doctor_is_content_where_all_four_methods_can_run(alone: House) -> None:
+    done = alone.done(doctor(alone))
+    assert done.returncode == 0, done.stdout
+    assert "all four methods can run" in done.stdout
+
+
+def test_doctor_says_what_to_type_where_java_is_missing(alone: House, tmp_path: Path) -> None:
+    without_java(alone, tmp_path)
+    done = alone.done(doctor(alone))
+    assert done.returncode == 1
+    assert "sudo apt-get install default-jre-headless" in words(done.stdout)
+    assert done.stdout.splitlines()[-1] == "cannot run: events"
+
+
+def test_doctor_says_what_to_type_where_rabbitmq_is_missing(alone: House) -> None:
+    """Its script is known by its full path, so that an empty PATH does not hide it."""
+    done = alone.done([*alone.python("bench.doctor")[:1], "-c", WITHOUT_RABBITMQ, f"--home={alone.home}"])
+    assert done.returncode == 1, done.stderr
+    assert "sudo apt-get install rabbitmq-server" in words(done.stdout)
+    assert done.stdout.splitlines()[-1] == "cannot run: broker"
+
+
+def test_doctor_needs_no_java_where_a_kafka_is_given(house: House, tmp_path: Path) -> None:
+    without_java(house, tmp_path)
+    done = house.done(doctor(house))
+    assert done.returncode == 0, done.stdout
+
+
+def test_doctor_names_a_given_broker_that_does_not_answer_without_its_password(alone: House) -> None:
+    alone.env[VARIABLES["rabbitmq"]] = "amqp://guest:secret@127.0.0.1:1/"
+    done = alone.done(doctor(alone))
+    assert done.returncode == 1
+    assert "no rabbitmq answers at" in words(done.stdout)
+    assert "secret" not in done.stdout
+    assert done.stdout.splitlines()[-1] == "cannot run: broker"
+
+
+def test_doctor_tells_of_a_killed_run_and_make_down_cleans_up(alone: House) -> None:
+    with alone.started(alone.python("bench.provision", "up", f"--home={alone.home}")) as process:
+        until(lambda: len(alone.processes()) >= 2)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(PATIENCE_S)
+    assert f"{alone.runs()[0]}: the next run or `make down` cleans up" in words(alone.done(doctor(alone)).stdout)
+    assert alone.done(alone.make("down")).returncode == 0
+    assert alone.processes() == []
+    assert alone.runs() == []
