@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from bench.load.locust import master, worker
+from bench.load.locust import check_free, master, worker
 from bench.load.trial import Watch
 from bench.profile import Profile, UsageError, cells
 from bench.provision import Broker, Unavailable
@@ -23,6 +23,7 @@ async def serve(profile: Profile, house: House, port: int, say: Say) -> None:
         raise UsageError(
             "on Locust's page users are the rate, and a trace has a rate of its own; leave ARRIVALS and TRACE out"
         )
+    check_free(port)  # before anything is started
     cell = cells(profile)[0]
     async with AsyncExitStack() as stack:
         shared = await provide(stack, profile, house, Progress(say=say))

@@ -155,7 +155,7 @@ async def master(
     to the environment. Raises LoadError.
     """
     if web_port is not None:
-        _check_free(web_port)
+        check_free(web_port)
     options = {
         "--locustfile": str(scenario),
         "--master-bind-host": LOOPBACK,
@@ -255,7 +255,8 @@ async def _end(process: Process) -> None:
                 process.kill()
 
 
-def _check_free(port: int) -> None:
+def check_free(port: int) -> None:
+    """Raises LoadError when something listens on this port of ours."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,0 +1,145 @@
+"""`make web`: the page over real services, driven as its buttons do it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from bench.provision import VARIABLES, free_ports
+from tests.system.house import PATIENCE_S, House, answer, until
+
+
+class Page:
+    """Locust's page, as its own script talks to its server."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+
+    def ready(self) -> bool:
+        """Whether it is there and a load worker with it."""
+        return bool(answer(self.url)) and bool(self.stats().get("workers"))
+
+    def press_start(self, user_count: int) -> None:
+        form = urlencode({"user_count": user_count, "spawn_rate": user_count}).encode()
+        assert json.loads(answer(f"{self.url}/swarm", form))["success"]
+
+    def press_stop(self) -> None:
+        answer(f"{self.url}/stop", b"")
+
+    def stats(self) -> Any:
+        return json.loads(answer(f"{self.url}/stats/requests"))
+
+    def shows(self, condition: Callable[[Any], bool]) -> Any:
+        """What it shows, once the condition holds for that."""
+        until(lambda: condition(self.stats()))
+        return self.stats()
+
+
+def web(house: House, port: int, *settings: str) -> list[str]:
+    return house.python("bench", "web", f"--port={port}", f"--home={house.home}", *settings)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """Over REST, which needs no broker."""
+    house, (port,) = House(tmp_path_factory.mktemp("web"), {}), free_ports(1)
+    with house.started(web(house, port, "TRANSPORT=rest")) as process:
+        running = Page(port)
+        until(lambda: running.ready() or process.poll() is not None)
+        yield running
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(PATIENCE_S)
+
+
+def test_the_page_answers_at_the_given_port(page: Page) -> None:
+    assert b"<title>Locust</title>" in answer(page.url)
+
+
+def test_a_start_on_the_page_orders_over_rest(page: Page) -> None:
+    page.press_start(20)
+    shown = page.shows(lambda stats: stats["user_count"] == 20 and stats["stats"][-1]["num_requests"] > 20)
+    page.press_stop()
+    assert shown["fail_ratio"] == 0
+    assert shown["errors"] == []
+
+
+def test_the_load_is_edited_while_it_runs(page: Page) -> None:
+    page.press_start(10)
+    page.shows(lambda stats: stats["state"] == "running" and stats["user_count"] == 10)
+    page.press_start(30)
+    shown = page.shows(lambda stats: stats["user_count"] == 30)
+    page.press_stop()
+    assert shown["errors"] == []
+
+
+def test_after_a_stop_the_page_starts_again(page: Page) -> None:
+    page.press_start(5)
+    page.shows(lambda stats: stats["state"] == "running")
+    page.press_stop()
+    page.shows(lambda stats: stats["state"] == "stopped" and stats["user_count"] == 0)
+    page.press_start(6)
+    page.shows(lambda stats: stats["state"] == "running" and stats["user_count"] == 6)
+    page.press_stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("transport", ["rest", "broker"])
+def test_a_signal_ends_everything_also_under_load(house: House, number: signal.Signals, transport: str) -> None:
+    (port,) = free_ports(1)
+    page = Page(port)
+    with house.started(web(house, port, f"TRANSPORT={transport}")) as process:
+        until(lambda: page.ready() or process.poll() is not None)
+        page.press_start(20)
+        page.shows(lambda stats: stats["stats"][-1]["num_requests"] > 0)
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130, out
+    assert out.splitlines()[-1] == "stopped; nothing is left running"
+    assert "Traceback" not in out
+    assert house.processes() == []
+    assert house.runs() == []
+    assert answer(page.url) == b""
+
+
+def is_one_sentence(done: "subprocess.CompletedProcess[str]") -> bool:
+    return len(done.stderr.strip().splitlines()) == 1 and "Traceback" not in done.stdout + done.stderr
+
+
+def test_web_without_a_transport_says_what_to_type(house: House) -> None:
+    done = house.done(web(house, free_ports(1)[0]))
+    assert done.returncode == 2
+    assert is_one_sentence(done)
+    assert "TRANSPORT=rest" in done.stderr
+
+
+def test_make_web_without_a_transport_says_what_to_type(house: House) -> None:
+    done = house.done(house.make("web"))
+    assert done.returncode == 2
+    assert "TRANSPORT=rest" in done.stderr.splitlines()[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_taken_port_is_said_before_anything_is_started(house: House) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = house.done(web(house, port, "TRANSPORT=rest"))
+    assert done.returncode == 4
+    assert is_one_sentence(done)
+    assert f"port {port} on 127.0.0.1 is taken" in done.stderr
+    assert house.processes() == []
+
+
+def test_a_broker_that_is_not_there_is_said(house: House) -> None:
+    house.env[VARIABLES["kafka"]] = f"127.0.0.1:{free_ports(1)[0]}"
+    done = house.done(web(house, free_ports(1)[0], "TRANSPORT=events"))
+    assert done.returncode == 3
+    assert is_one_sentence(done)
+    assert VARIABLES["kafka"] in done.stderr
