@@ -1,0 +1,201 @@
+"""The pages and the help are true: every command in them is run here, long ones in their shortest form."""
+
+import ast
+import os
+import re
+import shlex
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from bench.profile import FLAGS
+from bench.provision import free_ports
+from tests.system.house import PATIENCE_S, ROOT, SHORT, House, answer, until
+
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
+SETTINGS = set(re.search(r"^SETTINGS := ((?:.*\\\n)*.*)$", MAKEFILE, re.MULTILINE)[1].replace("\\", "").split())  # type: ignore[index]
+PLACES = {"RESULTS", "STATE", "WEB_PORT", "ORDERS"}
+"""What a target takes that is no setting of a measurement."""
+
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$|((?:^    .*\n)+)", re.MULTILINE | re.DOTALL)
+_COMMAND = re.compile(r"(\w+=\S+ )*(make|java|python3?|curl|wrk|git|cd|docker|\.venv/\S+) ")
+_MAKE = re.compile(r"`make ([a-z][a-z-]*)((?: \w+=\S*?)*)[ …]*`")
+
+
+def blocks(kind: str) -> Iterator[str]:
+    """The fenced blocks of this kind on all pages; "" for those of no kind and for the indented ones."""
+    for page in PAGES:
+        for fenced, content, indented in _BLOCK.findall(page.read_text()):
+            if fenced == kind:
+                yield content or indented
+
+
+def commands() -> list[str]:
+    """Every command that a page shows in a block of its own, once."""
+    lines = "\n".join(blocks("")).replace("\\\n", " ").splitlines()
+    return list(dict.fromkeys(shlex.join(shlex.split(line)) for line in lines if _COMMAND.match(line.strip() + " ")))
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> House:
+    """Where a short run over REST has left its results."""
+    house = House(tmp_path_factory.mktemp("measured"), {})
+    done = house.done(house.make("bench", "TRANSPORT=rest", *SHORT))
+    assert done.returncode == 0, done.stderr
+    return house
+
+
+def bench(house: House, words: list[str]) -> None:
+    done = house.done(house.make(*words, *SHORT))
+    assert done.returncode == 0, done.stderr
+    trials = house.latest().trials()
+    assert trials["valid"].all(), trials["caveats"].tolist()
+    assert (house.results / "latest" / "charts" / "latency.png").is_file()
+    for word in words:
+        if word.startswith("TRANSPORT="):
+            assert set(trials["transport"]) == set(word.removeprefix("TRANSPORT=").split(","))
+    assert house.processes() == []
+
+
+def web(house: House, words: list[str]) -> None:
+    (port,) = free_ports(1)
+    with house.started(house.make(*words, f"WEB_PORT={port}")) as process:
+        until(lambda: answer(f"http://127.0.0.1:{port}") or process.poll() is not None)
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C in a terminal
+        out, _ = process.communicate(timeout=PATIENCE_S)
+    assert "stopped; nothing is left running" in out, out
+    assert house.processes() == []
+
+
+def shortest(*settings: str) -> Callable[[House, list[str]], None]:
+    """A target that ends by itself, with these settings."""
+
+    def run(house: House, words: list[str]) -> None:
+        done = house.done(house.make(*words, *settings))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert house.processes() == []
+
+    return run
+
+
+def this_is_it(house: House, words: list[str]) -> None:
+    """`make test` is what runs this; that it would run everything is what can be said of it."""
+    assert house.done([*house.make(*words), "--dry-run"]).stdout.splitlines()[-1] == ".venv/bin/python -m pytest"
+
+
+def up_and_down(house: House, words: list[str]) -> None:
+    try:
+        assert house.done(house.make(*words)).returncode == 0
+    finally:
+        assert house.done(house.make("down")).returncode == 0
+    assert house.processes() == []
+
+
+HOW: Mapping[str, Callable[[House, list[str]], None]] = {
+    "bench": bench,
+    "web": web,
+    "test": this_is_it,
+    "up": up_and_down,
+    "floor": shortest("TRANSPORT=rest", "ROUNDS=1"),
+    "soak": shortest("TRANSPORT=rest", "ORDERS=1000"),
+    "setup": shortest(),
+    "check": shortest(),
+    "down": shortest(),
+    "doctor": shortest(),
+    "help": shortest(),
+}
+
+
+def makes() -> list[str]:
+    return [command for command in commands() if command.startswith("make ")]
+
+
+@pytest.mark.parametrize("command", makes())
+def test_a_make_of_the_pages_does_what_it_says(house: House, command: str) -> None:
+    words = shlex.split(command)[1:]
+    assert words[0] in TARGETS, f"there is no `{command}`"
+    HOW[words[0]](house, words)
+
+
+@pytest.mark.parametrize("command", [command for command in commands() if command not in makes()])
+def test_another_command_of_the_pages_works_on_a_run(measured: House, command: str) -> None:
+    words = [word.replace("results/latest", str(measured.results / "latest")) for word in shlex.split(command)]
+    done = measured.done(words)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("script", list(blocks("python")))
+def test_a_script_of_the_pages_works_on_a_run(measured: House, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    monkeypatch.chdir(measured.results.parent)
+    names: dict[str, object] = {}
+    for statement in ast.parse(script).body:
+        if isinstance(statement, ast.Expr):
+            given = eval(compile(ast.Expression(statement.value), "page", "eval"), names)
+            assert len(given), ast.unparse(statement)
+        else:
+            exec(compile(ast.Module([statement], []), "page", "exec"), names)
+
+
+def test_the_two_commands_are_on_the_first_page() -> None:
+    assert {"make bench", "make test"} <= set(makes())
+
+
+TEXTS = (*PAGES, ROOT / "Makefile", ROOT / "results" / "README.md", *ROOT.glob("bench/**/*.py"))
+NAMING = [path for path in TEXTS if _MAKE.search(path.read_text())]
+
+
+@pytest.mark.parametrize("path", NAMING, ids=lambda path: path.name)
+def test_every_make_that_a_text_names_exists_with_its_settings(path: Path) -> None:
+    for target, settings in _MAKE.findall(path.read_text()):
+        assert target in TARGETS, f"`make {target}`"
+        assert set(re.findall(r"(\w+)=", settings)) <= SETTINGS | PLACES, f"`make {target}{settings}`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    named = re.findall(r"(?<![\w/.])((?:docs|scenarios|bench|transports|shop|tests)/[\w./-]*\w)", page.read_text())
+    missing = [name for name in named if not re.search("[A-Z]{3}", name) and not (ROOT / name).exists()]
+    assert not missing
+
+
+def test_make_help_names_every_target_that_says_what_it_is_for(house: House) -> None:
+    done = house.done(house.make("help"))
+    assert done.returncode == 0
+    told = {line.split()[1] for line in done.stdout.splitlines()}
+    assert told == set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE))
+    assert {"setup", "bench", "web", "floor", "soak", "test", "check", "up", "down", "doctor"} <= told
+
+
+def test_every_target_is_phony_since_none_makes_a_file() -> None:
+    assert set(re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[1].split()) == TARGETS  # type: ignore[index]
+
+
+def test_make_hands_on_every_setting_that_there_is() -> None:
+    assert {"PROFILE", *FLAGS} == SETTINGS
+
+
+def test_the_page_on_profiles_names_every_flag() -> None:
+    page = (ROOT / "docs" / "results-format.md").read_text()
+    rows = re.findall(r"^\| `[\w`, ]+ \| ([A-Z_, ]+) \|", page, re.MULTILINE)
+    assert {flag.strip() for row in rows for flag in row.split(",")} == set(FLAGS)
+
+
+@pytest.mark.parametrize(
+    "command", ["bench", "bench run", "bench web", "bench soak", "bench.floor", "bench.provision", "bench.doctor"]
+)
+def test_help_names_only_makes_and_settings_that_exist(house: House, command: str) -> None:
+    house.env["COLUMNS"] = "300"
+    done = house.done(house.python(*command.split(), "--help"))
+    assert done.returncode == 0, done.stderr
+    assert set(re.findall(r"`make ([a-z-]+)", done.stdout)) <= TARGETS
+    assert set(re.findall(r"\b([A-Z_]+)=[^V]", done.stdout)) <= SETTINGS
+    assert all((ROOT / name).exists() for name in re.findall(r"\b(?:docs|scenarios)/[\w./]*\w", done.stdout))
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "make test"
