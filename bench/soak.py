@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -38,12 +38,15 @@ class Soaked:
     half_mib: Mapping[str, float] = field(default_factory=dict)
     full_mib: Mapping[str, float] = field(default_factory=dict)
 
+    def bounds(self, service: str) -> bool:
+        """Whether this service is under the limit, and not growing."""
+        full_mib = self.full_mib[service]
+        return full_mib < LIMIT_MIB and full_mib - self.half_mib[service] < GROWTH_MIB
+
     @property
     def bounded(self) -> bool:
-        """Under the limit, and not growing."""
-        return all(
-            mib < LIMIT_MIB and mib - self.half_mib[service] < GROWTH_MIB for service, mib in self.full_mib.items()
-        )
+        """Whether every service is."""
+        return all(map(self.bounds, self.full_mib))
 
 
 async def soak(profile: Profile, house: House, orders: int, say: Say) -> list[Soaked]:
@@ -108,7 +111,7 @@ async def _order(client: Client, workload: Workload, numbers: "itertools.count[i
         raise errors.exceptions[0] from None
 
 
-def table(found: list[Soaked], mark: Callable[[bool], str] = lambda good: "yes" if good else "NO") -> Table:
+def table(found: list[Soaked]) -> Table:
     """A row per transport and service."""
     shown = Table(
         title=f"MiB per service process; limit {LIMIT_MIB:g}, growth under {GROWTH_MIB:g}", title_justify="left"
@@ -124,6 +127,6 @@ def table(found: list[Soaked], mark: Callable[[bool], str] = lambda good: "yes" 
                 service,
                 f"{soaked.half_mib[service]:.1f}",
                 f"{mib:.1f}",
-                mark(mib < LIMIT_MIB and mib - soaked.half_mib[service] < GROWTH_MIB),
+                "yes" if soaked.bounds(service) else "NO",
             )
     return shown
