@@ -76,6 +76,10 @@ class House:
                     found.append(process)
         return found
 
+    def left(self) -> list[object]:
+        """What is there that should have gone with a run: processes and folders."""
+        return [*self.processes(), *self.runs()]
+
     def runs(self) -> list[str]:
         """Folders that a run has while it lasts."""
         return [path.name for path in self.home.glob("run-*")]

@@ -82,8 +82,7 @@ def test_safe_durability_is_measured_over_sqlite(bench: Bench) -> None:
 
 def test_a_run_leaves_no_process_queue_or_folder_behind(bench: Bench) -> None:
     assert bench.run("TRANSPORT=broker,events", *SHORT).returncode == 0
-    assert bench.processes() == []
-    assert bench.runs() == []
+    assert bench.left() == []
 
 
 @pytest.mark.parametrize(
@@ -314,8 +313,7 @@ def test_a_full_disk_for_results_is_one_sentence_with_code_5(bench: Bench, tmp_p
     assert done.returncode == 5, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert "the disk is full" in done.stderr
-    assert bench.processes() == []
-    assert bench.runs() == []
+    assert bench.left() == []
 
 
 def test_a_home_that_cannot_be_is_one_sentence(bench: Bench, tmp_path: Path) -> None:

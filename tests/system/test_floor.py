@@ -33,8 +33,7 @@ def test_both_arms_of_a_transport_are_measured_and_every_goal_has_a_verdict(hous
     assert all(isinstance(entry["met"], bool) for entry in goals)
     assert done.stdout.count("met") + done.stdout.count("MISSED") == 3
     assert path.with_suffix(".txt").is_file()
-    assert house.processes() == []
-    assert house.runs() == []
+    assert house.left() == []
 
 
 def test_make_floor_hands_its_settings_on(house: House) -> None:
@@ -57,8 +56,7 @@ def test_a_signal_in_either_arm_leaves_nothing_running(house: House, arm: str) -
     assert process.returncode == 130, out
     assert out.splitlines()[-1] == "stopped; nothing is left running"
     assert "Traceback" not in out
-    assert house.processes() == []
-    assert house.runs() == []
+    assert house.left() == []
 
 
 def test_a_broker_that_cannot_be_had_is_skipped_and_said(house: House) -> None:

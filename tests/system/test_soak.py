@@ -13,8 +13,7 @@ def test_every_service_of_a_transport_has_its_row(house: House, transport: str) 
     assert [row.split("│")[4].strip() for row in rows] == list(SERVICES)
     assert all(row.split("│")[2].strip() == "1,000" for row in rows)
     assert (done.returncode == 0) == all("yes" in row for row in rows), done.stderr
-    assert house.processes() == []
-    assert house.runs() == []
+    assert house.left() == []
 
 
 def test_a_service_that_ends_in_the_middle_is_one_sentence(house: House) -> None:

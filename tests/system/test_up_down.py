@@ -61,8 +61,7 @@ def test_brokers_that_are_up_are_named_used_and_taken_down(alone: House) -> None
         down = alone.done(alone.make("down"))
     assert down.returncode == 0
     assert "stopped" in down.stdout
-    assert alone.processes() == []
-    assert alone.runs() == []
+    assert alone.left() == []
 
 
 def test_down_with_nothing_up_says_so_and_is_content(alone: House) -> None:
@@ -78,8 +77,7 @@ def test_up_that_is_interrupted_leaves_nothing(alone: House, number: signal.Sign
         out, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, out
     assert "Traceback" not in out
-    assert alone.processes() == []
-    assert alone.runs() == []
+    assert alone.left() == []
 
 
 def test_up_without_java_keeps_the_other_broker_and_says_what_to_type(alone: House, tmp_path: Path) -> None:
@@ -149,5 +147,4 @@ def test_doctor_tells_of_a_killed_run_and_make_down_cleans_up(alone: House) -> N
         process.wait(PATIENCE_S)
     assert f"{alone.runs()[0]}: the next run or `make down` cleans up" in words(alone.done(doctor(alone)).stdout)
     assert alone.done(alone.make("down")).returncode == 0
-    assert alone.processes() == []
-    assert alone.runs() == []
+    assert alone.left() == []

@@ -102,8 +102,7 @@ def test_a_signal_ends_everything_also_under_load(house: House, number: signal.S
     assert process.returncode == 130, out
     assert out.splitlines()[-1] == "stopped; nothing is left running"
     assert "Traceback" not in out
-    assert house.processes() == []
-    assert house.runs() == []
+    assert house.left() == []
     assert answer(page.url) == b""
 
 
