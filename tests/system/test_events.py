@@ -337,6 +337,26 @@ async def test_an_outcome_told_twice_is_counted_as_duplicated(servers: Mapping[s
         assert trial.client.duplicated == 1
 
 
+async def test_a_service_whose_facts_kafka_does_not_take_ends_and_commits_nothing(servers: Mapping[str, str]) -> None:
+    """What it was asked is then the next member's; a service that went on would never commit again."""
+    transport = a_transport(servers, deadline_s=2.0)
+    await transport.prepare()
+    trial = transport.setting.trial
+    try:
+        async with an_admin(servers) as admin:
+            await admin.delete_topics([f"{trial}.payment-taken"])
+        async with a_producer(servers) as foreign:
+            body = JSON.encode(StockReserved(an_order(), 1))
+            await foreign.send_and_wait(f"{trial}.stock-reserved", body, key=b"order-1")
+        with pytest.raises(ExceptionGroup) as raised:
+            async with asyncio.timeout(30), transport.serve(open_service("payment")):
+                await asyncio.Event().wait()
+        assert raised.group_contains(Unreachable)
+        assert await committed(servers, f"{trial}.payment") in ({}, {f"{trial}.stock-reserved": 0})
+    finally:
+        await transport.remove()
+
+
 # Refusals
 
 

@@ -13,7 +13,7 @@ from shop.messages import Message
 from shop.workflow import is_outcome
 from transports.base import Serving, Setting
 from transports.errors import TooLarge, Unreadable
-from transports.events.topology import dead_letter_topic, topic_of, topics_consumed_by
+from transports.events.topology import dead_letter_topic, topic_of, topics_consumed_by, unreachable
 from transports.relay import Desk
 from transports.wire import codec_named
 
@@ -49,18 +49,23 @@ class Member:
         self._kinds = topics_consumed_by(setting, desk.service.name)
         self._reply_partitions = {reply_header(worker)[1]: worker for worker in range(setting.workers)}
         self._stopping = False
-        self._commits = _Commits(consumer)
+        self._commits = _Commits(consumer, setting)
 
     async def run(self) -> None:
-        """Until ``stop``; then what is in hand is acknowledged and committed."""
+        """Until ``stop``; then what is in hand is acknowledged and committed.
+
+        Raises Unreachable when Kafka does not take a fact: whoever is next in the group gets its cause again.
+        """
         committing = asyncio.create_task(self._commits.run())
         try:
-            while not self._stopping:
+            while not self._stopping and not committing.done():
                 fetched = await self._consumer.getmany(timeout_ms=_IDLE_MS)
                 if fetched:
                     await self._take(fetched)
+        except KafkaError as error:
+            raise unreachable(self._setting, error) from error
         finally:
-            await self._commits.finish()
+            self._commits.finish()
             await committing
 
     def stop(self) -> None:
@@ -148,18 +153,20 @@ class _Commits:
     While one commit is on its way the next batches gather, and one commit takes them all.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, setting: Setting) -> None:
         self._consumer = consumer
+        self._setting = setting
         self._batches: asyncio.Queue[tuple[Sequence[asyncio.Future[Any]], Offsets] | None] = asyncio.Queue()
 
     def add(self, sent: Sequence[asyncio.Future[Any]], offsets: Offsets) -> None:
         self._batches.put_nowait((sent, offsets))
 
-    async def finish(self) -> None:
+    def finish(self) -> None:
         """Have ``run`` commit what was added and return."""
-        await self._batches.put(None)
+        self._batches.put_nowait(None)
 
     async def run(self) -> None:
+        """Raises Unreachable when a fact was not taken; nothing at or behind its batch is committed."""
         finishing = False
         while not finishing:
             batch = await self._batches.get()
@@ -169,9 +176,7 @@ class _Commits:
                 try:
                     await asyncio.gather(*sent)
                 except KafkaError as error:
-                    # Nothing at or behind this batch is committed: the group's next member gets it again.
-                    _log.error("Kafka did not take a fact, so its cause stays uncommitted: %r", error)
-                    return
+                    raise unreachable(self._setting, error) from error
                 offsets |= reached
                 if self._batches.empty():
                     break
