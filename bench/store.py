@@ -69,6 +69,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     rss_mib_broker: float | None = None
     wire_bytes_per_order: float | None = None
     context_switches_per_order: float | None = None
+    ready_s: float | None = None
     valid: bool
     caveats: tuple[Caveat, ...] = ()
 

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import re
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from hdrh.histogram import HdrHistogram
 
 from bench import audit, caveats, cost
@@ -95,7 +97,9 @@ async def _measure(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(remove_quietly, transport)
         await transport.prepare()
+        begun_s = time.monotonic()
         running = await stack.enter_async_context(serving(stage, cell, setting, transport))
+        ready_s = time.monotonic() - begun_s if running else None
         await stack.enter_async_context(
             worker(master, log=stage.logs / f"{trial}-worker.log", env=belonging_to(stage.folder))
         )
@@ -117,7 +121,7 @@ async def _measure(
             doubts += [caveats.broken_audit(problem) for problem in audit.problems(report.audit, books)]
             lost = audit.lost(report.audit, report.accepted_unfinished, books)
     doubts += [caveats.died(broker.name) for broker in used if not alive(broker)]
-    row = _row(stage, cell, round_, slot, report, doubts, lost)
+    row = msgspec.structs.replace(_row(stage, cell, round_, slot, report, doubts, lost), ready_s=ready_s)
     return Measured(row, {name: _hdr(report, name) for name in HISTOGRAMS}, report.facts, burnt)
 
 

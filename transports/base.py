@@ -46,6 +46,8 @@ class Traits:
     """Whether two messages with the same order id are consumed in the order in which they were sent."""
     concurrency: str
     """How many messages a service process may have in hand."""
+    stamped: bool = False
+    """Whether its services stamp sampled orders, so that a report can say where the time went; see trace.py."""
     codec: str = "json"
     """The codec that the method's users would take."""
     needs: frozenset[str] = frozenset()

@@ -256,7 +256,10 @@ async def check_a_probe_leaves_no_trace(make: Make) -> None:
 
 
 async def check_sampled_orders_are_stamped_at_every_service_in_the_order_of_time(make: Make) -> None:
-    async with shop_over(make(trace_every=1)) as shop:
+    transport = make(trace_every=1)
+    if not transport.traits.stamped:
+        return
+    async with shop_over(transport) as shop:
         before_ns = time.monotonic_ns()
         finished = await shop.finish(an_order())
         stamps = sorted(

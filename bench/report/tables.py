@@ -21,6 +21,7 @@ def first_look(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> Rende
     doubts = list(_doubts(cells, manifest))
     lines: list[RenderableType] = [_table(cells, doubts)]
     lines += [Text(sentence) for sentence in ratio_sentences(summary)]
+    lines += [Text(sentence, style="dim") for sentence in _ready(cells)]
     for transport, reason in dict(manifest.get("skipped", {})).items():
         lines.append(Text(f"{transport} skipped: {reason}", style="yellow"))
     for mark, (caveat, _) in enumerate(doubts, 1):
@@ -118,6 +119,14 @@ def ratio_sentences(summary: Mapping[str, Any]) -> Iterator[str]:
         interval = f"95 % interval {digits(low)} to {digits(high)}"
         shown = ": no difference shown" if low <= 1 <= high else ""
         yield f"{who} {value} ({interval}){shown}."
+
+
+def _ready(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """How long the services took to start, where they are processes of their own."""
+    times = {cell["cell"]: (cell["metrics"].get("ready_s") or {}).get("estimate") for cell in cells}
+    shown = [f"{name} {digits(as_number(time_s))} s" for name, time_s in times.items() if time_s is not None]
+    if shown:
+        yield f"From the start of the four services to a probe order through all of them: {', '.join(shown)}."
 
 
 def _who(transport: str, client: str, cell: str) -> str:

@@ -20,6 +20,7 @@ METRICS = (
     "rss_mib_broker",
     "wire_bytes_per_order",
     "context_switches_per_order",
+    "ready_s",
 )
 ORDERS = ("planned", "not_sent", "sent", "finished", "failed", "unfinished", "lost", "duplicated")
 """Summed over all trials, the invalid ones too: losses are not dropped with the trial that had them."""

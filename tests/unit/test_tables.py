@@ -129,3 +129,9 @@ def test_three_digits_are_kept_and_no_exponent_is_shown(number: float) -> None:
 )
 def test_numbers_are_written_as_people_read_them(number: Any, text: str) -> None:
     assert digits(number) == text
+
+
+def test_how_long_the_services_took_to_start_is_said(run: Run) -> None:
+    for round_, ready_s in enumerate((1.5, 1.62, 1.9), 1):
+        run.add_trial(a_trial(round=round_, ready_s=ready_s), {})
+    assert "probe order through all of them: rest 1.62 s." in " ".join(shown(run).split())

@@ -28,6 +28,7 @@ class BrokerTransport(Transport):
         redelivers=True,
         ordered=False,
         concurrency="up to the prefetch of 200 messages",
+        stamped=True,
         needs=frozenset({"rabbitmq"}),
     )
     Config = Config

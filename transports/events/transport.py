@@ -31,6 +31,7 @@ class EventsTransport(Transport):
         redelivers=True,
         ordered=True,
         concurrency="a fetched batch at a time, in order",
+        stamped=True,
         needs=frozenset({"kafka"}),
     )
     Config = Config

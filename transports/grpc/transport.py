@@ -26,6 +26,7 @@ class GrpcTransport(Transport):
         redelivers=False,
         ordered=True,
         concurrency="unbounded calls",
+        stamped=True,
         codec="protobuf",
     )
     Config = Config

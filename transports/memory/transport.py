@@ -30,6 +30,7 @@ class MemoryTransport(Transport):
         redelivers=False,
         ordered=True,
         concurrency="unbounded",
+        stamped=True,
         in_process=True,
     )
     Config = Config

@@ -27,6 +27,7 @@ class RestTransport(Transport):
         redelivers=False,
         ordered=True,
         concurrency="unbounded requests",
+        stamped=True,
     )
     Config = Config
 

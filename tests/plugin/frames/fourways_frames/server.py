@@ -1,6 +1,7 @@
 """A service that answers frames with frames."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -67,8 +68,9 @@ class Server:
             writer.close()
 
     async def _answer(self, body: bytes) -> bytes:
+        arrived_ns = time.monotonic_ns()
         try:
-            fact = await answer(self._desk, self._codec.decode(self._kind, body), self._ask)
+            fact = await answer(self._desk, self._codec.decode(self._kind, body), self._ask, arrived_ns)
         except TransportError as error:
             if isinstance(error, Unreadable):
                 self._serving.unreadable += 1

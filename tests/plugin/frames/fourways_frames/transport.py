@@ -10,7 +10,9 @@ from fourways_frames.client import FramesClient, asking
 from fourways_frames.server import Server, listening
 from shop.service import Service
 from transports.base import Acceptance, Client, Serving, Setting, Style, Traits, Transport
+from transports.options import config_from
 from transports.relay import Desk
+from transports.trace import Trace
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,12 +33,13 @@ class FramesTransport(Transport):
         redelivers=False,
         ordered=True,
         concurrency="unbounded connections, an exchange on each",
+        stamped=True,
     )
     Config = Config
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        self._config = msgspec.convert(setting.options, Config)
+        self._config = config_from("frames", setting.options, Config)
 
     def facts(self) -> Mapping[str, str]:
         streams = f"asyncio streams of Python {python_version()}"
@@ -44,8 +47,9 @@ class FramesTransport(Transport):
 
     @asynccontextmanager
     async def serve(self, service: Service) -> AsyncIterator[Serving]:
-        serving, setting = Serving(), self.setting
-        async with Desk(service) as desk, asking(setting) as ask:
+        setting = self.setting
+        serving = Serving(Trace(setting.trace_every))
+        async with Desk(service, serving.trace) as desk, asking(setting) as ask:
             server = Server(desk, serving, ask, setting)
             async with listening(server, setting.addresses[service.name], self._config.backlog):
                 yield serving
