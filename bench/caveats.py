@@ -74,6 +74,10 @@ def broken_audit(text: str) -> Caveat:
     return Caveat("audit", f"the services' books do not match the driver's: {text}", "do not use this trial; report it")
 
 
+def other_clock(what: str) -> Caveat:
+    return Caveat("clocks", f"{what}, so where the time went is left out", "run all processes on one machine")
+
+
 def died(what: str) -> Caveat:
     return Caveat("died", f"{what} ended during the trial", "read its log in the run's folder")
 

@@ -12,6 +12,7 @@ from statistics import fmean, median
 
 import msgspec
 
+from bench.load.record import Sampled
 from shop.messages import KIND, OrderPlaced, OrderShipped, PaymentTaken, PlaceOrder, StockReserved
 from shop.workflow import consumer_of_type
 from transports.trace import Stamp
@@ -21,16 +22,6 @@ PATH = (PlaceOrder, OrderPlaced, StockReserved, PaymentTaken, OrderShipped)
 _KINDS = tuple(KIND[message] for message in PATH)
 _SERVICES = tuple(consumer_of_type(message) for message in PATH)
 BUYER = "buyer"
-
-
-class Sampled(msgspec.Struct, frozen=True, array_like=True):
-    """An order as its driver saw it; ``time.monotonic_ns()``."""
-
-    order_id: str
-    planned_ns: int
-    sent_ns: int
-    accepted_ns: int
-    finished_ns: int
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):

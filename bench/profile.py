@@ -52,6 +52,7 @@ FLAGS = {
     "MAX_MESSAGE": "max_message",
     "DEADLINE": "deadline_s",
     "PORTS": "ports",
+    "HOPS": "hops_every",
 }
 """What may be said on the command line, and the key of a profile that it stands for."""
 
@@ -93,6 +94,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     max_message_bytes: int
     deadline_s: float
     seed: int
+    hops_every: int
+    """One in so many orders is stamped at every service; 0: none."""
     ports: int | None
     """The first of four ports in a row on which the services listen; None: free ones."""
 
@@ -191,6 +194,7 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
         max_message_bytes=_size(raw, "max_message"),
         deadline_s=_number(raw, "deadline_s"),
         seed=_whole(raw, "seed", least=0),
+        hops_every=_whole({"hops_every": 20, **raw}, "hops_every", least=0),
         ports=_ports(raw),
     )
     if profile.security != "none":

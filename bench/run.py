@@ -143,7 +143,7 @@ class _Conductor:
         )
         first = cell.name not in self._seen
         measured = await measure(stage, self._locust, cell, round_=round_, slot=slot, idle=first)
-        self._kept.add_trial(measured.row, measured.histograms)
+        self._kept.add_trial(measured.row, measured.histograms, measured.steps)
         if first and measured.facts:
             self._seen.add(cell.name)
             self._note(cell, measured)

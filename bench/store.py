@@ -5,7 +5,7 @@ import errno
 import io
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from hdrh.histogram import HdrHistogram
 from bench import hlog
 from bench.caveats import Caveat
 from bench.hlog import Percentiles
+from bench.hops import Step
 from bench.stats.summary import summarise
 
 SCHEMA_VERSION = 1
@@ -180,19 +181,19 @@ class Run:
         link.symlink_to(self.path.name)
         link.replace(self.path.parent / "latest")
 
-    def add_trial(self, row: Trial, histograms: Mapping[str, HdrHistogram]) -> None:
-        """Keep a trial: it is on the disk when this returns. Histograms first, so that a row is never without them.
+    def add_trial(self, row: Trial, histograms: Mapping[str, HdrHistogram], hops: Sequence[Step] = ()) -> None:
+        """Keep a trial: it is on the disk when this returns. Its row comes last, so that it is never without the rest.
 
         A caveat's words go to the manifest once, its name into the row. Raises ResultsError.
         """
         trials, started_at = self.path / "trials.csv", datetime.now(UTC) - timedelta(seconds=row.duration_s)
         with sentences(self.path):
             hlog.append(self.path / "histograms.hlog", row.name, histograms, started_at.timestamp(), row.duration_s)
-            hlog.drop_half_line(trials)
-            with trials.open("a", encoding="utf-8", newline="") as file:
-                file.write(_csv_line(list(row.row().values())))
-                file.flush()
-                os.fsync(file.fileno())
+            if hops:
+                columns = ("round", "slot", "cell", *Step.__struct_fields__)
+                lines = [[row.round, row.slot, row.cell, *msgspec.structs.astuple(step)] for step in hops]
+                _append(self.path / "hops.csv", lines, columns)
+            _append(trials, [list(row.row().values())])
         if row.caveats:
             self.add_caveats(row.caveats, trial=row.name)
 
@@ -251,7 +252,18 @@ class Run:
             _replace(self.path / "summary.json", _json(self.summary()))
 
 
-def _csv_line(cells: list[str]) -> str:
+def _append(path: Path, lines: Iterable[Sequence[object]], columns: Sequence[str] = ()) -> None:
+    """Add lines, below ``columns`` where the file is new, and wait until they are on the disk. Raises OSError."""
+    hlog.drop_half_line(path)
+    with path.open("a", encoding="utf-8", newline="") as file:
+        if not file.tell() and columns:
+            file.write(_csv_line(columns))
+        file.writelines(_csv_line([_text(cell) for cell in line]) for line in lines)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _csv_line(cells: Sequence[str]) -> str:
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(cells)
     return line.getvalue()

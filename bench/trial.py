@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from hdrh.histogram import HdrHistogram
 from bench import audit, caveats, cost
 from bench.caveats import Caveat
 from bench.hlog import empty_histogram, percentiles
+from bench.hops import Step, agree, steps
 from bench.load.locust import LoadError, Master, worker
 from bench.load.trace import Trace
 from bench.load.trial import HISTOGRAMS, TrialReport, TrialSpec, Watch
@@ -29,6 +30,7 @@ from shop.workflow import SERVICES
 from transports.base import Setting, Transport
 from transports.errors import TransportError
 from transports.registry import named
+from transports.trace import Stamp
 
 PROBE_S = 10.0
 LATENESS_P99_US = 1000
@@ -56,6 +58,8 @@ class Measured:
     """Of the transport as it turned out to be."""
     idle_cpu_ms_per_s: Mapping[str, float]
     """What services and broker burnt before the load came; empty unless it was asked for."""
+    steps: Sequence[Step] = ()
+    """Where the time of the sampled orders went."""
 
 
 def setting_of(stage: Stage, cell: Cell, trial: str) -> Setting:
@@ -72,6 +76,7 @@ def setting_of(stage: Stage, cell: Cell, trial: str) -> Setting:
         durability=profile.durability,
         max_message_bytes=profile.max_message_bytes,
         deadline_s=profile.deadline_s,
+        trace_every=profile.hops_every,
         options=dict(cell.options),
     )
 
@@ -108,21 +113,27 @@ async def _measure(
         burnt = {part: (await cost.idle(pids)).cpu_ms_per_s for part, pids in parts.items()} if idle else {}
         watch = Watch(parts=parts, ports=_ports(transport, setting, used))
         spec = spec_of(stage, cell, setting, round_, watch, duration_s=stage.profile.duration_s)
+        clocks = agree({name: await service.clock() for name, service in running.items()})
         report = await master.run(spec)
         doubts: list[Caveat] = []
+        stamps: list[Stamp] = report.stamps
         lost = 0
         books = report.services_audit
         try:
             if running:
                 books = {name: await service.audit() for name, service in running.items()}
+                stamps = [stamp for service in running.values() for stamp in await service.stamps()]
         except StartFailed as error:
             doubts.append(caveats.died(str(error)))
         if books is not None:
             doubts += [caveats.broken_audit(problem) for problem in audit.problems(report.audit, books)]
             lost = audit.lost(report.audit, report.accepted_unfinished, books)
     doubts += [caveats.died(broker.name) for broker in used if not alive(broker)]
-    row = msgspec.structs.replace(_row(stage, cell, round_, slot, report, doubts, lost), ready_s=ready_s)
-    return Measured(row, {name: _hdr(report, name) for name in HISTOGRAMS}, report.facts, burnt)
+    row = _row(stage, cell, round_, slot, report, doubts, lost)
+    hints = (*row.caveats, *([caveats.other_clock(clocks)] if clocks else []))
+    row = msgspec.structs.replace(row, ready_s=ready_s, caveats=hints)
+    histograms = {name: _hdr(report, name) for name in HISTOGRAMS}
+    return Measured(row, histograms, report.facts, burnt, () if clocks else steps(report.sampled, stamps))
 
 
 @contextlib.asynccontextmanager

@@ -23,7 +23,7 @@ from shop.open import open_service
 from shop.service import Service
 from shop.workflow import SERVICES
 from transports import registry
-from transports.base import Client, Transport
+from transports.base import Client, Serving, Transport
 from transports.errors import TransportError
 from transports.wire import codec_named
 
@@ -99,7 +99,8 @@ class Carrying:
             report.costs, report.wire_bytes = await meter.spent()
             report.payload_bytes = len(codec_named(setting.codec).encode(workload.order(0)))
             if hosted is not None:
-                report.services_audit = {name: _audit(service) for name, service in hosted.items()}
+                report.services_audit = {name: _audit(service) for name, (service, _) in hosted.items()}
+                report.stamps = [stamp for _, serving in hosted.values() for stamp in serving.trace.stamps]
             return report
 
     def _load(self) -> float:
@@ -115,6 +116,7 @@ class Carrying:
             drain_s=spec.drain_s,
             deadline_s=spec.setting.deadline_s,
             in_flight_cap=spec.in_flight_cap,
+            trace_every=spec.setting.trace_every,
         )
         if schedule is None:
             return ClosedDriver(client, workload, phases, self._users, at_edge=at_edge)
@@ -140,7 +142,7 @@ def schedule_of(spec: TrialSpec, workload: Workload, worker: int, orders_per_s: 
     )
 
 
-async def _hosted(transport: Transport, stack: AsyncExitStack) -> Mapping[str, Service]:
+async def _hosted(transport: Transport, stack: AsyncExitStack) -> Mapping[str, tuple[Service, Serving]]:
     """The services, served in this process until the stack unwinds."""
     durability = transport.setting.durability
     folder = None
@@ -148,9 +150,9 @@ async def _hosted(transport: Transport, stack: AsyncExitStack) -> Mapping[str, S
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fourways-")))
     services = {}
     for name in SERVICES:
-        service = services[name] = open_service(name, folder=folder, durability=durability)
+        service = open_service(name, folder=folder, durability=durability)
         stack.callback(service.store.close)
-        await stack.enter_async_context(transport.serve(service))
+        services[name] = service, await stack.enter_async_context(transport.serve(service))
     return services
 
 

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 
 from bench.load.arrivals import Schedule
 from bench.load.pacer import Clock, Pacer, best_pacer
-from bench.load.record import Record
+from bench.load.record import Record, Sampled
 from bench.workload import Workload
 from shop.messages import PlaceOrder
 from transports.base import Client, Finished
 from transports.errors import TransportError
+from transports.trace import MOST_STAMPS, Trace
 
 _NS = 1_000_000_000
 LEAD_NS = 5_000_000
@@ -42,6 +43,8 @@ class Phases:
     deadline_s: float = 30.0
     """An order that is older ends as unfinished."""
     in_flight_cap: int = 10_000
+    trace_every: int = 0
+    """One in so many orders is kept with its four instants; 0: none."""
 
 
 class Driver(ABC):
@@ -67,6 +70,7 @@ class Driver(ABC):
         self._phases = phases
         self._clock = clock
         self._make_pacer = pacer
+        self._trace = Trace(phases.trace_every)
         self._number = 0
         self._ready: PlaceOrder | None = workload.order(0)
         self._in_flight: dict[int, tuple[int, asyncio.Task[None]]] = {}
@@ -192,6 +196,9 @@ class Driver(ABC):
             if in_window:
                 record.finish.record((finished.at_ns - planned_ns) // 1000)
                 record.finish_service.record((finished.at_ns - sent_ns) // 1000)
+                order_id = order.order.order_id
+                if self._trace.wants(order_id) and len(record.sampled) < MOST_STAMPS:
+                    record.sampled.append(Sampled(order_id, planned_ns, sent_ns, accepted_ns, finished.at_ns))
         if in_window:
             record.lateness.record((sent_ns - planned_ns) // 1000)
             if accepted_ns:

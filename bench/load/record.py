@@ -125,6 +125,16 @@ class Sum(msgspec.Struct, kw_only=True):
         )
 
 
+class Sampled(msgspec.Struct, frozen=True, array_like=True):
+    """An order that finished, as its driver saw it; ``time.monotonic_ns()``."""
+
+    order_id: str
+    planned_ns: int
+    sent_ns: int
+    accepted_ns: int
+    finished_ns: int
+
+
 class Counts:
     """Orders by what became of them. ``planned = sent + not_sent``, ``sent = finished + failed + unfinished``."""
 
@@ -162,6 +172,7 @@ class Record:
         "lateness",
         "rejected",
         "rejected_in_window",
+        "sampled",
         "shipped",
         "shipped_in_window",
         "unexpected",
@@ -185,6 +196,8 @@ class Record:
         self.lateness = Histogram()
         self.finished_within = 0
         """Orders of any phase that finished while the window was open: the throughput."""
+        self.sampled: list[Sampled] = []
+        """Orders of the window that the services stamp too."""
         self.in_flight_max = 0
         self.driver_cpu_ns = 0
         self.window_ns = 0

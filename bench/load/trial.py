@@ -8,11 +8,12 @@ from typing import Any, Literal
 import msgspec
 
 from bench.load.arrivals import Arrivals
-from bench.load.record import Histogram, Latencies, Record, Sum
+from bench.load.record import Histogram, Latencies, Record, Sampled, Sum
 from bench.load.shape import Burst, Step
 from bench.load.trace import Trace
 from bench.workload import DEFAULT_MIX, Mix
 from transports.base import Setting
+from transports.trace import Stamp
 
 Mode = Literal["open", "closed"]
 # Messages of ours between master and workers, beside Locust's own.
@@ -146,6 +147,10 @@ class TrialReport(msgspec.Struct, kw_only=True):
     """Settings of the transport as they turned out to be."""
     services_audit: dict[str, Any] | None = None
     """By service its tallies and its balance, where the services live in the load process."""
+    sampled: list[Sampled] = []
+    """Orders that the services were to stamp."""
+    stamps: list[Stamp] = []
+    """Theirs, where the services live in the load process."""
 
     def histogram(self, name: str) -> Histogram:
         return Histogram.unpacked([self.histograms[name]])
@@ -189,6 +194,7 @@ class TrialReport(msgspec.Struct, kw_only=True):
             ),
             driver_cpu_ns=record.driver_cpu_ns,
             in_flight_max=record.in_flight_max,
+            sampled=record.sampled,
         )
 
 
@@ -239,6 +245,8 @@ def merged(reports: Sequence[TrialReport]) -> TrialReport:
         shipped=sum((report.audit.shipped for report in ordered), Sum()),
         rejected=sum((report.audit.rejected for report in ordered), Sum()),
     )
+    whole.sampled = [order for report in ordered for order in report.sampled]
+    whole.stamps = [stamp for report in ordered for stamp in report.stamps]
     if all(report.services_audit is not None for report in ordered):
         whole.services_audit = _added([report.services_audit or {} for report in ordered])
     return whole

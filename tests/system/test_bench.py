@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
 
@@ -337,3 +338,21 @@ def test_processes_bear_the_one_name_of_a_home_that_was_reached_by_a_link(bench:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=PATIENCE_S)
     assert bench.processes() == []
+
+
+@pytest.mark.parametrize("transport", ["memory", "grpc", "broker", "events"])
+def test_where_the_time_went_adds_up_to_it(bench: Bench, transport: str) -> None:
+    done = bench.run(f"TRANSPORT={transport}", *SHORT, "HOPS=1")
+    assert done.returncode == 0, done.stderr
+    hops = pd.read_csv(bench.results / "latest" / "hops.csv")
+    (trial,) = bench.latest().trials().to_dict("records")
+    assert set(hops["n"]) == {trial["shipped"]}
+    assert list(dict.fromkeys(hops["service"])) == ["user", "product", "payment", "shipping", "buyer"]
+    assert (hops["mean_us"] >= 0).all()
+    (histogram,) = (h for _, series, h in bench.latest().histograms() if series == "finish_service")
+    assert histogram.get_min_value() < hops["mean_us"].sum() < histogram.get_max_value()
+
+
+def test_without_samples_there_are_no_hops(bench: Bench) -> None:
+    assert bench.run("TRANSPORT=memory", *SHORT, "HOPS=0").returncode == 0
+    assert not (bench.results / "latest" / "hops.csv").exists()

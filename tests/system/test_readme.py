@@ -18,7 +18,7 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
 SETTINGS = set(re.search(r"^SETTINGS := ((?:.*\\\n)*.*)$", MAKEFILE, re.MULTILINE)[1].replace("\\", "").split())  # type: ignore[index]
-PLACES = {"RESULTS", "STATE", "WEB_PORT", "ORDERS"}
+PLACES = {"RESULTS", "STATE", "WEB_PORT", "ORDERS", "RESUME"}
 """What a target takes that is no setting of a measurement."""
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$|((?:^    .*\n)+)", re.MULTILINE | re.DOTALL)
@@ -193,7 +193,7 @@ def test_help_names_only_makes_and_settings_that_exist(house: House, command: st
     done = house.done(house.python(*command.split(), "--help"))
     assert done.returncode == 0, done.stderr
     assert set(re.findall(r"`make ([a-z-]+)", done.stdout)) <= TARGETS
-    assert set(re.findall(r"\b([A-Z_]+)=[^V]", done.stdout)) <= SETTINGS
+    assert set(re.findall(r"\b([A-Z_]+)=[^V]", done.stdout)) <= SETTINGS | PLACES
     assert all((ROOT / name).exists() for name in re.findall(r"\b(?:docs|scenarios)/[\w./]*\w", done.stdout))
 
 

@@ -215,14 +215,13 @@ async def test_a_kept_broker_that_is_silent_is_not_in_use(tmp_path: Path) -> Non
 
 
 def test_down_with_brokers_in_use_ends_in_a_sentence_and_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = what_is_kept(tmp_path, "kafka")
     user = ledger.try_lock(run.folder / ledger.USERS, shared=True)
     assert user is not None
-    monkeypatch.setattr(command_line, "HOME", tmp_path)
     with user:
-        assert asyncio.run(command_line.main("down")) == 1
+        assert asyncio.run(command_line.main("down", tmp_path)) == 1
     said = capsys.readouterr()
     assert said.err.startswith("kafka is in use by a run")
     assert (said.err.count("\n"), said.out) == (1, "")
