@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 from bench.provision import Broker, brokers
 from bench.provision.brokers import VARIABLES
 from shop.catalogue import NAMES, PRICES_CENTS
 from shop.messages import Line, Order, PlaceOrder
 from shop.payments import GOOD_CARD
+
+# The same examples in every run, and no limit on how long one takes: a slow machine is no defect.
+settings.register_profile("fourways", derandomize=True, deadline=None)
+settings.load_profile("fourways")
 
 HOME = Path(__file__).parents[1] / ".fourways"
 

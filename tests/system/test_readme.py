@@ -21,14 +21,17 @@ SETTINGS = set(re.search(r"^SETTINGS := ((?:.*\\\n)*.*)$", MAKEFILE, re.MULTILIN
 PLACES = {"RESULTS", "STATE", "WEB_PORT", "ORDERS", "RESUME"}
 """What a target takes that is no setting of a measurement."""
 
+ELSEWHERE = ROOT / "docs" / "adding-a-transport.md"
+"""Its commands need a transport installed beside Fourways: tests/plugin installs one and runs what they run."""
+
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$|((?:^    .*\n)+)", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"(\w+=\S+ )*(make|java|python3?|curl|wrk|git|cd|docker|\.venv/\S+) ")
 _MAKE = re.compile(r"`make ([a-z][a-z-]*)((?: \w+=\S*?)*)[ …]*`")
 
 
 def blocks(kind: str) -> Iterator[str]:
-    """The fenced blocks of this kind on all pages; "" for those of no kind and for the indented ones."""
-    for page in PAGES:
+    """The fenced blocks of this kind on the pages; "" for those of no kind and for the indented ones."""
+    for page in (page for page in PAGES if page != ELSEWHERE):
         for fenced, content, indented in _BLOCK.findall(page.read_text()):
             if fenced == kind:
                 yield content or indented
