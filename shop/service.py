@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from shop.store import Decision, Store
 _WORD = 2**64
 
 
+@lru_cache(maxsize=256)  # a service asks for the same order a few times in a row
 def number_of(order_id: str) -> int:
     """64 bits that stand for an order id: the same in every process and on every machine."""
     return int.from_bytes(blake2b(order_id.encode(), digest_size=8).digest())
@@ -68,26 +70,24 @@ class Service:
 
     def handle(self, message: Message) -> Message:
         """The fact that follows from ``message``: the same one however often it is delivered."""
-        return self.handle_all((message,))[0]
+        return self.handle_all((message,))[0] if self.blocking else self._handle(message, self._count)
 
     def handle_all(self, messages: Iterable[Message]) -> list[Message]:
-        """Handle in order within one transaction: either all effects are kept or none.
+        """Handle in order within one transaction: either all effects are kept, and counted, or none.
 
         Memory has no transaction: there, what was handled before an exception is kept, and counted.
         """
+        if not self.blocking:
+            return [self._handle(message, self._count) for message in messages]
         fresh: list[tuple[str, Decision]] = []
-        try:
-            with self.store.transaction():
-                return [self._handle(message, fresh) for message in messages]
-        except BaseException:
-            if self.blocking:
-                fresh.clear()
-            raise
-        finally:
-            for order_id, decision in fresh:
-                self._count(order_id, decision)
+        with self.store.transaction():
+            facts = [self._handle(message, lambda *decided: fresh.append(decided)) for message in messages]
+        for order_id, decision in fresh:
+            self._count(order_id, decision)
+        return facts
 
-    def _handle(self, message: Message, fresh: list[tuple[str, Decision]]) -> Message:
+    def _handle(self, message: Message, decided: Callable[[str, Decision], None]) -> Message:
+        """``decided`` is told of a decision that is not a repeated one."""
         handler = self._handlers[type(message)]
         order: Order = message.order
         if order.is_probe:
@@ -98,7 +98,7 @@ class Service:
             decision = handler.decide(message)
             handler.act(message, decision)
             self.store.remember(kind, order.order_id, decision)
-            fresh.append((order.order_id, decision))
+            decided(order.order_id, decision)
         return handler.tell(message, decision)
 
     def _count(self, order_id: str, decision: Decision) -> None:

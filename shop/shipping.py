@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from shop.messages import Message, OrderShipped, PaymentTaken
-from shop.products import units_by_sku
 from shop.service import Handler, Service, number_of
 from shop.store import Decision
 
@@ -20,7 +19,7 @@ class ShippingService(Service):
         return Decision("order-shipped", message.total_cents, tracking_number(message.order.order_id))
 
     def _send(self, message: PaymentTaken, decision: Decision) -> None:
-        units = sum(units_by_sku(message.order).values())
+        units = sum([line.quantity for line in message.order.lines])
         self.store.set_quantity("units", (self.store.quantity("units") or 0) + units)
 
     def _shipped(self, message: PaymentTaken, decision: Decision) -> OrderShipped:

@@ -15,6 +15,7 @@ from shop.messages import (
 )
 
 SERVICES = ("user", "product", "payment", "shipping")
+_PLACE = {service: place for place, service in enumerate(SERVICES)}
 FRONT = SERVICES[0]
 """The service at which buyers order, and which tells them the outcome."""
 
@@ -66,4 +67,4 @@ def is_outcome(message: Message) -> bool:
 
 def is_onward(service: str, consumer: str) -> bool:
     """Whether ``consumer`` stands behind ``service`` in the chain, so that a chain asks it instead of returning."""
-    return SERVICES.index(consumer) > SERVICES.index(service)
+    return _PLACE[consumer] > _PLACE[service]

@@ -170,10 +170,10 @@ async def check_messages_of_one_order_keep_their_sequence_where_promised(make: M
     seen: list[str] = []
 
     class Spy(UserService):
-        def _handle(self, message: Message, fresh: list[tuple[str, object]]) -> Message:  # type: ignore[override]
+        def _handle(self, message: Message, decided: Callable[..., None]) -> Message:
             if isinstance(message, PlaceOrder):
                 seen.append(message.order.address)
-            return super()._handle(message, fresh)  # type: ignore[arg-type]
+            return super()._handle(message, decided)
 
     async with shop_over(transport, [Spy(MemoryStore())]) as shop:
         order = an_order().order

@@ -151,13 +151,13 @@ async def test_over_memory_handlers_run_in_the_loops_own_thread() -> None:
     threads = []
 
     class Spy(PaymentService):
-        def handle_all(self, messages: Iterable[Message]) -> list[Message]:
+        def _judge(self, message: StockReserved) -> Decision:
             threads.append(threading.current_thread())
-            return super().handle_all(messages)
+            return super()._judge(message)
 
     async with Desk(Spy(MemoryStore())) as desk:
         await desk.handle(StockReserved(ORDER, 1))
-        await desk.handle_all([StockReserved(ORDER, 1)])
+        await desk.handle_all([StockReserved(an_order("order-2"), 1)])
     assert threads == [threading.current_thread()] * 2
 
 

@@ -79,6 +79,8 @@ def application(desk: Desk, serving: Serving, ask: Asker, setting: Setting) -> F
 
 def _check_media_type(request: Request, codec: Codec) -> None:
     content_type = request.headers.get("content-type", codec.content_type)
+    if content_type == codec.content_type:
+        return
     if content_type.partition(";")[0].strip().lower() != codec.content_type:
         raise _UnsupportedMediaType(f"this service reads {codec.content_type}, not {content_type}")
 
