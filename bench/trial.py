@@ -107,6 +107,7 @@ async def _measure(
         begun_s = time.monotonic()
         running = await stack.enter_async_context(serving(stage, cell, setting, transport))
         ready_s = time.monotonic() - begun_s if running else None
+        clocks = agree({name: await service.clock() for name, service in running.items()})
         await stack.enter_async_context(
             worker(master, log=stage.logs / f"{trial}-worker.log", env=belonging_to(stage.folder), nice=DRIVER_NICE)
         )
@@ -115,7 +116,6 @@ async def _measure(
         burnt = {part: (await cost.idle(pids)).cpu_ms_per_s for part, pids in parts.items()} if idle else {}
         watch = Watch(parts=parts, ports=_ports(transport, setting, used))
         spec = spec_of(stage, cell, setting, round_, watch, duration_s=stage.profile.duration_s)
-        clocks = agree({name: await service.clock() for name, service in running.items()})
         report = await master.run(spec)
         doubts: list[Caveat] = []
         stamps: list[Stamp] = report.stamps
