@@ -83,6 +83,7 @@ def test_after_a_stop_the_page_starts_again(page: Page) -> None:
     page.shows(lambda stats: stats["state"] == "running")
     page.press_stop()
     page.shows(lambda stats: stats["state"] == "stopped" and stats["user_count"] == 0)
+    page.shows(lambda stats: [worker["state"] for worker in stats["workers"]] == ["ready"])
     page.press_start(6)
     page.shows(lambda stats: stats["state"] == "running" and stats["user_count"] == 6)
     page.press_stop()
