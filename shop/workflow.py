@@ -46,6 +46,11 @@ def consumed_by(service: str) -> tuple[type[Message], ...]:
     return tuple(message for message, consumer in _CONSUMER.items() if consumer == service)
 
 
+def consumes(service: str, message_type: type[Message]) -> bool:
+    """Whether that is for ``service``."""
+    return _CONSUMER.get(message_type) == service
+
+
 def kinds_consumed_by(service: str) -> tuple[str, ...]:
     """Their names on a wire."""
     return tuple(KIND[message] for message in consumed_by(service))
@@ -68,3 +73,16 @@ def is_outcome(message: Message) -> bool:
 def is_onward(service: str, consumer: str) -> bool:
     """Whether ``consumer`` stands behind ``service`` in the chain, so that a chain asks it instead of returning."""
     return _PLACE[consumer] > _PLACE[service]
+
+
+_ASKED_NEXT = {
+    (service, message): consumer
+    for service in SERVICES
+    for message, consumer in _CONSUMER.items()
+    if is_onward(service, consumer)
+}
+
+
+def asked_next(service: str, fact: type[Message]) -> str | None:
+    """Whom ``service`` asks with that fact in a chain; None when the fact is its answer to whoever asked it."""
+    return _ASKED_NEXT.get((service, fact))

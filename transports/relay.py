@@ -8,8 +8,9 @@ from time import monotonic_ns
 
 from shop.messages import Message
 from shop.service import Service
-from shop.workflow import consumer_of, is_onward, is_outcome
+from shop.workflow import asked_next, consumes
 from transports.trace import Trace
+from transports.wire import Codec
 
 _NO_TRACE = Trace(0)
 
@@ -105,23 +106,21 @@ class Desk:
             self._thread.shutdown()
 
 
-async def answer(
-    desk: Desk, message: Message, ask: Callable[[str, Message], Awaitable[Message]], arrived_ns: int = 0
-) -> Message:
-    """Handle; then ask onward, or return, or handle what came back: the fact that upstream has to consume.
+Ask = Callable[[str, Message], Awaitable[bytes]]
+"""``await ask(service, fact)`` sends a fact to a service further along and gives its answer, encoded."""
 
-    ``ask(service, fact)`` sends a fact to a service further along and returns its answer. Nobody calls backwards: a
-    fact for a service upstream is the answer, and the first service on the way back that consumes it handles it.
+
+async def answer(desk: Desk, codec: Codec, message: Message, ask: Ask, arrived_ns: int = 0) -> bytes:
+    """Handle; then ask onward, or return, or handle what came back: the fact that upstream has to consume, encoded.
+
+    Nobody calls backwards: a fact for a service upstream is the answer, and the first service on the way back that
+    consumes it handles it. Services in between pass it on as they got it.
     """
-    fact = await desk.handle(message, arrived_ns)
     name = desk.service.name
-    while not is_outcome(fact):
-        consumer = consumer_of(fact)
-        if consumer == name:
-            fact = await desk.handle(fact, arrived_ns)
-        elif is_onward(name, consumer):
-            fact = await ask(consumer, fact)
-            arrived_ns = monotonic_ns()
-        else:
-            break
-    return fact
+    fact = await desk.handle(message, arrived_ns)
+    while (consumer := asked_next(name, type(fact))) is not None:
+        body = await ask(consumer, fact)
+        if not consumes(name, codec.type_of_answer(body)):
+            return body
+        fact = await desk.handle(codec.decode_answer(body), monotonic_ns())
+    return codec.encode_answer(fact)

@@ -29,8 +29,10 @@ from shop.workflow import SERVICES
 from tests.conftest import an_order
 from transports.errors import Failed, Unreachable
 from transports.relay import Desk, answer
+from transports.wire import codec_named
 
 ORDER = an_order()
+JSON = codec_named("json")
 
 
 @dataclass
@@ -40,14 +42,14 @@ class Asked:
     answers: Mapping[type[Message], Message]
     asked: list[tuple[str, Message]] = field(default_factory=list)
 
-    async def __call__(self, service: str, message: Message) -> Message:
+    async def __call__(self, service: str, message: Message) -> bytes:
         self.asked.append((service, message))
-        return self.answers[type(message)]
+        return JSON.encode_answer(self.answers[type(message)])
 
 
 async def answered(service: str, message: Message, ask: Asked) -> Message:
     async with Desk(open_service(service)) as desk:
-        return await answer(desk, message, ask)
+        return JSON.decode_answer(await answer(desk, JSON, message, ask))
 
 
 # Who is asked, and who handles what comes back
@@ -70,6 +72,16 @@ async def test_what_comes_back_for_a_service_upstream_is_passed_back() -> None:
     assert [service for service, _ in ask.asked] == ["payment"]
 
 
+async def test_what_comes_back_for_a_service_upstream_is_not_opened() -> None:
+    sealed = JSON.encode_answer(ORDER_SHIPPED)[:40]  # says what it is, and breaks off
+
+    async def ask(service: str, message: Message) -> bytes:
+        return sealed
+
+    async with Desk(open_service("product")) as desk:
+        assert await answer(desk, JSON, OrderPlaced(ORDER, "a@b"), ask) is sealed
+
+
 async def test_a_fact_for_a_service_upstream_is_the_answer_and_nobody_is_asked() -> None:
     ask = Asked({})
     assert isinstance(await answered("shipping", PaymentTaken(ORDER, 5, "PAY-1"), ask), OrderShipped)
@@ -86,7 +98,8 @@ async def test_a_declined_payment_is_handled_by_product_on_the_way_back() -> Non
     before = service.store.quantity("SKU-0003")
     ask = Asked({StockReserved: PaymentDeclined(ORDER, 5, "no money")})
     async with Desk(service) as desk:
-        assert await answer(desk, OrderPlaced(ORDER, "a@b"), ask) == StockReleased(ORDER, "no money")
+        content = await answer(desk, JSON, OrderPlaced(ORDER, "a@b"), ask)
+    assert JSON.decode_answer(content) == StockReleased(ORDER, "no money")
     assert service.store.quantity("SKU-0003") == before
     assert service.audit()["stock-released"].count == 1
 
@@ -105,7 +118,8 @@ async def test_an_outcome_from_further_along_is_passed_on_as_it_is() -> None:
     closed = OrderClosed(ORDER, "rejected", 0, "", "odd")
     service = open_service("user")
     async with Desk(service) as desk:
-        assert await answer(desk, PlaceOrder(ORDER), Asked({OrderPlaced: closed})) == closed
+        content = await answer(desk, JSON, PlaceOrder(ORDER), Asked({OrderPlaced: closed}))
+    assert JSON.decode_answer(content) == closed
     assert set(service.audit()) == {"order-placed"}
 
 
@@ -113,18 +127,18 @@ async def test_a_chain_of_four_desks_asks_each_once_and_in_order() -> None:
     asked: list[str] = []
     desks = {name: Desk(open_service(name)) for name in SERVICES}
 
-    async def ask(service: str, message: Message) -> Message:
+    async def ask(service: str, message: Message) -> bytes:
         asked.append(service)
-        return await answer(desks[service], message, ask)
+        return await answer(desks[service], JSON, message, ask)
 
-    closed = await ask("user", PlaceOrder(ORDER))
+    closed = JSON.decode_answer(await ask("user", PlaceOrder(ORDER)))
     assert asked == ["user", "product", "payment", "shipping"]
     assert isinstance(closed, OrderClosed) and closed.status == "shipped"
 
 
 @pytest.mark.parametrize("error", [Unreachable("gone"), Failed("broken")])
 async def test_an_error_from_further_along_reaches_the_asker_as_it_is(error: Exception) -> None:
-    async def ask(service: str, message: Message) -> Message:
+    async def ask(service: str, message: Message) -> bytes:
         raise error
 
     with pytest.raises(type(error)) as raised:
@@ -135,12 +149,12 @@ async def test_an_error_from_further_along_reaches_the_asker_as_it_is(error: Exc
 async def test_an_error_from_further_along_leaves_what_was_handled_before_it() -> None:
     service = open_service("product")
 
-    async def ask(name: str, message: Message) -> Message:
+    async def ask(name: str, message: Message) -> bytes:
         raise Unreachable("gone")
 
     async with Desk(service) as desk:
         with pytest.raises(Unreachable):
-            await answer(desk, OrderPlaced(ORDER, "a@b"), ask)
+            await answer(desk, JSON, OrderPlaced(ORDER, "a@b"), ask)
     assert service.audit()["stock-reserved"].count == 1
 
 

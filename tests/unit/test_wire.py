@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shop.messages import KIND, MESSAGES, TYPE, Line, Message, Order, OrderClosed, PaymentTaken, PlaceOrder
+from shop.messages import KIND, MESSAGES, TYPE, Line, Message, Order, OrderClosed, OutOfStock, PaymentTaken, PlaceOrder
 from tests.conftest import an_order
 from transports.errors import SettingError, Unreadable
 from transports.wire import codec_named, codecs
@@ -70,6 +70,20 @@ def test_a_message_comes_back_from_its_bytes(codec, message_type, data) -> None:
 def test_an_answer_comes_back_as_the_same_fact(codec, message_type, data) -> None:
     fact = data.draw(messages_of(message_type))
     assert codec.decode_answer(codec.encode_answer(fact)) == fact
+
+
+@each_codec
+@each_message
+@few
+@given(data=st.data())
+def test_an_answer_says_what_it_is_before_it_is_decoded(codec, message_type, data) -> None:
+    fact = data.draw(messages_of(message_type))
+    assert codec.type_of_answer(codec.encode_answer(fact)[:12]) is message_type
+
+
+def test_an_answer_in_json_with_spaces_says_what_it_is_too() -> None:
+    spaced = json.dumps({"out_of_stock": json.loads(codec_named("json").encode(OutOfStock(an_order(), "")))}, indent=2)
+    assert codec_named("json").type_of_answer(spaced.encode()) is OutOfStock
 
 
 @each_codec
@@ -169,10 +183,11 @@ def test_garbage_is_unreadable_and_nothing_else(codec, kind, body) -> None:
 @example(b'{"order_closed":null}')
 @example(b"\x80")
 def test_garbage_is_no_answer(codec, body) -> None:
-    try:
-        assert type(codec.decode_answer(body)) in MESSAGES
-    except Unreadable as error:
-        assert codec.name in str(error)
+    for read in (codec.decode_answer, codec.type_of_answer):
+        try:
+            assert (read(body) if read == codec.type_of_answer else type(read(body))) in MESSAGES
+        except Unreadable as error:
+            assert codec.name in str(error)
 
 
 @each_codec

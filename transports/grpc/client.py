@@ -12,11 +12,11 @@ from transports.base import Client, Finished, Receipt, Setting
 from transports.errors import Failed, NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable
 from transports.grpc.config import channel_options
 from transports.grpc.methods import CODEC_METADATA, METHODS
-from transports.wire import codec_named
+from transports.wire import Codec, codec_named
 
 
 class Asker:
-    """``await asker(service, message)`` is the answer: a fact. Raises any of transports.errors."""
+    """``await asker(service, message)`` is the answer, encoded. Raises any of transports.errors."""
 
     def __init__(self, channels: dict[str, grpc.aio.Channel], setting: Setting) -> None:
         self._codec = codec_named(setting.codec)
@@ -27,13 +27,13 @@ class Asker:
             service: channel.unary_unary(METHODS[service].path, None, None) for service, channel in channels.items()
         }
 
-    async def __call__(self, service: str, message: Message) -> Message:
+    async def __call__(self, service: str, message: Message) -> bytes:
         body = self._codec.encode(message)
         try:
-            content = await self._call[service](body, timeout=self._deadline_s, metadata=self._metadata)
+            content: bytes = await self._call[service](body, timeout=self._deadline_s, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise self._translated(error, service, len(body)) from error
-        return self._codec.decode_answer(content)
+        return content
 
     def _translated(self, error: grpc.aio.AioRpcError, service: str, size_bytes: int) -> TransportError:
         code, detail = error.code(), error.details() or error.code().name
@@ -61,11 +61,12 @@ async def asking(setting: Setting, services: tuple[str, ...]) -> AsyncIterator[A
 
 
 class GrpcClient(Client):
-    def __init__(self, ask: Asker) -> None:
+    def __init__(self, ask: Asker, codec: Codec) -> None:
         self._ask = ask
+        self._codec = codec
 
     async def submit(self, order: PlaceOrder) -> Receipt:
-        outcome = await self._ask(FRONT, order)
+        outcome = self._codec.decode_answer(await self._ask(FRONT, order))
         now_ns = time.monotonic_ns()
         if not isinstance(outcome, OrderClosed):
             raise Failed(f"the shop answered with {type(outcome).__name__}, which is no outcome")

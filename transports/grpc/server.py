@@ -63,7 +63,7 @@ def _handlers(
     async def take(body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         arrived_ns = time.monotonic_ns()
         try:
-            fact = await answer(desk, codec.decode(method.kind, body), ask, arrived_ns)
+            content = await answer(desk, codec, codec.decode(method.kind, body), ask, arrived_ns)
         except TransportError as error:
             detail = str(error)
             if isinstance(error, Unreadable):
@@ -73,7 +73,7 @@ def _handlers(
                 serving.failed += 1
             await context.abort(next(code for known, code in _STATUS if isinstance(error, known)), detail)
         serving.handled += 1
-        return codec.encode_answer(fact)
+        return content
 
     return grpc.method_handlers_generic_handler(
         method.service, {method.name: grpc.unary_unary_rpc_method_handler(take)}

@@ -13,6 +13,7 @@ from transports.grpc.server import listening
 from transports.options import config_from
 from transports.relay import Desk
 from transports.trace import Trace
+from transports.wire import codec_named
 
 
 class GrpcTransport(Transport):
@@ -52,4 +53,4 @@ class GrpcTransport(Transport):
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Client]:
         async with asking(self.setting, (FRONT,)) as ask:
-            yield GrpcClient(ask)
+            yield GrpcClient(ask, codec_named(self.setting.codec))

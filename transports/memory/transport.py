@@ -38,7 +38,7 @@ class MemoryTransport(Transport):
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
         config_from("memory", setting.options, Config)
-        self._codec = codec_named(setting.codec)
+        self.codec = codec_named(setting.codec)
         self._desks: dict[str, tuple[Desk, Serving]] = {}
 
     @asynccontextmanager
@@ -55,9 +55,9 @@ class MemoryTransport(Transport):
     async def connect(self) -> AsyncIterator[Client]:
         yield _MemoryClient(self)
 
-    async def ask(self, consumer: str, message: Message, limit_bytes: int) -> Message:
+    async def ask(self, consumer: str, message: Message, limit_bytes: int) -> bytes:
         """What a chain does between two processes, without the wire between them."""
-        body = self._codec.encode(message)
+        body = self.codec.encode(message)
         if len(body) > limit_bytes:
             raise TooLarge(len(body), limit_bytes)
         if consumer not in self._desks:
@@ -65,15 +65,15 @@ class MemoryTransport(Transport):
         desk, serving = self._desks[consumer]
         arrived_ns = time.monotonic_ns()
         try:
-            received = self._codec.decode(KIND[type(message)], body)
+            received = self.codec.decode(KIND[type(message)], body)
         except Unreadable:
             serving.unreadable += 1
             raise
-        fact = await answer(desk, received, self._onward, arrived_ns)
+        content = await answer(desk, self.codec, received, self._onward, arrived_ns)
         serving.handled += 1
-        return self._codec.decode_answer(self._codec.encode_answer(fact))
+        return content
 
-    async def _onward(self, consumer: str, message: Message) -> Message:
+    async def _onward(self, consumer: str, message: Message) -> bytes:
         return await self.ask(consumer, message, self.setting.max_message_bytes)
 
 
@@ -85,9 +85,10 @@ class _MemoryClient(Client):
         setting = self._transport.setting
         try:
             async with asyncio.timeout(setting.deadline_s):
-                outcome = await self._transport.ask(FRONT, order, setting.max_order_bytes)
+                content = await self._transport.ask(FRONT, order, setting.max_order_bytes)
         except TimeoutError as error:
             raise NoOutcome(f"no answer within {setting.deadline_s} s") from error
+        outcome = self._transport.codec.decode_answer(content)
         now_ns = time.monotonic_ns()
         if not isinstance(outcome, OrderClosed):
             raise Failed(f"the shop answered with {type(outcome).__name__}, which is no outcome")

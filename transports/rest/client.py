@@ -9,11 +9,11 @@ from shop.workflow import FRONT
 from transports.base import Client, Finished, Receipt, Setting
 from transports.errors import Failed, NoOutcome, NotAccepted, TooLarge
 from transports.rest.engines import Post
-from transports.wire import codec_named
+from transports.wire import Codec, codec_named
 
 
 class Asker:
-    """``await asker(service, message)`` is the answer: a fact. Raises any of transports.errors."""
+    """``await asker(service, message)`` is the answer, encoded. Raises any of transports.errors."""
 
     def __init__(self, post: Post, setting: Setting) -> None:
         self._post = post
@@ -21,11 +21,11 @@ class Asker:
         self._addresses = setting.addresses
         self._limit_bytes = setting.max_message_bytes
 
-    async def __call__(self, service: str, message: Message) -> Message:
+    async def __call__(self, service: str, message: Message) -> bytes:
         body = self._codec.encode(message)
         status, content = await self._post(f"http://{self._addresses[service]}/{KIND[type(message)]}", body)
         if status == 200:
-            return self._codec.decode_answer(content)
+            return content
         if status == 413:
             raise TooLarge(len(body), self._limit_bytes)
         detail = _detail(content)
@@ -37,11 +37,12 @@ class Asker:
 
 
 class RestClient(Client):
-    def __init__(self, ask: Asker) -> None:
+    def __init__(self, ask: Asker, codec: Codec) -> None:
         self._ask = ask
+        self._codec = codec
 
     async def submit(self, order: PlaceOrder) -> Receipt:
-        outcome = await self._ask(FRONT, order)
+        outcome = self._codec.decode_answer(await self._ask(FRONT, order))
         now_ns = time.monotonic_ns()
         if not isinstance(outcome, OrderClosed):
             raise Failed(f"the shop answered with {type(outcome).__name__}, which is no outcome")

@@ -58,10 +58,11 @@ def application(desk: Desk, serving: Serving, ask: Asker, setting: Setting) -> F
     async def take(request: Request) -> Response:
         """Hand the service a message; the answer is the fact that its sender, or someone before, has to consume."""
         try:
-            _check_media_type(request, codec)
-            body = await _body(request, limit_bytes)
+            content_type, length = _headers(request)
+            _check_media_type(content_type, codec)
+            body = await _body(request, length, limit_bytes)
             arrived_ns = time.monotonic_ns()
-            fact = await answer(desk, codec.decode(kind, body), ask, arrived_ns)
+            content = await answer(desk, codec, codec.decode(kind, body), ask, arrived_ns)
         except TransportError as error:
             if isinstance(error, Unreadable):
                 serving.unreadable += 1
@@ -72,24 +73,33 @@ def application(desk: Desk, serving: Serving, ask: Asker, setting: Setting) -> F
             serving.unreadable += 1
             return _problem(415, str(error))
         serving.handled += 1
-        return Response(codec.encode_answer(fact), media_type=codec.content_type)
+        return Response(content, media_type=codec.content_type)
 
     return app
 
 
-def _check_media_type(request: Request, codec: Codec) -> None:
-    content_type = request.headers.get("content-type", codec.content_type)
-    if content_type == codec.content_type:
+def _headers(request: Request) -> tuple[str | None, int | None]:
+    """Content-Type and Content-Length, in one walk over what the server gives: each look-up of Starlette's is one."""
+    content_type = length = None
+    for name, value in request.scope["headers"]:  # ASGI: names in lower case
+        if name == b"content-type":
+            content_type = value.decode("latin-1")
+        elif name == b"content-length":
+            length = int(value)  # httptools lets nothing but digits through
+    return content_type, length
+
+
+def _check_media_type(content_type: str | None, codec: Codec) -> None:
+    if content_type is None or content_type == codec.content_type:
         return
     if content_type.partition(";")[0].strip().lower() != codec.content_type:
         raise _UnsupportedMediaType(f"this service reads {codec.content_type}, not {content_type}")
 
 
-async def _body(request: Request, limit_bytes: int) -> bytes:
+async def _body(request: Request, length: int | None, limit_bytes: int) -> bytes:
     """The body, refused as soon as it is known to be too large: uvicorn itself has no limit."""
-    length = request.headers.get("content-length")
-    if length is not None and int(length) > limit_bytes:  # httptools lets nothing but digits through
-        raise TooLarge(int(length), limit_bytes)
+    if length is not None and length > limit_bytes:
+        raise TooLarge(length, limit_bytes)
     try:
         if length is not None:
             return await request.body()

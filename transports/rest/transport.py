@@ -34,7 +34,7 @@ class RestTransport(Transport):
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
         self._config = config_from("rest", setting.options, Config)
-        self._content_type = codec_named(setting.codec).content_type
+        self._codec = codec_named(setting.codec)
 
     def facts(self) -> Mapping[str, str]:
         return {
@@ -53,9 +53,9 @@ class RestTransport(Transport):
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Client]:
         async with self._asker() as ask:
-            yield RestClient(ask)
+            yield RestClient(ask, self._codec)
 
     @asynccontextmanager
     async def _asker(self) -> AsyncIterator[Asker]:
-        async with engine(self._config, self._content_type, self.setting.deadline_s) as post:
+        async with engine(self._config, self._codec.content_type, self.setting.deadline_s) as post:
             yield Asker(post, self.setting)

@@ -34,6 +34,10 @@ class Codec(ABC):
     def decode_answer(self, body: bytes) -> Message:
         """Raises Unreadable when ``body`` is not an answer."""
 
+    @abstractmethod
+    def type_of_answer(self, body: bytes) -> type[Message]:
+        """What ``decode_answer`` would give, from the first bytes alone. Raises Unreadable when they do not say."""
+
 
 def codecs() -> tuple[str, ...]:
     """The names of all codecs."""

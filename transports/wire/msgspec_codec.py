@@ -18,6 +18,9 @@ Answer = msgspec.defstruct(
 """One member, named after the kind of the fact: what protobuf calls a oneof."""
 
 _FIELD = {message: KIND[message].replace("-", "_") for message in MESSAGES}
+_NAME = slice(2, 11)
+"""Where both formats write the name of an answer's member, as far as it takes to tell it from the others."""
+_OF_NAME = {name.encode()[: _NAME.stop - _NAME.start]: message for message, name in _FIELD.items()}
 
 
 class MsgspecCodec(Codec):
@@ -52,3 +55,7 @@ class MsgspecCodec(Codec):
             if fact is not None:
                 return fact
         raise Unreadable(f"an answer in {self.name} without a fact")
+
+    def type_of_answer(self, body: bytes) -> type[Message]:
+        fact = _OF_NAME.get(body[_NAME])
+        return type(self.decode_answer(body)) if fact is None else fact

@@ -59,6 +59,12 @@ class ProtobufCodec(Codec):
         except (DecodeError, ValueError) as error:
             raise Unreadable(f"not an answer in protobuf: {error}") from error
 
+    def type_of_answer(self, body: bytes) -> type[Message]:
+        fact = _OF_TAG.get(body[:1])
+        if fact is None:
+            raise Unreadable("an answer in protobuf that does not begin with a fact")
+        return fact
+
 
 # Nested dicts and not nested messages: a message given to another's constructor is copied into it, a dict is not, and
 # the conversion takes 2.3 us where it would take 3.8 (two lines; 390 and 830 us with a thousand).
@@ -116,6 +122,10 @@ _FIELDS: dict[type[Message], Callable[[Any], dict[str, Any]]] = {
 _PROTOBUF: dict[type[Message], Any] = {message: getattr(pb, message.__name__) for message in KIND}
 _MEMBER = {message: kind.replace("-", "_") for message, kind in KIND.items()}
 _OF_MEMBER = {member: message for message, member in _MEMBER.items()}
+_LENGTH_DELIMITED = 2  # a wire type; a tag is the field's number before it, and below 16 one byte
+_OF_TAG = {
+    bytes([field.number << 3 | _LENGTH_DELIMITED]): _OF_MEMBER[field.name] for field in pb.Answer.DESCRIPTOR.fields
+}
 
 
 def _message(message_type: type[Message], m: Any) -> Message:
