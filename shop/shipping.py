@@ -1,6 +1,7 @@
 """The shipping service: a parcel and its tracking number for every paid order."""
 
 from collections.abc import Mapping
+from operator import mul
 
 from shop.messages import Message, OrderShipped, PaymentTaken
 from shop.service import Handler, Service, number_of
@@ -33,5 +34,5 @@ class ShippingService(Service):
 def tracking_number(order_id: str) -> str:
     """Thirteen characters as UPU standard S10 has them: ``RR``, eight digits and their check digit, country."""
     serial = f"{number_of(order_id) % 10**8:08d}"
-    check = 11 - sum(weight * int(digit) for weight, digit in zip(_WEIGHTS, serial, strict=True)) % 11
+    check = 11 - sum(map(mul, _WEIGHTS, map(int, serial))) % 11
     return f"RR{serial}{ {10: 0, 11: 5}.get(check, check) }GB"

@@ -3,8 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 DETAIL = 160
 """Characters of a decision's detail that are kept."""
@@ -12,8 +11,7 @@ DETAIL = 160
 Durability = Literal["fast", "safe"]
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What a service once decided about a message: 200 bytes or less, the fact is rebuilt from it and the message.
 
     ``fact`` names the kind of fact, ``amount_cents`` is its money, ``detail`` is its number or reason.

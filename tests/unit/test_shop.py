@@ -385,12 +385,12 @@ def test_the_newest_20_000_orders_are_remembered_in_memory_and_none_older() -> N
     assert store.recall("stock-reserved", "order-1") is not None
 
 
-def test_orders_and_not_decisions_are_counted() -> None:
+def test_each_kind_of_message_is_remembered_for_as_many_orders() -> None:
     store = MemoryStore(keep=2)
     user = UserService(store)
-    for order_id in "ab":
+    for order_id in "abc":
         user.handle_all([PlaceOrder(an_order(order_id)), OrderShipped(an_order(order_id), 1, "RR")])
-    assert [order_id for order_id, _ in store.decisions()] == ["a", "a", "b", "b"]
+    assert [order_id for order_id, _ in store.decisions()] == ["b", "c", "b", "c"]
 
 
 def test_sqlite_remembers_them_all(tmp_path: Path) -> None:
