@@ -29,7 +29,7 @@ class SlotFailed(Exception):
 class Load(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of both arms."""
 
-    orders: int = 1500
+    orders: int = 4000
     """In the closed loop."""
     in_flight: int = 16
     orders_per_s: float = 60.0
