@@ -96,7 +96,7 @@ class Carrying:
             report.duplicated = client.duplicated
             report.driver_nice = os.getpriority(os.PRIO_PROCESS, 0)
             report.facts = dict(transport.facts())
-            report.costs, report.wire_bytes = await meter.spent()
+            report.costs, report.machine, report.wire_bytes = await meter.spent()
             report.payload_bytes = len(codec_named(setting.codec).encode(workload.order(0)))
             if hosted is not None:
                 report.services_audit = {name: _audit(service) for name, (service, _) in hosted.items()}

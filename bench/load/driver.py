@@ -76,6 +76,8 @@ class Driver(ABC):
         self._in_flight: dict[int, tuple[int, asyncio.Task[None]]] = {}
         """By number, in the order of sending: when, and the task."""
         self._crash: BaseException | None = None
+        self._settled_ns = 0
+        self._last_planned_ns = self._last_sent_ns = 0
 
     async def run(self) -> None:
         """Returns when the last order has ended or ``drain_s`` is over. Raises what a defect raised, or Miscounted."""
@@ -87,6 +89,7 @@ class Driver(ABC):
             self._closes_ns = None if phases.duration_s is None else self._opens_ns + int(phases.duration_s * _NS)
             opening = self._loop.call_later((self._opens_ns - self._clock()) / _NS, self._open)
             self._cpu_ns = time.process_time_ns()
+            self._settled_ns = self._start_ns
             sweep = asyncio.create_task(self._sweep())
             try:
                 await self._send()
@@ -124,16 +127,29 @@ class Driver(ABC):
     # The window. Only the driver's own CPU time needs an action at its edges: orders know their phase when planned.
 
     def _open(self) -> None:
+        self._settle()
+        self.record.in_flight_ns = 0
         self._cpu_ns = time.process_time_ns()
         self._at_edge()
 
     def _shut(self) -> None:
-        now_ns = self._clock()
+        now_ns = self._settle()
         self._closes_ns = now_ns if self._closes_ns is None else min(self._closes_ns, now_ns)
         self.record.window_ns = max(0, self._closes_ns - self._opens_ns)
         if self.record.window_ns:
             self.record.driver_cpu_ns = time.process_time_ns() - self._cpu_ns
             self._at_edge()
+
+    def _settle(self) -> int:
+        """Add up the orders in flight over the time since this was last called, which is before each change; now.
+
+        What comes after the window is left out by whoever reads ``in_flight_ns`` there: ``_shut`` is the last to count.
+        """
+        now_ns = self._clock()
+        if not self.record.window_ns:
+            self.record.in_flight_ns += len(self._in_flight) * (now_ns - self._settled_ns)
+            self._settled_ns = now_ns
+        return now_ns
 
     # One order.
 
@@ -155,6 +171,7 @@ class Driver(ABC):
             return None
         if order is None:
             order = self._workload.order(number)
+        self._settle()
         task = self._loop.create_task(self._carry(number, order, planned_ns, in_window))
         in_flight[number] = (planned_ns, task)
         record.in_flight_max = max(record.in_flight_max, len(in_flight))
@@ -173,6 +190,8 @@ class Driver(ABC):
         if in_window:
             window.sent += 1
         sent_ns = self._clock()
+        if in_window:
+            self._note_gap(planned_ns, sent_ns)
         try:
             receipt = await self._submit(order)
             accepted_ns = receipt.accepted_ns
@@ -194,6 +213,7 @@ class Driver(ABC):
         else:
             self._finish(number, order, finished, in_window)
             if in_window:
+                record.response_ns += finished.at_ns - planned_ns
                 record.finish.record((finished.at_ns - planned_ns) // 1000)
                 record.finish_service.record((finished.at_ns - sent_ns) // 1000)
                 order_id = order.order.order_id
@@ -204,7 +224,14 @@ class Driver(ABC):
             if accepted_ns:
                 window.accepted += 1
                 record.accept.record((accepted_ns - planned_ns) // 1000)
+        self._settle()
         del self._in_flight[number]
+
+    def _note_gap(self, planned_ns: int, sent_ns: int) -> None:
+        if self._last_sent_ns:
+            self.record.gap_planned.record((planned_ns - self._last_planned_ns) // 1000)
+            self.record.gap_sent.record((sent_ns - self._last_sent_ns) // 1000)
+        self._last_planned_ns, self._last_sent_ns = planned_ns, sent_ns
 
     def _finish(self, number: int, order: PlaceOrder, finished: Finished, in_window: bool) -> None:
         record = self.record

@@ -3,9 +3,9 @@
 import asyncio
 
 from bench import cost
-from bench.load.trial import PartCost, Watch
+from bench.load.trial import MachineCost, PartCost, Watch
 
-_Edge = tuple[dict[str, cost.Reading], cost.Wire | None]
+_Edge = tuple[dict[str, cost.Reading], cost.Wire | None, cost.MachineTimes]
 
 
 class Meter:
@@ -17,15 +17,14 @@ class Meter:
 
     def read(self) -> None:
         """At an edge; returns at once."""
-        if self._watch.parts:
-            self._edges.append(asyncio.create_task(asyncio.to_thread(self._read)))
+        self._edges.append(asyncio.create_task(asyncio.to_thread(self._read)))
 
-    async def spent(self) -> tuple[dict[str, PartCost], int | None]:
-        """By part, from the first edge to the last, and bytes on the wire; nothing without two edges."""
+    async def spent(self) -> tuple[dict[str, PartCost], MachineCost | None, int | None]:
+        """By part, of the machine, and bytes on the wire, from the first edge to the last; nothing without two."""
         if len(self._edges) < 2:
-            return {}, None
-        before, wire_before = await self._edges[0]
-        after, wire_after = await self._edges[-1]
+            return {}, None, None
+        before, wire_before, machine_before = await self._edges[0]
+        after, wire_after, machine_after = await self._edges[-1]
         costs = {}
         for part, reading in before.items():
             used = cost.spent(reading, after[part])
@@ -36,8 +35,14 @@ class Meter:
                 died=used.died,
             )
         wire = None if wire_before is None or wire_after is None else cost.wire_bytes(wire_before, wire_after)
-        return costs, wire
+        machine = MachineCost(
+            duration_s=(machine_after.at_ns - machine_before.at_ns) / 1e9,
+            busy_s=machine_after.busy_s - machine_before.busy_s,
+            steal_s=machine_after.steal_s - machine_before.steal_s,
+        )
+        return costs, machine, wire
 
     def _read(self) -> _Edge:
         readings = {part: cost.read(pids) for part, pids in self._watch.parts.items()}
-        return readings, cost.wire(self._watch.ports) if self._watch.ports else None
+        wire = cost.wire(self._watch.ports) if self._watch.ports else None
+        return readings, wire, cost.machine_times()

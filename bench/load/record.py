@@ -168,10 +168,14 @@ class Record:
         "finish",
         "finish_service",
         "finished_within",
+        "gap_planned",
+        "gap_sent",
         "in_flight_max",
+        "in_flight_ns",
         "lateness",
         "rejected",
         "rejected_in_window",
+        "response_ns",
         "sampled",
         "shipped",
         "shipped_in_window",
@@ -194,11 +198,18 @@ class Record:
         self.finish = Histogram()
         self.finish_service = Histogram()
         self.lateness = Histogram()
+        self.gap_planned = Histogram()
+        self.gap_sent = Histogram()
+        """From one order of the window to the next; what was not sent leaves one gap in both."""
         self.finished_within = 0
         """Orders of any phase that finished while the window was open: the throughput."""
         self.sampled: list[Sampled] = []
         """Orders of the window that the services stamp too."""
         self.in_flight_max = 0
+        self.in_flight_ns = 0
+        """The integral of orders in flight over the time in which the window is open."""
+        self.response_ns = 0
+        """From planned to finished, summed over the window's orders that finished."""
         self.driver_cpu_ns = 0
         self.window_ns = 0
 

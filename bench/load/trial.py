@@ -24,7 +24,7 @@ FINAL = "fourways.final"
 RANKS = "trial_ranks"
 """The option of a spawn message that says which worker of the trial each node is."""
 
-HISTOGRAMS = ("accept", "finish", "finish_service", "lateness")
+HISTOGRAMS = ("accept", "finish", "finish_service", "lateness", "gap_sent", "gap_planned")
 
 
 class Watch(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +43,14 @@ class PartCost(msgspec.Struct, frozen=True, kw_only=True):
     peak_rss_mib: float
     context_switches: int
     died: tuple[int, ...] = ()
+
+
+class MachineCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What all cores did within the window, whoever used them; seconds of CPU."""
+
+    duration_s: float
+    busy_s: float
+    steal_s: float
 
 
 class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,18 +139,24 @@ class TrialReport(msgspec.Struct, kw_only=True):
     achieved_per_s: float = 0.0
     """Orders that finished while the window was open, by its length."""
     histograms: dict[str, Latencies] = {}
-    """accept and finish from planned, finish_service from sent, lateness from planned to sent."""
+    """accept and finish from planned, finish_service from sent, lateness from planned to sent; gap_sent and gap_planned
+    from one order to the next."""
     audit: Audit = msgspec.field(default_factory=Audit)
     driver_cpu_ns: int = 0
     """CPU time of the load processes within the window."""
     costs: dict[str, PartCost] = {}
     """By part, as ``TrialSpec.watch`` asked."""
+    machine: MachineCost | None = None
     wire_bytes: int | None = None
     """TCP payload through the watched ports within the window, both directions."""
     payload_bytes: int = 0
     """The first order, as the codec made it."""
     driver_nice: int = 0
     in_flight_max: int = 0
+    in_flight_mean: float = 0.0
+    """Over time, while the window was open."""
+    response_mean_s: float | None = None
+    """Of the window's orders that finished, from planned."""
     facts: dict[str, str] = {}
     """Settings of the transport as they turned out to be."""
     services_audit: dict[str, Any] | None = None
@@ -153,7 +167,7 @@ class TrialReport(msgspec.Struct, kw_only=True):
     """Theirs, where the services live in the load process."""
 
     def histogram(self, name: str) -> Histogram:
-        return Histogram.unpacked([self.histograms[name]])
+        return Histogram.unpacked([self.histograms[name]] if name in self.histograms else [])
 
     def to_json(self) -> str:
         return msgspec.json.encode(self).decode()
@@ -194,6 +208,8 @@ class TrialReport(msgspec.Struct, kw_only=True):
             ),
             driver_cpu_ns=record.driver_cpu_ns,
             in_flight_max=record.in_flight_max,
+            in_flight_mean=record.in_flight_ns / record.window_ns if record.window_ns else 0.0,
+            response_mean_s=record.response_ns / 1e9 / window.finished if window.finished else None,
             sampled=record.sampled,
         )
 
@@ -214,6 +230,7 @@ _ADDED = (
     "achieved_per_s",
     "driver_cpu_ns",
     "in_flight_max",
+    "in_flight_mean",
 )
 
 
@@ -232,6 +249,9 @@ def merged(reports: Sequence[TrialReport]) -> TrialReport:
     # Every worker on this machine saw the same processes; those on others saw none.
     watching = next((report for report in ordered if report.costs), ordered[0])
     whole.costs, whole.wire_bytes, whole.payload_bytes = watching.costs, watching.wire_bytes, ordered[0].payload_bytes
+    whole.machine = watching.machine
+    if whole.finished:
+        whole.response_mean_s = sum((r.response_mean_s or 0.0) * r.finished for r in ordered) / whole.finished
     whole.window_s = max(report.window_s for report in ordered)
     whole.driver_nice = max(report.driver_nice for report in ordered)
     whole.histograms = {

@@ -29,10 +29,10 @@ class GapTest:
 class Gaps:
     """An empirical distribution of gaps, in any unit, from one gap each or from a histogram's classes."""
 
-    def __init__(self, counts: Mapping[float, int]) -> None:
+    def __init__(self, counts: Mapping[int, int] | Mapping[float, int]) -> None:
         """``counts``: how many gaps have a value. Raises ValueError when there is none."""
-        self.values = sorted(value for value, count in counts.items() if count)
-        self._up_to = [0, *accumulate(counts[value] for value in self.values)]
+        self.values: list[float] = sorted(value for value, count in counts.items() if count)
+        self._up_to = [0, *accumulate(count for _, count in sorted(counts.items()) if count)]
         self.n = self._up_to[-1]
         if not self.n:
             raise ValueError("a gap test takes at least one gap: two sends")

@@ -141,6 +141,27 @@ def test_response_counts_from_when_the_order_was_planned() -> None:
     assert record.finish.percentile_us(100) == pytest.approx(1_000_000, rel=0.05)
 
 
+def test_orders_in_flight_are_averaged_over_the_time_of_the_window() -> None:
+    record = run(open_trial(Stub(lambda number: 0.25), warm_up_s=2)).record
+    # 100 a second, each a quarter of a second under way; those of the warm-up are there when the window opens.
+    assert record.in_flight_ns / record.window_ns == pytest.approx(25, abs=0.1)
+    assert record.response_ns / record.window.finished == pytest.approx(0.25 * S)
+
+
+def test_gaps_between_sends_and_between_plans_are_kept_side_by_side() -> None:
+    class Blocks(Stub):
+        async def submit(self, order: PlaceOrder) -> Receipt:
+            if len(self.orders) % 10 == 0:
+                asyncio.get_running_loop()._jump.now_s += 0.05  # type: ignore[attr-defined]
+            return await super().submit(order)
+
+    even, bunched = run(open_trial(Stub())).record, run(open_trial(Blocks())).record
+    assert even.gap_planned.counts() == even.gap_sent.counts()
+    assert (even.gap_sent.count, bunched.gap_sent.count) == (999, 999)
+    assert bunched.gap_planned.counts() == even.gap_planned.counts()
+    assert bunched.gap_sent.counts()[0] > 300
+
+
 def test_a_client_that_holds_the_loop_makes_orders_late_and_says_so() -> None:
     class Blocks(Stub):
         async def submit(self, order: PlaceOrder) -> Receipt:
