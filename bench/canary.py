@@ -7,6 +7,18 @@ RUNS = 7
 _TERMS = 200_000
 
 
+class Canary:
+    """The runs of one machine over one run of ours, so that each is set against all before it."""
+
+    def __init__(self) -> None:
+        self._seen_us: list[int] = []
+
+    def slowness(self) -> float:
+        """Run it now: its time over the fastest so far, 1.0 for the fastest."""
+        self._seen_us.append(canary_us())
+        return self._seen_us[-1] / min(self._seen_us)
+
+
 def canary_us() -> int:
     """Microseconds of wall time for a fixed loop in this process: the median of seven runs, some 70 ms in all.
 

@@ -29,31 +29,6 @@ def few_samples(quantile: str, orders: int, needed: int) -> Caveat:
     )
 
 
-def late_driver(lateness_p99_us: float) -> Caveat:
-    return Caveat(
-        "late-driver",
-        f"the driver sent orders late, by {lateness_p99_us / 1000:.3g} ms at p99, and that is in the latencies",
-        "lower RATE, close other programs, or use more cores",
-    )
-
-
-def busy_driver(share_of_core: float) -> Caveat:
-    return Caveat(
-        "busy-driver",
-        f"the load generator used {share_of_core:.0%} of a core: it may be what is being measured",
-        "lower RATE or add load workers",
-    )
-
-
-def below_rate(achieved_per_s: float, offered_per_s: float) -> Caveat:
-    return Caveat(
-        "below-rate",
-        f"{achieved_per_s:.3g} orders/s were finished where {offered_per_s:.3g} were offered: latency grows with the "
-        "duration",
-        "lower RATE until the method keeps up, or read this as its limit",
-    )
-
-
 def busy_machine(load_1m: float, cores: int) -> Caveat:
     return Caveat(
         "busy-machine",

@@ -54,10 +54,10 @@ def run(
         kept="what was measured is in results/latest, `make bench RESUME=latest` goes on, and ",
     )
     where = os.path.relpath(kept.path)
-    console.print(f"\nresults: {where}   chart: {where}/charts/latency.png", highlight=False)
-    unmeasured = [cell["cell"] for cell in kept.summary()["cells"] if not cell["valid_trials"]]
+    console.print(f"\nresults: {where}   chart: {where}/charts/latency.png", highlight=False, soft_wrap=True)
+    unmeasured = [cell["cell"] for cell in kept.summary()["cells"] if not cell["complete_trials"]]
     if unmeasured:
-        _end(INVALID, f"no valid trial of {', '.join(unmeasured)}; the caveats above say why")
+        _end(INVALID, f"no complete trial of {', '.join(unmeasured)}; the caveats above say why")
 
 
 @app.command()

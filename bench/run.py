@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from bench import caveats
+from bench.canary import Canary
 from bench.caveats import Caveat
 from bench.load.locust import Master, master
 from bench.machine import git, machine, versions
@@ -109,6 +110,7 @@ class _Conductor:
         self._locust = locust
         self._folder = folder
         self._logs = logs
+        self._canary = Canary()
         self._seen: set[str] = set()
 
     async def rounds(self, wanted: list[Cell]) -> None:
@@ -140,6 +142,7 @@ class _Conductor:
             run_id=self._kept.manifest["run_id"],
             folder=self._folder,
             logs=self._logs,
+            canary=self._canary,
         )
         first = cell.name not in self._seen
         measured = await measure(stage, self._locust, cell, round_=round_, slot=slot, idle=first)

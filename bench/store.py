@@ -71,7 +71,19 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     wire_bytes_per_order: float | None = None
     context_switches_per_order: float | None = None
     ready_s: float | None = None
+    in_flight_mean: float | None = None
+    achieved_share: float | None = None
+    driver_share: float | None = None
+    gap_distance: float | None = None
+    gap_threshold: float | None = None
+    little: float | None = None
+    steal_share: float | None = None
+    others_cores: float | None = None
+    slowness: float | None = None
+    complete: bool
+    """Nothing failed, nothing is missing, and the books agree."""
     valid: bool
+    """Complete, and bench.validity had nothing against it."""
     caveats: tuple[Caveat, ...] = ()
 
     @property
@@ -221,16 +233,16 @@ class Run:
         path = self.path / "trials.csv"
         with sentences(path):
             content = path.read_text("utf-8")
-        complete = content[: content.rfind("\n") + 1]
+        whole_lines = content[: content.rfind("\n") + 1]
         try:
             trials = pd.read_csv(
-                io.StringIO(complete),
+                io.StringIO(whole_lines),
                 dtype={name: kind for name, kind in COLUMNS.items() if kind is not bool},
                 true_values=["true"],
                 false_values=["false"],
                 keep_default_na=False,
                 na_values={name: [""] for name, kind in COLUMNS.items() if kind is float},
-            ).astype({"valid": bool})
+            ).astype({"complete": bool, "valid": bool})
         except (ValueError, KeyError) as error:
             raise ResultsError(f"{path} is damaged: {' '.join(str(error).split())}; measure again") from error
         rank = {cell["name"]: number for number, cell in enumerate(self.manifest.get("cells", ()))}
@@ -247,7 +259,7 @@ class Run:
         return {"schema_version": SCHEMA_VERSION, "run_id": self.manifest["run_id"], **summarise(self.trials())}
 
     def write_summary(self) -> None:
-        """summary.json: medians over valid trials with their intervals, and ratios to REST. Raises ResultsError."""
+        """summary.json: medians over trials with their intervals, and ratios to REST. Raises ResultsError."""
         with sentences(self.path):
             _replace(self.path / "summary.json", _json(self.summary()))
 

@@ -2,17 +2,19 @@
 
 import asyncio
 import contextlib
+import os
 import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 from hdrh.histogram import HdrHistogram
 
-from bench import audit, caveats, cost
+from bench import audit, caveats, cost, validity
+from bench.canary import Canary
 from bench.caveats import Caveat
 from bench.hlog import empty_histogram, percentiles
 from bench.hops import Step, agree, steps
@@ -33,11 +35,8 @@ from transports.registry import named
 from transports.trace import Stamp
 
 PROBE_S = 10.0
-LATENESS_P99_US = 1000
-DRIVER_SHARE = 0.8
 DRIVER_NICE = -10
 """Where permitted: with more busy processes than cores, a driver that waits for its turn sends late."""
-ACHIEVED_SHARE = 0.98
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +49,7 @@ class Stage:
     folder: Path
     """Marks processes as the run's own and holds the services' databases."""
     logs: Path
+    canary: Canary = field(default_factory=Canary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,7 @@ async def _measure(
     transport = named(cell.transport)(setting)
     used = [stage.brokers[name] for name in transport.traits.needs if name in stage.brokers]
     broker_pids = tuple(pid for broker in used for pid in broker.pids)
+    slowness = stage.canary.slowness()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(remove_quietly, transport)
         await transport.prepare()
@@ -131,7 +132,8 @@ async def _measure(
             doubts += [caveats.broken_audit(problem) for problem in audit.problems(report.audit, books)]
             lost = audit.lost(report.audit, report.accepted_unfinished, books)
     doubts += [caveats.died(broker.name) for broker in used if not alive(broker)]
-    row = _row(stage, cell, round_, slot, report, doubts, lost)
+    slowness = max(slowness, stage.canary.slowness())
+    row = _row(stage, cell, round_, slot, report, doubts, lost, slowness)
     hints = (*row.caveats, *([caveats.other_clock(clocks)] if clocks else []))
     row = msgspec.structs.replace(row, ready_s=ready_s, caveats=hints)
     histograms = {name: _hdr(report, name) for name in HISTOGRAMS}
@@ -213,25 +215,47 @@ def _hdr(report: TrialReport, name: str) -> HdrHistogram:
     return empty_histogram() if packed is None else HdrHistogram.decode(packed.hdr)
 
 
+def _health(report: TrialReport, slowness: float | None) -> validity.Health:
+    if not report.planned or not report.window_s:
+        return validity.Health(slowness=slowness)
+    lateness = percentiles(_hdr(report, "lateness"), report.not_sent)
+    response = percentiles(_hdr(report, "finish"), report.planned - report.finished)
+    machine, used = report.machine, report.driver_cpu_ns + sum(part.cpu_ns for part in report.costs.values())
+    cores = os.cpu_count() or 1
+    return validity.Health(
+        achieved_share=report.achieved_per_s * report.window_s / report.planned,
+        lateness_p50_us=lateness.p50_us,
+        lateness_p99_us=lateness.p99_us,
+        response_p50_us=response.p50_us,
+        gap=validity.gap_test(*(report.histogram(name).counts() for name in ("gap_sent", "gap_planned"))),
+        driver_share=report.driver_cpu_ns / 1e9 / report.window_s / report.workers,
+        little=validity.littles_gap(report.in_flight_mean, report.finished / report.window_s, report.response_mean_s),
+        steal_share=None if machine is None else machine.steal_s / machine.duration_s / cores,
+        others_cores=None if machine is None else (machine.busy_s - used / 1e9) / machine.duration_s,
+        slowness=slowness,
+    )
+
+
 def _row(
-    stage: Stage, cell: Cell, round_: int, slot: int, report: TrialReport, doubts: list[Caveat], lost: int
+    stage: Stage,
+    cell: Cell,
+    round_: int,
+    slot: int,
+    report: TrialReport,
+    doubts: list[Caveat],
+    lost: int,
+    slowness: float | None = None,
 ) -> Trial:
     profile = stage.profile
-    invalid = list(doubts)
+    lacking = list(doubts)
     if report.error:
-        invalid.append(Caveat("failed", f"{cell.name}: {report.error}", "read the logs in the run's folder"))
+        lacking.append(Caveat("failed", f"{cell.name}: {report.error}", "read the logs in the run's folder"))
     if report.planned and (report.failed or report.unfinished or report.not_sent):
-        invalid.append(caveats.incomplete(report.failed, report.unfinished + report.not_sent))
+        lacking.append(caveats.incomplete(report.failed, report.unfinished + report.not_sent))
     if report.unexpected:
-        invalid.append(caveats.broken_audit(f"{report.unexpected:,} outcomes were not the planned ones"))
-    lateness = percentiles(_hdr(report, "lateness"), report.not_sent)
-    doubtful = []
-    if lateness.p99_us is not None and lateness.p99_us > LATENESS_P99_US:
-        doubtful.append(caveats.late_driver(lateness.p99_us))
-    if report.window_s and report.driver_cpu_ns / 1e9 / report.window_s > DRIVER_SHARE:
-        doubtful.append(caveats.busy_driver(report.driver_cpu_ns / 1e9 / report.window_s))
-    if report.planned and report.achieved_per_s < ACHIEVED_SHARE * report.planned / report.window_s:
-        doubtful.append(caveats.below_rate(report.achieved_per_s, profile.offered_per_s))
+        lacking.append(caveats.broken_audit(f"{report.unexpected:,} outcomes were not the planned ones"))
+    health = _health(report, slowness)
+    unhealthy = validity.doubts(health)
     orders = report.finished
     parts = report.costs
 
@@ -271,7 +295,7 @@ def _row(
         accept=percentiles(_hdr(report, "accept"), report.planned - report.accepted),
         finish=percentiles(_hdr(report, "finish"), report.planned - report.finished),
         finish_service=percentiles(_hdr(report, "finish_service"), report.planned - report.finished),
-        lateness=lateness,
+        lateness=percentiles(_hdr(report, "lateness"), report.not_sent),
         cpu_us_per_order_services=per_order("services"),
         cpu_us_per_order_broker=per_order("broker"),
         cpu_us_per_order_driver=report.driver_cpu_ns / 1e3 / orders if orders else None,
@@ -281,6 +305,16 @@ def _row(
         context_switches_per_order=parts["services"].context_switches / orders
         if "services" in parts and orders
         else None,
-        valid=not invalid and report.planned > 0,
-        caveats=tuple(invalid + doubtful),
+        in_flight_mean=report.in_flight_mean if report.planned else None,
+        achieved_share=health.achieved_share,
+        driver_share=health.driver_share,
+        gap_distance=None if health.gap is None else health.gap.distance,
+        gap_threshold=None if health.gap is None else health.gap.threshold,
+        little=health.little,
+        steal_share=health.steal_share,
+        others_cores=health.others_cores,
+        slowness=health.slowness,
+        complete=not lacking and report.planned > 0,
+        valid=not lacking and not unhealthy and report.planned > 0,
+        caveats=tuple(lacking + unhealthy),
     )

@@ -35,7 +35,7 @@ def first_look(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> Rende
 
 def _table(cells: Sequence[Mapping[str, Any]], doubts: Sequence[tuple[Caveat, frozenset[str]]]) -> Table:
     table = Table(
-        title="Medians of valid trials, below them 95 % intervals; ms from the planned time",
+        title="Medians over trials, below them 95 % intervals; ms from the planned time",
         title_justify="left",
         title_style="bold",
         pad_edge=False,
@@ -68,7 +68,8 @@ def _row(cell: Mapping[str, Any], marks: Sequence[int]) -> Iterator[Text]:
     yield _losses(cell["orders"])
     yield Text("\n".join(filter(None, (_cpu(part, metrics.get(f"cpu_us_per_order_{part}")) for part in PARTS))))
     valid, trials = cell["valid_trials"], cell["trials"]
-    yield Text(f"{valid}/{trials}", style="" if valid == trials else "bold red")
+    count = Text(f"{valid}/{trials}", style="" if valid == trials else "bold red")
+    yield count if cell["valid"] else count.append("\nINVALID")
 
 
 def _losses(orders: Mapping[str, int]) -> Text:

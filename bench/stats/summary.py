@@ -21,7 +21,14 @@ METRICS = (
     "wire_bytes_per_order",
     "context_switches_per_order",
     "ready_s",
+    "in_flight_mean",
+    "little",
+    "steal_share",
+    "others_cores",
+    "slowness",
 )
+CELL_SHARE = 1 / 3
+"""More invalid trials than this make a cell invalid: leaving them out would flatter a method that causes them."""
 ORDERS = ("planned", "not_sent", "sent", "finished", "failed", "unfinished", "lost", "duplicated")
 """Summed over all trials, the invalid ones too: losses are not dropped with the trial that had them."""
 RATIOS = ("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us", "cpu_us_per_order_services")
@@ -29,27 +36,37 @@ BASELINE = "rest"
 
 
 def summarise(trials: pd.DataFrame) -> dict[str, Any]:
-    """Per cell, in the order of first appearance: every metric's median over valid trials. Then ratios to REST."""
+    """Per cell, in the order of first appearance: every metric's median. Then ratios to REST, of valid cells alone."""
     cells = [_cell(key, rows) for key, rows in trials.groupby(CELL, sort=False, dropna=False)]
     return {"cells": cells, "ratios": ratios(trials)}
 
 
+def is_valid(rows: pd.DataFrame) -> bool:
+    """Whether a cell with these trials is to be compared with others."""
+    return len(rows) > 0 and float((~rows["valid"]).mean()) <= CELL_SHARE
+
+
 def _cell(key: Any, rows: pd.DataFrame) -> dict[str, Any]:
     valid = rows[rows["valid"]]
+    # What is not to be compared is shown all the same, as far as it is complete.
+    shown = valid if is_valid(rows) else rows[rows["complete"]]
     return {
         **dict(zip(CELL, key, strict=True)),
         "durability": str(rows["durability"].iloc[0]),
         "offered_per_s": float(rows["offered_per_s"].median()),
         "trials": len(rows),
         "valid_trials": len(valid),
+        "complete_trials": int(rows["complete"].sum()),
+        "valid": is_valid(rows),
         "orders": {name: int(rows[name].sum()) for name in ORDERS},
-        "metrics": {name: plain(median_of(valid[name].dropna())) for name in METRICS if name in rows},
+        "metrics": {name: plain(median_of(shown[name].dropna())) for name in METRICS if name in rows},
     }
 
 
 def ratios(trials: pd.DataFrame) -> list[dict[str, Any]]:
     """Each cell over the first REST cell of the same durability, by paired rounds. Without REST there are none."""
-    valid = trials[trials["valid"]]
+    judged = trials.groupby(CELL, sort=False, dropna=False).filter(is_valid)
+    valid = judged[judged["valid"]]
     found = []
     for durability, group in valid.groupby("durability", sort=False):
         bases = group.loc[group["transport"] == BASELINE, "cell"]

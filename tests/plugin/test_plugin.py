@@ -121,7 +121,7 @@ def test_the_plugin_is_measured_like_the_others(
     done = bench(site, "TRANSPORT=memory,frames", *SHORT)
     assert done.returncode == 0, done.stderr
     trials = Run.open(tmp_path / "results" / "latest").trials().set_index("cell")
-    assert trials["valid"].all(), trials["caveats"].tolist()
+    assert trials["complete"].all(), trials["caveats"].tolist()
     assert trials.loc["frames", "finished"] == trials.loc["memory", "finished"] > 0
     assert trials.loc["frames", "wire_bytes_per_order"] > 4 * 1024  # an order of 1 KiB on four hops
     manifest = Run.open(tmp_path / "results" / "latest").manifest
@@ -182,6 +182,6 @@ def test_a_server_given_by_url_reaches_the_transport(
     done = bench(needy, "TRANSPORT=nats", *SHORT, NATS_URL=url)
     assert done.returncode == 0, done.stderr
     run = Run.open(tmp_path / "results" / "latest")
-    assert run.trials()["valid"].all(), run.trials()["caveats"].tolist()
+    assert run.trials()["complete"].all(), run.trials()["caveats"].tolist()
     assert run.manifest["facts"]["nats"]["server"] == url
     assert run.manifest["brokers"]["nats"]["provided_by"] == "given"

@@ -48,7 +48,7 @@ def test_all_four_methods_are_measured_in_five_cells(bench: Bench) -> None:
     assert done.returncode == 0, done.stderr
     trials = bench.latest().trials()
     assert list(trials["cell"]) == ["rest", "grpc", "grpc+json", "broker", "events"]
-    assert trials["valid"].all(), trials["caveats"].tolist()
+    assert trials["complete"].all(), trials["caveats"].tolist()
     assert trials["plan_hash"].nunique() == 1
     assert (trials["planned"] == trials["sent"] + trials["not_sent"]).all()
     assert (trials["sent"] == trials["finished"] + trials["failed"] + trials["unfinished"]).all()
@@ -67,6 +67,8 @@ def test_a_run_leaves_everything_that_the_record_format_promises(bench: Bench) -
         "finish",
         "finish_service",
         "lateness",
+        "gap_sent",
+        "gap_planned",
     }
     manifest = bench.latest().manifest
     assert manifest["profile"]["rate_per_s"] == 50
@@ -78,7 +80,7 @@ def test_safe_durability_is_measured_over_sqlite(bench: Bench) -> None:
     assert done.returncode == 0, done.stderr
     trials = bench.latest().trials()
     assert set(trials["store"]) == {"sqlite"}
-    assert trials["valid"].all(), trials["caveats"].tolist()
+    assert trials["complete"].all(), trials["caveats"].tolist()
 
 
 def test_a_run_leaves_no_process_queue_or_folder_behind(bench: Bench) -> None:
@@ -145,7 +147,7 @@ def test_a_rate_that_varies_is_measured(bench: Bench, arrivals: str) -> None:
     done = bench.run("TRANSPORT=memory", f"ARRIVALS={arrivals}", "ROUNDS=1", "DURATION=1.5", "WARM_UP=0.5", "RATE=90")
     assert done.returncode == 0, done.stderr
     (trial,) = bench.latest().trials().to_dict("records")
-    assert (trial["arrivals"], trial["valid"]) == (arrivals, True)
+    assert (trial["arrivals"], trial["complete"]) == (arrivals, True)
     assert trial["offered_per_s"] == {"step": 150, "burst": 90}[arrivals]
 
 
@@ -228,7 +230,7 @@ def test_a_broker_that_dies_in_a_trial_makes_it_invalid_and_the_run_goes_on(tmp_
         out, _ = process.communicate(timeout=150)
     assert process.returncode == 0, out
     trials = bench.latest().trials()
-    assert list(trials["valid"]) == [False, True]
+    assert list(trials["complete"]) == [False, True]
     assert "died" in trials["caveats"].iloc[0]
     assert "Traceback" not in out
     assert bench.processes() == []
@@ -291,7 +293,7 @@ def test_a_service_that_does_not_answer_within_the_deadline_makes_the_trial_inva
     trial = bench.latest().trials().iloc[0]
     assert trial["failed"] + trial["unfinished"] > 0
     assert trial["finish_p50_us"] == float("inf")
-    assert f"no valid trial of {transport}" in out.splitlines()[-1]
+    assert f"no complete trial of {transport}" in out.splitlines()[-1]
     assert "Traceback" not in out
     assert bench.processes() == []
 

@@ -68,6 +68,7 @@ def a_trial(**changes: Any) -> Trial:
         "cpu_us_per_order_services": 2410.0,
         "cpu_us_per_order_driver": 311.5,
         "rss_mib_services": 180.25,
+        "complete": True,
         "valid": True,
     }
     return Trial(**(fields | changes))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.caveats import late_driver
+from bench.caveats import busy_machine
 from bench.hlog import Percentiles
 from bench.store import COLUMNS, ResultsError, Run
 from tests.unit.made_up import a_histogram, a_run, a_trial
@@ -73,10 +73,10 @@ def test_histograms_are_tagged_with_their_trial(run: Run) -> None:
 
 
 def test_the_words_of_a_caveat_stand_in_the_manifest_and_its_name_in_the_row(run: Run) -> None:
-    run.add_trial(a_trial(caveats=(late_driver(2300),)), {})
-    assert run.trials()["caveats"].iloc[0] == "late-driver"
+    run.add_trial(a_trial(caveats=(busy_machine(2.3, 2),)), {})
+    assert run.trials()["caveats"].iloc[0] == "busy-machine"
     kept = Run.open(run.path).manifest["caveats"]
-    assert [(entry["name"], entry["trial"]) for entry in kept] == [("late-driver", "r1-s1-rest")]
+    assert [(entry["name"], entry["trial"]) for entry in kept] == [("busy-machine", "r1-s1-rest")]
 
 
 def test_the_manifest_keeps_what_is_not_changed(run: Run) -> None:
@@ -133,11 +133,36 @@ def test_the_summary_has_medians_with_intervals_from_six_rounds(tmp_path: Path) 
 
 def test_trials_that_are_not_valid_count_as_losses_and_not_as_speed(run: Run) -> None:
     run.add_trial(a_trial(), {})
-    run.add_trial(a_trial(round=2, valid=False, failed=300, finish=Percentiles(p50_us=1)), {})
+    run.add_trial(a_trial(round=2, complete=False, valid=False, failed=300, finish=Percentiles(p50_us=1)), {})
     (cell,) = run.summary()["cells"]
     assert (cell["trials"], cell["valid_trials"], cell["orders"]["failed"]) == (2, 1, 300)
     assert cell["metrics"]["finish_p50_us"]["estimate"] == 5300
     assert cell["metrics"]["finish_p50_us"]["reason"] == "95% need 6 rounds, there are 1"
+
+
+def test_a_cell_is_invalid_when_more_than_a_third_of_its_trials_are(run: Run) -> None:
+    for number in range(1, 7):
+        run.add_trial(a_trial(round=number, valid=number > 2), {})
+        run.add_trial(a_trial(round=number, slot=2, cell="grpc", transport="grpc", valid=number > 3), {})
+    assert [cell["valid"] for cell in run.summary()["cells"]] == [True, False]
+
+
+def test_an_invalid_cell_is_shown_over_its_complete_trials(run: Run) -> None:
+    for number in range(1, 7):
+        run.add_trial(a_trial(round=number, valid=False, finish=Percentiles(p50_us=1000 * number)), {})
+    run.add_trial(a_trial(round=7, valid=False, complete=False, finish=Percentiles(p50_us=9_000_000)), {})
+    (cell,) = run.summary()["cells"]
+    assert (cell["complete_trials"], cell["valid_trials"], cell["metrics"]["finish_p50_us"]["n"]) == (6, 0, 6)
+    assert cell["metrics"]["finish_p50_us"]["estimate"] == 3500
+
+
+@pytest.mark.parametrize("invalid", ["rest", "grpc"])
+def test_an_invalid_cell_is_never_compared(run: Run, invalid: str) -> None:
+    for number in range(1, 7):
+        for slot, cell in enumerate(("rest", "grpc"), 1):
+            valid = cell != invalid or number == 1
+            run.add_trial(a_trial(round=number, slot=slot, cell=cell, transport=cell, valid=valid), {})
+    assert run.summary()["ratios"] == []
 
 
 def test_a_censored_estimate_is_the_string_inf(run: Run) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bench.caveats import late_driver
+from bench.caveats import busy_machine
 from bench.hlog import Percentiles
 from bench.report.numbers import digits
 from bench.report.tables import first_look
@@ -84,6 +84,12 @@ def test_a_ratio_with_a_censored_round_has_no_upper_end(run: Run) -> None:
     )
 
 
+def test_an_invalid_cell_says_so_in_its_row(run: Run) -> None:
+    run.add_trial(a_trial(), {})
+    run.add_trial(a_trial(slot=2, cell="grpc", transport="grpc", valid=False), {})
+    assert shown(run).count("INVALID") == 1
+
+
 def test_losses_stand_in_the_row(run: Run) -> None:
     run.add_trial(a_trial(failed=1200, unfinished=34, lost=12, valid=False), {})
     text = shown(run)
@@ -105,11 +111,11 @@ def test_a_skipped_transport_says_why(tmp_path: Path) -> None:
 
 def test_a_doubt_is_marked_at_the_cell_it_touches(run: Run) -> None:
     run.add_trial(a_trial(), {})
-    run.add_trial(a_trial(slot=2, cell="grpc", transport="grpc", caveats=(late_driver(2300),)), {})
+    run.add_trial(a_trial(slot=2, cell="grpc", transport="grpc", caveats=(busy_machine(2.3, 2),)), {})
     text = one_line(shown(run))
     assert "grpc (2)" in text
     assert "rest (" not in text.split("finishes")[0]
-    assert "(2) late-driver: the driver sent orders late, by 2.3 ms at p99" in text
+    assert "(2) busy-machine: the load average was 2.3 on 2 cores before the run began" in text
 
 
 def test_a_run_without_trials_is_shown_too(run: Run) -> None:

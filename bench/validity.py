@@ -1,0 +1,157 @@
+"""Is a trial to be believed? The load generator's own health, and the machine's, against limits (docs/method.md).
+
+A trial beyond one of them is shown and never compared. `python -m bench.validity RUN` prints how near a run came.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+import pandas as pd
+
+from bench.caveats import Caveat
+from bench.stats.gaps import Gaps, GapTest, against_plan
+from bench.stats.little import little_gap
+
+ACHIEVED_SHARE = 0.98
+"""Of the planned orders, how many finish while the window is open; in 6 s the last 2 % may still be on their way."""
+LATENESS_P50_US = 1000
+LATENESS_P99_US = 2000
+LATENESS_SHARE = 0.10
+"""Of the response's median; the larger of the two limits counts at p99."""
+DRIVER_SHARE = 0.8
+"""Of a core. k6 asks for a fifth of the machine to be free, Locust warns at 0.9."""
+LITTLE = 0.05
+GAP_TOLERANCE_US = 1000.0
+"""By how much a gap may differ from its plan's before it counts: what LATENESS_P50_US allows."""
+STEAL_SHARE = 0.02
+"""Of all cores' time."""
+OTHERS_CORES = 0.25
+"""Used by processes that are neither services, broker nor driver: the conductor and Locust's master need 0.1."""
+SLOWNESS = 1.5
+"""Of a fixed piece of work, over the fastest in this run."""
+JUDGED = (
+    "achieved_share",
+    "lateness_p50_us",
+    "lateness_p99_us",
+    "gap_distance",
+    "gap_threshold",
+    "driver_share",
+    "little",
+    "steal_share",
+    "others_cores",
+    "slowness",
+)
+"""Columns of trials.csv."""
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """What a trial says of itself. None: not measured, and then it is no reason to doubt."""
+
+    achieved_share: float | None = None
+    """Orders finished while the window was open, over those planned."""
+    lateness_p50_us: float | None = None
+    lateness_p99_us: float | None = None
+    response_p50_us: float | None = None
+    gap: GapTest | None = None
+    driver_share: float | None = None
+    """Of one core, for each load process."""
+    little: float | None = None
+    steal_share: float | None = None
+    others_cores: float | None = None
+    slowness: float | None = None
+
+
+def gap_test(sent_us: Mapping[int, int], planned_us: Mapping[int, int]) -> GapTest | None:
+    """Of histograms of gaps, counts by microseconds; None without a gap."""
+    if not sent_us or not planned_us:
+        return None
+    return against_plan(Gaps(sent_us), Gaps(planned_us), GAP_TOLERANCE_US)
+
+
+def littles_gap(in_flight_mean: float, finished_per_s: float, response_mean_s: float | None) -> float | None:
+    """What ``stats.little`` finds; None when nothing finished."""
+    if not response_mean_s or not finished_per_s:
+        return None
+    return little_gap(in_flight_mean, finished_per_s, response_mean_s)
+
+
+def doubts(health: Health) -> list[Caveat]:
+    """Every reason to call the trial invalid."""
+    return [*_of_the_generator(health), *_of_the_machine(health)]
+
+
+def _of_the_generator(health: Health) -> Iterator[Caveat]:
+    if (share := health.achieved_share) is not None and share < ACHIEVED_SHARE:
+        yield Caveat(
+            "below-rate",
+            f"{share:.1%} of the planned orders finished in time: latency grows with the duration",
+            "lower RATE until the method keeps up, or read this as its limit",
+        )
+    p99_limit_us = max(LATENESS_P99_US, LATENESS_SHARE * (health.response_p50_us or 0.0))
+    late_us = [
+        (name, value_us)
+        for name, value_us, limit_us in (
+            ("p50", health.lateness_p50_us, LATENESS_P50_US),
+            ("p99", health.lateness_p99_us, p99_limit_us),
+        )
+        if value_us is not None and value_us > limit_us
+    ]
+    if late_us:
+        said = " and ".join(f"{value_us / 1000:.3g} ms at {name}" for name, value_us in late_us)
+        yield Caveat(
+            "late-driver",
+            f"the driver sent orders late, by {said}, and that is in the latencies",
+            "lower RATE, close other programs, or use more cores",
+        )
+    if health.gap is not None and not health.gap.passed:
+        yield Caveat(
+            "gaps",
+            f"the gaps between sends did not follow the plan: they differ by {health.gap.distance:.3f}, where "
+            f"{health.gap.threshold:.3f} may be chance",
+            "lower RATE, close other programs, or use more cores",
+        )
+    if (share := health.driver_share) is not None and share > DRIVER_SHARE:
+        yield Caveat(
+            "busy-driver",
+            f"the load generator used {share:.0%} of a core: it may be what is being measured",
+            "lower RATE or add load workers",
+        )
+    if health.little is not None and abs(health.little) > LITTLE:
+        yield Caveat(
+            "little",
+            f"orders in flight differ by {health.little:+.0%} from rate times response (Little's law): the trial was "
+            "not steady, or the instants are wrong",
+            "lower RATE, or lengthen WARM_UP",
+        )
+
+
+def _of_the_machine(health: Health) -> Iterator[Caveat]:
+    if (share := health.steal_share) is not None and share > STEAL_SHARE:
+        yield Caveat(
+            "steal",
+            f"the host took {share:.1%} of the machine's time for other guests",
+            "measure again when it is calm",
+        )
+    if (cores := health.others_cores) is not None and cores > OTHERS_CORES:
+        yield Caveat(
+            "others", f"other programs used {cores:.2f} cores during the trial", "close them and measure again"
+        )
+    if (slowness := health.slowness) is not None and slowness > SLOWNESS:
+        yield Caveat(
+            "canary",
+            f"a fixed piece of work beside the trial took {slowness:.2f} times its best time in this run",
+            "close other programs, or measure again when the machine is calm",
+        )
+
+
+def spread(trials: pd.DataFrame) -> str:
+    """The least, median and largest of what was judged, a line each, over a table of trials."""
+    columns = [name for name in JUDGED if name in trials]
+    shown = trials[columns].agg(["min", "median", "max"]).T
+    return str(shown.to_string(float_format=lambda value: f"{value:.4g}"))
+
+
+if __name__ == "__main__":
+    print(spread(pd.read_csv(Path(sys.argv[1]) / "trials.csv", keep_default_na=True)))

@@ -1,0 +1,115 @@
+"""Which trials are to be believed."""
+
+import random
+from collections import Counter
+
+import pandas as pd
+import pytest
+
+from bench.canary import Canary
+from bench.stats.gaps import GapTest
+from bench.validity import Health, doubts, gap_test, littles_gap, spread
+
+WELL = Health(
+    achieved_share=1.0,
+    lateness_p50_us=50,
+    lateness_p99_us=400,
+    response_p50_us=5000,
+    gap=GapTest(0.01, 0.05),
+    driver_share=0.2,
+    little=0.01,
+    steal_share=0.0,
+    others_cores=0.1,
+    slowness=1.1,
+)
+ILL = {
+    "below-rate": {"achieved_share": 0.9},
+    "late-driver": {"lateness_p50_us": 1500},
+    "gaps": {"gap": GapTest(0.2, 0.05)},
+    "busy-driver": {"driver_share": 0.95},
+    "little": {"little": -0.2},
+    "steal": {"steal_share": 0.1},
+    "others": {"others_cores": 0.8},
+    "canary": {"slowness": 2.5},
+}
+
+
+def healthy(**changes: object) -> Health:
+    return Health(**({name: getattr(WELL, name) for name in Health.__struct_fields__} | changes))
+
+
+def names(health: Health) -> list[str]:
+    return [caveat.name for caveat in doubts(health)]
+
+
+def test_a_healthy_trial_is_not_doubted() -> None:
+    assert names(WELL) == []
+
+
+@pytest.mark.parametrize(("name", "change"), ILL.items(), ids=ILL)
+def test_each_ill_is_named_with_what_to_do(name: str, change: dict[str, object]) -> None:
+    (caveat,) = doubts(healthy(**change))
+    assert caveat.name == name
+    assert caveat.next_step
+
+
+def test_several_ills_are_all_named() -> None:
+    assert names(healthy(driver_share=0.9, steal_share=0.2)) == ["busy-driver", "steal"]
+
+
+def test_what_was_not_measured_is_not_doubted() -> None:
+    assert names(Health()) == []
+
+
+def test_late_sends_matter_less_where_responses_are_slow() -> None:
+    assert names(healthy(lateness_p99_us=3000)) == ["late-driver"]
+    assert names(healthy(lateness_p99_us=3000, response_p50_us=50_000)) == []
+
+
+def test_more_orders_in_flight_than_the_latencies_explain_break_littles_law() -> None:
+    assert littles_gap(20, finished_per_s=100, response_mean_s=0.1) == pytest.approx(1.0)
+    assert littles_gap(10, finished_per_s=100, response_mean_s=0.1) == pytest.approx(0.0)
+
+
+def test_a_trial_in_which_nothing_finished_says_nothing_of_littles_law() -> None:
+    assert littles_gap(10, finished_per_s=0, response_mean_s=None) is None
+
+
+def gaps_of(count: int) -> list[int]:
+    draw = random.Random(7)
+    return [round(draw.expovariate(150) * 1e6) for _ in range(count)]
+
+
+def test_sends_that_follow_the_plan_but_for_half_a_millisecond_pass() -> None:
+    planned = gaps_of(900)
+    draw = random.Random(8)
+    sent = [max(0, gap + draw.randint(-500, 500)) for gap in planned]
+    assert gap_test(Counter(sent), Counter(planned)).passed  # type: ignore[union-attr]
+
+
+def test_sends_in_bunches_of_ten_milliseconds_do_not_pass() -> None:
+    planned = gaps_of(900)
+    at_us, sent, last_us = 0, [], 0
+    for gap in planned:
+        at_us += gap
+        beat_us = -(-at_us // 10_000) * 10_000
+        sent.append(beat_us - last_us)
+        last_us = beat_us
+    assert not gap_test(Counter(sent), Counter(planned)).passed  # type: ignore[union-attr]
+
+
+def test_without_gaps_there_is_no_test() -> None:
+    assert gap_test({}, {}) is None
+
+
+def test_the_canary_is_set_against_its_best_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([200, 100, 150])
+    monkeypatch.setattr("bench.canary.canary_us", lambda: next(times))
+    canary = Canary()
+    assert [canary.slowness() for _ in range(3)] == [1.0, 1.0, 1.5]
+
+
+def test_the_spread_of_a_run_is_told_for_each_thing_that_is_judged() -> None:
+    trials = pd.DataFrame({"round": [1, 2, 3], "little": [-0.01, 0.02, 0.04], "slowness": [1.0, 1.2, 1.1]})
+    lines = [line.split() for line in spread(trials).splitlines()]
+    assert lines == [["min", "median", "max"], ["little", "-0.01", "0.02", "0.04"], ["slowness", "1", "1.1", "1.2"]]
