@@ -10,7 +10,7 @@ from shop.messages import Message, OrderClosed, PlaceOrder
 from shop.workflow import FRONT, SERVICES
 from transports.base import Client, Finished, Receipt, Setting
 from transports.errors import Failed, NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable
-from transports.wire import codec_named
+from transports.wire import Codec, codec_named
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -22,14 +22,14 @@ _ERROR: dict[Status, type[TransportError]] = {
 
 
 class Asker:
-    """``await asker(service, message)`` is the answer: a fact. Raises any of transports.errors."""
+    """``await asker(service, message)`` is the answer, encoded. Raises any of transports.errors."""
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._codec = codec_named(setting.codec)
         self._idle: dict[str, list[Stream]] = {service: [] for service in SERVICES}
 
-    async def __call__(self, service: str, message: Message) -> Message:
+    async def __call__(self, service: str, message: Message) -> bytes:
         setting, body = self._setting, self._codec.encode(message)
         limit_bytes = setting.max_order_bytes if service == FRONT else setting.max_message_bytes
         if len(body) > limit_bytes:
@@ -47,7 +47,7 @@ class Asker:
             raise Failed(f"{service} answered with what is no frame: {error}") from error
         if status is not Status.MESSAGE:
             raise _ERROR[status](f"{service}: {content.decode(errors='replace')}")
-        return self._codec.decode_answer(content)
+        return content
 
     @asynccontextmanager
     async def _stream(self, service: str) -> AsyncIterator[Stream]:
@@ -83,11 +83,12 @@ async def asking(setting: Setting) -> AsyncIterator[Asker]:
 
 
 class FramesClient(Client):
-    def __init__(self, ask: Asker) -> None:
+    def __init__(self, ask: Asker, codec: Codec) -> None:
         self._ask = ask
+        self._codec = codec
 
     async def submit(self, order: PlaceOrder) -> Receipt:
-        outcome = await self._ask(FRONT, order)
+        outcome = self._codec.decode_answer(await self._ask(FRONT, order))
         now_ns = time.monotonic_ns()
         if not isinstance(outcome, OrderClosed):
             raise Failed(f"the shop answered with {type(outcome).__name__}, which is no outcome")

@@ -70,7 +70,8 @@ class Server:
     async def _answer(self, body: bytes) -> bytes:
         arrived_ns = time.monotonic_ns()
         try:
-            fact = await answer(self._desk, self._codec.decode(self._kind, body), self._ask, arrived_ns)
+            message = self._codec.decode(self._kind, body)
+            content = await answer(self._desk, self._codec, message, self._ask, arrived_ns)
         except TransportError as error:
             if isinstance(error, Unreadable):
                 self._serving.unreadable += 1
@@ -78,7 +79,7 @@ class Server:
                 self._serving.failed += 1
             return framed(next(status for known, status in _STATUS if isinstance(error, known)), str(error).encode())
         self._serving.handled += 1
-        return framed(Status.MESSAGE, self._codec.encode_answer(fact))
+        return framed(Status.MESSAGE, content)
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from transports.base import Acceptance, Client, Serving, Setting, Style, Traits,
 from transports.options import config_from
 from transports.relay import Desk
 from transports.trace import Trace
+from transports.wire import codec_named
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,4 +58,4 @@ class FramesTransport(Transport):
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Client]:
         async with asking(self.setting) as ask:
-            yield FramesClient(ask)
+            yield FramesClient(ask, codec_named(self.setting.codec))
