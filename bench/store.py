@@ -21,7 +21,8 @@ from bench.hlog import Percentiles
 from bench.hops import Step
 from bench.stats.summary import summarise
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: ``valid`` is more than ``complete``, which is what it was in 1."""
 
 
 class ResultsError(Exception):
@@ -242,7 +243,10 @@ class Run:
                 false_values=["false"],
                 keep_default_na=False,
                 na_values={name: [""] for name, kind in COLUMNS.items() if kind is float},
-            ).astype({"complete": bool, "valid": bool})
+            )
+            if self.manifest["schema_version"] == 1:
+                trials["complete"] = trials["valid"]
+            trials = trials.astype({"complete": bool, "valid": bool})
         except (ValueError, KeyError) as error:
             raise ResultsError(f"{path} is damaged: {' '.join(str(error).split())}; measure again") from error
         rank = {cell["name"]: number for number, cell in enumerate(self.manifest.get("cells", ()))}

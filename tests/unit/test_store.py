@@ -82,7 +82,7 @@ def test_the_words_of_a_caveat_stand_in_the_manifest_and_its_name_in_the_row(run
 def test_the_manifest_keeps_what_is_not_changed(run: Run) -> None:
     run.update_manifest(skipped={"events": "no Java"})
     manifest = Run.open(run.path).manifest
-    assert (manifest["seed"], manifest["skipped"], manifest["schema_version"]) == (7, {"events": "no Java"}, 1)
+    assert (manifest["seed"], manifest["skipped"], manifest["schema_version"]) == (7, {"events": "no Java"}, 2)
 
 
 def test_a_full_disk_is_said_in_a_sentence(run: Run) -> None:
@@ -92,7 +92,7 @@ def test_a_full_disk_is_said_in_a_sentence(run: Run) -> None:
 
 
 def test_a_newer_schema_is_refused(run: Run) -> None:
-    run.update_manifest(schema_version=2)
+    run.update_manifest(schema_version=3)
     with pytest.raises(ResultsError, match="newer Fourways"):
         Run.open(run.path)
 
@@ -186,3 +186,13 @@ def test_there_is_no_ratio_across_durability_classes(run: Run) -> None:
     run.add_trial(a_trial(), {})
     run.add_trial(a_trial(slot=2, cell="grpc", transport="grpc", durability="safe"), {})
     assert run.summary()["ratios"] == []
+
+
+def test_in_a_run_of_schema_1_valid_trials_are_the_complete_ones(run: Run) -> None:
+    run.add_trial(a_trial(), {})
+    run.add_trial(a_trial(round=2, valid=False), {})
+    run.update_manifest(schema_version=1)
+    lines = [line.split(",") for line in (run.path / "trials.csv").read_text().splitlines()]
+    at = lines[0].index("complete")
+    (run.path / "trials.csv").write_text("".join(",".join(line[:at] + line[at + 1 :]) + "\n" for line in lines))
+    assert list(Run.open(run.path).trials()["complete"]) == [True, False]
