@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import monotonic_ns
 
-from shop.messages import Message
+from shop.messages import Message, OrderClosed
 from shop.service import Service
 from shop.workflow import asked_next, consumes
+from transports.base import Finished, Receipt
+from transports.errors import Failed
 from transports.trace import Trace
 from transports.wire import Codec
 
@@ -104,6 +106,16 @@ class Desk:
             await self._working
         if self._thread is not None:
             self._thread.shutdown()
+
+
+def told(codec: Codec, content: bytes) -> Receipt:
+    """What a chain's client has when the answer to its order, encoded, is in. Raises Unreadable, and Failed when it is
+    no outcome."""
+    outcome = codec.decode_answer(content)
+    now_ns = monotonic_ns()
+    if not isinstance(outcome, OrderClosed):
+        raise Failed(f"the shop answered with {type(outcome).__name__}, which is no outcome")
+    return Receipt(now_ns, Finished(outcome, now_ns))
 
 
 Ask = Callable[[str, Message], Awaitable[bytes]]

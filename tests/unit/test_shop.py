@@ -372,6 +372,18 @@ def test_a_decision_is_small_however_large_the_order() -> None:
     assert all(len(d.fact) + len(d.detail.encode()) + 8 <= 200 for d in kept)
 
 
+def test_no_service_consumes_a_fact_of_its_own_so_that_a_chain_never_asks_itself() -> None:
+    for name in SERVICES:
+        service = open_service(name)
+        for message_type in consumed_by(name):
+            for order in (an_order(), an_order(card=DECLINED_CARD), an_order(lines=())):
+                given = {"order": order}
+                for field in dataclasses.fields(message_type)[1:]:
+                    given[field.name] = 1 if field.type is int else "x"
+                fact = service.handle(message_type(**given))
+                assert is_outcome(fact) or consumer_of(fact) != name
+
+
 # Memory that is bounded
 
 

@@ -1,17 +1,17 @@
 """Asking a service over gRPC, and the buyer who does."""
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
 
-from shop.messages import Message, OrderClosed, PlaceOrder
+from shop.messages import Message, PlaceOrder
 from shop.workflow import FRONT
-from transports.base import Client, Finished, Receipt, Setting
+from transports.base import Client, Receipt, Setting
 from transports.errors import Failed, NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable
 from transports.grpc.config import channel_options
 from transports.grpc.methods import CODEC_METADATA, METHODS
+from transports.relay import told
 from transports.wire import Codec, codec_named
 
 
@@ -66,8 +66,4 @@ class GrpcClient(Client):
         self._codec = codec
 
     async def submit(self, order: PlaceOrder) -> Receipt:
-        outcome = self._codec.decode_answer(await self._ask(FRONT, order))
-        now_ns = time.monotonic_ns()
-        if not isinstance(outcome, OrderClosed):
-            raise Failed(f"the shop answered with {type(outcome).__name__}, which is no outcome")
-        return Receipt(now_ns, Finished(outcome, now_ns))
+        return told(self._codec, await self._ask(FRONT, order))

@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from shop.messages import KIND, Message, OrderClosed, PlaceOrder
+from shop.messages import KIND, Message, PlaceOrder
 from shop.service import Service
 from shop.workflow import FRONT
-from transports.base import Acceptance, Client, Finished, Receipt, Serving, Setting, Style, Traits, Transport
-from transports.errors import Failed, NoOutcome, TooLarge, Unreachable, Unreadable
+from transports.base import Acceptance, Client, Receipt, Serving, Setting, Style, Traits, Transport
+from transports.errors import NoOutcome, TooLarge, Unreachable, Unreadable
 from transports.options import config_from
-from transports.relay import Desk, answer
+from transports.relay import Desk, answer, told
 from transports.trace import Trace
 from transports.wire import codec_named
 
@@ -88,8 +88,4 @@ class _MemoryClient(Client):
                 content = await self._transport.ask(FRONT, order, setting.max_order_bytes)
         except TimeoutError as error:
             raise NoOutcome(f"no answer within {setting.deadline_s} s") from error
-        outcome = self._transport.codec.decode_answer(content)
-        now_ns = time.monotonic_ns()
-        if not isinstance(outcome, OrderClosed):
-            raise Failed(f"the shop answered with {type(outcome).__name__}, which is no outcome")
-        return Receipt(now_ns, Finished(outcome, now_ns))
+        return told(self._transport.codec, content)

@@ -1,13 +1,12 @@
 """Asking a service over HTTP, and the buyer who does."""
 
-import time
-
 import msgspec
 
-from shop.messages import KIND, Message, OrderClosed, PlaceOrder
+from shop.messages import KIND, Message, PlaceOrder
 from shop.workflow import FRONT
-from transports.base import Client, Finished, Receipt, Setting
+from transports.base import Client, Receipt, Setting
 from transports.errors import Failed, NoOutcome, NotAccepted, TooLarge
+from transports.relay import told
 from transports.rest.engines import Post
 from transports.wire import Codec, codec_named
 
@@ -42,11 +41,7 @@ class RestClient(Client):
         self._codec = codec
 
     async def submit(self, order: PlaceOrder) -> Receipt:
-        outcome = self._codec.decode_answer(await self._ask(FRONT, order))
-        now_ns = time.monotonic_ns()
-        if not isinstance(outcome, OrderClosed):
-            raise Failed(f"the shop answered with {type(outcome).__name__}, which is no outcome")
-        return Receipt(now_ns, Finished(outcome, now_ns))
+        return told(self._codec, await self._ask(FRONT, order))
 
 
 def _detail(content: bytes) -> str:

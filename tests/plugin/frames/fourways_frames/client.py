@@ -1,15 +1,15 @@
 """Asking a service over a stream, and the buyer who does."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fourways_frames.frame import Status, framed, read
-from shop.messages import Message, OrderClosed, PlaceOrder
+from shop.messages import Message, PlaceOrder
 from shop.workflow import FRONT, SERVICES
-from transports.base import Client, Finished, Receipt, Setting
+from transports.base import Client, Receipt, Setting
 from transports.errors import Failed, NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable
+from transports.relay import told
 from transports.wire import Codec, codec_named
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -88,8 +88,4 @@ class FramesClient(Client):
         self._codec = codec
 
     async def submit(self, order: PlaceOrder) -> Receipt:
-        outcome = self._codec.decode_answer(await self._ask(FRONT, order))
-        now_ns = time.monotonic_ns()
-        if not isinstance(outcome, OrderClosed):
-            raise Failed(f"the shop answered with {type(outcome).__name__}, which is no outcome")
-        return Receipt(now_ns, Finished(outcome, now_ns))
+        return told(self._codec, await self._ask(FRONT, order))
