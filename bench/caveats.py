@@ -15,7 +15,7 @@ class Caveat:
 def no_interval(rounds: int, needed: int) -> Caveat:
     return Caveat(
         "no-interval",
-        f"{rounds} valid {_plural(rounds, 'round')} of a cell {'give' if rounds != 1 else 'gives'} no 95 % interval: "
+        f"{rounds} {_plural(rounds, 'round')} of a cell {'give' if rounds != 1 else 'gives'} no 95 % interval: "
         "a difference may be chance",
         f"measure with ROUNDS={needed} or more",
     )

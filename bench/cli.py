@@ -23,6 +23,7 @@ from bench.report.figures import draw
 from bench.report.tables import first_look
 from bench.run import House, MissingServer
 from bench.store import ResultsError, Run, sentences
+from bench.validity import spread
 from transports.errors import SettingError, TransportError
 
 USAGE, MISSING, FAILED, NO_RESULTS, INVALID, STOPPED = 2, 3, 4, 5, 6, 130
@@ -89,6 +90,17 @@ def soak(
     console.print(table(found))
     if not all(one.bounded for one in found):
         _end(FAILED, "a service's memory is not bounded: see the rows that say NO")
+
+
+@app.command()
+def health(
+    run: Annotated[Path, typer.Argument(help="a folder of results")] = ROOT / "results" / "latest",
+) -> None:
+    """How near a run's trials came to the limits beyond which they are invalid."""
+    try:
+        print(spread(Run.open(run).trials()))
+    except ResultsError as error:
+        _end(NO_RESULTS, str(error))
 
 
 def _resumed(settings: list[str], results: Path) -> Run | None:

@@ -215,7 +215,8 @@ def _hdr(report: TrialReport, name: str) -> HdrHistogram:
     return empty_histogram() if packed is None else HdrHistogram.decode(packed.hdr)
 
 
-def _health(report: TrialReport, slowness: float | None) -> validity.Health:
+def health_of(report: TrialReport, slowness: float | None) -> validity.Health:
+    """What is judged of a trial; ``slowness`` is the canary's."""
     if not report.planned or not report.window_s:
         return validity.Health(slowness=slowness)
     lateness = percentiles(_hdr(report, "lateness"), report.not_sent)
@@ -254,7 +255,7 @@ def _row(
         lacking.append(caveats.incomplete(report.failed, report.unfinished + report.not_sent))
     if report.unexpected:
         lacking.append(caveats.broken_audit(f"{report.unexpected:,} outcomes were not the planned ones"))
-    health = _health(report, slowness)
+    health = health_of(report, slowness)
     unhealthy = validity.doubts(health)
     orders = report.finished
     parts = report.costs

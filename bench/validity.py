@@ -1,11 +1,9 @@
 """Is a trial to be believed? The load generator's own health, and the machine's, against limits (docs/method.md).
 
-A trial beyond one of them is shown and never compared. `python -m bench.validity RUN` prints how near a run came.
+A trial beyond one of them is shown and never compared. `python -m bench health` prints how near a run came.
 """
 
-import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import msgspec
 import pandas as pd
@@ -151,7 +149,3 @@ def spread(trials: pd.DataFrame) -> str:
     columns = [name for name in JUDGED if name in trials]
     shown = trials[columns].agg(["min", "median", "max"]).T
     return str(shown.to_string(float_format=lambda value: f"{value:.4g}"))
-
-
-if __name__ == "__main__":
-    print(spread(pd.read_csv(Path(sys.argv[1]) / "trials.csv", keep_default_na=True)))

@@ -141,9 +141,9 @@ class Driver(ABC):
             self._at_edge()
 
     def _settle(self) -> int:
-        """Add up the orders in flight over the time since this was last called, which is before each change; now.
+        """Before each change of the orders in flight: add them up over the time since the last one. It is now.
 
-        What comes after the window is left out by whoever reads ``in_flight_ns`` there: ``_shut`` is the last to count.
+        Once ``_shut`` has set the window's length, nothing is added any more.
         """
         now_ns = self._clock()
         if not self.record.window_ns:

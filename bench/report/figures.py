@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 from bench.report import style
 from bench.report.numbers import digits
 from bench.stats.intervals import Estimate, median_of
+from bench.stats.summary import is_valid, shown
 
 PANELS = {"accept": "Accepted: the method has the order", "finish": "Finished: the buyer is told"}
 QUANTILES = ("p50", "p99")
@@ -48,12 +49,13 @@ def draw(trials: pd.DataFrame, manifest: Mapping[str, Any], folder: Path) -> Non
 
 
 def points(trials: pd.DataFrame) -> Iterator[Point]:
-    """Everything that is drawn. Trials that are not valid are left out."""
+    """Everything that is drawn, of the trials that the summary is of."""
     for key, group in trials.groupby(["cell", "transport"], sort=False):
         cell, transport = map(str, key)
+        measured = shown(group)
         for panel in PANELS:
             for quantile in QUANTILES:
-                kept = group.loc[group["valid"], ["round", f"{panel}_{quantile}_us"]].dropna()
+                kept = measured[["round", f"{panel}_{quantile}_us"]].dropna()
                 values = tuple(float(value) / 1000 for value in kept.iloc[:, 1])
                 rounds = tuple(int(number) for number in kept["round"])
                 yield Point(cell, transport, panel, quantile, rounds, values, median_of(values))
@@ -98,8 +100,9 @@ def _figure(trials: pd.DataFrame, drawn: Sequence[Point], skipped: Mapping[str, 
 
 
 def _made_of(trials: pd.DataFrame, cell: str) -> str:
-    first = trials[trials["cell"] == cell].iloc[0]
-    return f"{first['codec']}, {first['client']}"
+    rows = trials[trials["cell"] == cell]
+    made_of = f"{rows['codec'].iloc[0]}, {rows['client'].iloc[0]}"
+    return made_of if is_valid(rows) else f"{made_of}\nINVALID"
 
 
 def _limits(drawn: Sequence[Point]) -> tuple[float, float]:
@@ -128,7 +131,7 @@ def _row(axes: Axes, row: int, p50: Point, p99: Point, limits: tuple[float, floa
     colour, marker = style.colour(p50.transport), style.marker(p50.transport)
     fast, slow = p50.median.value, p99.median.value
     if fast is None:
-        _note(axes, limits[0], row, "n/a: no valid trial" if not p50.trials_ms else "n/a")
+        _note(axes, limits[0], row, "n/a: no complete trial" if not p50.trials_ms else "n/a")
         return
     ends = [min(limits[1], value) for value in (fast, slow) if value is not None]
     axes.plot(ends, [row] * len(ends), color=colour, linewidth=1.2, zorder=2)
@@ -220,18 +223,18 @@ _NOTE_LETTERS = 44
 
 def _caption(trials: pd.DataFrame) -> str:
     """What the marks mean, and how much stands behind them."""
-    valid = trials[trials["valid"]]
-    counts = valid.groupby("cell", sort=False).size()
-    if valid.empty:
-        return "No trial was valid."
+    measured = pd.concat([shown(rows) for _, rows in trials.groupby("cell", sort=False)])
+    if measured.empty:
+        return "No trial was complete."
+    counts = measured.groupby("cell", sort=False).size()
     each = _range(counts)
-    orders = _range(valid["planned"])
-    rates = " and ".join(f"{rate:,g}" for rate in sorted(valid["offered_per_s"].unique()))
+    orders = _range(measured["planned"])
+    rates = " and ".join(f"{rate:,g}" for rate in sorted(measured["offered_per_s"].unique()))
     marks = "Filled: median (p50). Open: 99th percentile. Dots: single trials."
     intervals = any(median_of(range(int(count))).low is not None for count in counts)
     bars = " Bars: 95 % interval over trials." if intervals else " Too few trials for an interval."
     noun = "trial" if each == "1" else "trials"
-    return f"{marks}{bars}\nn per row: {each} valid {noun} of {orders} orders, at {rates} orders/s."
+    return f"{marks}{bars}\nn per row: {each} {noun} of {orders} orders, at {rates} orders/s."
 
 
 def _range(numbers: "pd.Series[Any]") -> str:

@@ -21,6 +21,7 @@ def first_look(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> Rende
     doubts = list(_doubts(cells, manifest))
     lines: list[RenderableType] = [_table(cells, doubts)]
     lines += [Text(sentence) for sentence in ratio_sentences(summary)]
+    lines += [Text(sentence, style="bold red") for sentence in _not_compared(cells)]
     lines += [Text(sentence, style="dim") for sentence in _ready(cells)]
     for transport, reason in dict(manifest.get("skipped", {})).items():
         lines.append(Text(f"{transport} skipped: {reason}", style="yellow"))
@@ -86,12 +87,13 @@ def _cpu(part: str, metric: Mapping[str, Any] | None) -> str:
 
 def _doubts(cells: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> Iterator[tuple[Caveat, frozenset[str]]]:
     """Every doubt once, with the cells it touches; one about the whole run touches no cell in particular."""
-    short = [cell for cell in cells if cell["valid_trials"] < fewest()]
+    behind = {cell["cell"]: cell["valid_trials" if cell["valid"] else "complete_trials"] for cell in cells}
+    short = [name for name, trials in behind.items() if trials < fewest()]
     if short:
         some = len(short) < len(cells)
         yield (
-            no_interval(max(cell["valid_trials"] for cell in short), fewest()),
-            frozenset(cell["cell"] for cell in short if some),
+            no_interval(max(behind[name] for name in short), fewest()),
+            frozenset(short if some else ()),
         )
     latest: dict[str, tuple[Caveat, set[str]]] = {}
     for entry in manifest.get("caveats", []):
@@ -120,6 +122,13 @@ def ratio_sentences(summary: Mapping[str, Any]) -> Iterator[str]:
         interval = f"95 % interval {digits(low)} to {digits(high)}"
         shown = ": no difference shown" if low <= 1 <= high else ""
         yield f"{who} {value} ({interval}){shown}."
+
+
+def _not_compared(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Why a ratio is missing that a reader looks for."""
+    invalid = [cell["cell"] for cell in cells if not cell["valid"]]
+    if invalid:
+        yield f"INVALID, so shown and not compared: {', '.join(invalid)}; the doubts below say why."
 
 
 def _ready(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -46,20 +46,23 @@ def is_valid(rows: pd.DataFrame) -> bool:
     return len(rows) > 0 and float((~rows["valid"]).mean()) <= CELL_SHARE
 
 
+def shown(rows: pd.DataFrame) -> pd.DataFrame:
+    """The trials that a cell's numbers are of: the valid ones, and of an invalid cell all that are complete."""
+    return rows[rows["valid" if is_valid(rows) else "complete"]]
+
+
 def _cell(key: Any, rows: pd.DataFrame) -> dict[str, Any]:
-    valid = rows[rows["valid"]]
-    # What is not to be compared is shown all the same, as far as it is complete.
-    shown = valid if is_valid(rows) else rows[rows["complete"]]
+    measured = shown(rows)
     return {
         **dict(zip(CELL, key, strict=True)),
         "durability": str(rows["durability"].iloc[0]),
         "offered_per_s": float(rows["offered_per_s"].median()),
         "trials": len(rows),
-        "valid_trials": len(valid),
+        "valid_trials": int(rows["valid"].sum()),
         "complete_trials": int(rows["complete"].sum()),
         "valid": is_valid(rows),
         "orders": {name: int(rows[name].sum()) for name in ORDERS},
-        "metrics": {name: plain(median_of(shown[name].dropna())) for name in METRICS if name in rows},
+        "metrics": {name: plain(median_of(measured[name].dropna())) for name in METRICS if name in rows},
     }
 
 

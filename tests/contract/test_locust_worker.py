@@ -102,6 +102,9 @@ async def test_a_trial_of_given_length_ends_by_itself_and_nothing_is_lost(locust
     assert report.planned == pytest.approx(120, abs=60)
     assert report.window_s == pytest.approx(0.6)
     assert report.audit.sent > report.sent
+    assert report.machine is not None
+    assert report.machine.busy_s > 0
+    assert report.histogram("gap_sent").count == report.histogram("gap_planned").count == report.sent - 1
 
 
 async def test_the_same_seed_replays_the_same_plan(locust: Master) -> None:

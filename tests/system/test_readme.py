@@ -189,7 +189,8 @@ def test_the_page_on_profiles_names_every_flag() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["bench", "bench run", "bench web", "bench soak", "bench.floor", "bench.provision", "bench.doctor"]
+    "command",
+    ["bench", "bench run", "bench web", "bench soak", "bench health", "bench.floor", "bench.provision", "bench.doctor"],
 )
 def test_help_names_only_makes_and_settings_that_exist(house: House, command: str) -> None:
     house.env["COLUMNS"] = "300"

@@ -47,7 +47,7 @@ def test_a_cell_that_is_missing_is_drawn_as_not_available_with_its_reason(run: R
 
 
 def test_the_figure_says_how_much_stands_behind_it(run: Run) -> None:
-    assert "n per row: 6 valid trials of 900 orders, at 150 orders/s." in texts(run)
+    assert "n per row: 6 trials of 900 orders, at 150 orders/s." in texts(run)
 
 
 def test_the_svg_has_a_role_a_title_and_a_sentence_for_those_who_cannot_see_it(run: Run) -> None:
@@ -72,26 +72,36 @@ def test_what_is_drawn_stands_in_a_csv_beside_it(run: Run) -> None:
 
 def test_trials_that_are_not_valid_are_not_drawn(tmp_path: Path) -> None:
     run = Run.create(tmp_path, "run", {})
-    run.add_trial(a_trial(), {})
-    run.add_trial(a_trial(round=2, valid=False), {})
-    assert {point.rounds for point in points(run.trials())} == {(1,)}
+    for number in range(1, 4):
+        run.add_trial(a_trial(round=number, valid=number != 2), {})
+    assert {point.rounds for point in points(run.trials())} == {(1, 3)}
+
+
+def test_an_invalid_cell_is_drawn_over_its_complete_trials_and_says_so(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "run", {})
+    for number in range(1, 4):
+        run.add_trial(a_trial(round=number, valid=False, complete=number != 2), {})
+        run.add_trial(a_trial(round=number, slot=2, cell="grpc", transport="grpc"), {})
+    assert {point.rounds for point in points(run.trials()) if point.cell == "rest"} == {(1, 3)}
+    draw(run.trials(), run.manifest, run.path / "charts")
+    assert " ".join(texts(run)).count("INVALID") == 1
 
 
 def test_censored_missing_and_invalid_are_said_in_words(tmp_path: Path) -> None:
     run = Run.create(tmp_path, "run", {})
     run.add_trial(a_trial(accept=Percentiles(p50_us=100), finish=Percentiles(p50_us=100, p99_us=math.inf)), {})
-    run.add_trial(a_trial(slot=2, cell="grpc", transport="grpc", valid=False), {})
+    run.add_trial(a_trial(slot=2, cell="grpc", transport="grpc", complete=False, valid=False), {})
     run.add_trial(a_trial(slot=3, cell="broker", finish=Percentiles(p50_us=math.inf, p99_us=math.inf)), {})
     draw(run.trials(), run.manifest, run.path / "charts")
     found = texts(run)
-    assert {"p99 n/a: too few orders", "p99 ∞: not finished", "n/a: no valid trial"} <= set(found)
+    assert {"p99 n/a: too few orders", "p99 ∞: not finished", "n/a: no complete trial"} <= set(found)
 
 
-def test_a_run_in_which_nothing_was_valid_is_drawn_too(tmp_path: Path) -> None:
+def test_a_run_in_which_nothing_was_complete_is_drawn_too(tmp_path: Path) -> None:
     run = Run.create(tmp_path, "run", {})
-    run.add_trial(a_trial(valid=False), {})
+    run.add_trial(a_trial(complete=False, valid=False), {})
     draw(run.trials(), run.manifest, run.path / "charts")
-    assert "No trial was valid." in texts(run)
+    assert "No trial was complete." in texts(run)
 
 
 def contrast_on_white(colour: str) -> float:

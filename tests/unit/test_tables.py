@@ -84,10 +84,17 @@ def test_a_ratio_with_a_censored_round_has_no_upper_end(run: Run) -> None:
     )
 
 
-def test_an_invalid_cell_says_so_in_its_row(run: Run) -> None:
+def test_an_invalid_cell_says_so_in_its_row_and_below(run: Run) -> None:
     run.add_trial(a_trial(), {})
     run.add_trial(a_trial(slot=2, cell="grpc", transport="grpc", valid=False), {})
-    assert shown(run).count("INVALID") == 1
+    assert shown(run).count("INVALID") == 2
+    assert "INVALID, so shown and not compared: grpc;" in one_line(shown(run))
+
+
+def test_an_invalid_cell_with_an_interval_is_not_said_to_lack_one(run: Run) -> None:
+    for number in range(1, 7):
+        run.add_trial(a_trial(round=number, valid=number < 4), {})
+    assert "no-interval" not in shown(run)
 
 
 def test_losses_stand_in_the_row(run: Run) -> None:

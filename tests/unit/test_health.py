@@ -1,0 +1,72 @@
+"""From what a trial reports to what is judged of it."""
+
+import os
+
+import msgspec
+import pytest
+
+from bench.load.record import Record
+from bench.load.trial import MachineCost, PartCost, TrialReport
+from bench.trial import health_of
+from bench.validity import doubts
+
+S = 1_000_000_000
+
+
+def a_report(**changes: object) -> TrialReport:
+    """600 orders in 6 s, each 20 ms under way, the last of them 1.5 ms late and twice as long under way."""
+    record = Record()
+    for number in range(600):
+        record.finish.record(20_000 if number else 40_000)
+        record.lateness.record(100 if number else 1_500)
+        record.gap_planned.record(10_000)
+        record.gap_sent.record(10_000)
+    report = TrialReport.of("trial-1", 0, record, "hash")
+    steady: dict[str, object] = {
+        "planned": 600,
+        "sent": 600,
+        "finished": 600,
+        "window_s": 6.0,
+        "achieved_per_s": 99.0,
+        "driver_cpu_ns": 1 * S,
+        "costs": {"services": PartCost(cpu_ns=3 * S, peak_rss_mib=80.0, context_switches=9)},
+        "machine": MachineCost(duration_s=6.0, busy_s=5.2, steal_s=0.03),
+        "in_flight_mean": 2.02,
+        "response_mean_s": 0.02,
+    }
+    return msgspec.structs.replace(report, **(steady | changes))
+
+
+def test_each_figure_is_taken_from_its_own_place() -> None:
+    health = health_of(a_report(), slowness=1.2)
+    assert health.achieved_share == pytest.approx(0.99)
+    assert (health.lateness_p50_us, health.response_p50_us) == (100, pytest.approx(20_000, rel=0.001))
+    assert health.driver_share == pytest.approx(1 / 6)
+    assert health.little == pytest.approx(0.01)
+    assert health.steal_share == pytest.approx(0.03 / 6 / (os.cpu_count() or 1))
+    assert health.others_cores == pytest.approx((5.2 - 1 - 3) / 6)
+    assert health.slowness == 1.2
+    assert doubts(health) == []
+
+
+def test_sends_are_set_against_the_plan_and_not_the_other_way_round() -> None:
+    record = Record()
+    for number in range(600):
+        record.gap_planned.record(10_000)
+        record.gap_sent.record(100_000 if number % 10 == 0 else 0)
+    bunched = TrialReport.of("trial-1", 0, record, "hash").histograms
+    report = a_report()
+    report.histograms = report.histograms | {name: bunched[name] for name in ("gap_sent", "gap_planned")}
+    gap = health_of(report, None).gap
+    assert gap is not None
+    assert gap.distance == pytest.approx(0.9)
+    assert not gap.passed
+
+
+def test_load_processes_share_what_they_used() -> None:
+    assert health_of(a_report(workers=2), None).driver_share == pytest.approx(1 / 12)
+
+
+def test_a_trial_that_did_not_run_says_nothing_but_of_the_machine() -> None:
+    health = health_of(TrialReport(trial="trial-1"), slowness=2.0)
+    assert [caveat.name for caveat in doubts(health)] == ["canary"]
