@@ -232,6 +232,37 @@ async def test_topics_are_there_during_a_trial_and_gone_after(servers: Mapping[s
     await until_true(lambda: _none(topics_of(servers, trial)))
 
 
+async def test_topics_are_waited_for_until_the_broker_knows_them(
+    servers: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport, list_topics = a_transport(servers), AIOKafkaAdminClient.list_topics
+    unheard = [True, True]
+
+    async def later(admin: AIOKafkaAdminClient) -> list[str]:
+        if unheard:
+            unheard.pop()
+            return []
+        return list(await list_topics(admin))
+
+    monkeypatch.setattr(AIOKafkaAdminClient, "list_topics", later)
+    await transport.prepare()
+    assert unheard == []
+    await transport.remove()
+
+
+async def test_topics_of_which_the_broker_never_hears_are_a_sentence(
+    servers: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(admin: AIOKafkaAdminClient) -> list[str]:
+        return []
+
+    transport = a_transport(servers, deadline_s=0.1)
+    monkeypatch.setattr(AIOKafkaAdminClient, "list_topics", never)
+    with pytest.raises(Unreachable, match=r"did not show the trial's topics within 0\.1 s"):
+        await transport.prepare()
+    await transport.remove()
+
+
 async def _none(found: Any) -> bool:
     return not await found
 

@@ -6,6 +6,7 @@ TRIAL.unreadable                                             the dead-letter top
 TRIAL.user TRIAL.product TRIAL.payment TRIAL.shipping        a consumer group per service
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -28,6 +29,7 @@ from transports.errors import NotAccepted, Unreachable
 from transports.events.config import Config, max_batch_bytes
 
 OUTCOME = KIND[OrderClosed]
+ASK_AGAIN_S = 0.02
 
 
 def topic_of(setting: Setting, message_type: type[Message]) -> str:
@@ -48,7 +50,7 @@ def group_of(setting: Setting, service: str) -> str:
 
 
 async def create(setting: Setting, config: Config) -> None:
-    """Raises Unreachable, and NotAccepted when the cluster refuses a topic."""
+    """Returns when the broker knows them. Raises Unreachable, and NotAccepted when the cluster refuses a topic."""
     topic_config = {"max.message.bytes": str(max_batch_bytes(setting))}
     if setting.durability == "safe":
         topic_config |= {"flush.messages": "1", "flush.ms": "0"}
@@ -63,7 +65,20 @@ async def create(setting: Setting, config: Config) -> None:
     topics.append(topic(dead_letter_topic(setting), 1))
     async with _admin(setting) as admin:
         response = await admin.create_topics(topics)
-    _check(response.topic_errors, TopicAlreadyExistsError)
+        _check(response.topic_errors, TopicAlreadyExistsError)
+        await _known(setting, admin, {topic.name for topic in topics})
+
+
+async def _known(setting: Setting, admin: AIOKafkaAdminClient, names: set[str]) -> None:
+    """The controller answers as soon as it has made a topic, and a broker hears of it a moment later."""
+    try:
+        async with asyncio.timeout(setting.deadline_s):
+            while not names <= set(await admin.list_topics()):  # noqa: ASYNC110 - nobody tells us
+                await asyncio.sleep(ASK_AGAIN_S)
+    except TimeoutError as error:
+        raise Unreachable(
+            f"Kafka did not show the trial's topics within {setting.deadline_s:g} s; see its log"
+        ) from error
 
 
 async def delete(setting: Setting) -> None:
