@@ -43,7 +43,7 @@ doctor: .venv/.ready ## what is here, what is missing, what to type
 	@$(BIN)/python -m bench.doctor --home '$(STATE)'
 
 # Settings that `make bench`, `make web` and the rest hand on: make bench TRANSPORT=grpc RATE=300
-SETTINGS := PROFILE TRANSPORT RATE PAYLOAD CODEC SECURITY DURABILITY CLIENT ROUNDS DURATION WARM_UP SEED STORE \
+SETTINGS := PROFILE TRANSPORT RATE PAYLOAD CODEC SECURITY DURABILITY CLIENT ROUNDS DURATION WARM_UP WARM_UP_MAX BROKER_WARM_UP SEED STORE \
             ARRIVALS STEP_FACTOR STEP_AT STEP_FOR BURST_PEAK BURST_PERIOD TRACE MAX_MESSAGE DEADLINE PORTS HOPS
 ASKED = $(foreach key,$(SETTINGS) RESUME,$(if $($(key)),'$(key)=$($(key))'))
 

@@ -1,36 +1,55 @@
-"""A fixed piece of work, timed before and after each trial: a machine that is slower than a moment ago shows here."""
+"""A fixed piece of work, timed again and again beside a trial: a machine that has become slower shows here."""
 
+import asyncio
 import statistics
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
-RUNS = 7
-_TERMS = 200_000
+PERIOD_S = 0.1
+_TERMS = 10_000
 
 
 class Canary:
-    """The runs of one machine over one run of ours, so that each is set against all before it."""
+    """Of one machine over one run of ours, so that each trial is set against all before it."""
 
     def __init__(self) -> None:
-        self._seen_us: list[int] = []
+        self._fastest_us: float | None = None
 
-    def slowness(self) -> float:
-        """Run it now: its time over the fastest so far, 1.0 for the fastest."""
-        self._seen_us.append(canary_us())
-        return self._seen_us[-1] / min(self._seen_us)
+    @asynccontextmanager
+    async def beside(self) -> AsyncIterator[list[float]]:
+        """While the context lasts, the work is done ten times a second; the list fills with its microseconds."""
+        runs_us: list[float] = []
+
+        async def sing() -> None:
+            while True:
+                runs_us.append(canary_us())
+                await asyncio.sleep(PERIOD_S)
+
+        singing = asyncio.create_task(sing())
+        try:
+            yield runs_us
+        finally:
+            singing.cancel()
+            with suppress(asyncio.CancelledError):
+                await singing
+
+    def slowness(self, runs_us: list[float]) -> float | None:
+        """The median of a trial over that of the fastest trial so far, 1.0 for the fastest; None without any."""
+        if not runs_us:
+            return None
+        median_us = statistics.median(runs_us)
+        self._fastest_us = median_us if self._fastest_us is None else min(self._fastest_us, median_us)
+        return median_us / self._fastest_us
 
 
-def canary_us() -> int:
-    """Microseconds of wall time for a fixed loop in this process: the median of seven runs, some 70 ms in all.
+def canary_us() -> float:
+    """Microseconds of CPU time for a fixed loop in this thread, some 300.
 
-    Wall time, so that other programs count as much as a slower clock does.
+    CPU time, since the trial itself makes others wait: what is asked is how much work a core does while it works.
     """
-    return round(statistics.median(_run_ns() for _ in range(RUNS)) / 1000)
-
-
-def _run_ns() -> int:
-    begin_ns = time.perf_counter_ns()
-    sum(range(_TERMS))
+    begin_ns = time.thread_time_ns()
     total = 0
-    for number in range(_TERMS // 4):
+    for number in range(_TERMS):
         total += number & 7
-    return time.perf_counter_ns() - begin_ns
+    return (time.thread_time_ns() - begin_ns) / 1000

@@ -61,6 +61,14 @@ def unmeasured(what: str, why: str) -> Caveat:
     return Caveat("unmeasured", f"{what} could not be measured: {why}", "leave the column out of comparisons")
 
 
+def unsteady(warm_up_s: float) -> Caveat:
+    return Caveat(
+        "unsteady",
+        f"orders in flight or the median response still rose or fell after {warm_up_s:.1f} s of warm-up",
+        "raise WARM_UP_MAX, or lower RATE if a backlog grows",
+    )
+
+
 def dirty_tree(commit: str) -> Caveat:
     return Caveat(
         "dirty-tree",

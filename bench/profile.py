@@ -3,7 +3,6 @@
 import math
 import re
 import tomllib
-from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +39,8 @@ FLAGS = {
     "ROUNDS": "rounds",
     "DURATION": "duration_s",
     "WARM_UP": "warm_up_s",
+    "WARM_UP_MAX": "warm_up_max_s",
+    "BROKER_WARM_UP": "broker_warm_up_s",
     "SEED": "seed",
     "STORE": "store",
     "ARRIVALS": "arrivals",
@@ -79,6 +80,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """None unless it is what ``arrivals`` asks for; then rate and duration are its own."""
     duration_s: float
     warm_up_s: float
+    warm_up_max_s: float
+    """A warm-up ends when nothing rises or falls any more, but not before the one and not after the other."""
+    broker_warm_up_s: float
+    """For how long a broker is used, twice, before its first trial: its code is compiled as it runs."""
     rounds: int
     payload_bytes: int
     """The size of the order's compact JSON, whatever the codec."""
@@ -102,16 +107,12 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def offered_per_s(self) -> float:
         """Orders a second that arrive in the window, in the mean."""
-        return self.rate_per_s * self._shaped_s(0.0) / self.duration_s
+        return self.orders / self.duration_s
 
     @property
     def orders(self) -> float:
-        """How many are planned for a trial, warm-up included, in the mean."""
-        return self.rate_per_s * self._shaped_s(-self.warm_up_s)
-
-    def _shaped_s(self, from_s: float) -> float:
-        shape = shape_of(self.arrivals, self.step, self.burst)
-        return shape.area(self.duration_s) - shape.area(from_s)
+        """How many are planned for a trial, in the mean."""
+        return self.rate_per_s * shape_of(self.arrivals, self.step, self.burst).area(self.duration_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +184,8 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
         trace=trace,
         duration_s=_number(raw, "duration_s"),
         warm_up_s=_number(raw, "warm_up_s", zero=True),
+        warm_up_max_s=_number({"warm_up_max_s": 10, **raw}, "warm_up_max_s", zero=True),
+        broker_warm_up_s=_number({"broker_warm_up_s": 12, **raw}, "broker_warm_up_s", zero=True),
         rounds=_whole(raw, "rounds"),
         payload_bytes=_size(raw, "payload"),
         codec=codec,
@@ -312,24 +315,19 @@ def _burst(raw: Mapping[str, Any]) -> Burst:
 
 
 def _trace(raw: Mapping[str, Any]) -> tuple[Trace, Mapping[str, Any]]:
-    """The trace, and the settings with its own rate and duration. The warm-up is its beginning."""
+    """The trace, and the settings with its own rate and duration."""
     path = raw.get("trace")
     if not isinstance(path, str) or not path:
         raise UsageError("ARRIVALS=trace needs a file of offsets in seconds; say which with TRACE=")
-    warm_up_s = _number(raw, "warm_up_s", zero=True)
     try:
         trace = Trace.of(Path(path))
         offsets_ns = trace.offsets_ns(MOST_ORDERS)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    duration_s = offsets_ns[-1] / 1e9 - warm_up_s
-    if duration_s <= 0:
-        raise UsageError(
-            f"trace {path} is over after {offsets_ns[-1] / 1e9:g} s, within the warm-up of {warm_up_s:g} s; "
-            "lower WARM_UP or give a longer one"
-        )
-    counted = len(offsets_ns) - bisect_left(offsets_ns, int(warm_up_s * 1e9))
-    return trace, {**raw, "duration_s": duration_s, "rate_per_s": counted / duration_s}
+    duration_s = offsets_ns[-1] / 1e9
+    if not duration_s:
+        raise UsageError(f"trace {path} is over as it begins: its orders all come at 0 s; give a longer one")
+    return trace, {**raw, "duration_s": duration_s, "rate_per_s": len(offsets_ns) / duration_s}
 
 
 def _path(profile: str) -> Path:

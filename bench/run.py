@@ -1,6 +1,7 @@
 """The conductor: brokers and a Locust master for the run, then round after round every cell once, each in a trial."""
 
 import asyncio
+import contextlib
 import random
 import secrets
 from collections.abc import Callable, Mapping
@@ -15,19 +16,23 @@ import msgspec
 from bench import caveats
 from bench.canary import Canary
 from bench.caveats import Caveat
-from bench.load.locust import Master, master
+from bench.load.locust import LoadError, Master, master
 from bench.machine import git, machine, versions
 from bench.profile import Cell, Profile, cells
 from bench.provision import Broker, Unavailable, alive, brokers
-from bench.provision.base import Say
+from bench.provision.base import Say, StartFailed
 from bench.provision.ledger import open_run
 from bench.provision.process import belonging_to, finish
 from bench.store import ResultsError, Run
-from bench.trial import Measured, Stage, measure
+from bench.trial import Measured, Stage, measure, warm
+from transports.errors import TransportError
 from transports.registry import named
 
 OVERHEAD_S = 6.0
 """A trial beyond its warm-up and window, for the estimate before the first has been timed."""
+
+WARM_TRIALS = 2
+"""A broker is used twice before its first trial, since what happens between trials has to be compiled as well."""
 
 
 class MissingServer(Exception):
@@ -112,6 +117,8 @@ class _Conductor:
         self._logs = logs
         self._canary = Canary()
         self._seen: set[str] = set()
+        self._warm: set[Broker] = set()
+        self._slot = 0
 
     async def rounds(self, wanted: list[Cell]) -> None:
         trials = self._kept.trials()
@@ -144,6 +151,7 @@ class _Conductor:
             logs=self._logs,
             canary=self._canary,
         )
+        await self._warm_up(stage, cell)
         first = cell.name not in self._seen
         measured = await measure(stage, self._locust, cell, round_=round_, slot=slot, idle=first)
         self._kept.add_trial(measured.row, measured.histograms, measured.steps)
@@ -153,6 +161,17 @@ class _Conductor:
         if not measured.row.valid:
             reasons = "; ".join(caveat.text for caveat in measured.row.caveats)
             self._progress.say(f"round {round_}, {cell.name}: invalid, {reasons}")
+
+    async def _warm_up(self, stage: Stage, cell: Cell) -> None:
+        """Use what the cell needs and nobody used yet; what goes wrong here will in the trial, which reports it."""
+        used = {stage.brokers[name] for name in named(cell.transport).traits.needs}
+        if used <= self._warm or not self._profile.broker_warm_up_s:
+            return
+        self._warm |= used
+        with contextlib.suppress(TransportError, StartFailed, LoadError):
+            for _ in range(WARM_TRIALS):
+                self._slot += 1
+                await warm(stage, self._locust, cell, self._slot)
 
     async def _revive(self, cell: Cell) -> None:
         """A broker that died in an earlier trial is started again, so that the run goes on."""

@@ -72,6 +72,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     wire_bytes_per_order: float | None = None
     context_switches_per_order: float | None = None
     ready_s: float | None = None
+    warm_up_s: float | None = None
     in_flight_mean: float | None = None
     achieved_share: float | None = None
     driver_share: float | None = None

@@ -35,6 +35,8 @@ from transports.registry import named
 from transports.trace import Stamp
 
 PROBE_S = 10.0
+WARM_CLIENTS = 4
+"""In flight while a broker is warmed: few, so that it sees as many requests as possible and not large batches."""
 DRIVER_NICE = -10
 """Where permitted: with more busy processes than cores, a driver that waits for its turn sends late."""
 
@@ -64,6 +66,10 @@ class Measured:
     """Where the time of the sampled orders went."""
 
 
+def _id(stage: Stage, round_: int, slot: int) -> str:
+    return f"fw-{stage.run_id.rpartition('-')[2]}r{round_}s{slot}"
+
+
 def setting_of(stage: Stage, cell: Cell, trial: str) -> Setting:
     """Everything the transport may know, with free ports for the services."""
     profile = stage.profile
@@ -85,7 +91,7 @@ def setting_of(stage: Stage, cell: Cell, trial: str) -> Setting:
 
 async def measure(stage: Stage, master: Master, cell: Cell, *, round_: int, slot: int, idle: bool = False) -> Measured:
     """Run one trial. What goes wrong in it makes it invalid and says why in its caveats; nothing is raised for it."""
-    trial = f"fw-{stage.run_id.rpartition('-')[2]}r{round_}s{slot}"
+    trial = _id(stage, round_, slot)
     try:
         return await _measure(stage, master, cell, trial, round_, slot, idle)
     except (TransportError, StartFailed, LoadError) as error:
@@ -101,7 +107,6 @@ async def _measure(
     transport = named(cell.transport)(setting)
     used = [stage.brokers[name] for name in transport.traits.needs if name in stage.brokers]
     broker_pids = tuple(pid for broker in used for pid in broker.pids)
-    slowness = stage.canary.slowness()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(remove_quietly, transport)
         await transport.prepare()
@@ -117,7 +122,9 @@ async def _measure(
         burnt = {part: (await cost.idle(pids)).cpu_ms_per_s for part, pids in parts.items()} if idle else {}
         watch = Watch(parts=parts, ports=_ports(transport, setting, used))
         spec = spec_of(stage, cell, setting, round_, watch, duration_s=stage.profile.duration_s)
-        report = await master.run(spec)
+        async with stage.canary.beside() as runs_us:
+            report = await master.run(spec)
+        slowness = stage.canary.slowness(runs_us)
         doubts: list[Caveat] = []
         stamps: list[Stamp] = report.stamps
         lost = 0
@@ -132,13 +139,30 @@ async def _measure(
             doubts += [caveats.broken_audit(problem) for problem in audit.problems(report.audit, books)]
             lost = audit.lost(report.audit, report.accepted_unfinished, books)
     doubts += [caveats.died(broker.name) for broker in used if not alive(broker)]
-    slowness = max(slowness, stage.canary.slowness())
     row = _row(stage, cell, round_, slot, report, doubts, lost, slowness)
     hints = (*row.caveats, *([caveats.other_clock(clocks)] if clocks else []))
     row = msgspec.structs.replace(row, ready_s=ready_s, caveats=hints)
     histograms = {name: _hdr(report, name) for name in HISTOGRAMS}
     facts = {**report.facts, "driver_nice": str(report.driver_nice)} if report.facts else {}
     return Measured(row, histograms, facts, burnt, () if clocks else steps(report.sampled, stamps))
+
+
+async def warm(stage: Stage, master: Master, cell: Cell, slot: int) -> None:
+    """Use the cell's broker as a trial does, with as many orders as it takes, and count nothing.
+
+    A JVM is slow until it has compiled what is used (docs/method.md, "Warm"). ``slot`` tells warm-ups apart. Raises
+    TransportError, StartFailed or LoadError.
+    """
+    setting = setting_of(stage, cell, _id(stage, 0, slot))
+    transport = named(cell.transport)(setting)
+    async with AsyncExitStack() as open_:
+        open_.push_async_callback(remove_quietly, transport)
+        await transport.prepare()
+        await open_.enter_async_context(serving(stage, cell, setting, transport))
+        log = stage.logs / f"{setting.trial}-worker.log"
+        await open_.enter_async_context(worker(master, log=log, env=belonging_to(stage.folder), nice=DRIVER_NICE))
+        spec = spec_of(stage, cell, setting, 0, Watch(), duration_s=stage.profile.broker_warm_up_s)
+        await master.run(msgspec.structs.replace(spec, mode="closed", users=WARM_CLIENTS, warm_up_s=0.0))
 
 
 @contextlib.asynccontextmanager
@@ -196,6 +220,7 @@ def spec_of(
         users=users,
         orders_per_s_per_user=profile.rate_per_s / users,
         warm_up_s=profile.warm_up_s,
+        warm_up_max_s=profile.warm_up_max_s,
         duration_s=duration_s,
         drain_s=profile.deadline_s,
         watch=watch,
@@ -257,6 +282,7 @@ def _row(
         lacking.append(caveats.broken_audit(f"{report.unexpected:,} outcomes were not the planned ones"))
     health = health_of(report, slowness)
     unhealthy = validity.doubts(health)
+    hints = [] if report.steady else [caveats.unsteady(report.warm_up_s)]
     orders = report.finished
     parts = report.costs
 
@@ -306,6 +332,7 @@ def _row(
         context_switches_per_order=parts["services"].context_switches / orders
         if "services" in parts and orders
         else None,
+        warm_up_s=report.warm_up_s if report.planned else None,
         in_flight_mean=report.in_flight_mean if report.planned else None,
         achieved_share=health.achieved_share,
         driver_share=health.driver_share,
@@ -317,5 +344,5 @@ def _row(
         slowness=health.slowness,
         complete=not lacking and report.planned > 0,
         valid=not lacking and not unhealthy and report.planned > 0,
-        caveats=tuple(lacking + unhealthy),
+        caveats=tuple(lacking + unhealthy + hints),
     )

@@ -66,29 +66,26 @@ class Schedule:
         duration_s: float | None = None,
         phase: float = 0.5,
         shape: Shape = STEADY,
-        opens_s: float = 0.0,
         trace_ns: Sequence[int] = (),
         note: str = "",
     ) -> None:
         """``phase`` is when the first constant arrival comes, in units of the gap between two.
 
-        ``opens_s`` is when the window opens, from which ``shape`` counts. ``trace_ns`` are the arrivals themselves;
-        they keep their times at ``orders_per_s``, and an edit to twice as much plays the rest twice as fast.
-        ``note`` goes into the plan's hash: what else the orders depend on.
+        ``trace_ns`` are the arrivals themselves; they keep their times at ``orders_per_s``, and an edit to twice as
+        much plays the rest twice as fast. ``note`` goes into the plan's hash: what else the orders depend on.
         """
         if arrivals not in ARRIVALS:
             raise ValueError(f"no arrivals {arrivals!r}; there are: {', '.join(ARRIVALS)}")
         _check_rate(orders_per_s)
         self._arrivals, self._seed, self._phase, self._trace_ns = arrivals, seed, phase, trace_ns
         self._trace_units_per_ns = orders_per_s / _NS
-        self._opens_s = opens_s
         self._shape = shape
         self._end_ns = math.inf if duration_s is None else duration_s * _NS - 0.5
         """What comes before it is before the end when rounded, too."""
         self._orders_per_s = orders_per_s
         self._units_then = 0.0
         """The integral of the rate up to when it was last edited."""
-        self._area_then = shape.area(-opens_s)
+        self._area_then = 0.0
         """The shape's integral up to then."""
         self._taken = 0
         self.due_ns: int | None = None
@@ -119,7 +116,7 @@ class Schedule:
             self._offsets = None
             self._units = islice(self._unit_process(), self._taken, None)
             self._unit = next(self._units, math.inf)
-        area = self._shape.area(at_ns / _NS - self._opens_s)
+        area = self._shape.area(at_ns / _NS)
         self._units_then += (area - self._area_then) * self._orders_per_s
         self._area_then = area
         self._orders_per_s = orders_per_s
@@ -138,7 +135,7 @@ class Schedule:
         if not self._orders_per_s:
             return None
         area = self._area_then + (self._unit - self._units_then) / self._orders_per_s
-        due_ns = (self._opens_s + self._shape.inverse(area)) * _NS
+        due_ns = self._shape.inverse(area) * _NS
         return round(due_ns) if due_ns < self._end_ns else None
 
     def _planned(self, duration_s: float, note: str) -> Plan:
@@ -149,21 +146,19 @@ class Schedule:
             # Its last order falls on the end itself.
             offsets_ns.extend(self._trace_ns[: bisect_right(self._trace_ns, round(duration_s * _NS))])
         else:
-            area = self._shape.area(duration_s - self._opens_s) - self._area_then
-            check_size(area * self._orders_per_s)
+            check_size(self._shape.area(duration_s) * self._orders_per_s)
             offsets_ns.extend(self._mapped_all())
         digest = hashlib.sha256(offsets_ns.tobytes())
-        digest.update(f"{self._seed}|{self._opens_s}|{duration_s}|{note}".encode())
+        digest.update(f"{self._seed}|{duration_s}|{note}".encode())
         return Plan(offsets_ns, digest.hexdigest())
 
     def _mapped_all(self) -> Iterator[int]:
         """What ``_mapped`` gives for one arrival after the other up to the end, in half the time."""
         if not self._orders_per_s:
             return
-        inverse, opens_s, area_then, end_ns = self._shape.inverse, self._opens_s, self._area_then, self._end_ns
-        orders_per_s = self._orders_per_s
+        inverse, end_ns, orders_per_s = self._shape.inverse, self._end_ns, self._orders_per_s
         for unit in self._unit_process():
-            due_ns = (opens_s + inverse(area_then + unit / orders_per_s)) * _NS
+            due_ns = inverse(unit / orders_per_s) * _NS
             if not due_ns < end_ns:
                 return
             yield round(due_ns)

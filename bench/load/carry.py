@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from bench.load.arrivals import MOST_ORDERS, Schedule
+from bench.load.arrivals import MOST_ORDERS, Arrivals, Schedule
 from bench.load.driver import ClosedDriver, Driver, OpenDriver, Phases
 from bench.load.meter import Meter
 from bench.load.record import Record, Sum
@@ -26,6 +26,10 @@ from transports import registry
 from transports.base import Client, Serving, Transport
 from transports.errors import TransportError
 from transports.wire import codec_named
+
+TICK_S = 0.5
+TICK_ORDERS = 10
+"""The warm-up is looked at as often as this, or as often as so many orders come, whichever is longer."""
 
 
 class Carrying:
@@ -112,6 +116,9 @@ class Carrying:
         spec = self.spec
         phases = Phases(
             warm_up_s=spec.warm_up_s,
+            # Several load processes open their windows together, so none waits for what it alone sees.
+            warm_up_max_s=spec.warm_up_max_s if spec.setting.workers == 1 else 0.0,
+            tick_s=max(TICK_S, TICK_ORDERS / load) if (load := self._load()) else TICK_S,
             duration_s=spec.duration_s,
             drain_s=spec.drain_s,
             deadline_s=spec.setting.deadline_s,
@@ -120,7 +127,8 @@ class Carrying:
         )
         if schedule is None:
             return ClosedDriver(client, workload, phases, self._users, at_edge=at_edge)
-        return OpenDriver(client, workload, phases, schedule, at_edge=at_edge)
+        warm_up = warm_up_of(spec, self.worker, self._load())
+        return OpenDriver(client, workload, phases, schedule, at_edge=at_edge, warm_up=warm_up)
 
 
 def schedule_of(spec: TrialSpec, workload: Workload, worker: int, orders_per_s: float) -> Schedule | None:
@@ -132,14 +140,20 @@ def schedule_of(spec: TrialSpec, workload: Workload, worker: int, orders_per_s: 
         spec.arrivals,
         seed=f"{spec.seed}:{worker}",
         orders_per_s=orders_per_s,
-        duration_s=None if spec.duration_s is None else spec.warm_up_s + spec.duration_s,
+        duration_s=spec.duration_s,
         # Workers take turns with constant arrivals, and with those of a trace.
         phase=(worker + 0.5) / workers,
         shape=shape_of(spec.arrivals, spec.step, spec.burst),
-        opens_s=spec.warm_up_s,
         trace_ns=() if spec.trace is None else spec.trace.offsets_ns(MOST_ORDERS)[worker::workers],
         note=workload.fingerprint,
     )
+
+
+def warm_up_of(spec: TrialSpec, worker: int, orders_per_s: float) -> Schedule:
+    """When this worker's orders of the warm-up are due: at the mean rate, without bursts or steps, endlessly."""
+    arrivals: Arrivals = "constant" if spec.arrivals == "constant" else "poisson"
+    phase = (worker + 0.5) / spec.setting.workers
+    return Schedule(arrivals, seed=f"{spec.seed}:{worker}:warm-up", orders_per_s=orders_per_s, phase=phase)
 
 
 async def _hosted(transport: Transport, stack: AsyncExitStack) -> Mapping[str, tuple[Service, Serving]]:

@@ -1,7 +1,9 @@
 """Sending orders when they are due, and noting what becomes of each. Knows transports through ``base.Client`` alone.
 
     warm-up ------------> window ---------------------> drain ----->
-    start               + warm_up_s                   + duration_s   nothing in flight, or drain_s over
+    start               steady, or the cap            + duration_s   nothing in flight, or drain_s over
+
+The window's plan starts when it opens, so it is the same however long the warm-up was. Nothing is drained in between.
 
 Four instants per order, of one monotonic clock: planned, sent, accepted, finished. An order is a task of its own,
 made when it is due; nothing gates it but the in-flight cap, above which it is not sent and says so.
@@ -9,6 +11,8 @@ made when it is due; nothing gates it but the in-flight cap, above which it is n
 
 import asyncio
 import gc
+import math
+import statistics
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -18,6 +22,7 @@ from dataclasses import dataclass
 from bench.load.arrivals import Schedule
 from bench.load.pacer import Clock, Pacer, best_pacer
 from bench.load.record import Record, Sampled
+from bench.stats.trend import steady
 from bench.workload import Workload
 from shop.messages import PlaceOrder
 from transports.base import Client, Finished
@@ -25,6 +30,7 @@ from transports.errors import TransportError
 from transports.trace import MOST_STAMPS, Trace
 
 _NS = 1_000_000_000
+_NEVER_NS = 2**62
 LEAD_NS = 5_000_000
 """From the call of ``run`` to the start, so that the first order is not late already."""
 SWEEP_S = 1.0
@@ -38,13 +44,23 @@ class Phases:
     """How long each phase takes. ``duration_s`` None: until stopped."""
 
     warm_up_s: float = 0.0
+    """At least; 0: none."""
+    warm_up_max_s: float = 0.0
+    """At most; not more than ``warm_up_s``: it is as long as that, steady or not."""
     duration_s: float | None = None
     drain_s: float = 30.0
     deadline_s: float = 30.0
     """An order that is older ends as unfinished."""
     in_flight_cap: int = 10_000
+    tick_s: float = 0.5
+    """How often an adapting warm-up is looked at."""
     trace_every: int = 0
     """One in so many orders is kept with its four instants; 0: none."""
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the warm-up lasts until neither the orders in flight nor the median response rises or falls."""
+        return 0 < self.warm_up_s < self.warm_up_max_s
 
 
 class Driver(ABC):
@@ -71,12 +87,17 @@ class Driver(ABC):
         self._clock = clock
         self._make_pacer = pacer
         self._trace = Trace(phases.trace_every)
-        self._number = 0
+        self._number, self._step = 0, 1
         self._ready: PlaceOrder | None = workload.order(0)
         self._in_flight: dict[int, tuple[int, asyncio.Task[None]]] = {}
         """By number, in the order of sending: when, and the task."""
         self._crash: BaseException | None = None
         self._settled_ns = 0
+        self._opens_ns = _NEVER_NS
+        self._closes_ns: int | None = None
+        self._opening: asyncio.TimerHandle | None = None
+        self._fresh_us: list[int] = []
+        """Responses of the warm-up since it was last looked at."""
         self._last_planned_ns = self._last_sent_ns = 0
 
     async def run(self) -> None:
@@ -85,9 +106,8 @@ class Driver(ABC):
         endless = phases.duration_s is None
         with _quiet_gc(disable=not endless):
             self._start_ns = self._clock() + LEAD_NS
-            self._opens_ns = self._start_ns + int(phases.warm_up_s * _NS)
-            self._closes_ns = None if phases.duration_s is None else self._opens_ns + int(phases.duration_s * _NS)
-            opening = self._loop.call_later((self._opens_ns - self._clock()) / _NS, self._open)
+            if not phases.adapts:
+                self._open_at(self._start_ns + int(phases.warm_up_s * _NS))
             self._cpu_ns = time.process_time_ns()
             self._settled_ns = self._start_ns
             sweep = asyncio.create_task(self._sweep())
@@ -96,7 +116,8 @@ class Driver(ABC):
                 self._shut()
                 await self._drain()
             finally:
-                opening.cancel()
+                if self._opening is not None:
+                    self._opening.cancel()
                 sweep.cancel()
                 for _, task in self._in_flight.values():
                     task.cancel()
@@ -125,6 +146,13 @@ class Driver(ABC):
         return ""
 
     # The window. Only the driver's own CPU time needs an action at its edges: orders know their phase when planned.
+
+    def _open_at(self, opens_ns: int) -> None:
+        duration_s = self._phases.duration_s
+        self._opens_ns = opens_ns
+        self._closes_ns = None if duration_s is None else opens_ns + int(duration_s * _NS)
+        self.record.warm_up_ns = opens_ns - self._start_ns
+        self._opening = self._loop.call_later((opens_ns - self._clock()) / _NS, self._open)
 
     def _open(self) -> None:
         self._settle()
@@ -162,7 +190,7 @@ class Driver(ABC):
             record.window.planned += 1
         in_flight = self._in_flight
         number = self._number
-        self._number = number + 1
+        self._number = number + self._step
         order, self._ready = self._ready, None
         if len(in_flight) >= self._phases.in_flight_cap:
             record.all.not_sent += 1
@@ -213,12 +241,9 @@ class Driver(ABC):
         else:
             self._finish(number, order, finished, in_window)
             if in_window:
-                record.response_ns += finished.at_ns - planned_ns
-                record.finish.record((finished.at_ns - planned_ns) // 1000)
-                record.finish_service.record((finished.at_ns - sent_ns) // 1000)
-                order_id = order.order.order_id
-                if self._trace.wants(order_id) and len(record.sampled) < MOST_STAMPS:
-                    record.sampled.append(Sampled(order_id, planned_ns, sent_ns, accepted_ns, finished.at_ns))
+                self._time(order.order.order_id, planned_ns, sent_ns, accepted_ns, finished.at_ns)
+            else:
+                self._fresh_us.append((finished.at_ns - planned_ns) // 1000)
         if in_window:
             record.lateness.record((sent_ns - planned_ns) // 1000)
             if accepted_ns:
@@ -253,6 +278,14 @@ class Driver(ABC):
                 record.shipped_in_window += 1
             else:
                 record.rejected_in_window += 1
+
+    def _time(self, order_id: str, planned_ns: int, sent_ns: int, accepted_ns: int, finished_ns: int) -> None:
+        record = self.record
+        record.response_ns += finished_ns - planned_ns
+        record.finish.record((finished_ns - planned_ns) // 1000)
+        record.finish_service.record((finished_ns - sent_ns) // 1000)
+        if self._trace.wants(order_id) and len(record.sampled) < MOST_STAMPS:
+            record.sampled.append(Sampled(order_id, planned_ns, sent_ns, accepted_ns, finished_ns))
 
     def _note_failure(self, name: str) -> None:
         failures = self.record.failures
@@ -291,7 +324,10 @@ class Driver(ABC):
 
 
 class OpenDriver(Driver):
-    """Orders arrive by a schedule, whatever becomes of those before them."""
+    """Orders arrive by a schedule, whatever becomes of those before them.
+
+    The warm-up has a schedule of its own, and its orders have negative numbers: order k is the plan's order k.
+    """
 
     def __init__(
         self,
@@ -303,11 +339,17 @@ class OpenDriver(Driver):
         clock: Clock = time.monotonic_ns,
         pacer: Callable[[Callable[[], None]], Pacer] = best_pacer,
         at_edge: Callable[[], None] = lambda: None,
+        warm_up: Schedule | None = None,
     ) -> None:
-        """``schedule`` starts with the warm-up and ends with the window."""
+        """``schedule`` is the window's, ``warm_up`` without an end; without it, nothing is sent in the warm-up."""
         super().__init__(client, workload, phases, clock=clock, pacer=pacer, at_edge=at_edge)
         self._schedule = schedule
+        self._warm_up = warm_up if phases.warm_up_s else None
+        """None once the window's orders are being sent."""
         self._changed = False
+        if self._warm_up is not None:
+            self._number, self._step = -1, -1
+            self._ready = workload.order(-1)
 
     @property
     def plan_hash(self) -> str:
@@ -316,17 +358,45 @@ class OpenDriver(Driver):
     def change(self, load: float) -> None:
         """Orders that were due already are sent first. Raises ValueError when ``load`` is no rate."""
         self._send_due()
-        self._schedule.change(load, self._clock() - self._start_ns)
+        now_ns = self._clock()
+        if self._warm_up is not None:
+            self._warm_up.change(load, now_ns - self._start_ns)
+        self._schedule.change(load, max(0, now_ns - self._opens_ns))
         self._changed = True
         self._arm()
 
     async def _send(self) -> None:
         self._pacer = self._make_pacer(self._send_due)
+        watching = asyncio.create_task(self._watch()) if self._phases.adapts else None
         try:
             self._arm()
             await self._stopped
         finally:
             self._pacer.close()
+            if watching is not None:
+                watching.cancel()
+
+    async def _watch(self) -> None:
+        """Look at the warm-up every now and then; open the window when it is steady, or at the cap."""
+        phases, record = self._phases, self.record
+        in_flight: list[float] = []
+        p50_us: list[float] = []
+        least_ns, most_ns = (self._start_ns + int(s * _NS) for s in (phases.warm_up_s, phases.warm_up_max_s))
+        tick_ns = int(phases.tick_s * _NS)
+        seen_ns = self._start_ns
+        while True:
+            await asyncio.sleep((seen_ns + tick_ns - self._clock()) / _NS)
+            now_ns = self._settle()
+            in_flight.append(record.in_flight_ns / (now_ns - seen_ns))
+            record.in_flight_ns = 0
+            p50_us.append(statistics.median(self._fresh_us) if self._fresh_us else math.inf)
+            self._fresh_us.clear()
+            seen_ns = now_ns
+            record.steady = steady(in_flight, p50_us)
+            if (record.steady and now_ns >= least_ns) or now_ns + tick_ns > most_ns:
+                break
+        self._open_at(now_ns + LEAD_NS)
+        self._arm()
 
     def _send_due(self) -> None:
         """Everything that is due goes at once: nothing is skipped and nothing is throttled."""
@@ -334,22 +404,34 @@ class OpenDriver(Driver):
             return
         # The clock is read once, so that a schedule that is faster than this loop cannot keep others from running.
         now_ns = self._clock()
-        offset_ns = now_ns - self._start_ns
-        schedule = self._schedule
-        while (due_ns := schedule.due_ns) is not None and due_ns <= offset_ns:
-            self._launch(self._start_ns + due_ns)
-            schedule.take()
+        if self._warm_up is not None:
+            self._launch_due(self._warm_up, self._start_ns, min(now_ns, self._opens_ns - 1))
+        if now_ns >= self._opens_ns:
+            if self._warm_up is not None:
+                self._warm_up, self._ready = None, None
+                self._number, self._step = 0, 1
+            self._launch_due(self._schedule, self._opens_ns, now_ns)
         self._loop.call_soon(self._prepare)
-        if self._closes_ns is not None and now_ns >= self._closes_ns and due_ns is None:
+        if self._closes_ns is not None and now_ns >= self._closes_ns and self._schedule.due_ns is None:
             self.stop()
         else:
             self._arm()
 
+    def _launch_due(self, schedule: Schedule, from_ns: int, until_ns: int) -> None:
+        while (due_ns := schedule.due_ns) is not None and from_ns + due_ns <= until_ns:
+            self._launch(from_ns + due_ns)
+            schedule.take()
+
     def _arm(self) -> None:
         if self._stopped.done():
             return
-        if (due_ns := self._schedule.due_ns) is not None:
-            self._pacer.arm(self._start_ns + due_ns)
+        if self._warm_up is not None:
+            due_ns = self._warm_up.due_ns
+            next_ns = self._opens_ns if due_ns is None else min(self._opens_ns, self._start_ns + due_ns)
+            if next_ns < _NEVER_NS:
+                self._pacer.arm(next_ns)
+        elif (due_ns := self._schedule.due_ns) is not None:
+            self._pacer.arm(self._opens_ns + due_ns)
         elif self._closes_ns is not None:
             self._pacer.arm(self._closes_ns)
 

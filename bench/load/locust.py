@@ -69,7 +69,7 @@ class Master:
         The report's ``error`` says why a worker could not run it. Raises LoadError when the machinery failed: a worker
         or the master was lost. Cancelled, it stops the load first.
         """
-        phases_s = None if spec.duration_s is None else spec.warm_up_s + spec.duration_s + spec.drain_s + SLACK_S
+        phases_s = None if spec.longest_s is None else spec.longest_s + SLACK_S
         await self.ready(spec.setting.workers)
         try:
             async with asyncio.timeout(phases_s):

@@ -179,7 +179,9 @@ class Record:
         "sampled",
         "shipped",
         "shipped_in_window",
+        "steady",
         "unexpected",
+        "warm_up_ns",
         "window",
         "window_ns",
     )
@@ -211,6 +213,9 @@ class Record:
         self.response_ns = 0
         """From planned to finished, summed over the window's orders that finished."""
         self.driver_cpu_ns = 0
+        self.warm_up_ns = 0
+        self.steady = True
+        """Whether an adapting warm-up ended because nothing rose or fell any more, and not at its cap."""
         self.window_ns = 0
 
     def close(self) -> None:

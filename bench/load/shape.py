@@ -2,7 +2,7 @@
 
     area(t) = ∫₀ᵗ factor,   inverse(area(t)) = t wherever the factor is not zero
 
-Times are seconds after the window has opened, negative in the warm-up.
+Times are seconds after the window has opened.
 """
 
 import math

@@ -71,6 +71,9 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
     users: int = 1
     orders_per_s_per_user: float = 1.0
     warm_up_s: float = 0.0
+    """At least; 0: none. Its orders are in no plan and not counted."""
+    warm_up_max_s: float = 0.0
+    """While orders in flight and the median response rise or fall, up to this long."""
     duration_s: float | None = None
     """Of the window; None runs until stopped."""
     drain_s: float = 30.0
@@ -85,10 +88,19 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"users are a whole number from 0 on, not {self.users}")
         if not self.warm_up_s >= 0:
             raise ValueError(f"a warm-up takes 0 seconds or more, not {self.warm_up_s}")
+        if not self.warm_up_max_s >= 0:
+            raise ValueError(f"the longest warm-up takes 0 seconds or more, not {self.warm_up_max_s}")
         if self.duration_s is not None and not self.duration_s > 0:
             raise ValueError(f"a duration is a positive number of seconds, not {self.duration_s}")
         if self.arrivals == "trace" and self.trace is None:
             raise ValueError("arrivals from a trace need its file; say which with `make bench ARRIVALS=trace TRACE=…`")
+
+    @property
+    def longest_s(self) -> float | None:
+        """From the first order to the end of the drain; None runs until stopped."""
+        if self.duration_s is None:
+            return None
+        return max(self.warm_up_s, self.warm_up_max_s) + self.duration_s + self.drain_s
 
     def to_json(self) -> str:
         return msgspec.json.encode(self).decode()
@@ -135,6 +147,9 @@ class TrialReport(msgspec.Struct, kw_only=True):
     """Outcomes that were not as planned, warm-up included."""
     failures: dict[str, int] = {}
     """By the name of the error's class."""
+    warm_up_s: float = 0.0
+    steady: bool = True
+    """Whether the warm-up ended because nothing rose or fell any more; true where it was not to adapt."""
     window_s: float = 0.0
     achieved_per_s: float = 0.0
     """Orders that finished while the window was open, by its length."""
@@ -196,6 +211,8 @@ class TrialReport(msgspec.Struct, kw_only=True):
             rejected=record.rejected_in_window,
             unexpected=record.unexpected,
             failures=dict(record.failures),
+            warm_up_s=record.warm_up_ns / 1e9,
+            steady=record.steady,
             window_s=window_s,
             achieved_per_s=record.finished_within / window_s if window_s else 0.0,
             histograms={name: getattr(record, name).packed() for name in HISTOGRAMS},
@@ -252,6 +269,8 @@ def merged(reports: Sequence[TrialReport]) -> TrialReport:
     whole.machine = watching.machine
     if whole.finished:
         whole.response_mean_s = sum((r.response_mean_s or 0.0) * r.finished for r in ordered) / whole.finished
+    whole.warm_up_s = max(report.warm_up_s for report in ordered)
+    whole.steady = all(report.steady for report in ordered)
     whole.window_s = max(report.window_s for report in ordered)
     whole.driver_nice = max(report.driver_nice for report in ordered)
     whole.histograms = {

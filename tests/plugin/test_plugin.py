@@ -22,7 +22,7 @@ from transports.registry import named
 
 ROOT = Path(__file__).parents[2]
 FRAMES = Path(__file__).parent / "frames"
-SHORT = ("ROUNDS=1", "DURATION=1", "WARM_UP=0.5", "RATE=50", "DEADLINE=5")
+SHORT = ("ROUNDS=1", "DURATION=1", "WARM_UP=0.5", "WARM_UP_MAX=0", "BROKER_WARM_UP=0", "RATE=50", "DEADLINE=5")
 _trials = (f"plugin-{os.getpid()}-{number}" for number in itertools.count())
 
 NEEDY = """

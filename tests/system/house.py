@@ -19,7 +19,7 @@ from bench.store import Run
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60
-SHORT = ("ROUNDS=1", "DURATION=1", "WARM_UP=0.5", "RATE=50", "DEADLINE=5")
+SHORT = ("ROUNDS=1", "DURATION=1", "WARM_UP=0.5", "WARM_UP_MAX=0", "BROKER_WARM_UP=0", "RATE=50", "DEADLINE=5")
 
 
 class House:

@@ -55,7 +55,6 @@ def test_the_same_seed_gives_the_same_plan_and_hash() -> None:
         {"seed": "2"},
         {"orders_per_s": 101},
         {"duration_s": 5.001},
-        {"opens_s": 0.001},
         {"note": "y"},
         {"arrivals": "constant"},
         {"shape": Step()},
@@ -177,24 +176,20 @@ def test_a_burst_comes_at_the_peak_rate_and_then_nothing_comes() -> None:
     assert scipy.stats.kstest(within_s, "uniform", args=(0, 0.2)).pvalue > 0.01
 
 
-def test_a_step_counts_from_the_opening_of_the_window() -> None:
-    silence = Step(factor=0, at_s=1, for_s=3)
-    schedule = Schedule("step", seed="1", orders_per_s=1000, duration_s=9, opens_s=2, shape=silence)
+def test_a_silence_is_where_it_was_asked_for() -> None:
+    silence = Step(factor=0, at_s=3, for_s=3)
+    schedule = Schedule("step", seed="1", orders_per_s=1000, duration_s=9, shape=silence)
     offsets_s = [offset_ns / S for offset_ns in taken(schedule)]
     gap_s, end_s = max((b - a, b) for a, b in itertools.pairwise(offsets_s))
     assert (gap_s, end_s) == (pytest.approx(3, abs=0.02), pytest.approx(6, abs=0.02))
 
 
 @few
-@given(
-    seed=seeds, shape=shapes, orders_per_s=st.floats(0, 500), duration_s=st.floats(0.01, 20), opens_s=st.floats(0, 5)
-)
+@given(seed=seeds, shape=shapes, orders_per_s=st.floats(0, 500), duration_s=st.floats(0.01, 20))
 def test_a_plan_is_sorted_and_lies_before_the_end(
-    seed: str, shape: Shape, orders_per_s: float, duration_s: float, opens_s: float
+    seed: str, shape: Shape, orders_per_s: float, duration_s: float
 ) -> None:
-    schedule = Schedule(
-        "poisson", seed=seed, orders_per_s=orders_per_s, duration_s=duration_s, opens_s=opens_s, shape=shape
-    )
+    schedule = Schedule("poisson", seed=seed, orders_per_s=orders_per_s, duration_s=duration_s, shape=shape)
     offsets = taken(schedule)
     assert offsets == sorted(offsets)
     assert all(0 <= offset < duration_s * S for offset in offsets)
@@ -203,7 +198,7 @@ def test_a_plan_is_sorted_and_lies_before_the_end(
 @pytest.mark.parametrize("shape", [STEADY, Step(factor=4, at_s=3, for_s=5), Step(factor=0), Burst(), Burst(peak=3)])
 def test_as_many_orders_come_as_the_integral_of_the_rate_says(shape: Shape) -> None:
     """Over 40 seeds; a Poisson count of this mean lies within the bounds with 99.9 % probability."""
-    rate_per_s, duration_s, opens_s = 50, 13, 1.5
+    rate_per_s, duration_s = 50, 13
     total = sum(
         len(
             taken(
@@ -212,14 +207,13 @@ def test_as_many_orders_come_as_the_integral_of_the_rate_says(shape: Shape) -> N
                     seed=str(seed),
                     orders_per_s=rate_per_s,
                     duration_s=duration_s,
-                    opens_s=opens_s,
                     shape=shape,
                 )
             )
         )
         for seed in range(40)
     )
-    expected = 40 * rate_per_s * (shape.area(duration_s - opens_s) - shape.area(-opens_s))
+    expected = 40 * rate_per_s * shape.area(duration_s)
     low, high = scipy.stats.poisson.interval(0.999, expected)
     assert low <= total <= high
 
@@ -232,7 +226,7 @@ def test_an_edit_goes_on_with_the_unit_process_whether_planned_or_not(
     """Undone by the integral of what was asked, the arrivals are the seed's own."""
 
     def edited(duration_s: float | None) -> list[int]:
-        schedule = Schedule("poisson", seed="9", orders_per_s=20, duration_s=duration_s, opens_s=1, shape=shape)
+        schedule = Schedule("poisson", seed="9", orders_per_s=20, duration_s=duration_s, shape=shape)
         offsets, now_ns = [], 0
         for after_ns, orders_per_s in edits:
             now_ns += after_ns
@@ -248,9 +242,9 @@ def test_an_edit_goes_on_with_the_unit_process_whether_planned_or_not(
             now_ns += after_ns
             if now_ns / S >= at_s:
                 break
-            total += rate * (shape.area(now_ns / S - 1) - shape.area(since_s - 1))
+            total += rate * (shape.area(now_ns / S) - shape.area(since_s))
             since_s, rate = now_ns / S, orders_per_s
-        return total + rate * (shape.area(at_s - 1) - shape.area(since_s - 1))
+        return total + rate * (shape.area(at_s) - shape.area(since_s))
 
     offsets = edited(None)
     assert offsets == edited(10) == edited(None)

@@ -85,14 +85,14 @@ async def open_trial(
     during: Callable[[Driver], Awaitable[None]] | None = None,
     **phases: Any,
 ) -> Driver:
-    total_s = None if duration_s is None else warm_up_s + duration_s
     driver = OpenDriver(
         client,
         Workload(prefix="t", seed=1, payload_bytes=512, mix=ALL_SHIP),
         Phases(warm_up_s=warm_up_s, duration_s=duration_s, **phases),
-        Schedule("constant", seed="1", orders_per_s=orders_per_s, duration_s=total_s),
+        Schedule("constant", seed="1", orders_per_s=orders_per_s, duration_s=duration_s),
         clock=now_ns,
         pacer=virtual_pacer,
+        warm_up=Schedule("constant", seed="1", orders_per_s=orders_per_s),
     )
     running = asyncio.ensure_future(driver.run())
     if during is not None:
@@ -202,6 +202,62 @@ def test_warm_up_is_audited_but_neither_counted_nor_timed() -> None:
     record = run(open_trial(Stub(), warm_up_s=5, duration_s=10)).record
     assert record.window.planned == record.finish.count == 1000
     assert record.all.planned == record.shipped.count == 1500
+
+
+def warmed_up(stub: Stub, **phases: float) -> Driver:
+    return run(open_trial(stub, warm_up_s=2, warm_up_max_s=10, duration_s=1, **phases))
+
+
+def test_a_warm_up_in_which_nothing_rises_or_falls_ends_after_five_looks() -> None:
+    record = warmed_up(Stub(lambda number: 0.1 + number % 7 / 100)).record
+    assert record.steady
+    assert record.warm_up_ns / S == pytest.approx(2.5, abs=0.02)
+
+
+def test_a_warm_up_goes_on_while_responses_still_fall() -> None:
+    record = warmed_up(Stub(lambda number: 0.01 + max(0.0, 0.4 - number / 1000))).record
+    assert record.steady
+    assert 4 < record.warm_up_ns / S < 8
+
+
+def test_a_warm_up_that_does_not_settle_ends_at_its_cap_and_says_so() -> None:
+    record = warmed_up(Stub(lambda number: number / 1000)).record
+    assert not record.steady
+    assert record.warm_up_ns / S == pytest.approx(10, abs=0.02)
+
+
+def test_a_warm_up_without_a_single_answer_is_not_steady() -> None:
+    record = warmed_up(Stub(lambda number: 60.0), drain_s=1).record
+    assert not record.steady
+
+
+@pytest.mark.parametrize("stub", [Stub(), Stub(lambda number: number / 1000)], ids=["steady", "not steady"])
+def test_the_window_sends_the_same_orders_however_long_the_warm_up_was(stub: Stub) -> None:
+    driver = warmed_up(stub)
+    assert [order_id for order_id in stub.orders if "--" not in order_id] == [f"t-{number}" for number in range(100)]
+    assert stub.orders[:2] == ["t--1", "t--2"]
+    assert driver.plan_hash == run(open_trial(Stub(), duration_s=1)).plan_hash
+
+
+def test_a_trial_that_is_stopped_in_its_warm_up_has_no_window() -> None:
+    async def stop(driver: Driver) -> None:
+        await asyncio.sleep(1)
+        driver.stop()
+
+    record = run(open_trial(Stub(), warm_up_s=2, warm_up_max_s=10, during=stop)).record
+    assert (record.window.planned, record.window_ns) == (0, 0)
+    assert record.all.planned == record.shipped.count > 90
+
+
+def test_a_rate_edited_in_the_warm_up_holds_in_the_window_too() -> None:
+    async def double(driver: Driver) -> None:
+        await asyncio.sleep(1)
+        driver.change(200)
+
+    driver = run(open_trial(Stub(), warm_up_s=2, duration_s=10, during=double))
+    assert driver.record.window.planned == 2000
+    assert driver.record.all.planned == pytest.approx(100 + 200 + 2000, abs=2)
+    assert driver.plan_hash == ""
 
 
 def test_the_window_is_as_long_as_asked_although_the_last_order_came_sooner() -> None:
@@ -401,7 +457,7 @@ def test_the_edges_of_the_window_are_told() -> None:
 
     async def trial() -> Driver:
         workload = Workload(prefix="t", seed=1, payload_bytes=512)
-        schedule = Schedule("constant", seed="1", orders_per_s=10, duration_s=15)
+        schedule = Schedule("constant", seed="1", orders_per_s=10, duration_s=10)
         began_ns = now_ns()
         driver = OpenDriver(
             Stub(),

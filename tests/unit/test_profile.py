@@ -180,13 +180,13 @@ def test_bursts_offer_the_rate() -> None:
     assert (profile.burst, profile.offered_per_s) == (Burst(peak=4, period_s=0.6), pytest.approx(150))
 
 
-def test_a_trace_says_rate_and_duration_and_its_beginning_is_the_warm_up(tmp_path: Path) -> None:
+def test_a_trace_says_rate_and_duration(tmp_path: Path) -> None:
     path = tmp_path / "trace.csv"
     path.write_text("offset_s\n0\n1\n2\n3\n10\n")
-    profile = load(flags=MEMORY | {"ARRIVALS": "trace", "TRACE": str(path), "WARM_UP": "2"})
+    profile = load(flags=MEMORY | {"ARRIVALS": "trace", "TRACE": str(path)})
     assert profile.trace is not None
     assert profile.trace.path == str(path)
-    assert (profile.duration_s, profile.rate_per_s, profile.offered_per_s) == (8, 3 / 8, 3 / 8)
+    assert (profile.duration_s, profile.rate_per_s, profile.offered_per_s) == (10, 0.5, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -209,9 +209,9 @@ def test_a_trace_says_rate_and_duration_and_its_beginning_is_the_warm_up(tmp_pat
         ({"ARRIVALS": "trace", "TRACE": "/none", "DURATION": "5"}, "DURATION is in the trace"),
         (
             {"RATE": "100000", "DURATION": "3600"},
-            "a plan of 360,200,000 orders is more than 20,000,000; make it shorter",
+            "a plan of 360,000,000 orders is more than 20,000,000; make it shorter",
         ),
-        ({"RATE": "1500000", "ARRIVALS": "step", "STEP_FACTOR": "9"}, "a plan of 36,000,000 orders is more than"),
+        ({"RATE": "1500000", "ARRIVALS": "step", "STEP_FACTOR": "9"}, "a plan of 33,000,000 orders is more than"),
     ],
 )
 def test_arrivals_that_cannot_be_are_refused_in_a_sentence(flags: dict[str, str], sentence: str) -> None:
@@ -219,10 +219,10 @@ def test_arrivals_that_cannot_be_are_refused_in_a_sentence(flags: dict[str, str]
         load(flags=MEMORY | flags)
 
 
-def test_a_trace_that_ends_in_the_warm_up_is_refused(tmp_path: Path) -> None:
+def test_a_trace_that_takes_no_time_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "trace"
-    path.write_text("0\n1\n")
-    with pytest.raises(UsageError, match="is over after 1 s, within the warm-up of 2 s"):
+    path.write_text("0\n0\n")
+    with pytest.raises(UsageError, match="is over as it begins"):
         load(flags=MEMORY | {"ARRIVALS": "trace", "TRACE": str(path)})
 
 

@@ -125,7 +125,7 @@ def test_a_trace_is_replayed_and_another_one_has_another_hash(tmp_path: Path) ->
     def spec(name: str, content: str) -> TrialSpec:
         path = tmp_path / name
         path.write_text(content)
-        asked = a_spec(arrivals="trace", trace=Trace.of(path), users=1, warm_up_s=1, duration_s=2)
+        asked = a_spec(arrivals="trace", trace=Trace.of(path), users=1, duration_s=3)
         # As it travels to the load process.
         return TrialSpec.from_json(asked.to_json())
 

@@ -1,5 +1,6 @@
 """Which trials are to be believed."""
 
+import asyncio
 import random
 from collections import Counter
 
@@ -102,11 +103,28 @@ def test_without_gaps_there_is_no_test() -> None:
     assert gap_test({}, {}) is None
 
 
-def test_the_canary_is_set_against_its_best_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([200, 100, 150])
-    monkeypatch.setattr("bench.canary.canary_us", lambda: next(times))
+def test_the_canary_is_the_median_of_a_trial_over_the_best_so_far() -> None:
     canary = Canary()
-    assert [canary.slowness() for _ in range(3)] == [1.0, 1.0, 1.5]
+    assert [canary.slowness(runs_us) for runs_us in ([200.0], [100.0, 90.0, 500.0], [150.0])] == [1.0, 1.0, 1.5]
+
+
+def test_a_canary_that_never_ran_says_nothing() -> None:
+    assert Canary().slowness([]) is None
+
+
+def test_the_canary_sings_beside_what_is_measured_and_not_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.canary.PERIOD_S", 0.001)
+
+    async def sing() -> tuple[int, int]:
+        async with Canary().beside() as runs_us:
+            while len(runs_us) < 3:  # noqa: ASYNC110 - the condition is a list
+                await asyncio.sleep(0.001)
+        before = len(runs_us)
+        await asyncio.sleep(0.01)
+        return before, len(runs_us)
+
+    before, after = asyncio.run(sing())
+    assert before == after
 
 
 def test_the_spread_of_a_run_is_told_for_each_thing_that_is_judged() -> None:
