@@ -1,0 +1,87 @@
+"""`python -m bench.selftest`: every case through Locust, expected and seen side by side.
+
+Exit code 1 when one differs.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvloop
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.load.locust import LoadError, master, worker
+from bench.selftest.cases import CASES, Case, Line
+from bench.selftest.stub import ENTRY_POINT
+from bench.trial import DRIVER_NICE
+from transports.registry import GROUP
+
+
+@contextmanager
+def installed_stub() -> Iterator[Path]:
+    """A folder that makes the stub known to whoever has it on its path, as an installed distribution would."""
+    with tempfile.TemporaryDirectory(prefix="fourways-") as folder:
+        info = Path(folder) / "fourways_stub-0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fourways-stub\nVersion: 0\n")
+        (info / "entry_points.txt").write_text(f"[{GROUP}]\n{ENTRY_POINT}\n")
+        yield Path(folder)
+
+
+async def run(cases: Sequence[Case], console: Console) -> bool:
+    """Whether everything came out as expected. Raises LoadError."""
+    right = True
+    with installed_stub() as folder:
+        env = {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))}
+        async with master(folder=folder, log=folder / "locust.log", env=env) as locust:
+            for number, case in enumerate(cases, 1):
+                log = folder / f"worker-{number}.log"
+                async with worker(locust, log=log, env=env, nice=DRIVER_NICE):
+                    spec = case.spec(f"fw-selftest{number}")
+                    report = await locust.run(spec)
+                if report.error:
+                    raise LoadError(f"{case.name}: {report.error}")
+                lines = case.check(spec, case.model, report)
+                console.print(table(case.name, lines))
+                right = right and all(line.right for line in lines)
+    return right
+
+
+def table(name: str, lines: Sequence[Line]) -> Table:
+    drawn = Table(title=name, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for heading, width in (("", 22), ("expected", 22), ("seen", 30), ("", 5)):
+        drawn.add_column(heading, min_width=width)
+    for line in lines:
+        verdict = Text("right", "green") if line.right else Text("WRONG", "bold red")
+        drawn.add_row(line.what, line.expected, line.seen, verdict)
+    return drawn
+
+
+def command(arguments: list[str]) -> int:
+    """The exit code: 0 all as expected, 1 not, 130 stopped."""
+    parser = argparse.ArgumentParser("python -m bench.selftest", description="The harness against known answers.")
+    parser.add_argument("--only", default="", metavar="WORDS", help="cases whose name has these words")
+    asked = parser.parse_args(arguments)
+    cases = [case for case in CASES if asked.only in case.name]
+    if not cases:
+        parser.error(f"no case has {asked.only!r} in its name; there are: {'; '.join(case.name for case in CASES)}")
+    try:
+        right = uvloop.run(run(cases, Console()))
+    except LoadError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; nothing is left running", file=sys.stderr)
+        return 130
+    print("everything came out as expected" if right else "something did not come out as expected; see above")
+    return 0 if right else 1
+
+
+if __name__ == "__main__":
+    sys.exit(command(sys.argv[1:]))
