@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTHON ?= python3
 
-.PHONY: help setup brokers-setup lock proto up down doctor bench web floor soak test check clean
+.PHONY: help setup brokers-setup lock proto up down doctor bench study web floor soak selftest test check clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -44,7 +44,7 @@ doctor: .venv/.ready ## what is here, what is missing, what to type
 
 # Settings that `make bench`, `make web` and the rest hand on: make bench TRANSPORT=grpc RATE=300
 SETTINGS := PROFILE TRANSPORT RATE PAYLOAD CODEC SECURITY DURABILITY CLIENT ROUNDS DURATION WARM_UP WARM_UP_MAX BROKER_WARM_UP SEED STORE \
-            ARRIVALS STEP_FACTOR STEP_AT STEP_FOR BURST_PEAK BURST_PERIOD TRACE MAX_MESSAGE DEADLINE PORTS HOPS
+            ARRIVALS STEP_FACTOR STEP_AT STEP_FOR BURST_PEAK BURST_PERIOD TRACE MAX_MESSAGE DEADLINE PORTS HOPS RAW SLO
 ASKED = $(foreach key,$(SETTINGS) RESUME,$(if $($(key)),'$(key)=$($(key))'))
 
 # REST and gRPC need nothing but Python.
@@ -53,6 +53,9 @@ NEEDED = .venv/.ready $(if $(TRANSPORT),$(if $(filter-out rest grpc memory,$(sub
 
 bench: $(NEEDED) ## measure; TRANSPORT= RATE= PAYLOAD= CODEC= CLIENT= ROUNDS= … (docs/results-format.md)
 	@$(BIN)/python -m bench run --results '$(RESULTS)' --home '$(STATE)' $(ASKED)
+
+study: $(NEEDED) ## PROFILE=capacity: each method's highest rate under an objective, and the curve below; half an hour
+	@$(BIN)/python -m bench study --results '$(RESULTS)' --home '$(STATE)' $(ASKED)
 
 web: $(NEEDED) ## services up and Locust's page on 127.0.0.1:8089 (WEB_PORT=); needs TRANSPORT=
 	@$(BIN)/python -m bench web --port '$(WEB_PORT)' --home '$(STATE)' $(ASKED)
@@ -63,6 +66,9 @@ floor: $(NEEDED) ## what we cost beside the barest chain of the same libraries
 
 soak: $(NEEDED) ## 100,000 orders (ORDERS=) per transport: does a service's memory grow?
 	@$(BIN)/python -m bench soak --home '$(STATE)' $(if $(ORDERS),--orders '$(ORDERS)') $(ASKED)
+
+selftest: .venv/.ready ## does the harness report what is known beforehand? 3 minutes; ONLY=words of a case
+	@$(BIN)/python -m bench.selftest $(if $(ONLY),--only '$(ONLY)')
 
 test: setup ## every test, on real brokers
 	@$(BIN)/python -m pytest

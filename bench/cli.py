@@ -19,8 +19,9 @@ from bench.profile import UsageError
 from bench.provision.base import StartFailed
 from bench.provision.brokers import VARIABLES
 from bench.provision.ledger import place
+from bench.report.curve import draw as draw_curve
 from bench.report.figures import draw
-from bench.report.tables import first_look
+from bench.report.tables import capacity_table, first_look
 from bench.run import House, MissingServer
 from bench.store import ResultsError, Run, sentences
 from bench.validity import spread
@@ -50,12 +51,47 @@ def run(
     console = Console()
     resumed = _resumed(settings or [], results)
     asked = _asked(settings) if resumed is None else profiles.kept(resumed.manifest["profile"])
+    _measured(asked, _house(home, results), console, resumed, "bench")
+
+
+@app.command()
+def study(
+    settings: Settings = None,
+    results: Annotated[Path, typer.Option(help="where RUN/ is made")] = ROOT / "results",
+    home: Home = ROOT / ".fourways",
+) -> None:
+    """Search for each method's capacity, and measure below it: what `make study PROFILE=capacity` does."""
+    from bench.study import CAPACITY, slo_of  # noqa: PLC0415 - the other commands do not need it
+
+    console = Console()
+    resumed = _resumed(settings or [], results)
+    asked = _asked(settings) if resumed is None else profiles.kept(resumed.manifest["profile"])
+    try:
+        slo_of(asked)
+    except UsageError as error:
+        _end(USAGE, str(error))
+    _measured(asked, _house(home, results), console, resumed, "study", CAPACITY)
+
+
+def _measured(
+    asked: profiles.Profile,
+    house: House,
+    console: Console,
+    resumed: Run | None,
+    target: str,
+    plan: conductor.Plan | None = None,
+) -> None:
+    begun_as = None if resumed is None else resumed.manifest.get("plan", "rounds")
+    if begun_as not in (None, "rounds" if plan is None else plan.name):
+        other = "bench" if target == "study" else "study"
+        _end(USAGE, f"that run was begun by `make {other}`; go on with `make {other} RESUME=…`")
     kept = _guarded(
-        lambda: _measure(asked, _house(home, results), console, resumed),
-        kept="what was measured is in results/latest, `make bench RESUME=latest` goes on, and ",
+        lambda: _measure(asked, house, console, resumed, plan),
+        kept=f"what was measured is in results/latest, `make {target} RESUME=latest` goes on, and ",
     )
     where = os.path.relpath(kept.path)
-    console.print(f"\nresults: {where}   chart: {where}/charts/latency.png", highlight=False, soft_wrap=True)
+    charts = ", ".join(f"{where}/charts/{path.name}" for path in sorted(kept.path.glob("charts/*.png")))
+    console.print(f"\nresults: {where}   chart: {charts}", highlight=False, soft_wrap=True)
     unmeasured = [cell["cell"] for cell in kept.summary()["cells"] if not cell["complete_trials"]]
     if unmeasured:
         _end(INVALID, f"no complete trial of {', '.join(unmeasured)}; the caveats above say why")
@@ -117,7 +153,9 @@ def _resumed(settings: list[str], results: Path) -> Run | None:
         _end(NO_RESULTS, str(error))
 
 
-def _measure(asked: profiles.Profile, house: House, console: Console, resumed: Run | None) -> Coroutine[Any, Any, Run]:
+def _measure(
+    asked: profiles.Profile, house: House, console: Console, resumed: Run | None, plan: conductor.Plan | None
+) -> Coroutine[Any, Any, Run]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -141,11 +179,22 @@ def _measure(asked: profiles.Profile, house: House, console: Console, resumed: R
     async def measured() -> Run:
         with bar:
             kept = await conductor.run(
-                asked, house, conductor.Progress(say=say, begins=begins), " ".join(["bench", *sys.argv[1:]]), resumed
+                asked,
+                house,
+                conductor.Progress(say=say, begins=begins),
+                " ".join(["bench", *sys.argv[1:]]),
+                resumed,
+                plan,
             )
-        console.print(first_look(kept.summary(), kept.manifest))
-        with sentences(kept.path):
-            draw(kept.trials(), kept.manifest, kept.path / "charts")
+        capacities = kept.capacities()
+        if len(capacities):
+            console.print(capacity_table(capacities))
+        trials = kept.trials()
+        if len(trials):
+            console.print(first_look(kept.summary(), kept.manifest))
+            with sentences(kept.path):
+                draw(trials, kept.manifest, kept.path / "charts")
+                draw_curve(trials, kept.path / "charts")
         return kept
 
     return measured()

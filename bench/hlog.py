@@ -59,6 +59,39 @@ def percentiles(histogram: HdrHistogram, censored: int = 0) -> Percentiles:
     return Percentiles(**found)
 
 
+class Interval(msgspec.Struct, frozen=True, kw_only=True):
+    """A percentile of a series of a trial, and between which samples it lies with 95 % confidence."""
+
+    series: str
+    quantile: str
+    n: int
+    """Samples, those ``censored`` included, which are slower than all others."""
+    censored: int
+    value_us: int | float | None
+    low_us: int | float | None
+    high_us: int | float | None
+
+
+def intervals(series: str, histogram: HdrHistogram, censored: int = 0) -> list[Interval]:
+    """Every percentile that we report, in their order."""
+    found = percentiles(histogram, censored)
+    lines = []
+    for name, quantile in QUANTILES.items():
+        low_us, high_us = interval(histogram, censored, quantile)
+        lines.append(
+            Interval(
+                series=series,
+                quantile=name.removesuffix("_us"),
+                n=histogram.get_total_count() + censored,
+                censored=censored,
+                value_us=getattr(found, name),
+                low_us=low_us,
+                high_us=high_us,
+            )
+        )
+    return lines
+
+
 def interval(
     histogram: HdrHistogram, censored: int, quantile: Fraction
 ) -> tuple[int | float | None, int | float | None]:

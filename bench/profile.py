@@ -3,8 +3,8 @@
 import math
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,6 +54,8 @@ FLAGS = {
     "DEADLINE": "deadline_s",
     "PORTS": "ports",
     "HOPS": "hops_every",
+    "RAW": "raw",
+    "SLO": "slo_p99_ms",
 }
 """What may be said on the command line, and the key of a profile that it stands for."""
 
@@ -71,8 +73,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The transports were asked for with TRANSPORT=: one that cannot be had is an error, and else is skipped."""
     also: tuple[str, ...]
     """Cells, as transport[:client][+codec], that are added when no codec is given; see ``cells``."""
-    rate_per_s: float
-    """Before and after a step; the mean of bursts, and of a trace's window."""
+    rates_per_s: tuple[float, ...]
+    """Every method is measured at each. Before and after a step; the mean of bursts, and of a trace."""
     arrivals: Arrivals
     step: Step
     burst: Burst
@@ -101,18 +103,20 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     seed: int
     hops_every: int
     """One in so many orders is stamped at every service; 0: none."""
+    slo_p99_ms: float | None
+    """What p99 of completion is to stay under in a search for the capacity; None: there is no search."""
+    raw: bool
+    """Whether every order is kept, not only the histograms."""
     ports: int | None
     """The first of four ports in a row on which the services listen; None: free ones."""
 
-    @property
-    def offered_per_s(self) -> float:
-        """Orders a second that arrive in the window, in the mean."""
-        return self.orders / self.duration_s
+    def offered_per_s(self, rate_per_s: float) -> float:
+        """Orders a second that arrive in the window in the mean, at one of the rates."""
+        return self.orders(rate_per_s) / self.duration_s
 
-    @property
-    def orders(self) -> float:
-        """How many are planned for a trial, in the mean."""
-        return self.rate_per_s * shape_of(self.arrivals, self.step, self.burst).area(self.duration_s)
+    def orders(self, rate_per_s: float) -> float:
+        """How many are planned for a trial in the mean, at one of the rates."""
+        return rate_per_s * shape_of(self.arrivals, self.step, self.burst).area(self.duration_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +127,7 @@ class Cell:
     transport: str
     client: str
     codec: str
+    rate_per_s: float
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """For ``Setting.options``, the client among them."""
 
@@ -177,7 +182,7 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
         transports=transports,
         by_name=by_name,
         also=_names(raw, "also"),
-        rate_per_s=_number(raw, "rate_per_s"),
+        rates_per_s=_rates(raw),
         arrivals=arrivals,
         step=_step(raw),
         burst=_burst(raw),
@@ -198,6 +203,8 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
         deadline_s=_number(raw, "deadline_s"),
         seed=_whole(raw, "seed", least=0),
         hops_every=_whole({"hops_every": 20, **raw}, "hops_every", least=0),
+        slo_p99_ms=_number(raw, "slo_p99_ms") if raw.get("slo_p99_ms") is not None else None,
+        raw=_yes(raw, "raw"),
         ports=_ports(raw),
     )
     if profile.security != "none":
@@ -219,7 +226,7 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
 def _check_plan(profile: Profile) -> None:
     """Raises UsageError for a plan that is too large, or is not what its arrivals promise."""
     try:
-        check_size(profile.orders)
+        check_size(max(map(profile.orders, profile.rates_per_s)))
     except ValueError as error:
         raise UsageError(f"RATE and DURATION ask for too much: {error}") from error
     if profile.arrivals == "step" and profile.step.at_s >= profile.duration_s:
@@ -236,11 +243,23 @@ def _check_plan(profile: Profile) -> None:
 
 
 def cells(profile: Profile) -> list[Cell]:
-    """What is measured in every round, in the order of the profile's transports.
+    """What is measured in every round: in the order of the profile's transports, and each at every rate.
 
     A cell of ``also`` comes right after its transport's own. It is left out when a codec is given, which all cells then
     use, and when TRANSPORT= asks for one transport alone, since then there is nothing to confuse. Raises UsageError.
     """
+    return [cell for method in methods(profile) for cell in _at_rates(method, profile.rates_per_s)]
+
+
+def _at_rates(cell: Cell, rates_per_s: Sequence[float]) -> list[Cell]:
+    """The same method at each of these rates; a single one is not in its name."""
+    if len(rates_per_s) == 1:
+        return [replace(cell, rate_per_s=rates_per_s[0])]
+    return [replace(cell, name=f"{cell.name}@{rate_per_s:g}", rate_per_s=rate_per_s) for rate_per_s in rates_per_s]
+
+
+def methods(profile: Profile) -> list[Cell]:
+    """What is measured, whatever the rate. Raises UsageError."""
     found: list[Cell] = []
     alone = profile.by_name and len(profile.transports) == 1
     for transport in profile.transports:
@@ -279,7 +298,8 @@ def _cell(profile: Profile, transport: str, codec: str | None, client: str = "")
         name += f":{client}"
     if codec != kind.traits.codec:
         name += f"+{codec}"
-    return Cell(name=name, transport=transport, client=client, codec=codec, options=options)
+    rate_per_s = profile.rates_per_s[0]
+    return Cell(name=name, transport=transport, client=client, codec=codec, rate_per_s=rate_per_s, options=options)
 
 
 def _check_arrivals(arrivals: object, given: Mapping[str, Any]) -> None:
@@ -357,6 +377,7 @@ def _from_flags(flags: Mapping[str, str]) -> dict[str, Any]:
 
 
 KEYS = (*dict.fromkeys(FLAGS.values()), "also", "options")
+_YES = {"1": True, "yes": True, "true": True, "0": False, "no": False, "false": False}
 _UNITS = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20}
 _FLAG_OF = {key: flag for flag, key in FLAGS.items()}
 
@@ -387,12 +408,29 @@ def _number(raw: Mapping[str, Any], key: str, *, zero: bool = False) -> float:
     return number
 
 
+def _rates(raw: Mapping[str, Any]) -> tuple[float, ...]:
+    """One number, a list of them, or a string with commas; in rising order, each once."""
+    value = raw.get("rate_per_s")
+    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
+    rates = {_number({"rate_per_s": part}, "rate_per_s") for part in parts}
+    if not rates:
+        raise UsageError(f"{_shown('rate_per_s')} must be a positive number, or several with commas, not {value!r}")
+    return tuple(sorted(rates))
+
+
 def _whole(raw: Mapping[str, Any], key: str, *, least: int = 1) -> int:
     value = raw.get(key)
     text = str(value).strip()
     if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,15}", text) or int(text) < least:
         raise UsageError(f"{_shown(key)} must be a whole number, {least} or more, not {value!r}")
     return int(text)
+
+
+def _yes(raw: Mapping[str, Any], key: str) -> bool:
+    text = str(raw.get(key, "no")).strip().lower()
+    if text not in _YES:
+        raise UsageError(f"{_shown(key)} must be 1 or 0, not {raw[key]!r}")
+    return _YES[text]
 
 
 def _ports(raw: Mapping[str, Any]) -> int | None:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from bench.provision.base import Say, StartFailed
 from bench.provision.ledger import open_run
 from bench.provision.process import belonging_to, finish
 from bench.store import ResultsError, Run
+from bench.store import Trial as Row
 from bench.trial import Measured, Stage, measure, warm
 from transports.errors import TransportError
 from transports.registry import named
@@ -60,8 +61,24 @@ class House:
     """Servers given by URL, by name."""
 
 
-async def run(profile: Profile, house: House, progress: Progress, command: str, resumed: Run | None = None) -> Run:
-    """Measure everything that the profile asks for; each trial is on the disk before the next begins.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run does: which cells it is about, and how they are gone through. ``name`` stands in the manifest."""
+
+    name: str
+    cells: Callable[[Profile], list[Cell]]
+    measure: Callable[["Conductor", list[Cell]], Awaitable[None]]
+
+
+async def run(
+    profile: Profile,
+    house: House,
+    progress: Progress,
+    command: str,
+    resumed: Run | None = None,
+    plan: Plan | None = None,
+) -> Run:
+    """Measure everything that the profile asks for, in rounds; each trial is on the disk before the next begins.
 
     With ``resumed`` only what it lacks, into it. Raises MissingServer before the first trial, ResultsError when results
     cannot be written or cannot go on, LoadError or StartFailed when no trial can be run at all. Cancelled, it stops
@@ -70,11 +87,13 @@ async def run(profile: Profile, house: House, progress: Progress, command: str, 
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     async with AsyncExitStack() as stack:
         shared = await provide(stack, profile, house, progress)
-        wanted = [cell for cell in cells(profile) if not _missing(cell, shared)]
-        skipped = {cell.name: why for cell in cells(profile) if (why := _missing(cell, shared))}
+        plan = plan or Plan("rounds", cells, Conductor.rounds)
+        asked = plan.cells(profile)
+        wanted = [cell for cell in asked if not _missing(cell, shared)]
+        skipped = {cell.name: why for cell in asked if (why := _missing(cell, shared))}
         if not wanted or (profile.by_name and skipped):
             raise MissingServer("; ".join(dict.fromkeys(skipped.values())))
-        manifest = _manifest(profile, house, shared, wanted, skipped, command)
+        manifest = {**_manifest(profile, house, shared, wanted, skipped, command), "plan": plan.name}
         if resumed is None:
             kept = Run.create(house.results, run_id, manifest)
             kept.add_caveats(_doubts_about(kept.manifest))
@@ -87,13 +106,15 @@ async def run(profile: Profile, house: House, progress: Progress, command: str, 
         stack.push_async_callback(lambda: finish(asyncio.to_thread(ledger.close)))
         env = belonging_to(ledger.folder)
         locust = await stack.enter_async_context(master(folder=ledger.folder, log=logs / "locust.log", env=env))
-        conductor = _Conductor(stack, profile, house, progress, kept, locust, shared, ledger.folder, logs)
-        await conductor.rounds(wanted)
+        conductor = Conductor(stack, profile, house, progress, kept, locust, shared, ledger.folder, logs)
+        await plan.measure(conductor, wanted)
         kept.write_summary()
     return kept
 
 
-class _Conductor:
+class Conductor:
+    """Runs trials one after the other, with what they share: brokers, Locust's master, the canary."""
+
     def __init__(
         self,
         stack: AsyncExitStack,
@@ -107,30 +128,31 @@ class _Conductor:
         logs: Path,
     ) -> None:
         self._stack = stack
-        self._profile = profile
+        self.profile = profile
+        self.say = progress.say
         self._house = house
         self._progress = progress
-        self._kept = kept
+        self.kept = kept
         self._shared = shared
         self._locust = locust
         self._folder = folder
         self._logs = logs
         self._canary = Canary()
-        self._seen: set[str] = set()
+        self._seen = set(kept.manifest["facts"])
         self._warm: set[Broker] = set()
         self._slot = 0
 
     async def rounds(self, wanted: list[Cell]) -> None:
-        trials = self._kept.trials()
+        """Every cell once a round, in an order that the seed shuffles; what the run has already is left out."""
+        trials = self.kept.trials()
         measured = set(zip(trials["round"], trials["cell"], strict=True))
-        self._seen = set(self._kept.manifest["facts"])
-        total = len(wanted) * self._profile.rounds - len(measured)
-        estimate_s = self._profile.warm_up_s + self._profile.duration_s + OVERHEAD_S
+        total = len(wanted) * self.profile.rounds - len(measured)
+        estimate_s = self.profile.warm_up_s + self.profile.duration_s + OVERHEAD_S
         started = datetime.now(UTC)
         done = 0
-        for round_ in range(1, self._profile.rounds + 1):
+        for round_ in range(1, self.profile.rounds + 1):
             order = list(wanted)
-            random.Random(f"{self._profile.seed}:{round_}").shuffle(order)
+            random.Random(f"{self.profile.seed}:{round_}").shuffle(order)
             for slot, cell in enumerate(order, 1):
                 if (round_, cell.name) in measured:
                     continue
@@ -141,31 +163,42 @@ class _Conductor:
                 done += 1
         self._progress.begins(done, total, "done", 0.0)
 
+    async def probe(self, cell: Cell, round_: int, slot: int, duration_s: float) -> Row:
+        """One trial outside the rounds, so many seconds long."""
+        self.say(f"{cell.name} at {cell.rate_per_s:g} orders/s")
+        profile = msgspec.structs.replace(self.profile, duration_s=duration_s)
+        return (await self._measured(profile, cell, round_, slot)).row
+
     async def _trial(self, cell: Cell, round_: int, slot: int) -> None:
+        measured = await self._measured(self.profile, cell, round_, slot)
+        self.kept.add_trial(measured.row, measured.histograms, measured.steps, measured.intervals)
+        if not measured.row.valid:
+            reasons = "; ".join(caveat.text for caveat in measured.row.caveats)
+            self.say(f"round {round_}, {cell.name}: invalid, {reasons}")
+
+    async def _measured(self, profile: Profile, cell: Cell, round_: int, slot: int) -> Measured:
         await self._revive(cell)
         stage = Stage(
-            profile=self._profile,
+            profile=profile,
             brokers={name: b for name, b in self._shared.items() if isinstance(b, Broker)},
-            run_id=self._kept.manifest["run_id"],
+            run_id=self.kept.manifest["run_id"],
             folder=self._folder,
             logs=self._logs,
+            raw=self.kept.path / "raw" if self.profile.raw else None,
             canary=self._canary,
         )
         await self._warm_up(stage, cell)
         first = cell.name not in self._seen
         measured = await measure(stage, self._locust, cell, round_=round_, slot=slot, idle=first)
-        self._kept.add_trial(measured.row, measured.histograms, measured.steps)
         if first and measured.facts:
             self._seen.add(cell.name)
             self._note(cell, measured)
-        if not measured.row.valid:
-            reasons = "; ".join(caveat.text for caveat in measured.row.caveats)
-            self._progress.say(f"round {round_}, {cell.name}: invalid, {reasons}")
+        return measured
 
     async def _warm_up(self, stage: Stage, cell: Cell) -> None:
         """Use what the cell needs and nobody used yet; what goes wrong here will in the trial, which reports it."""
         used = {stage.brokers[name] for name in named(cell.transport).traits.needs}
-        if used <= self._warm or not self._profile.broker_warm_up_s:
+        if used <= self._warm or not self.profile.broker_warm_up_s:
             return
         self._warm |= used
         with contextlib.suppress(TransportError, StartFailed, LoadError):
@@ -178,14 +211,14 @@ class _Conductor:
         for name in named(cell.transport).traits.needs:
             broker = self._shared.get(name)
             if isinstance(broker, Broker) and not alive(broker):
-                self._progress.say(f"{name} has died; starting another")
-                again = brokers([name], given={}, home=self._house.home, say=self._progress.say)
+                self.say(f"{name} has died; starting another")
+                again = brokers([name], given={}, home=self._house.home, say=self.say)
                 self._shared |= await self._stack.enter_async_context(again)
 
     def _note(self, cell: Cell, measured: Measured) -> None:
-        self._kept.update_manifest(
-            facts={**self._kept.manifest["facts"], cell.name: dict(measured.facts)},
-            idle_cpu_ms_per_s={**self._kept.manifest["idle_cpu_ms_per_s"], cell.name: measured.idle_cpu_ms_per_s},
+        self.kept.update_manifest(
+            facts={**self.kept.manifest["facts"], cell.name: dict(measured.facts)},
+            idle_cpu_ms_per_s={**self.kept.manifest["idle_cpu_ms_per_s"], cell.name: measured.idle_cpu_ms_per_s},
         )
 
 

@@ -29,6 +29,21 @@ class ResultsError(Exception):
     """Results cannot be written or read. ``str(error)`` is a sentence that says what to do."""
 
 
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of capacity.csv: what a search came to, see bench.search.Done."""
+
+    cell: str
+    transport: str
+    client: str
+    codec: str
+    slo_p99_ms: float
+    answer: str
+    last_pass_per_s: float | None
+    first_fail_per_s: float | None
+    trials: int
+    reason: str
+
+
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One row of trials.csv. None becomes an empty cell: not measured, or too few samples to tell."""
 
@@ -75,6 +90,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     warm_up_s: float | None = None
     in_flight_mean: float | None = None
     achieved_share: float | None = None
+    lateness_in_p99: float | None = None
     driver_share: float | None = None
     gap_distance: float | None = None
     gap_threshold: float | None = None
@@ -133,6 +149,8 @@ def _columns() -> dict[str, type]:
 
 
 COLUMNS = _columns()
+PROBE = ("kind", "per_s", "outcome")
+"""Before a trial's own columns in search.csv."""
 
 
 class Run:
@@ -195,7 +213,13 @@ class Run:
         link.symlink_to(self.path.name)
         link.replace(self.path.parent / "latest")
 
-    def add_trial(self, row: Trial, histograms: Mapping[str, HdrHistogram], hops: Sequence[Step] = ()) -> None:
+    def add_trial(
+        self,
+        row: Trial,
+        histograms: Mapping[str, HdrHistogram],
+        hops: Sequence[Step] = (),
+        intervals: Sequence[hlog.Interval] = (),
+    ) -> None:
         """Keep a trial: it is on the disk when this returns. Its row comes last, so that it is never without the rest.
 
         A caveat's words go to the manifest once, its name into the row. Raises ResultsError.
@@ -203,13 +227,43 @@ class Run:
         trials, started_at = self.path / "trials.csv", datetime.now(UTC) - timedelta(seconds=row.duration_s)
         with sentences(self.path):
             hlog.append(self.path / "histograms.hlog", row.name, histograms, started_at.timestamp(), row.duration_s)
-            if hops:
-                columns = ("round", "slot", "cell", *Step.__struct_fields__)
-                lines = [[row.round, row.slot, row.cell, *msgspec.structs.astuple(step)] for step in hops]
-                _append(self.path / "hops.csv", lines, columns)
+            where = (row.round, row.slot, row.cell)
+            for name, kind, found in (("hops.csv", Step, hops), ("percentiles.csv", hlog.Interval, intervals)):
+                if found:
+                    columns = ("round", "slot", "cell", *kind.__struct_fields__)
+                    _append(self.path / name, [[*where, *msgspec.structs.astuple(line)] for line in found], columns)
             _append(trials, [list(row.row().values())])
         if row.caveats:
             self.add_caveats(row.caveats, trial=row.name)
+
+    def add_probe(self, row: Trial, per_s: float, kind: str, outcome: str) -> None:
+        """Keep a trial of a search, and what it said of its rate. Raises ResultsError."""
+        with sentences(self.path):
+            cells = row.row()
+            _append(self.path / "search.csv", [[kind, per_s, outcome, *cells.values()]], (*PROBE, *cells))
+
+    def tried(self, cell: str) -> list[tuple[float, Any, Any]]:
+        """Rate, kind and outcome of everything that was tried in a cell's search, in order. Raises ResultsError."""
+        probes = self._table("search.csv", (*PROBE, *COLUMNS))
+        mine = probes[probes["cell"] == cell]
+        return [(float(per_s), kind, outcome) for kind, per_s, outcome in mine[list(PROBE)].itertuples(index=False)]
+
+    def add_capacity(self, row: Capacity) -> None:
+        """Keep what a search came to. Raises ResultsError."""
+        with sentences(self.path):
+            _append(self.path / "capacity.csv", [msgspec.structs.astuple(row)], Capacity.__struct_fields__)
+
+    def capacities(self) -> pd.DataFrame:
+        """What the searches came to so far, as capacity.csv has it. Raises ResultsError."""
+        return self._table("capacity.csv", Capacity.__struct_fields__)
+
+    def _table(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
+        """All cells as text; empty when there is no such file, without a half-written last line."""
+        path = self.path / name
+        with sentences(self.path):
+            content = path.read_text("utf-8") if path.exists() else ""
+        whole_lines = content[: content.rfind("\n") + 1] or ",".join(columns) + "\n"
+        return pd.read_csv(io.StringIO(whole_lines), dtype=str, keep_default_na=False)
 
     def add_caveats(self, caveats: tuple[Caveat, ...], trial: str | None = None) -> None:
         """Keep doubts about the run, or about one trial of it. Raises ResultsError."""
@@ -250,7 +304,8 @@ class Run:
             trials = trials.astype({"complete": bool, "valid": bool})
         except (ValueError, KeyError) as error:
             raise ResultsError(f"{path} is damaged: {' '.join(str(error).split())}; measure again") from error
-        rank = {cell["name"]: number for number, cell in enumerate(self.manifest.get("cells", ()))}
+        known = (*self.manifest.get("cells", ()), *self.manifest.get("curve", ()))
+        rank = {cell["name"]: number for number, cell in enumerate(known)}
         in_order = trials["cell"].map(lambda name: rank.get(name, len(rank)))
         return trials.iloc[in_order.argsort(kind="stable")].reset_index(drop=True)
 

@@ -14,9 +14,10 @@ import msgspec
 from hdrh.histogram import HdrHistogram
 
 from bench import audit, caveats, cost, validity
+from bench.artefacts import artefacts
 from bench.canary import Canary
 from bench.caveats import Caveat
-from bench.hlog import empty_histogram, percentiles
+from bench.hlog import Interval, Percentiles, empty_histogram, intervals, percentiles
 from bench.hops import Step, agree, steps
 from bench.load.locust import LoadError, Master, worker
 from bench.load.trace import Trace
@@ -51,6 +52,8 @@ class Stage:
     folder: Path
     """Marks processes as the run's own and holds the services' databases."""
     logs: Path
+    raw: Path | None = None
+    """Where every order is kept, trial by trial."""
     canary: Canary = field(default_factory=Canary)
 
 
@@ -64,6 +67,8 @@ class Measured:
     """What services and broker burnt before the load came; empty unless it was asked for."""
     steps: Sequence[Step] = ()
     """Where the time of the sampled orders went."""
+    intervals: Sequence[Interval] = ()
+    """Every percentile with what it may be within the trial."""
 
 
 def _id(stage: Stage, round_: int, slot: int) -> str:
@@ -122,6 +127,8 @@ async def _measure(
         burnt = {part: (await cost.idle(pids)).cpu_ms_per_s for part, pids in parts.items()} if idle else {}
         watch = Watch(parts=parts, ports=_ports(transport, setting, used))
         spec = spec_of(stage, cell, setting, round_, watch, duration_s=stage.profile.duration_s)
+        if stage.raw is not None:
+            spec = msgspec.structs.replace(spec, raw=str(stage.raw.resolve() / f"r{round_}-s{slot}-{cell.name}.csv"))
         async with stage.canary.beside() as runs_us:
             report = await master.run(spec)
         slowness = stage.canary.slowness(runs_us)
@@ -144,7 +151,8 @@ async def _measure(
     row = msgspec.structs.replace(row, ready_s=ready_s, caveats=hints)
     histograms = {name: _hdr(report, name) for name in HISTOGRAMS}
     facts = {**report.facts, "driver_nice": str(report.driver_nice)} if report.facts else {}
-    return Measured(row, histograms, facts, burnt, () if clocks else steps(report.sampled, stamps))
+    within = [line for name, lost_ in _censored(report).items() for line in intervals(name, histograms[name], lost_)]
+    return Measured(row, histograms, facts, burnt, () if clocks else steps(report.sampled, stamps), within)
 
 
 async def warm(stage: Stage, master: Master, cell: Cell, slot: int) -> None:
@@ -204,7 +212,7 @@ def spec_of(
 ) -> TrialSpec:
     """What the load process is asked for; ``duration_s`` None: until it is stopped."""
     profile = stage.profile
-    users = max(1, round(profile.rate_per_s))
+    users = max(1, round(cell.rate_per_s))
     return TrialSpec(
         id=setting.trial,
         transport=cell.transport,
@@ -218,7 +226,7 @@ def spec_of(
         # The load process may have another working directory.
         trace=profile.trace and Trace(path=str(Path(profile.trace.path).resolve()), sha256=profile.trace.sha256),
         users=users,
-        orders_per_s_per_user=profile.rate_per_s / users,
+        orders_per_s_per_user=cell.rate_per_s / users,
         warm_up_s=profile.warm_up_s,
         warm_up_max_s=profile.warm_up_max_s,
         duration_s=duration_s,
@@ -240,22 +248,36 @@ def _hdr(report: TrialReport, name: str) -> HdrHistogram:
     return empty_histogram() if packed is None else HdrHistogram.decode(packed.hdr)
 
 
-def health_of(report: TrialReport, slowness: float | None) -> validity.Health:
-    """What is judged of a trial; ``slowness`` is the canary's."""
+def _censored(report: TrialReport) -> dict[str, int]:
+    """By series, the orders that have no such latency and count as slower than all that have."""
+    unfinished = report.planned - report.finished
+    return {
+        "accept": report.planned - report.accepted,
+        "finish": unfinished,
+        "finish_service": unfinished,
+        "lateness": report.not_sent,
+    }
+
+
+def _percentiles(report: TrialReport, series: str) -> Percentiles:
+    return percentiles(_hdr(report, series), _censored(report)[series])
+
+
+def health_of(report: TrialReport, slowness: float | None, *, steady: bool = True) -> validity.Health:
+    """What is judged of a trial; ``slowness`` is the canary's, and ``steady`` are arrivals whose rate does not vary."""
     if not report.planned or not report.window_s:
         return validity.Health(slowness=slowness)
-    lateness = percentiles(_hdr(report, "lateness"), report.not_sent)
-    response = percentiles(_hdr(report, "finish"), report.planned - report.finished)
     machine, used = report.machine, report.driver_cpu_ns + sum(part.cpu_ns for part in report.costs.values())
     cores = os.cpu_count() or 1
     return validity.Health(
         achieved_share=report.achieved_per_s * report.window_s / report.planned,
-        lateness_p50_us=lateness.p50_us,
-        lateness_p99_us=lateness.p99_us,
-        response_p50_us=response.p50_us,
+        lateness_p50_us=_percentiles(report, "lateness").p50_us,
+        response_p99_us=_percentiles(report, "finish").p99_us,
+        service_p99_us=_percentiles(report, "finish_service").p99_us,
         gap=validity.gap_test(*(report.histogram(name).counts() for name in ("gap_sent", "gap_planned"))),
         driver_share=report.driver_cpu_ns / 1e9 / report.window_s / report.workers,
         little=validity.littles_gap(report.in_flight_mean, report.finished / report.window_s, report.response_mean_s),
+        backlog_grew=steady and validity.backlog_grew(report.in_flight_slices, report.planned),
         steal_share=None if machine is None else machine.steal_s / machine.duration_s / cores,
         others_cores=None if machine is None else (machine.busy_s - used / 1e9) / machine.duration_s,
         slowness=slowness,
@@ -280,9 +302,16 @@ def _row(
         lacking.append(caveats.incomplete(report.failed, report.unfinished + report.not_sent))
     if report.unexpected:
         lacking.append(caveats.broken_audit(f"{report.unexpected:,} outcomes were not the planned ones"))
-    health = health_of(report, slowness)
+    health = health_of(report, slowness, steady=profile.arrivals in ("poisson", "constant"))
     unhealthy = validity.doubts(health)
-    hints = [] if report.steady else [caveats.unsteady(report.warm_up_s)]
+    hints = artefacts(
+        report.histogram("finish").counts(),
+        transport=cell.transport,
+        offered_per_s=profile.offered_per_s(cell.rate_per_s),
+        achieved_per_s=report.achieved_per_s,
+    )
+    if not report.steady:
+        hints.append(caveats.unsteady(report.warm_up_s))
     orders = report.finished
     parts = report.costs
 
@@ -305,7 +334,7 @@ def _row(
         processes=1,
         plan_hash=report.plan_hash,
         arrivals=profile.arrivals,
-        offered_per_s=profile.offered_per_s,
+        offered_per_s=profile.offered_per_s(cell.rate_per_s),
         achieved_per_s=report.achieved_per_s,
         duration_s=report.window_s,
         planned=report.planned,
@@ -319,10 +348,10 @@ def _row(
         duplicated=report.duplicated,
         shipped=report.shipped,
         rejected=report.rejected,
-        accept=percentiles(_hdr(report, "accept"), report.planned - report.accepted),
-        finish=percentiles(_hdr(report, "finish"), report.planned - report.finished),
-        finish_service=percentiles(_hdr(report, "finish_service"), report.planned - report.finished),
-        lateness=percentiles(_hdr(report, "lateness"), report.not_sent),
+        accept=_percentiles(report, "accept"),
+        finish=_percentiles(report, "finish"),
+        finish_service=_percentiles(report, "finish_service"),
+        lateness=_percentiles(report, "lateness"),
         cpu_us_per_order_services=per_order("services"),
         cpu_us_per_order_broker=per_order("broker"),
         cpu_us_per_order_driver=report.driver_cpu_ns / 1e3 / orders if orders else None,
@@ -335,6 +364,7 @@ def _row(
         warm_up_s=report.warm_up_s if report.planned else None,
         in_flight_mean=report.in_flight_mean if report.planned else None,
         achieved_share=health.achieved_share,
+        lateness_in_p99=health.lateness_in_p99,
         driver_share=health.driver_share,
         gap_distance=None if health.gap is None else health.gap.distance,
         gap_threshold=None if health.gap is None else health.gap.threshold,

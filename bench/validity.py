@@ -3,7 +3,8 @@
 A trial beyond one of them is shown and never compared. `python -m bench health` prints how near a run came.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 import pandas as pd
@@ -11,16 +12,20 @@ import pandas as pd
 from bench.caveats import Caveat
 from bench.stats.gaps import Gaps, GapTest, against_plan
 from bench.stats.little import little_gap
+from bench.stats.trend import backlog_grows
 
 ACHIEVED_SHARE = 0.98
 """Of the planned orders, how many finish while the window is open; in 6 s the last 2 % may still be on their way."""
 LATENESS_P50_US = 1000
-LATENESS_P99_US = 2000
-LATENESS_SHARE = 0.10
-"""Of the response's median; the larger of the two limits counts at p99."""
+LATENESS_IN_P99 = 0.10
+LATENESS_IN_P99_US = 500
+"""By how much p99 counted from the planned instant may exceed p99 counted from the sent one: the larger of the two."""
 DRIVER_SHARE = 0.8
 """Of a core. k6 asks for a fifth of the machine to be free, Locust warns at 0.9."""
 LITTLE = 0.05
+BACKLOG_SHARE = 0.01
+"""Of the orders that come: a slope of the orders in flight below it may be chance (stats/trend.py)."""
+LEAST_SLICES = 6
 GAP_TOLERANCE_US = 1000.0
 """By how much a gap may differ from its plan's before it counts: what LATENESS_P50_US allows."""
 STEAL_SHARE = 0.02
@@ -33,6 +38,7 @@ JUDGED = (
     "achieved_share",
     "lateness_p50_us",
     "lateness_p99_us",
+    "lateness_in_p99",
     "gap_distance",
     "gap_threshold",
     "driver_share",
@@ -50,15 +56,25 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     achieved_share: float | None = None
     """Orders finished while the window was open, over those planned."""
     lateness_p50_us: float | None = None
-    lateness_p99_us: float | None = None
-    response_p50_us: float | None = None
+    response_p99_us: float | None = None
+    service_p99_us: float | None = None
     gap: GapTest | None = None
     driver_share: float | None = None
     """Of one core, for each load process."""
     little: float | None = None
+    backlog_grew: bool = False
+    """Orders in flight rose over the window, where the rate did not vary."""
     steal_share: float | None = None
     others_cores: float | None = None
     slowness: float | None = None
+
+    @property
+    def lateness_in_p99(self) -> float | None:
+        """By which share p99 is longer from the planned instant than from the sent one; None when censored."""
+        response_us, service_us = self.response_p99_us, self.service_p99_us
+        if not response_us or not service_us or math.isinf(response_us) or math.isinf(service_us):
+            return None
+        return response_us / service_us - 1
 
 
 def gap_test(sent_us: Mapping[int, int], planned_us: Mapping[int, int]) -> GapTest | None:
@@ -87,20 +103,17 @@ def _of_the_generator(health: Health) -> Iterator[Caveat]:
             f"{share:.1%} of the planned orders finished in time: latency grows with the duration",
             "lower RATE until the method keeps up, or read this as its limit",
         )
-    p99_limit_us = max(LATENESS_P99_US, LATENESS_SHARE * (health.response_p50_us or 0.0))
-    late_us = [
-        (name, value_us)
-        for name, value_us, limit_us in (
-            ("p50", health.lateness_p50_us, LATENESS_P50_US),
-            ("p99", health.lateness_p99_us, p99_limit_us),
-        )
-        if value_us is not None and value_us > limit_us
-    ]
-    if late_us:
-        said = " and ".join(f"{value_us / 1000:.3g} ms at {name}" for name, value_us in late_us)
+    late = []
+    if (p50_us := health.lateness_p50_us) is not None and p50_us > LATENESS_P50_US:
+        late.append(f"half of them by {p50_us / 1000:.3g} ms or more")
+    if (share := health.lateness_in_p99) is not None and share * (health.service_p99_us or 0.0) > max(
+        LATENESS_IN_P99_US, LATENESS_IN_P99 * (health.service_p99_us or 0.0)
+    ):
+        late.append(f"which makes p99 {share:.0%} longer than from the instant of sending")
+    if late:
         yield Caveat(
             "late-driver",
-            f"the driver sent orders late, by {said}, and that is in the latencies",
+            f"the driver sent orders late, {', '.join(late)}",
             "lower RATE, close other programs, or use more cores",
         )
     if health.gap is not None and not health.gap.passed:
@@ -123,6 +136,20 @@ def _of_the_generator(health: Health) -> Iterator[Caveat]:
             "not steady, or the instants are wrong",
             "lower RATE, or lengthen WARM_UP",
         )
+
+    if health.backlog_grew:
+        yield Caveat(
+            "backlog",
+            "the orders in flight grew all through the window: the method did not keep up, and latency grows with it",
+            "lower RATE until it keeps up",
+        )
+
+
+def backlog_grew(in_flight: Sequence[float], planned: int) -> bool:
+    """Whether the orders in flight, averaged over equal parts of the window, rose by 1 % of what came in each."""
+    if len(in_flight) < LEAST_SLICES:
+        return False
+    return backlog_grows(in_flight, BACKLOG_SHARE * planned / len(in_flight))
 
 
 def _of_the_machine(health: Health) -> Iterator[Caveat]:

@@ -15,6 +15,7 @@ import msgspec
 from bench.load.arrivals import MOST_ORDERS, Arrivals, Schedule
 from bench.load.driver import ClosedDriver, Driver, OpenDriver, Phases
 from bench.load.meter import Meter
+from bench.load.raw import Write, raw_file
 from bench.load.record import Record, Sum
 from bench.load.shape import shape_of
 from bench.load.trial import TrialReport, TrialSpec
@@ -86,12 +87,13 @@ class Carrying:
         async with AsyncExitStack() as stack:
             hosted = await _hosted(transport, stack) if transport.traits.in_process else None
             client = await stack.enter_async_context(transport.connect())
+            raw = stack.enter_context(raw_file(self._raw_path())) if spec.raw else None
             # From here to the driver's first step nothing awaits, so no change and no stop can be missed.
             await connected()
             meter = Meter(spec.watch)
             if self._users != users:
                 schedule = schedule_of(spec, workload, self.worker, self._load())
-            driver = self._driver = self._new_driver(client, workload, schedule, meter.read)
+            driver = self._driver = self._new_driver(client, workload, schedule, meter.read, raw)
             if self._stopped:
                 driver.stop()
             await driver.run()
@@ -107,11 +109,20 @@ class Carrying:
                 report.stamps = [stamp for _, serving in hosted.values() for stamp in serving.trace.stamps]
             return report
 
+    def _raw_path(self) -> Path:
+        path = Path(self.spec.raw)
+        return path if self.spec.setting.workers == 1 else path.with_stem(f"{path.stem}-{self.worker}")
+
     def _load(self) -> float:
         return self._users if self.spec.mode == "closed" else self._users * self.spec.orders_per_s_per_user
 
     def _new_driver(
-        self, client: Client, workload: Workload, schedule: Schedule | None, at_edge: Callable[[], None]
+        self,
+        client: Client,
+        workload: Workload,
+        schedule: Schedule | None,
+        at_edge: Callable[[], None],
+        raw: Write | None,
     ) -> Driver:
         spec = self.spec
         phases = Phases(
@@ -126,9 +137,9 @@ class Carrying:
             trace_every=spec.setting.trace_every,
         )
         if schedule is None:
-            return ClosedDriver(client, workload, phases, self._users, at_edge=at_edge)
+            return ClosedDriver(client, workload, phases, self._users, at_edge=at_edge, raw=raw)
         warm_up = warm_up_of(spec, self.worker, self._load())
-        return OpenDriver(client, workload, phases, schedule, at_edge=at_edge, warm_up=warm_up)
+        return OpenDriver(client, workload, phases, schedule, at_edge=at_edge, raw=raw, warm_up=warm_up)
 
 
 def schedule_of(spec: TrialSpec, workload: Workload, worker: int, orders_per_s: float) -> Schedule | None:

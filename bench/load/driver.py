@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from bench.load.arrivals import Schedule
 from bench.load.pacer import Clock, Pacer, best_pacer
+from bench.load.raw import Write
 from bench.load.record import Record, Sampled
 from bench.stats.trend import steady
 from bench.workload import Workload
@@ -35,6 +36,8 @@ LEAD_NS = 5_000_000
 """From the call of ``run`` to the start, so that the first order is not late already."""
 SWEEP_S = 1.0
 """How often orders over their deadline are looked for; also how much longer than the client's own deadline they get."""
+SLICES = 12
+"""Of the window, over which the orders in flight are averaged."""
 DISTINCT_FAILURES = 50
 """Error classes told apart; any further ones are counted together."""
 
@@ -75,12 +78,17 @@ class Driver(ABC):
         clock: Clock = time.monotonic_ns,
         pacer: Callable[[Callable[[], None]], Pacer] = best_pacer,
         at_edge: Callable[[], None] = lambda: None,
+        raw: Write | None = None,
     ) -> None:
-        """``at_edge`` is called when the window opens and when it closes; it must not wait for anything."""
+        """``at_edge`` is called when the window opens and when it closes; it must not wait for anything.
+
+        ``raw`` takes every order of the window as it ends.
+        """
         self.record = Record()
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
         self._at_edge = at_edge
+        self._raw = raw
         self._submit = client.submit
         self._workload = workload
         self._phases = phases
@@ -96,6 +104,7 @@ class Driver(ABC):
         self._opens_ns = _NEVER_NS
         self._closes_ns: int | None = None
         self._opening: asyncio.TimerHandle | None = None
+        self._slicing: asyncio.Task[None] | None = None
         self._fresh_us: list[int] = []
         """Responses of the warm-up since it was last looked at."""
         self._last_planned_ns = self._last_sent_ns = 0
@@ -119,6 +128,8 @@ class Driver(ABC):
                 if self._opening is not None:
                     self._opening.cancel()
                 sweep.cancel()
+                if self._slicing is not None:
+                    self._slicing.cancel()
                 for _, task in self._in_flight.values():
                     task.cancel()
                 await asyncio.gather(sweep, *self._tasks(), return_exceptions=True)
@@ -159,6 +170,19 @@ class Driver(ABC):
         self.record.in_flight_ns = 0
         self._cpu_ns = time.process_time_ns()
         self._at_edge()
+        if self._closes_ns is not None:
+            self._slicing = asyncio.create_task(self._slice(self._closes_ns))
+
+    async def _slice(self, closes_ns: int) -> None:
+        """Keep the mean of the orders in flight over each part of the window: where a growing backlog shows."""
+        record, width_ns = self.record, (closes_ns - self._opens_ns) // SLICES
+        then_ns = self._settled_ns
+        for number in range(1, SLICES + 1):
+            before_ns = record.in_flight_ns
+            await asyncio.sleep((self._opens_ns + number * width_ns - self._clock()) / _NS)
+            now_ns = self._settle()
+            record.in_flight_slices.append((record.in_flight_ns - before_ns) / (now_ns - then_ns))
+            then_ns = now_ns
 
     def _shut(self) -> None:
         now_ns = self._settle()
@@ -193,9 +217,7 @@ class Driver(ABC):
         self._number = number + self._step
         order, self._ready = self._ready, None
         if len(in_flight) >= self._phases.in_flight_cap:
-            record.all.not_sent += 1
-            if in_window:
-                record.window.not_sent += 1
+            self._leave_out(number, planned_ns)
             return None
         if order is None:
             order = self._workload.order(number)
@@ -213,7 +235,7 @@ class Driver(ABC):
     async def _carry(self, number: int, order: PlaceOrder, planned_ns: int, in_window: bool) -> None:
         record = self.record
         every, window = record.all, record.window
-        accepted_ns = 0
+        accepted_ns = finished_ns = 0
         every.sent += 1
         if in_window:
             window.sent += 1
@@ -225,11 +247,13 @@ class Driver(ABC):
             accepted_ns = receipt.accepted_ns
             finished = await receipt.finished
         except asyncio.CancelledError:
+            status = "unfinished"
             every.unfinished += 1
             if in_window:
                 window.unfinished += 1
                 window.accepted_unfinished += accepted_ns > 0
         except Exception as error:  # noqa: BLE001 - every error is counted
+            status = "failed"
             every.failed += 1
             if in_window:
                 window.failed += 1
@@ -239,16 +263,14 @@ class Driver(ABC):
                 self._crash = self._crash or error
                 self.stop()
         else:
+            status, finished_ns = "finished", finished.at_ns
             self._finish(number, order, finished, in_window)
             if in_window:
-                self._time(order.order.order_id, planned_ns, sent_ns, accepted_ns, finished.at_ns)
+                self._time(order.order.order_id, planned_ns, sent_ns, accepted_ns, finished_ns)
             else:
-                self._fresh_us.append((finished.at_ns - planned_ns) // 1000)
+                self._fresh_us.append((finished_ns - planned_ns) // 1000)
         if in_window:
-            record.lateness.record((sent_ns - planned_ns) // 1000)
-            if accepted_ns:
-                window.accepted += 1
-                record.accept.record((accepted_ns - planned_ns) // 1000)
+            self._close(number, status, planned_ns, sent_ns, accepted_ns, finished_ns)
         self._settle()
         del self._in_flight[number]
 
@@ -287,6 +309,25 @@ class Driver(ABC):
         if self._trace.wants(order_id) and len(record.sampled) < MOST_STAMPS:
             record.sampled.append(Sampled(order_id, planned_ns, sent_ns, accepted_ns, finished_ns))
 
+    def _close(
+        self, number: int, status: str, planned_ns: int, sent_ns: int, accepted_ns: int, finished_ns: int
+    ) -> None:
+        """An order of the window that was sent has ended, however it did."""
+        record = self.record
+        record.lateness.record((sent_ns - planned_ns) // 1000)
+        if accepted_ns:
+            record.window.accepted += 1
+            record.accept.record((accepted_ns - planned_ns) // 1000)
+        if self._raw is not None:
+            self._raw(number, status, planned_ns, sent_ns, accepted_ns, finished_ns)
+
+    def _leave_out(self, number: int, planned_ns: int) -> None:
+        self.record.all.not_sent += 1
+        if planned_ns >= self._opens_ns:
+            self.record.window.not_sent += 1
+            if self._raw is not None:
+                self._raw(number, "not_sent", planned_ns, 0, 0, 0)
+
     def _note_failure(self, name: str) -> None:
         failures = self.record.failures
         if name not in failures and len(failures) >= DISTINCT_FAILURES:
@@ -313,10 +354,8 @@ class Driver(ABC):
 
     def _count_unstarted(self) -> None:
         """A task that is cancelled before its first step never runs: its order was not sent."""
-        for planned_ns, _ in self._in_flight.values():
-            self.record.all.not_sent += 1
-            if planned_ns >= self._opens_ns:
-                self.record.window.not_sent += 1
+        for number, (planned_ns, _) in self._in_flight.items():
+            self._leave_out(number, planned_ns)
         self._in_flight.clear()
 
     def _tasks(self) -> list[asyncio.Task[None]]:
@@ -339,10 +378,11 @@ class OpenDriver(Driver):
         clock: Clock = time.monotonic_ns,
         pacer: Callable[[Callable[[], None]], Pacer] = best_pacer,
         at_edge: Callable[[], None] = lambda: None,
+        raw: Write | None = None,
         warm_up: Schedule | None = None,
     ) -> None:
         """``schedule`` is the window's, ``warm_up`` without an end; without it, nothing is sent in the warm-up."""
-        super().__init__(client, workload, phases, clock=clock, pacer=pacer, at_edge=at_edge)
+        super().__init__(client, workload, phases, clock=clock, pacer=pacer, at_edge=at_edge, raw=raw)
         self._schedule = schedule
         self._warm_up = warm_up if phases.warm_up_s else None
         """None once the window's orders are being sent."""
@@ -449,8 +489,9 @@ class ClosedDriver(Driver):
         clock: Clock = time.monotonic_ns,
         pacer: Callable[[Callable[[], None]], Pacer] = best_pacer,
         at_edge: Callable[[], None] = lambda: None,
+        raw: Write | None = None,
     ) -> None:
-        super().__init__(client, workload, phases, clock=clock, pacer=pacer, at_edge=at_edge)
+        super().__init__(client, workload, phases, clock=clock, pacer=pacer, at_edge=at_edge, raw=raw)
         self._users = users
         self._loops: dict[int, asyncio.Task[None]] = {}
 

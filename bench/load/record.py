@@ -172,6 +172,7 @@ class Record:
         "gap_sent",
         "in_flight_max",
         "in_flight_ns",
+        "in_flight_slices",
         "lateness",
         "rejected",
         "rejected_in_window",
@@ -210,6 +211,8 @@ class Record:
         self.in_flight_max = 0
         self.in_flight_ns = 0
         """The integral of orders in flight over the time in which the window is open."""
+        self.in_flight_slices: list[float] = []
+        """Its mean over each part of the window, as far as it came."""
         self.response_ns = 0
         """From planned to finished, summed over the window's orders that finished."""
         self.driver_cpu_ns = 0

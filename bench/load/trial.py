@@ -81,6 +81,8 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
     in_flight_cap: int = 10_000
     """An order that is due while so many are in flight is not sent."""
     watch: Watch = Watch()
+    raw: str = ""
+    """A file for every order of the window, see ``bench.load.raw``; several workers add their number to its name."""
 
     def __post_init__(self) -> None:
         """Raises ValueError with a sentence."""
@@ -170,6 +172,8 @@ class TrialReport(msgspec.Struct, kw_only=True):
     in_flight_max: int = 0
     in_flight_mean: float = 0.0
     """Over time, while the window was open."""
+    in_flight_slices: list[float] = []
+    """The same over each part of the window."""
     response_mean_s: float | None = None
     """Of the window's orders that finished, from planned."""
     facts: dict[str, str] = {}
@@ -226,6 +230,7 @@ class TrialReport(msgspec.Struct, kw_only=True):
             driver_cpu_ns=record.driver_cpu_ns,
             in_flight_max=record.in_flight_max,
             in_flight_mean=record.in_flight_ns / record.window_ns if record.window_ns else 0.0,
+            in_flight_slices=record.in_flight_slices,
             response_mean_s=record.response_ns / 1e9 / window.finished if window.finished else None,
             sampled=record.sampled,
         )
@@ -269,6 +274,7 @@ def merged(reports: Sequence[TrialReport]) -> TrialReport:
     whole.machine = watching.machine
     if whole.finished:
         whole.response_mean_s = sum((r.response_mean_s or 0.0) * r.finished for r in ordered) / whole.finished
+    whole.in_flight_slices = [sum(parts) for parts in zip(*(r.in_flight_slices for r in ordered), strict=False)]
     whole.warm_up_s = max(report.warm_up_s for report in ordered)
     whole.steady = all(report.steady for report in ordered)
     whole.window_s = max(report.window_s for report in ordered)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -32,6 +33,25 @@ def first_look(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> Rende
             )
         )
     return Group(*lines)
+
+
+def capacity_table(capacities: pd.DataFrame) -> Table:
+    """A row per method, from ``Run.capacities()``: what it sustained, what it did not, and what that means."""
+    slo = ", ".join(digits(float(slo_ms)) for slo_ms in capacities["slo_p99_ms"].unique())
+    table = Table(
+        title=f"Highest rate with p99 of completion under {slo} ms and no growing backlog, orders/s",
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+        box=None,
+    )
+    for heading, justify in (("method", "left"), ("passed", "right"), ("did not", "right"), ("trials", "right")):
+        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("")
+    for row in capacities.to_dict("records"):
+        rates = [digits(float(row[name])) if row[name] else "n/a" for name in ("last_pass_per_s", "first_fail_per_s")]
+        table.add_row(Text(str(row["cell"]), style="bold"), *rates, str(row["trials"]), str(row["reason"]))
+    return table
 
 
 def _table(cells: Sequence[Mapping[str, Any]], doubts: Sequence[tuple[Caveat, frozenset[str]]]) -> Table:
@@ -140,4 +160,5 @@ def _ready(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _who(transport: str, client: str, cell: str) -> str:
-    return f"{transport}:{client}" if ":" in cell else transport
+    _, at, rate = cell.partition("@")
+    return (f"{transport}:{client}" if ":" in cell else transport) + at + rate

@@ -55,7 +55,7 @@ async def run(cases: Sequence[Case], console: Console) -> bool:
 
 def table(name: str, lines: Sequence[Line]) -> Table:
     drawn = Table(title=name, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for heading, width in (("", 22), ("expected", 22), ("seen", 30), ("", 5)):
+    for heading, width in (("", 18), ("expected", 20), ("seen", 26), ("", 5)):
         drawn.add_column(heading, min_width=width)
     for line in lines:
         verdict = Text("right", "green") if line.right else Text("WRONG", "bold red")

@@ -67,11 +67,11 @@ def _cell(key: Any, rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def ratios(trials: pd.DataFrame) -> list[dict[str, Any]]:
-    """Each cell over the first REST cell of the same durability, by paired rounds. Without REST there are none."""
+    """Each cell over the first REST cell of the same durability and rate, by paired rounds; none without REST."""
     judged = trials.groupby(CELL, sort=False, dropna=False).filter(is_valid)
     valid = judged[judged["valid"]]
     found = []
-    for durability, group in valid.groupby("durability", sort=False):
+    for (durability, _), group in valid.groupby(["durability", "offered_per_s"], sort=False):
         bases = group.loc[group["transport"] == BASELINE, "cell"]
         if bases.empty:
             continue

@@ -71,7 +71,7 @@ def test_a_run_leaves_everything_that_the_record_format_promises(bench: Bench) -
         "gap_planned",
     }
     manifest = bench.latest().manifest
-    assert manifest["profile"]["rate_per_s"] == 50
+    assert manifest["profile"]["rates_per_s"] == [50]
     assert manifest["cells"][0]["transport"] == "memory"
 
 
@@ -134,21 +134,47 @@ def test_a_trace_out_of_order_is_refused_with_its_line(bench: Bench, tmp_path: P
 def test_a_trace_is_replayed_order_by_order(bench: Bench, tmp_path: Path) -> None:
     path = tmp_path / "trace.csv"
     path.write_text("offset_s\n" + "".join(f"{number / 40}\n" for number in range(61)))
-    done = bench.run("TRANSPORT=memory", "ARRIVALS=trace", f"TRACE={path}", "WARM_UP=0.5", "ROUNDS=2", "DEADLINE=5")
+    done = bench.run(
+        "TRANSPORT=memory", "ARRIVALS=trace", f"TRACE={path}", "WARM_UP=0.5", "WARM_UP_MAX=0", "ROUNDS=2", "DEADLINE=5"
+    )
     assert done.returncode == 0, done.stderr
     trials = bench.latest().trials()
     assert set(trials["arrivals"]) == {"trace"}
-    assert list(trials["planned"]) == [41, 41]
-    assert list(trials["offered_per_s"]) == [41, 41]
+    assert list(trials["planned"]) == [61, 61]
+    assert list(trials["offered_per_s"]) == [pytest.approx(61 / 1.5, rel=1e-5)] * 2
 
 
 @pytest.mark.parametrize("arrivals", ["step", "burst"])
 def test_a_rate_that_varies_is_measured(bench: Bench, arrivals: str) -> None:
-    done = bench.run("TRANSPORT=memory", f"ARRIVALS={arrivals}", "ROUNDS=1", "DURATION=1.5", "WARM_UP=0.5", "RATE=90")
+    done = bench.run(
+        "TRANSPORT=memory",
+        f"ARRIVALS={arrivals}",
+        "ROUNDS=1",
+        "DURATION=1.5",
+        "WARM_UP=0.5",
+        "WARM_UP_MAX=0",
+        "RATE=90",
+    )
     assert done.returncode == 0, done.stderr
     (trial,) = bench.latest().trials().to_dict("records")
     assert (trial["arrivals"], trial["complete"]) == (arrivals, True)
     assert trial["offered_per_s"] == {"step": 150, "burst": 90}[arrivals]
+
+
+@pytest.mark.parametrize("transport", ["rest", "events"])
+def test_the_percentiles_can_be_computed_again_from_every_order(bench: Bench, transport: str) -> None:
+    done = bench.run(f"TRANSPORT={transport}", "RAW=1", *SHORT, "RATE=150")
+    assert done.returncode == 0, done.stderr
+    run = bench.latest()
+    (trial,) = run.trials().to_dict("records")
+    orders = pd.read_csv(run.path / "raw" / f"r1-s1-{transport}.csv")
+    assert list(orders.sort_values("number")["number"]) == list(range(int(trial["planned"])))
+    latency_us = (orders["finished_ns"] - orders["planned_ns"]) / 1000
+    for quantile in (0.5, 0.9):
+        again_us = latency_us.quantile(quantile, interpolation="inverted_cdf")
+        assert trial[f"finish_p{quantile * 100:.0f}_us"] == pytest.approx(again_us, rel=0.002)
+    within = pd.read_csv(run.path / "percentiles.csv").set_index(["series", "quantile"]).loc[("finish", "p50")]
+    assert within["low_us"] < trial["finish_p50_us"] == within["value_us"] < within["high_us"]
 
 
 def test_a_misspelt_profile_key_is_refused_by_name(bench: Bench, tmp_path: Path) -> None:
@@ -192,7 +218,9 @@ def test_a_taken_port_is_said(bench: Bench) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_keeps_what_was_measured_and_leaves_nothing_running(bench: Bench, number: signal.Signals) -> None:
-    with bench.running("TRANSPORT=rest", "ROUNDS=9", "DURATION=1", "WARM_UP=0", "RATE=50") as process:
+    with bench.running(
+        "TRANSPORT=rest", "ROUNDS=9", "DURATION=1", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50"
+    ) as process:
         until(lambda: bench.trials() >= 1 and len(bench.processes()) >= 4)
         process.send_signal(number)
         out, _ = process.communicate(timeout=PATIENCE_S)
@@ -207,7 +235,9 @@ def test_after_a_kill_nothing_stays(bench: Bench, tmp_path: Path) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     bench.env["TMPDIR"] = str(temporary)
-    with bench.running("TRANSPORT=rest", "ROUNDS=9", "DURATION=1", "WARM_UP=0", "RATE=50") as process:
+    with bench.running(
+        "TRANSPORT=rest", "ROUNDS=9", "DURATION=1", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50"
+    ) as process:
         until(lambda: bench.trials() >= 1 and len(bench.processes()) >= 4)
         process.kill()
         process.wait()
@@ -219,7 +249,7 @@ def test_after_a_kill_nothing_stays(bench: Bench, tmp_path: Path) -> None:
 
 def test_a_broker_that_dies_in_a_trial_makes_it_invalid_and_the_run_goes_on(tmp_path: Path) -> None:
     bench = Bench(tmp_path, {})
-    settings = ("TRANSPORT=broker", "ROUNDS=2", "DURATION=3", "WARM_UP=0", "RATE=50", "DEADLINE=3")
+    settings = ("TRANSPORT=broker", "ROUNDS=2", "DURATION=3", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50", "DEADLINE=3")
     with bench.running(*settings) as process:
         until(lambda: [p for p in bench.processes() if p.name().startswith("python")][3:])
         until(lambda: "-worker.log" in " ".join(map(str, bench.results.rglob("*-worker.log"))))
@@ -237,7 +267,7 @@ def test_a_broker_that_dies_in_a_trial_makes_it_invalid_and_the_run_goes_on(tmp_
 
 
 def test_a_run_that_was_stopped_goes_on_with_what_it_lacks(bench: Bench) -> None:
-    short = ("ROUNDS=3", "DURATION=1", "WARM_UP=0", "RATE=50", "SEED=7")
+    short = ("ROUNDS=3", "DURATION=1", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50", "SEED=7")
     with bench.running("TRANSPORT=memory,rest", *short) as process:
         until(lambda: bench.trials() >= 2)
         process.send_signal(signal.SIGINT)
@@ -283,7 +313,15 @@ def test_a_run_of_another_commit_cannot_go_on(bench: Bench) -> None:
 def test_a_service_that_does_not_answer_within_the_deadline_makes_the_trial_invalid(
     bench: Bench, transport: str
 ) -> None:
-    settings = (f"TRANSPORT={transport}", "ROUNDS=1", "DURATION=3", "WARM_UP=0", "RATE=20", "DEADLINE=1")
+    settings = (
+        f"TRANSPORT={transport}",
+        "ROUNDS=1",
+        "DURATION=3",
+        "WARM_UP=0",
+        "BROKER_WARM_UP=0",
+        "RATE=20",
+        "DEADLINE=1",
+    )
     with bench.running(*settings) as process:
         until(lambda: list(bench.results.rglob("*-worker.log")))
         shipping = next(p for p in bench.processes() if "shipping" in log_of(p))
@@ -332,7 +370,7 @@ def test_processes_bear_the_one_name_of_a_home_that_was_reached_by_a_link(bench:
     """By it the next run finds what a kill has left."""
     link = tmp_path / "link"
     link.symlink_to(bench.home)
-    settings = ("TRANSPORT=rest", "ROUNDS=1", "DURATION=1", "WARM_UP=0", "RATE=50")
+    settings = ("TRANSPORT=rest", "ROUNDS=1", "DURATION=1", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50")
     command = bench.python("bench", "run", f"--results={bench.results}", f"--home={link}", *settings)
     with bench.started(command) as process:
         until(lambda: len(bench.processes()) >= 4 or process.poll() is not None)

@@ -53,7 +53,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> House:
 
 
 def bench(house: House, words: list[str]) -> None:
-    done = house.done(house.make(*words, *SHORT))
+    asked = {word.partition("=")[0] for word in words}
+    short = [setting for setting in SHORT if setting.partition("=")[0] not in asked - {"ROUNDS"}]
+    done = house.done(house.make(*words, *short))
     assert done.returncode == 0, done.stderr
     trials = house.latest().trials()
     assert trials["complete"].all(), trials["caveats"].tolist()
@@ -105,6 +107,8 @@ HOW: Mapping[str, Callable[[House, list[str]], None]] = {
     "up": up_and_down,
     "floor": shortest("TRANSPORT=rest", "ROUNDS=1"),
     "soak": shortest("TRANSPORT=rest", "ORDERS=1000"),
+    "study": shortest("TRANSPORT=memory", "RATE=12800", "DURATION=0.3", "WARM_UP=0", "ROUNDS=1", "DEADLINE=3"),
+    "selftest": shortest("ONLY=50 orders"),
     "setup": shortest(),
     "check": shortest(),
     "down": shortest(),
@@ -190,7 +194,18 @@ def test_the_page_on_profiles_names_every_flag() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["bench", "bench run", "bench web", "bench soak", "bench health", "bench.floor", "bench.provision", "bench.doctor"],
+    [
+        "bench",
+        "bench run",
+        "bench web",
+        "bench study",
+        "bench soak",
+        "bench health",
+        "bench.floor",
+        "bench.selftest",
+        "bench.provision",
+        "bench.doctor",
+    ],
 )
 def test_help_names_only_makes_and_settings_that_exist(house: House, command: str) -> None:
     house.env["COLUMNS"] = "300"

@@ -76,7 +76,7 @@ def a_trial(**changes: Any) -> Trial:
 
 def a_run(root: Path, rounds: int = 6, cells: Mapping[str, Any] = CELLS, **manifest: Any) -> Run:
     """A run of all five cells, each round a little different."""
-    profile = {"rate_per_s": 150, "durability": "fast", "rounds": rounds}
+    profile = {"rates_per_s": [150], "durability": "fast", "rounds": rounds}
     run = Run.create(root, "made-up", {"profile": profile, "skipped": {}, **manifest})
     for number in range(1, rounds + 1):
         for slot, (cell, (transport, client, codec, part, median_ms)) in enumerate(cells.items(), 1):

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import gc
+import itertools
 import selectors
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from bench.load.arrivals import Schedule
 from bench.load.driver import ClosedDriver, Driver, OpenDriver, Phases
 from bench.load.pacer import LoopPacer, Pacer
+from bench.load.raw import Write
 from bench.workload import Mix, Workload
 from shop.messages import OrderClosed, PlaceOrder
 from transports.base import Client, Finished, Receipt
@@ -83,6 +85,7 @@ async def open_trial(
     warm_up_s: float = 0,
     duration_s: float | None = 10,
     during: Callable[[Driver], Awaitable[None]] | None = None,
+    raw: Write | None = None,
     **phases: Any,
 ) -> Driver:
     driver = OpenDriver(
@@ -92,6 +95,7 @@ async def open_trial(
         Schedule("constant", seed="1", orders_per_s=orders_per_s, duration_s=duration_s),
         clock=now_ns,
         pacer=virtual_pacer,
+        raw=raw,
         warm_up=Schedule("constant", seed="1", orders_per_s=orders_per_s),
     )
     running = asyncio.ensure_future(driver.run())
@@ -146,6 +150,15 @@ def test_orders_in_flight_are_averaged_over_the_time_of_the_window() -> None:
     # 100 a second, each a quarter of a second under way; those of the warm-up are there when the window opens.
     assert record.in_flight_ns / record.window_ns == pytest.approx(25, abs=0.1)
     assert record.response_ns / record.window.finished == pytest.approx(0.25 * S)
+
+
+def test_orders_in_flight_are_averaged_over_twelfths_of_the_window() -> None:
+    record = run(open_trial(Stub(lambda number: 100.0), warm_up_s=1, duration_s=6, drain_s=1)).record
+    assert len(record.in_flight_slices) == 12
+    assert sum(record.in_flight_slices) / 12 == pytest.approx(record.in_flight_ns / record.window_ns, rel=0.01)
+    # Nothing finishes, and 50 more come in every half second.
+    steps = [b - a for a, b in itertools.pairwise(record.in_flight_slices)]
+    assert steps == pytest.approx([50] * 11, abs=1)
 
 
 def test_gaps_between_sends_and_between_plans_are_kept_side_by_side() -> None:
@@ -370,6 +383,48 @@ def test_an_outcome_that_was_not_planned_is_counted() -> None:
     record = run(open_trial(Mixes())).record
     assert record.unexpected == 2
     assert (record.shipped_in_window, record.rejected_in_window) == (999, 1)
+
+
+def test_every_order_of_the_window_is_told_as_it_ends_with_its_four_instants() -> None:
+    told: list[tuple[int, str, int, int, int, int]] = []
+
+    class Fails(Stub):
+        async def submit(self, order: PlaceOrder) -> Receipt:
+            receipt = await super().submit(order)
+            if order.order.order_id == "t-1":
+                raise NotAccepted("no")
+            return receipt
+
+    def takes_s(number: int) -> float:
+        return 60.0 if number == 202 else 0.25
+
+    run(
+        open_trial(
+            Fails(takes_s, accept_s=0.1),
+            warm_up_s=2,
+            duration_s=0.05,
+            drain_s=5,
+            raw=lambda *ended: told.append(ended),
+        )
+    )
+    by_number = {number: (status, *instants) for number, status, *instants in told}
+    assert {number: status for number, (status, *_) in by_number.items()} == {
+        0: "finished",
+        1: "failed",
+        2: "unfinished",
+        3: "finished",
+        4: "finished",
+    }
+    _, planned_ns, sent_ns, accepted_ns, finished_ns = by_number[0]
+    assert [at_ns - planned_ns for at_ns in (sent_ns, accepted_ns, finished_ns)] == [0, S // 10, S // 4]
+
+
+def test_an_order_that_was_not_sent_is_told_too() -> None:
+    told: list[tuple[int, str, int, int, int, int]] = []
+    run(open_trial(Stub(lambda number: 1.0), duration_s=0.05, in_flight_cap=4, raw=lambda *ended: told.append(ended)))
+    (left_out,) = [ended for ended in told if ended[1] == "not_sent"]
+    assert (left_out[0], left_out[3:]) == (4, (0, 0, 0))
+    assert sorted(number for number, *_ in told) == [0, 1, 2, 3, 4]
 
 
 def test_a_defect_ends_the_trial_and_is_raised() -> None:

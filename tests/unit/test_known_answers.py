@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from bench.load.carry import schedule_of
+from bench.load.carry import schedule_of, warm_up_of
 from bench.load.driver import ClosedDriver, Driver, OpenDriver, Phases
 from bench.load.trial import TrialReport, TrialSpec
 from bench.selftest.cases import CASES, Case, Line, expected_s
@@ -21,20 +21,31 @@ def workload_of(spec: TrialSpec) -> Workload:
     return Workload(prefix="w0", seed=spec.seed, payload_bytes=spec.payload_bytes, mix=spec.mix)
 
 
+def phases_of(spec: TrialSpec) -> Phases:
+    return Phases(
+        warm_up_s=spec.warm_up_s,
+        duration_s=spec.duration_s,
+        drain_s=spec.drain_s,
+        deadline_s=spec.setting.deadline_s,
+    )
+
+
 async def as_planned(spec: TrialSpec, model: Model) -> Driver:
     schedule = schedule_of(spec, workload_of(spec), 0, spec.users * spec.orders_per_s_per_user)
     assert schedule is not None
-    phases = Phases(duration_s=spec.duration_s, drain_s=spec.drain_s, deadline_s=spec.setting.deadline_s)
+    warm_up = warm_up_of(spec, 0, spec.users * spec.orders_per_s_per_user)
     client = StubClient(model, now_ns)
-    driver = OpenDriver(client, workload_of(spec), phases, schedule, clock=now_ns, pacer=virtual_pacer)
+    driver = OpenDriver(
+        client, workload_of(spec), phases_of(spec), schedule, clock=now_ns, pacer=virtual_pacer, warm_up=warm_up
+    )
     await driver.run()
     return driver
 
 
 async def one_after_the_other(spec: TrialSpec, model: Model) -> Driver:
     """As a load generator that waits for an answer before it sends again: coordinated omission."""
-    phases = Phases(duration_s=spec.duration_s, drain_s=spec.drain_s, deadline_s=spec.setting.deadline_s)
-    driver = ClosedDriver(StubClient(model, now_ns), workload_of(spec), phases, 1, clock=now_ns, pacer=virtual_pacer)
+    client = StubClient(model, now_ns)
+    driver = ClosedDriver(client, workload_of(spec), phases_of(spec), 1, clock=now_ns, pacer=virtual_pacer)
     await driver.run()
     return driver
 

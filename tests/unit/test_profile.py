@@ -13,7 +13,7 @@ MEMORY = {"TRANSPORT": "memory"}
 def test_the_default_is_what_the_contract_says() -> None:
     profile = load()
     assert profile.transports == ("rest", "grpc", "broker", "events")
-    assert (profile.rate_per_s, profile.duration_s, profile.warm_up_s, profile.rounds) == (150, 6, 2, 6)
+    assert (profile.rates_per_s, profile.duration_s, profile.warm_up_s, profile.rounds) == ((150,), 6, 2, 6)
     assert (profile.payload_bytes, profile.durability, profile.store, profile.by_name) == (
         1024,
         "fast",
@@ -112,6 +112,31 @@ def test_half_a_round_is_refused() -> None:
         load(flags={"ROUNDS": "1.5"})
 
 
+@pytest.mark.parametrize("rate", ["200,50,100", "50, 100,200,100"])
+def test_several_rates_make_a_cell_of_every_method_at_each(rate: str) -> None:
+    profile = load(flags={"TRANSPORT": "rest,memory", "RATE": rate})
+    assert [(cell.name, cell.rate_per_s) for cell in cells(profile)] == [
+        ("rest@50", 50),
+        ("rest@100", 100),
+        ("rest@200", 200),
+        ("memory@50", 50),
+        ("memory@100", 100),
+        ("memory@200", 200),
+    ]
+
+
+def test_rates_in_a_file_are_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("rate_per_s = [100, 50]\n")
+    assert load(str(path), MEMORY).rates_per_s == (50, 100)
+
+
+@pytest.mark.parametrize("rate", ["50,", "50,x", "50,0", ","])
+def test_a_list_with_something_that_is_no_rate_is_refused(rate: str) -> None:
+    with pytest.raises(UsageError, match="RATE \\(rate_per_s\\) must be a positive number"):
+        load(flags=MEMORY | {"RATE": rate})
+
+
 def test_no_warm_up_is_allowed() -> None:
     assert load(flags=MEMORY | {"WARM_UP": "0"}).warm_up_s == 0
 
@@ -125,7 +150,7 @@ def test_a_profile_of_ones_own_changes_the_default(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('transports = ["memory"]\nrate_per_s = 20.5\npayload = 300\n[options.memory]\n')
     profile = load(str(path))
-    assert (profile.name, profile.rate_per_s, profile.payload_bytes, profile.rounds) == ("mine", 20.5, 300, 6)
+    assert (profile.name, profile.rates_per_s, profile.payload_bytes, profile.rounds) == ("mine", (20.5,), 300, 6)
 
 
 @pytest.mark.parametrize(
@@ -172,12 +197,12 @@ def test_a_step_has_settings_of_its_own() -> None:
 
 def test_what_a_step_offers_is_the_mean_over_the_window() -> None:
     profile = load(flags=MEMORY | {"ARRIVALS": "step", "RATE": "60", "STEP_FACTOR": "4", "STEP_AT": "5"})
-    assert profile.offered_per_s == pytest.approx(60 * (5 + 4) / 6)
+    assert profile.offered_per_s(60) == pytest.approx(60 * (5 + 4) / 6)
 
 
 def test_bursts_offer_the_rate() -> None:
     profile = load(flags=MEMORY | {"ARRIVALS": "burst", "BURST_PEAK": "4", "BURST_PERIOD": "0.6"})
-    assert (profile.burst, profile.offered_per_s) == (Burst(peak=4, period_s=0.6), pytest.approx(150))
+    assert (profile.burst, profile.offered_per_s(150)) == (Burst(peak=4, period_s=0.6), pytest.approx(150))
 
 
 def test_a_trace_says_rate_and_duration(tmp_path: Path) -> None:
@@ -186,7 +211,7 @@ def test_a_trace_says_rate_and_duration(tmp_path: Path) -> None:
     profile = load(flags=MEMORY | {"ARRIVALS": "trace", "TRACE": str(path)})
     assert profile.trace is not None
     assert profile.trace.path == str(path)
-    assert (profile.duration_s, profile.rate_per_s, profile.offered_per_s) == (10, 0.5, 0.5)
+    assert (profile.duration_s, profile.rates_per_s, profile.offered_per_s(0.5)) == (10, (0.5,), 0.5)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ import json
 import math
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from bench.caveats import busy_machine
-from bench.hlog import Percentiles
+from bench.hlog import Percentiles, intervals
 from bench.store import COLUMNS, ResultsError, Run
 from tests.unit.made_up import a_histogram, a_run, a_trial
 
@@ -70,6 +71,16 @@ def test_a_half_written_row_is_ignored_and_then_overwritten(run: Run) -> None:
 def test_histograms_are_tagged_with_their_trial(run: Run) -> None:
     run.add_trial(a_trial(round=2, slot=5), {"finish": a_histogram(5.0)})
     assert [(trial, series) for trial, series, _ in run.histograms()] == [("r2-s5-rest", "finish")]
+
+
+def test_percentiles_are_kept_with_what_they_may_be(run: Run) -> None:
+    run.add_trial(a_trial(round=2, slot=5), {}, intervals=intervals("finish", a_histogram(5.0), censored=3))
+    lines = pd.read_csv(run.path / "percentiles.csv", dtype=str, keep_default_na=False).to_dict("records")
+    assert [(line["round"], line["slot"], line["cell"], line["series"]) for line in lines] == [
+        ("2", "5", "rest", "finish")
+    ] * 4
+    assert [line["quantile"] for line in lines] == ["p50", "p90", "p99", "p999"]
+    assert {line["censored"] for line in lines} == {"3"}
 
 
 def test_the_words_of_a_caveat_stand_in_the_manifest_and_its_name_in_the_row(run: Run) -> None:

@@ -1,6 +1,7 @@
 """Which trials are to be believed."""
 
 import asyncio
+import math
 import random
 from collections import Counter
 
@@ -9,13 +10,13 @@ import pytest
 
 from bench.canary import Canary
 from bench.stats.gaps import GapTest
-from bench.validity import Health, doubts, gap_test, littles_gap, spread
+from bench.validity import Health, backlog_grew, doubts, gap_test, littles_gap, spread
 
 WELL = Health(
     achieved_share=1.0,
     lateness_p50_us=50,
-    lateness_p99_us=400,
-    response_p50_us=5000,
+    response_p99_us=10_400,
+    service_p99_us=10_000,
     gap=GapTest(0.01, 0.05),
     driver_share=0.2,
     little=0.01,
@@ -29,6 +30,7 @@ ILL = {
     "gaps": {"gap": GapTest(0.2, 0.05)},
     "busy-driver": {"driver_share": 0.95},
     "little": {"little": -0.2},
+    "backlog": {"backlog_grew": True},
     "steal": {"steal_share": 0.1},
     "others": {"others_cores": 0.8},
     "canary": {"slowness": 2.5},
@@ -62,9 +64,24 @@ def test_what_was_not_measured_is_not_doubted() -> None:
     assert names(Health()) == []
 
 
-def test_late_sends_matter_less_where_responses_are_slow() -> None:
-    assert names(healthy(lateness_p99_us=3000)) == ["late-driver"]
-    assert names(healthy(lateness_p99_us=3000, response_p50_us=50_000)) == []
+@pytest.mark.parametrize(
+    ("service_p99_us", "response_p99_us", "late"),
+    [
+        (10_000, 10_900, False),
+        (10_000, 11_100, True),
+        # Half a millisecond is nothing that a trial is thrown away for.
+        (1_000, 1_490, False),
+        (1_000, 1_510, True),
+        (50_000, 54_000, False),
+        (math.inf, math.inf, False),
+        (None, None, False),
+    ],
+)
+def test_late_sends_matter_as_far_as_they_are_in_the_percentile(
+    service_p99_us: float | None, response_p99_us: float | None, late: bool
+) -> None:
+    found = names(healthy(service_p99_us=service_p99_us, response_p99_us=response_p99_us))
+    assert found == (["late-driver"] if late else [])
 
 
 def test_more_orders_in_flight_than_the_latencies_explain_break_littles_law() -> None:
@@ -97,6 +114,20 @@ def test_sends_in_bunches_of_ten_milliseconds_do_not_pass() -> None:
         sent.append(beat_us - last_us)
         last_us = beat_us
     assert not gap_test(Counter(sent), Counter(planned)).passed  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "grew"),
+    [
+        ([2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3], False),
+        ([5, 9, 14, 21, 24, 31, 36, 40, 44, 50, 57, 60], True),
+        # By less than 1 % of the 75 orders that come in each of the twelve.
+        ([2.0 + 0.05 * n for n in range(12)], False),
+        ([1, 50], False),
+    ],
+)
+def test_a_backlog_grows_when_orders_in_flight_rise_by_a_part_of_what_comes(in_flight: list[float], grew: bool) -> None:
+    assert backlog_grew(in_flight, planned=900) is grew
 
 
 def test_without_gaps_there_is_no_test() -> None:

@@ -1,0 +1,76 @@
+"""Latency against achieved rate."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from bench.hlog import percentiles
+from bench.report.curve import draw, points
+from bench.store import Run
+from tests.unit.made_up import a_histogram, a_run, a_trial
+
+RATES = (50, 100, 200)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    run = Run.create(tmp_path, "curve", {"profile": {}, "skipped": {}})
+    for round_ in range(1, 7):
+        for slot, (method, transport, codec) in enumerate((("rest", "rest", "json"), ("grpc+json", "grpc", "json")), 1):
+            for rate_per_s in RATES:
+                found = a_histogram(2 + rate_per_s / 20 + slot, seed=round_ * 1000 + rate_per_s + slot)
+                run.add_trial(
+                    a_trial(
+                        round=round_,
+                        slot=slot,
+                        cell=f"{method}@{rate_per_s}",
+                        transport=transport,
+                        codec=codec,
+                        offered_per_s=float(rate_per_s),
+                        achieved_per_s=0.97 * rate_per_s,
+                        finish=percentiles(found),
+                        valid=not (method == "rest" and rate_per_s == 200),
+                    ),
+                    {},
+                )
+    return run
+
+
+def test_a_line_has_a_point_for_each_rate_in_rising_order(run: Run) -> None:
+    medians = [point for point in points(run.trials()) if point.quantile == "p50"]
+    for method in ("rest", "grpc+json"):
+        line = [point for point in medians if point.method == method]
+        assert [point.achieved_per_s for point in line] == [0.97 * rate_per_s for rate_per_s in RATES]
+        values = [point.latency.value or 0 for point in line]
+        assert values == sorted(values)
+
+
+def test_an_invalid_cell_is_drawn_as_one(run: Run) -> None:
+    invalid = {point.cell for point in points(run.trials()) if not point.valid}
+    assert invalid == {"rest@200"}
+
+
+def test_what_is_drawn_stands_in_a_csv_beside_it(run: Run, tmp_path: Path) -> None:
+    draw(run.trials(), tmp_path / "charts")
+    with (tmp_path / "charts" / "curve.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 2 * 3 * 2
+    first = lines[0]
+    assert (first["method"], first["cell"], first["quantile"], first["trials"]) == ("rest", "rest@50", "p50", "6")
+    assert float(first["low_ms"]) < float(first["latency_ms"]) < float(first["high_ms"])
+
+
+def test_the_same_data_give_the_same_bytes_and_a_sentence_for_those_who_cannot_see(run: Run, tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        draw(run.trials(), tmp_path / name)
+    one, other = ((tmp_path / name / "curve.svg").read_text() for name in ("one", "other"))
+    assert one == other
+    assert "REST" in one
+    assert "at 48.5 orders/s" in one
+
+
+def test_a_run_at_one_rate_has_no_curve(tmp_path: Path) -> None:
+    made = a_run(tmp_path / "run", rounds=1)
+    draw(made.trials(), tmp_path / "charts")
+    assert not (tmp_path / "charts").exists()
