@@ -23,7 +23,7 @@ def first_look(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> Rende
     lines: list[RenderableType] = [_table(cells, doubts)]
     lines += [Text(sentence) for sentence in ratio_sentences(summary)]
     lines += [Text(sentence, style="bold red") for sentence in _not_compared(cells)]
-    lines += [Text(sentence, style="dim") for sentence in _ready(cells)]
+    lines += [Text(sentence, style="dim") for sentence in (*_ready(cells), *_survives(manifest))]
     for transport, reason in dict(manifest.get("skipped", {})).items():
         lines.append(Text(f"{transport} skipped: {reason}", style="yellow"))
     for mark, (caveat, _) in enumerate(doubts, 1):
@@ -157,6 +157,17 @@ def _ready(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     shown = [f"{name} {digits(as_number(time_s))} s" for name, time_s in times.items() if time_s is not None]
     if shown:
         yield f"From the start of the four services to a probe order through all of them: {', '.join(shown)}."
+
+
+def _survives(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """What an accepted order survives, method by method."""
+    by_trait: dict[str, list[str]] = {}
+    for transport, traits in dict(manifest.get("traits", {})).items():
+        by_trait.setdefault(traits["survives"], []).append(transport)
+    if by_trait:
+        durability = manifest["profile"]["durability"]
+        said = ". ".join(f"{' and '.join(transports)}, {trait}" for trait, transports in by_trait.items())
+        yield f"What an accepted order survives, durability {durability}: {said}."
 
 
 def _who(transport: str, client: str, cell: str) -> str:

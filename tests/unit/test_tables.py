@@ -111,6 +111,12 @@ def test_a_censored_percentile_is_infinite_and_a_missing_one_is_not_available(ru
     assert row.split()[1:5] == ["0.100", "n/a", "0.100", "∞"]
 
 
+def test_what_an_accepted_order_survives_is_said_once_for_methods_that_agree(tmp_path: Path) -> None:
+    traits = {"rest": {"survives": "D0: no"}, "grpc": {"survives": "D0: no"}, "broker": {"survives": "D1: some"}}
+    text = shown(a_run(tmp_path, traits=traits), width=400)
+    assert "What an accepted order survives, durability fast: rest and grpc, D0: no. broker, D1: some." in text
+
+
 def test_a_skipped_transport_says_why(tmp_path: Path) -> None:
     run = a_run(tmp_path, rounds=1, skipped={"events": "there is no Java [17]; type `apt-get install x`"})
     assert "events skipped: there is no Java [17]; type `apt-get install x`" in one_line(shown(run))
