@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTHON ?= python3
 
-.PHONY: help setup brokers-setup lock proto up down doctor bench study web floor soak selftest test check clean
+.PHONY: help setup brokers-setup lock proto up down doctor bench study web floor soak selftest overhead witness test check clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -69,6 +69,22 @@ soak: $(NEEDED) ## 100,000 orders (ORDERS=) per transport: does a service's memo
 
 selftest: .venv/.ready ## does the harness report what is known beforehand? 3 minutes; ONLY=words of a case
 	@$(BIN)/python -m bench.selftest $(if $(ONLY),--only '$(ONLY)')
+
+overhead: .venv/.ready ## what the load generator itself adds: lateness, CPU, Locust; 4 minutes
+	@$(BIN)/python -m bench.overhead --home '$(STATE)' $(if $(SECONDS_EACH),--seconds '$(SECONDS_EACH)') \
+	  $(if $(PAIRS),--pairs '$(PAIRS)')
+
+WITNESSES = $(STATE)/witness
+$(WITNESSES)/.ready: bench/witness/perftest-pom.xml
+	@command -v go >/dev/null || { echo "make witness needs Go for vegeta and ghz: install it and try again" >&2; exit 1; }
+	@echo "setup: vegeta, ghz and PerfTest (two minutes)"
+	@GOBIN='$(abspath $(WITNESSES))' go install github.com/tsenart/vegeta/v12@v12.13.0
+	@GOBIN='$(abspath $(WITNESSES))' go install github.com/bojand/ghz/cmd/ghz@v0.93.0
+	@mvn -q -B -f $< dependency:copy-dependencies -DoutputDirectory='$(abspath $(WITNESSES))/perftest'
+	@touch $@
+
+witness: setup $(WITNESSES)/.ready ## the same rate by vegeta, ghz, PerfTest and EndToEndLatency, beside ours; 4 minutes
+	@$(BIN)/python -m bench.witness --home '$(STATE)' $(if $(RATE),--rate '$(RATE)') $(if $(ROUNDS),--rounds '$(ROUNDS)')
 
 test: setup ## every test, on real brokers
 	@$(BIN)/python -m pytest

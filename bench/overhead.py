@@ -1,0 +1,296 @@
+"""`make overhead`: what the load generator itself adds.
+
+lateness    1,000 orders/s on `memory`, through Locust, with other processes busy on every core
+cost        CPU of the driver for an order beyond what its client takes, and orders that it sends per second of CPU
+path        the same plan through Locust and by the driver called directly, on the same services, in turns
+"""
+
+import argparse
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from bench.load.arrivals import Schedule
+from bench.load.carry import Carrying
+from bench.load.driver import OpenDriver, Phases
+from bench.load.locust import LoadError, Master, master, worker
+from bench.load.trial import TrialReport, TrialSpec
+from bench.profile import load, methods
+from bench.provision.base import StartFailed
+from bench.provision.ledger import open_run, place
+from bench.provision.process import finish
+from bench.report.numbers import digits
+from bench.stats.paired import paired_ratio
+from bench.trial import DRIVER_NICE, Stage, serving, setting_of
+from bench.workload import Mix, Workload
+from shop.messages import OrderClosed, PlaceOrder
+from transports.base import Client, Finished, Receipt, Setting
+from transports.registry import named
+
+ROOT = Path(__file__).parents[1]
+LATE_PER_S = 1000
+ISSUE_PER_S = 100_000
+"""More than it can send: what it sends is its limit."""
+COST_PER_S = 2000
+ROUNDS = 3
+PAIRS = 6
+PATH_PER_S = 150
+GOALS = {
+    "lateness p50": 0.1,
+    "lateness p99": 0.5,
+    "driver beyond its client": 15.0,
+    "orders per second of CPU": 20_000.0,
+    "path": 0.05,
+}
+
+
+class NullClient(Client):
+    """Every order has ended when it is sent: what is left is the driver."""
+
+    async def submit(self, order: PlaceOrder) -> Receipt:
+        return self.at_once(order)
+
+    def at_once(self, order: PlaceOrder) -> Receipt:
+        now_ns = time.monotonic_ns()
+        finished: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
+        finished.set_result(Finished(OrderClosed(order.order, "shipped", 100, "RR000000000GB", ""), now_ns))
+        return Receipt(now_ns, finished)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A figure of the table; ``met`` is None where there is no goal."""
+
+    what: str
+    figure: str
+    goal: str = ""
+    met: bool | None = None
+
+
+def _spin() -> None:
+    while True:
+        sum(range(10_000))
+
+
+@contextmanager
+def busy(processes: int) -> Iterator[None]:
+    """So many processes that never wait, at the usual priority."""
+    spinning = [multiprocessing.get_context("spawn").Process(target=_spin, daemon=True) for _ in range(processes)]
+    for process in spinning:
+        process.start()
+    try:
+        yield
+    finally:
+        for process in spinning:
+            process.terminate()
+            process.join()
+
+
+async def lateness(folder: Path, seconds: float) -> AsyncIterator[Line]:
+    """With no process busy beside the driver, and with one and two for each core; the median of three trials each."""
+    cores = os.cpu_count() or 1
+    async with master(folder=folder, log=folder / "locust.log") as locust:
+        for processes in (0, cores, 2 * cores):
+            with busy(processes):
+                found = []
+                for number in range(ROUNDS):
+                    trial = f"fw-late{processes}r{number}"
+                    spec = TrialSpec(
+                        id=trial,
+                        transport="memory",
+                        setting=Setting(trial=trial),
+                        users=LATE_PER_S,
+                        payload_bytes=512,
+                        warm_up_s=1.0,
+                        duration_s=seconds,
+                    )
+                    async with worker(locust, log=folder / f"{trial}.log", nice=DRIVER_NICE):
+                        found.append(_checked(await locust.run(spec)))
+            said = f"lateness at {LATE_PER_S:,}/s on memory, {processes} other processes busy"
+            for percent, goal_ms in ((50, GOALS["lateness p50"]), (99, GOALS["lateness p99"])):
+                late_ms = sorted(_percentile_ms(report, "lateness", percent) for report in found)
+                middle_ms = late_ms[len(late_ms) // 2]
+                figure = f"{digits(middle_ms)} ms ({digits(late_ms[0])} to {digits(late_ms[-1])})"
+                yield Line(f"{said}: p{percent}", figure, f"at most {goal_ms:g} ms", middle_ms <= goal_ms)
+
+
+def _percentile_ms(report: TrialReport, series: str, percent: int) -> float:
+    return (report.histogram(series).percentile_us(percent) or 0.0) / 1000
+
+
+async def cost(seconds: float) -> AsyncIterator[Line]:
+    """The driver over a client that takes next to nothing, less that client called in a loop."""
+    beyond_us, issued_per_s = [], []
+    for _ in range(ROUNDS):
+        alone_us = await _client_us(round(seconds * COST_PER_S))
+        driver_us, _ = await _driven(COST_PER_S, seconds)
+        beyond_us.append(driver_us - alone_us)
+        _, per_s = await _driven(ISSUE_PER_S, seconds)
+        issued_per_s.append(per_s)
+    middle_us, middle_per_s = sorted(beyond_us)[ROUNDS // 2], sorted(issued_per_s)[ROUNDS // 2]
+    goal_us, goal_per_s = GOALS["driver beyond its client"], GOALS["orders per second of CPU"]
+    yield Line(
+        f"CPU of the driver for an order beyond its client, at {COST_PER_S:,}/s",
+        f"{digits(middle_us)} us ({digits(min(beyond_us))} to {digits(max(beyond_us))})",
+        f"at most {goal_us:g} us",
+        middle_us <= goal_us,
+    )
+    yield Line(
+        "orders that the driver sends per second of CPU, as fast as it can",
+        f"{digits(middle_per_s)} ({digits(min(issued_per_s))} to {digits(max(issued_per_s))})",
+        f"at least {goal_per_s:,.0f}",
+        middle_per_s >= goal_per_s,
+    )
+
+
+async def _client_us(orders: int) -> float:
+    client, workload = NullClient(), _workload()
+    made = [workload.order(number) for number in range(orders)]
+    begin_ns = time.process_time_ns()
+    for order in made:
+        await (await client.submit(order)).finished
+    return (time.process_time_ns() - begin_ns) / 1000 / orders
+
+
+async def _driven(orders_per_s: int, seconds: float) -> tuple[float, float]:
+    """Microseconds of CPU for an order, and orders for a second of CPU."""
+    schedule = Schedule("constant", seed="1", orders_per_s=orders_per_s, duration_s=seconds)
+    driver = OpenDriver(NullClient(), _workload(), Phases(duration_s=seconds), schedule)
+    begin_ns = time.process_time_ns()
+    await driver.run()
+    spent_ns = time.process_time_ns() - begin_ns
+    return spent_ns / 1000 / driver.record.all.sent, driver.record.all.sent / spent_ns * 1e9
+
+
+def _workload() -> Workload:
+    return Workload(prefix="o", seed=1, payload_bytes=512, mix=Mix(sold_out=0.0, declined=0.0))
+
+
+async def path(folder: Path, transport: str, seconds: float, pairs: int) -> AsyncIterator[Line]:
+    """Paired by plan and by services; which comes first changes from pair to pair."""
+    profile = load(flags={"TRANSPORT": transport, "RATE": str(PATH_PER_S), "DURATION": f"{seconds:g}"})
+    (cell,) = methods(profile)
+    stage = Stage(run_id="over-0000", profile=profile, brokers={}, folder=folder, logs=folder / "logs")
+    ratios: dict[int, tuple[list[float], list[float]]] = {50: ([], []), 99: ([], [])}
+    async with master(folder=folder, log=folder / "locust-path.log") as locust:
+        for pair in range(pairs):
+            setting = setting_of(stage, cell, f"fw-pathr{pair}s0")
+            async with serving(stage, cell, setting, named(transport)(setting)):
+                spec = TrialSpec(
+                    id=f"{setting.trial}-a",
+                    transport=transport,
+                    setting=setting,
+                    seed=pair,
+                    users=PATH_PER_S,
+                    warm_up_s=2.0,
+                    duration_s=seconds,
+                )
+                reports = {}
+                for how in ("locust", "direct") if pair % 2 else ("direct", "locust"):
+                    reports[how] = await _one(how, spec, locust, folder)
+                for percent, (ours, bare) in ratios.items():
+                    ours.append(_percentile_ms(reports["locust"], "finish", percent))
+                    bare.append(_percentile_ms(reports["direct"], "finish", percent))
+    for percent, (ours, bare) in ratios.items():
+        found = paired_ratio(ours, bare)
+        value = found.value or 0.0
+        interval = "" if found.low is None else f" ({digits(found.low)} to {digits(found.high or 0.0)})"
+        yield Line(
+            f"p{percent} through Locust over the driver alone, {transport} at {PATH_PER_S}/s, {pairs} pairs",
+            f"{digits(value)}{interval}",
+            "within 5 % of 1" if percent == 50 else "",
+            abs(value - 1) <= GOALS["path"] if percent == 50 else None,
+        )
+
+
+async def _one(how: str, spec: TrialSpec, locust: Master, folder: Path) -> TrialReport:
+    spec = msgspec.structs.replace(spec, id=f"{spec.setting.trial}-{how}")
+    if how == "locust":
+        async with worker(locust, log=folder / f"{spec.id}.log", nice=DRIVER_NICE):
+            return _checked(await locust.run(spec))
+    with _as_nice_as_a_worker():
+        return _checked(await Carrying(spec, 0, spec.users).run(_nothing))
+
+
+async def _nothing() -> None:
+    pass
+
+
+@contextmanager
+def _as_nice_as_a_worker() -> Iterator[None]:
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, DRIVER_NICE)
+    try:
+        yield
+    finally:
+        os.setpriority(os.PRIO_PROCESS, 0, usual)
+
+
+def _checked(report: TrialReport) -> TrialReport:
+    """Raises LoadError for a report that is none."""
+    if report.error:
+        raise LoadError(report.error)
+    return report
+
+
+async def measure(home: Path, seconds: float, pairs: int, console: Console) -> bool:
+    """Whether every goal was met. Raises LoadError or StartFailed."""
+    ledger = open_run(home)
+    lines: list[Line] = []
+    try:
+        for part in (
+            lateness(ledger.folder, seconds),
+            cost(seconds),
+            path(ledger.folder, "rest", seconds, pairs),
+        ):
+            async for line in part:
+                lines.append(line)
+    finally:
+        await finish(asyncio.to_thread(ledger.close))
+    console.print(table(lines))
+    return all(line.met is not False for line in lines)
+
+
+def table(lines: Sequence[Line]) -> Table:
+    drawn = Table(title="What the load generator adds: medians, least to most", title_justify="left", box=None)
+    for heading in ("", "seen", "goal", ""):
+        drawn.add_column(heading)
+    for line in lines:
+        verdict = {True: "met", False: "[bold red]MISSED[/]", None: ""}[line.met]
+        drawn.add_row(line.what, line.figure, line.goal, verdict)
+    return drawn
+
+
+def command(arguments: list[str]) -> int:
+    """The exit code: 0 measured, whether goals were met or not; 1 failed; 130 stopped."""
+    parser = argparse.ArgumentParser("python -m bench.overhead", description="What the load generator itself adds.")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each trial (6)")
+    parser.add_argument("--pairs", type=int, default=PAIRS, help=f"through Locust and directly ({PAIRS})")
+    parser.add_argument("--home", type=Path, default=ROOT / ".fourways", help="what a run needs while it lasts")
+    asked = parser.parse_args(arguments)
+    try:
+        uvloop.run(measure(place(asked.home), asked.seconds, asked.pairs, Console()))
+    except (LoadError, StartFailed) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; nothing is left running", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(command(sys.argv[1:]))
