@@ -51,7 +51,7 @@ def run(
     console = Console()
     resumed = _resumed(settings or [], results)
     asked = _asked(settings) if resumed is None else profiles.kept(resumed.manifest["profile"])
-    _measured(asked, _house(home, results), console, resumed, "bench")
+    _measured(asked, lambda: _house(home, results), console, resumed, "bench")
 
 
 @app.command()
@@ -70,12 +70,12 @@ def study(
         slo_of(asked)
     except UsageError as error:
         _end(USAGE, str(error))
-    _measured(asked, _house(home, results), console, resumed, "study", CAPACITY)
+    _measured(asked, lambda: _house(home, results), console, resumed, "study", CAPACITY)
 
 
 def _measured(
     asked: profiles.Profile,
-    house: House,
+    house: Callable[[], House],
     console: Console,
     resumed: Run | None,
     target: str,
@@ -86,7 +86,7 @@ def _measured(
         other = "bench" if target == "study" else "study"
         _end(USAGE, f"that run was begun by `make {other}`; go on with `make {other} RESUME=…`")
     kept = _guarded(
-        lambda: _measure(asked, house, console, resumed, plan),
+        lambda: _measure(asked, house(), console, resumed, plan),
         kept=f"what was measured is in results/latest, `make {target} RESUME=latest` goes on, and ",
     )
     where = os.path.relpath(kept.path)

@@ -166,6 +166,8 @@ class Driver(ABC):
         self._opening = self._loop.call_later((opens_ns - self._clock()) / _NS, self._open)
 
     def _open(self) -> None:
+        if self._stopped.done():
+            return
         self._settle()
         self.record.in_flight_ns = 0
         self._cpu_ns = time.process_time_ns()

@@ -118,7 +118,7 @@ def test_what_makes_no_sense_is_refused_in_a_sentence_with_code_2(bench: Bench, 
 def test_a_plan_too_large_for_memory_is_refused_before_anything_starts(bench: Bench) -> None:
     done = bench.run("RATE=10000000", "DURATION=60")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "a plan of 620,000,000 orders is more than 20,000,000; make it shorter or slower" in done.stderr
+    assert "a plan of 600,000,000 orders is more than 20,000,000; make it shorter or slower" in done.stderr
     assert [path.name for path in bench.home.iterdir()] == ["kafka"]
     assert not bench.results.exists()
 

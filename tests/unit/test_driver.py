@@ -262,6 +262,19 @@ def test_a_trial_that_is_stopped_in_its_warm_up_has_no_window() -> None:
     assert record.all.planned == record.shipped.count > 90
 
 
+def test_a_window_that_would_open_while_the_stopped_trial_drains_does_not() -> None:
+    edges: list[float] = []
+
+    async def stop(driver: Driver) -> None:
+        driver._at_edge = lambda: edges.append(now_ns() / S)
+        await asyncio.sleep(1)
+        driver.stop()
+
+    record = run(open_trial(Stub(lambda number: 5.0), warm_up_s=2, during=stop)).record
+    assert record.shipped.count == record.all.planned
+    assert (edges, record.in_flight_slices) == ([], [])
+
+
 def test_a_rate_edited_in_the_warm_up_holds_in_the_window_too() -> None:
     async def double(driver: Driver) -> None:
         await asyncio.sleep(1)
