@@ -72,7 +72,7 @@ selftest: .venv/.ready ## does the harness report what is known beforehand? 3 mi
 
 overhead: .venv/.ready ## what the load generator itself adds: lateness, CPU, Locust; 4 minutes
 	@$(BIN)/python -m bench.overhead --home '$(STATE)' $(if $(SECONDS_EACH),--seconds '$(SECONDS_EACH)') \
-	  $(if $(PAIRS),--pairs '$(PAIRS)')
+	  $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(PAIRS),--pairs '$(PAIRS)')
 
 WITNESSES = $(STATE)/witness
 $(WITNESSES)/.ready: bench/witness/perftest-pom.xml

@@ -48,10 +48,7 @@ def run(
     home: Home = ROOT / ".fourways",
 ) -> None:
     """Measure, and show a first look: what `make bench` does."""
-    console = Console()
-    resumed = _resumed(settings or [], results)
-    asked = _asked(settings) if resumed is None else profiles.kept(resumed.manifest["profile"])
-    _measured(asked, lambda: _house(home, results), console, resumed, "bench")
+    _measured(settings or [], results, home, "bench", conductor.ROUNDS)
 
 
 @app.command()
@@ -61,32 +58,24 @@ def study(
     home: Home = ROOT / ".fourways",
 ) -> None:
     """Search for each method's capacity, and measure below it: what `make study PROFILE=capacity` does."""
-    from bench.study import CAPACITY, slo_of  # noqa: PLC0415 - the other commands do not need it
+    from bench.study import CAPACITY  # noqa: PLC0415 - the other commands do not need it
 
+    _measured(settings or [], results, home, "study", CAPACITY)
+
+
+def _measured(settings: list[str], results: Path, home: Path, target: str, plan: conductor.Plan) -> None:
     console = Console()
-    resumed = _resumed(settings or [], results)
-    asked = _asked(settings) if resumed is None else profiles.kept(resumed.manifest["profile"])
-    try:
-        slo_of(asked)
-    except UsageError as error:
-        _end(USAGE, str(error))
-    _measured(asked, lambda: _house(home, results), console, resumed, "study", CAPACITY)
-
-
-def _measured(
-    asked: profiles.Profile,
-    house: Callable[[], House],
-    console: Console,
-    resumed: Run | None,
-    target: str,
-    plan: conductor.Plan | None = None,
-) -> None:
-    begun_as = None if resumed is None else resumed.manifest.get("plan", "rounds")
-    if begun_as not in (None, "rounds" if plan is None else plan.name):
+    resumed = _resumed(settings, results)
+    if resumed is not None and resumed.manifest.get("plan", conductor.ROUNDS.name) != plan.name:
         other = "bench" if target == "study" else "study"
         _end(USAGE, f"that run was begun by `make {other}`; go on with `make {other} RESUME=…`")
+    asked = _asked(settings) if resumed is None else profiles.kept(resumed.manifest["profile"])
+    try:
+        plan.cells(asked)
+    except UsageError as error:
+        _end(USAGE, str(error))
     kept = _guarded(
-        lambda: _measure(asked, house(), console, resumed, plan),
+        lambda: _measure(asked, _house(home, results), console, plan, resumed),
         kept=f"what was measured is in results/latest, `make {target} RESUME=latest` goes on, and ",
     )
     where = os.path.relpath(kept.path)
@@ -154,7 +143,7 @@ def _resumed(settings: list[str], results: Path) -> Run | None:
 
 
 def _measure(
-    asked: profiles.Profile, house: House, console: Console, resumed: Run | None, plan: conductor.Plan | None
+    asked: profiles.Profile, house: House, console: Console, plan: conductor.Plan, resumed: Run | None
 ) -> Coroutine[Any, Any, Run]:
     columns = (
         TextColumn("{task.description}"),
@@ -183,8 +172,8 @@ def _measure(
                 house,
                 conductor.Progress(say=say, begins=begins),
                 " ".join(["bench", *sys.argv[1:]]),
-                resumed,
                 plan,
+                resumed,
             )
         capacities = kept.capacities()
         if len(capacities):

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import msgspec
 import uvloop
@@ -34,8 +35,8 @@ from bench.provision.process import finish
 from bench.report.numbers import digits
 from bench.stats.paired import paired_ratio
 from bench.trial import DRIVER_NICE, Stage, serving, setting_of
-from bench.workload import Mix, Workload
-from shop.messages import OrderClosed, PlaceOrder
+from bench.workload import Mix, Workload, shipped
+from shop.messages import PlaceOrder
 from transports.base import Client, Finished, Receipt, Setting
 from transports.registry import named
 
@@ -60,12 +61,9 @@ class NullClient(Client):
     """Every order has ended when it is sent: what is left is the driver."""
 
     async def submit(self, order: PlaceOrder) -> Receipt:
-        return self.at_once(order)
-
-    def at_once(self, order: PlaceOrder) -> Receipt:
         now_ns = time.monotonic_ns()
         finished: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
-        finished.set_result(Finished(OrderClosed(order.order, "shipped", 100, "RR000000000GB", ""), now_ns))
+        finished.set_result(Finished(shipped(order), now_ns))
         return Receipt(now_ns, finished)
 
 
@@ -98,14 +96,14 @@ def busy(processes: int) -> Iterator[None]:
             process.join()
 
 
-async def lateness(folder: Path, seconds: float) -> AsyncIterator[Line]:
-    """With no process busy beside the driver, and with one and two for each core; the median of three trials each."""
+async def lateness(folder: Path, seconds: float, rounds: int) -> AsyncIterator[Line]:
+    """With no process busy beside the driver, and with one and two for each core; medians of the rounds."""
     cores = os.cpu_count() or 1
     async with master(folder=folder, log=folder / "locust.log") as locust:
         for processes in (0, cores, 2 * cores):
             with busy(processes):
                 found = []
-                for number in range(ROUNDS):
+                for number in range(rounds):
                     trial = f"fw-late{processes}r{number}"
                     spec = TrialSpec(
                         id=trial,
@@ -120,9 +118,9 @@ async def lateness(folder: Path, seconds: float) -> AsyncIterator[Line]:
                         found.append(_checked(await locust.run(spec)))
             said = f"lateness at {LATE_PER_S:,}/s on memory, {processes} other processes busy"
             for percent, goal_ms in ((50, GOALS["lateness p50"]), (99, GOALS["lateness p99"])):
-                late_ms = sorted(_percentile_ms(report, "lateness", percent) for report in found)
-                middle_ms = late_ms[len(late_ms) // 2]
-                figure = f"{digits(middle_ms)} ms ({digits(late_ms[0])} to {digits(late_ms[-1])})"
+                late_ms = [_percentile_ms(report, "lateness", percent) for report in found]
+                middle_ms = median(late_ms)
+                figure = f"{digits(middle_ms)} ms ({digits(min(late_ms))} to {digits(max(late_ms))})"
                 yield Line(f"{said}: p{percent}", figure, f"at most {goal_ms:g} ms", middle_ms <= goal_ms)
 
 
@@ -130,16 +128,16 @@ def _percentile_ms(report: TrialReport, series: str, percent: int) -> float:
     return (report.histogram(series).percentile_us(percent) or 0.0) / 1000
 
 
-async def cost(seconds: float) -> AsyncIterator[Line]:
+async def cost(seconds: float, rounds: int) -> AsyncIterator[Line]:
     """The driver over a client that takes next to nothing, less that client called in a loop."""
     beyond_us, issued_per_s = [], []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         alone_us = await _client_us(round(seconds * COST_PER_S))
         driver_us, _ = await _driven(COST_PER_S, seconds)
         beyond_us.append(driver_us - alone_us)
         _, per_s = await _driven(ISSUE_PER_S, seconds)
         issued_per_s.append(per_s)
-    middle_us, middle_per_s = sorted(beyond_us)[ROUNDS // 2], sorted(issued_per_s)[ROUNDS // 2]
+    middle_us, middle_per_s = median(beyond_us), median(issued_per_s)
     goal_us, goal_per_s = GOALS["driver beyond its client"], GOALS["orders per second of CPU"]
     yield Line(
         f"CPU of the driver for an order beyond its client, at {COST_PER_S:,}/s",
@@ -246,14 +244,14 @@ def _checked(report: TrialReport) -> TrialReport:
     return report
 
 
-async def measure(home: Path, seconds: float, pairs: int, console: Console) -> bool:
+async def measure(home: Path, seconds: float, rounds: int, pairs: int, console: Console) -> bool:
     """Whether every goal was met. Raises LoadError or StartFailed."""
     ledger = open_run(home)
     lines: list[Line] = []
     try:
         for part in (
-            lateness(ledger.folder, seconds),
-            cost(seconds),
+            lateness(ledger.folder, seconds, rounds),
+            cost(seconds, rounds),
             path(ledger.folder, "rest", seconds, pairs),
         ):
             async for line in part:
@@ -278,11 +276,12 @@ def command(arguments: list[str]) -> int:
     """The exit code: 0 measured, whether goals were met or not; 1 failed; 130 stopped."""
     parser = argparse.ArgumentParser("python -m bench.overhead", description="What the load generator itself adds.")
     parser.add_argument("--seconds", type=float, default=6.0, help="of each trial (6)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of lateness and of cost ({ROUNDS})")
     parser.add_argument("--pairs", type=int, default=PAIRS, help=f"through Locust and directly ({PAIRS})")
     parser.add_argument("--home", type=Path, default=ROOT / ".fourways", help="what a run needs while it lasts")
     asked = parser.parse_args(arguments)
     try:
-        uvloop.run(measure(place(asked.home), asked.seconds, asked.pairs, Console()))
+        uvloop.run(measure(place(asked.home), asked.seconds, asked.rounds, asked.pairs, Console()))
     except (LoadError, StartFailed) as error:
         print(error, file=sys.stderr)
         return 1

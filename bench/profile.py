@@ -131,6 +131,11 @@ class Cell:
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """For ``Setting.options``, the client among them."""
 
+    @property
+    def method(self) -> str:
+        """Its name without the rate: what is the same at all of them."""
+        return self.name.partition("@")[0]
+
 
 def load(profile: str = "default", flags: Mapping[str, str] | None = None) -> Profile:
     """A profile by name or by the path of a TOML file, with ``flags`` over it; an empty flag is one not given.

@@ -75,10 +75,10 @@ async def run(
     house: House,
     progress: Progress,
     command: str,
+    plan: Plan,
     resumed: Run | None = None,
-    plan: Plan | None = None,
 ) -> Run:
-    """Measure everything that the profile asks for, in rounds; each trial is on the disk before the next begins.
+    """Measure what the profile asks for as the plan says; each trial is on the disk before the next begins.
 
     With ``resumed`` only what it lacks, into it. Raises MissingServer before the first trial, ResultsError when results
     cannot be written or cannot go on, LoadError or StartFailed when no trial can be run at all. Cancelled, it stops
@@ -86,9 +86,8 @@ async def run(
     """
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     async with AsyncExitStack() as stack:
-        shared = await provide(stack, profile, house, progress)
-        plan = plan or Plan("rounds", cells, Conductor.rounds)
         asked = plan.cells(profile)
+        shared = await provide(stack, profile, house, progress)
         wanted = [cell for cell in asked if not _missing(cell, shared)]
         skipped = {cell.name: why for cell in asked if (why := _missing(cell, shared))}
         if not wanted or (profile.by_name and skipped):
@@ -188,10 +187,10 @@ class Conductor:
             canary=self._canary,
         )
         await self._warm_up(stage, cell)
-        first = cell.name not in self._seen
+        first = cell.method not in self._seen
         measured = await measure(stage, self._locust, cell, round_=round_, slot=slot, idle=first)
         if first and measured.facts:
-            self._seen.add(cell.name)
+            self._seen.add(cell.method)
             self._note(cell, measured)
         return measured
 
@@ -217,9 +216,13 @@ class Conductor:
 
     def _note(self, cell: Cell, measured: Measured) -> None:
         self.kept.update_manifest(
-            facts={**self.kept.manifest["facts"], cell.name: dict(measured.facts)},
-            idle_cpu_ms_per_s={**self.kept.manifest["idle_cpu_ms_per_s"], cell.name: measured.idle_cpu_ms_per_s},
+            facts={**self.kept.manifest["facts"], cell.method: dict(measured.facts)},
+            idle_cpu_ms_per_s={**self.kept.manifest["idle_cpu_ms_per_s"], cell.method: measured.idle_cpu_ms_per_s},
         )
+
+
+ROUNDS = Plan("rounds", cells, Conductor.rounds)
+"""Every cell once a round."""
 
 
 async def provide(

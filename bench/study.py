@@ -105,6 +105,12 @@ def curve(profile: Profile, found: Mapping[Cell, Done]) -> Iterator[Cell]:
             yield replace(cell, name=f"{cell.name}@{said}", rate_per_s=rate_per_s)
 
 
+def _asked(profile: Profile) -> list[Cell]:
+    """What is searched for. Raises UsageError for a profile without an objective."""
+    slo_of(profile)
+    return methods(profile)
+
+
 async def _explore(conductor: Conductor, wanted: list[Cell]) -> None:
     found = {}
     for slot, cell in enumerate(wanted, FIRST_SLOT):
@@ -119,4 +125,4 @@ async def _explore(conductor: Conductor, wanted: list[Cell]) -> None:
     await conductor.rounds(cells)
 
 
-CAPACITY = Plan("capacity", methods, _explore)
+CAPACITY = Plan("capacity", _asked, _explore)

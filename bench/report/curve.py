@@ -9,7 +9,6 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from bench.report import style
 from bench.report.numbers import digits
@@ -85,10 +84,7 @@ def _figure(drawn: Sequence[Point]) -> Figure:
     for axes, (quantile, heading) in zip(panels, PANELS.items(), strict=True):
         axes.set_title(heading, loc="left", fontsize=10.5, fontweight="bold", pad=8)
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        style.log_scale(axes.yaxis)
         axes.grid(axis="y", linewidth=0.8)
         axes.set_axisbelow(True)
         axes.set_xlabel("orders a second achieved", fontsize=9)

@@ -11,11 +11,10 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from bench.report import style
 from bench.report.numbers import digits
-from bench.stats.intervals import Estimate, median_of
+from bench.stats.intervals import Estimate, fewest, median_of
 from bench.stats.summary import is_valid, shown
 
 PANELS = {"accept": "Accepted: the method has the order", "finish": "Finished: the buyer is told"}
@@ -116,10 +115,7 @@ def _limits(drawn: Sequence[Point]) -> tuple[float, float]:
 def _axis(axes: Axes, limits: tuple[float, float]) -> None:
     axes.set_xscale("log")
     axes.set_xlim(*limits)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    style.log_scale(axes.xaxis)
     axes.tick_params(axis="x", labelsize=9)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", linewidth=0.8)
@@ -231,8 +227,9 @@ def _caption(trials: pd.DataFrame) -> str:
     orders = _range(measured["planned"])
     rates = " and ".join(f"{rate:,g}" for rate in sorted(measured["offered_per_s"].unique()))
     marks = "Filled: median (p50). Open: 99th percentile. Dots: single trials."
-    intervals = any(median_of(range(int(count))).low is not None for count in counts)
-    bars = " Bars: 95 % interval over trials." if intervals else " Too few trials for an interval."
+    bars = " Bars: 95 % interval over trials." if counts.max() >= fewest() else " Too few trials for an interval."
+    if counts.min() < fewest() <= counts.max():
+        bars = f" Bars: 95 % interval over trials, of {fewest()} or more."
     noun = "trial" if each == "1" else "trials"
     return f"{marks}{bars}\nn per row: {each} {noun} of {orders} orders, at {rates} orders/s."
 

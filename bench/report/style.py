@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 COLOURS: Mapping[str, str] = {"rest": "#0072B2", "grpc": "#D55E00", "broker": "#009E73", "events": "#CC79A7"}
 """Okabe and Ito's palette for the colour-blind; each has a contrast of 3:1 or more on white."""
@@ -45,6 +47,14 @@ def colour(transport: str) -> str:
 
 def marker(transport: str) -> str:
     return MARKERS.get(transport, _OTHER_MARKER)
+
+
+def log_scale(axis: Axis) -> None:
+    """Ticks at 1, 2 and 5, written out."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
 
 
 def title(cell: str, transport: str) -> str:

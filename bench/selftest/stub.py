@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from bench.selftest.model import Model, Queue
-from shop.messages import OrderClosed, PlaceOrder
+from bench.workload import shipped
+from shop.messages import PlaceOrder
 from shop.service import Service
 from transports.base import Acceptance, Client, Finished, Receipt, Serving, Setting, Style, Traits, Transport
 from transports.options import config_from
@@ -70,5 +71,4 @@ class StubClient(Client):
 
     def _finish(self, finished: "asyncio.Future[Finished]", order: PlaceOrder) -> None:
         if not finished.done():
-            outcome = OrderClosed(order.order, "shipped", 100, "RR000000000GB", "")
-            finished.set_result(Finished(outcome, self._clock_ns()))
+            finished.set_result(Finished(shipped(order), self._clock_ns()))

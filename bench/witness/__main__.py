@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from statistics import mean, median
 
@@ -24,6 +25,7 @@ from bench.provision.base import StartFailed
 from bench.provision.ledger import open_run, place
 from bench.provision.process import finish
 from bench.report.numbers import digits
+from bench.stats.quantiles import rank
 from bench.trial import DRIVER_NICE, Stage, serving, setting_of
 from bench.witness import tools
 from bench.witness.echo import a_topic, kafka_echo, rabbit_echo
@@ -67,7 +69,7 @@ class Witness:
 def percentiles(latencies_us: Sequence[float]) -> dict[str, float]:
     """Nearest ranks, as ours."""
     ordered = sorted(latencies_us)
-    return {f"p{percent}": ordered[-(-len(ordered) * percent // 100) - 1] for percent in PERCENTS}
+    return {f"p{percent}": ordered[rank(Fraction(percent, 100), len(ordered)) - 1] for percent in PERCENTS}
 
 
 async def over_services(asked: Asked, folder: Path, bin_: Path) -> AsyncIterator[Witness]:

@@ -10,7 +10,8 @@ import aio_pika
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from shop.messages import OrderClosed, PlaceOrder
+from bench.workload import shipped
+from shop.messages import PlaceOrder
 from transports.base import Client, Finished, Receipt
 
 
@@ -34,8 +35,7 @@ class Waiting(Client):
     def came(self, order_id: str) -> None:
         order, finished = self._finished.pop(order_id)
         if not finished.done():
-            outcome = OrderClosed(order.order, "shipped", 100, "RR000000000GB", "")
-            finished.set_result(Finished(outcome, time.monotonic_ns()))
+            finished.set_result(Finished(shipped(order), time.monotonic_ns()))
 
 
 class _RabbitEcho(Waiting):

@@ -1,6 +1,7 @@
 """`make bench` as a person uses it: results, refusals, and what is left behind."""
 
 import contextlib
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import psutil
 import pytest
 
 from bench.provision import VARIABLES, free_ports
+from bench.trial import WARM_CLIENTS
 from tests.system.house import PATIENCE_S, SHORT, House, until
 
 
@@ -175,6 +177,29 @@ def test_the_percentiles_can_be_computed_again_from_every_order(bench: Bench, tr
         assert trial[f"finish_p{quantile * 100:.0f}_us"] == pytest.approx(again_us, rel=0.002)
     within = pd.read_csv(run.path / "percentiles.csv").set_index(["series", "quantile"]).loc[("finish", "p50")]
     assert within["low_us"] < trial["finish_p50_us"] == within["value_us"] < within["high_us"]
+
+
+def test_a_broker_is_used_twice_before_its_first_trial_and_not_again(bench: Bench) -> None:
+    done = bench.run("TRANSPORT=broker", *SHORT, "ROUNDS=2", "BROKER_WARM_UP=0.5")
+    assert done.returncode == 0, done.stderr
+    loads = re.findall(r"Sending spawn jobs of (\d+) users", (bench.latest().path / "logs" / "locust.log").read_text())
+    assert loads == [str(WARM_CLIENTS)] * 2 + ["50"] * 2
+    assert bench.trials() == 2
+
+
+def test_a_study_of_a_profile_without_an_objective_is_refused_before_anything_starts(bench: Bench) -> None:
+    done = bench.done(bench.python("bench", "study", f"--results={bench.results}", f"--home={bench.home}"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "profile 'default' has no objective for its p99; give SLO=" in done.stderr
+    assert not bench.results.exists()
+
+
+def test_a_run_goes_on_by_the_command_that_began_it(bench: Bench) -> None:
+    assert bench.run("TRANSPORT=memory", *SHORT).returncode == 0
+    options = (f"--results={bench.results}", f"--home={bench.home}")
+    done = bench.done(bench.python("bench", "study", *options, "RESUME=latest"))
+    assert done.returncode == 2
+    assert "go on with `make bench RESUME=" in done.stderr
 
 
 def test_a_misspelt_profile_key_is_refused_by_name(bench: Bench, tmp_path: Path) -> None:

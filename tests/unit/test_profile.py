@@ -125,6 +125,11 @@ def test_several_rates_make_a_cell_of_every_method_at_each(rate: str) -> None:
     ]
 
 
+def test_a_cell_knows_its_method_whatever_the_rate() -> None:
+    made = cells(load(flags={"TRANSPORT": "rest,memory", "RATE": "50,100"}))
+    assert [cell.method for cell in made] == ["rest", "rest", "memory", "memory"]
+
+
 def test_rates_in_a_file_are_a_list(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("rate_per_s = [100, 50]\n")
