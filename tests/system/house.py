@@ -67,12 +67,12 @@ class House:
     def latest(self) -> Run:
         return Run.open(self.results / "latest")
 
-    def processes(self) -> list[psutil.Process]:
-        """Everything that was started with this home and is still there."""
+    def processes(self, name: str = "") -> list[psutil.Process]:
+        """Everything that was started with this home and is still there, and whose name begins so."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if process.environ().get(MARK, "").startswith(str(self.home)):
+                if process.environ().get(MARK, "").startswith(str(self.home)) and process.name().startswith(name):
                     found.append(process)
         return found
 

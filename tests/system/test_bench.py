@@ -276,11 +276,11 @@ def test_a_broker_that_dies_in_a_trial_makes_it_invalid_and_the_run_goes_on(tmp_
     bench = Bench(tmp_path, {})
     settings = ("TRANSPORT=broker", "ROUNDS=2", "DURATION=3", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50", "DEADLINE=3")
     with bench.running(*settings) as process:
-        until(lambda: [p for p in bench.processes() if p.name().startswith("python")][3:])
+        until(lambda: bench.processes("python")[3:])
         until(lambda: "-worker.log" in " ".join(map(str, bench.results.rglob("*-worker.log"))))
         started = time.monotonic()
         until(lambda: time.monotonic() > started + 2)  # into the window
-        for server in [p for p in bench.processes() if p.name() == "beam.smp"]:
+        for server in bench.processes("beam.smp"):
             server.kill()
         out, _ = process.communicate(timeout=150)
     assert process.returncode == 0, out
