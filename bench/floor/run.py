@@ -51,14 +51,18 @@ async def compare(
     logs: Path,
     say: Say,
 ) -> AsyncIterator[Slot]:
-    """Slot by slot, in ABBA order. Raises what ``slot`` raises, and ValueError when an order cannot be that small."""
+    """Slot by slot, in ABBA order. Raises what ``slot`` raises, and ValueError when an order cannot be that small.
+
+    A transport with a broker has a round 0 that does not count: a JVM is slow until it has compiled what both arms use
+    (docs/method.md, "Warm").
+    """
     traits = named(transport).traits
     there = {name: broker for name, broker in servers.items() if isinstance(broker, Broker)}
     pids = tuple(itertools.chain.from_iterable(there[need].pids for need in traits.needs))
     orders = orders_of(asked.all_orders, asked.payload_bytes)
-    for number in range(1, rounds + 1):
+    for number in range(0 if pids else 1, rounds + 1):
         for turn, arm in enumerate(order_of(number), 1):
-            say(f"{transport}: round {number} of {rounds}, {arm}")
+            say(f"{transport}: {f'round {number} of {rounds}' if number else 'warming the broker'}, {arm}")
             setting = Setting(
                 trial=f"{folder.name.replace('run-', 'floor-')}-{transport}-{number}{arm}",
                 addresses={
@@ -67,4 +71,6 @@ async def compare(
                 servers={name: broker.url for name, broker in there.items()},
                 codec=traits.codec,
             )
-            yield await slot(transport, arm, setting, orders, asked, pids, folder, logs, number=number, place=turn)
+            done = await slot(transport, arm, setting, orders, asked, pids, folder, logs, number=number, place=turn)
+            if number:
+                yield done
