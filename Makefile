@@ -87,7 +87,7 @@ witness: setup $(WITNESSES)/.ready ## the same rate by vegeta, ghz, PerfTest and
 	@$(BIN)/python -m bench.witness --home '$(STATE)' $(if $(RATE),--rate '$(RATE)') $(if $(ROUNDS),--rounds '$(ROUNDS)')
 
 test: setup ## every test, on real brokers
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: .venv/.ready ## format, lint, types and arrows
 	@$(BIN)/ruff format --check -q && $(BIN)/ruff check -q && $(BIN)/mypy && $(BIN)/lint-imports --no-logo
