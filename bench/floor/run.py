@@ -17,6 +17,7 @@ from transports.base import Setting
 from transports.registry import named
 
 PAIR: tuple[Arm, Arm] = ("ours", "bare")
+WARM_ROUNDS = 3
 
 
 def order_of(number: int) -> tuple[Arm, ...]:
@@ -53,16 +54,16 @@ async def compare(
 ) -> AsyncIterator[Slot]:
     """Slot by slot, in ABBA order. Raises what ``slot`` raises, and ValueError when an order cannot be that small.
 
-    A transport with a broker has a round 0 that does not count: a JVM is slow until it has compiled what both arms use
-    (docs/method.md, "Warm").
+    A transport with a broker has rounds before the first that do not count: a JVM is slow until it has compiled what
+    both arms use (docs/method.md, "Warm").
     """
     traits = named(transport).traits
     there = {name: broker for name, broker in servers.items() if isinstance(broker, Broker)}
     pids = tuple(itertools.chain.from_iterable(there[need].pids for need in traits.needs))
     orders = orders_of(asked.all_orders, asked.payload_bytes)
-    for number in range(0 if pids else 1, rounds + 1):
+    for number in range(1 - (WARM_ROUNDS if pids else 0), rounds + 1):
         for turn, arm in enumerate(order_of(number), 1):
-            say(f"{transport}: {f'round {number} of {rounds}' if number else 'warming the broker'}, {arm}")
+            say(f"{transport}: {f'round {number} of {rounds}' if number > 0 else 'warming the broker'}, {arm}")
             setting = Setting(
                 trial=f"{folder.name.replace('run-', 'floor-')}-{transport}-{number}{arm}",
                 addresses={
@@ -72,5 +73,5 @@ async def compare(
                 codec=traits.codec,
             )
             done = await slot(transport, arm, setting, orders, asked, pids, folder, logs, number=number, place=turn)
-            if number:
+            if number > 0:
                 yield done
