@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -60,6 +61,8 @@ class Witness:
     tool: str
     ours: dict[str, list[float]] = field(default_factory=dict)
     theirs: dict[str, list[float]] = field(default_factory=dict)
+    cpu_us: list[float] = field(default_factory=list)
+    """Of our process for each message, where it is both ends of a hop: a round each."""
 
     def add(self, whose: dict[str, list[float]], seen: Mapping[str, float]) -> None:
         for name, value_us in seen.items():
@@ -124,7 +127,9 @@ async def over_rabbitmq(asked: Asked, url: str, jars: Path) -> Witness:
     for round_ in range(asked.rounds):
         for who in ("ours", "theirs") if round_ % 2 else ("theirs", "ours"):
             if who == "ours":
+                begun_s = time.process_time()
                 record = await _echoed(rabbit_echo(url), asked, f"echo{round_}")
+                found.cpu_us.append((time.process_time() - begun_s) * 1e6 / (asked.per_s * (WARM_UP_S + asked.seconds)))
                 found.add(found.ours, {"p50": record.finish.percentile_us(50) or 0.0})
             else:
                 seen_us = await tools.perf_test(jars, url, asked.per_s, WARM_UP_S, asked.seconds, PAYLOAD_BYTES)
@@ -145,7 +150,6 @@ async def _echoed(echo: AbstractAsyncContextManager[Client], asked: Asked, prefi
 async def over_kafka(asked: Asked, bootstrap: str, jars: Path) -> Witness:
     """EndToEndLatency beside our one-hop echo: one record after the other, each waited for."""
     found = Witness("kafka, one hop, one at a time", "EndToEndLatency")
-    records = asked.per_s * asked.seconds
     async with a_topic(bootstrap) as topic:
         for round_ in range(asked.rounds):
             for who in ("ours", "theirs") if round_ % 2 else ("theirs", "ours"):
@@ -157,7 +161,7 @@ async def over_kafka(asked: Asked, bootstrap: str, jars: Path) -> Witness:
                     record = driver.record
                     found.add(found.ours, {"mean": record.response_ns / 1000 / record.window.finished})
                 else:
-                    mean_us = await tools.end_to_end(jars, bootstrap, topic, records, PAYLOAD_BYTES)
+                    mean_us = await tools.end_to_end(jars, bootstrap, topic, PAYLOAD_BYTES)
                     found.add(found.theirs, {"mean": mean_us})
     return found
 
@@ -183,6 +187,13 @@ async def measure(asked: Asked, home: Path, console: Console) -> None:
     finally:
         await finish(asyncio.to_thread(ledger.close))
     console.print(table(asked, found))
+    for witness in found:
+        if witness.cpu_us:
+            console.print(
+                f"{witness.what}: our process, which publishes and consumes, used "
+                f"{median(witness.cpu_us) / 1000:.2f} ms of CPU a message.",
+                highlight=False,
+            )
 
 
 def table(asked: Asked, found: Sequence[Witness]) -> Table:
