@@ -21,7 +21,7 @@ from bench.provision.brokers import VARIABLES
 from bench.provision.ledger import place
 from bench.report.curve import draw as draw_curve
 from bench.report.figures import draw
-from bench.report.tables import capacity_table, first_look
+from bench.report.tables import aa_table, capacity_table, first_look
 from bench.run import House, MissingServer
 from bench.store import ResultsError, Run, sentences
 from bench.validity import spread
@@ -178,6 +178,8 @@ def _measure(
         capacities = kept.capacities()
         if len(capacities):
             console.print(capacity_table(capacities))
+        if asked.arms == 2:
+            console.print(aa_table(kept.write_aa()))
         trials = kept.trials()
         if len(trials):
             console.print(first_look(kept.summary(), kept.manifest))

@@ -87,6 +87,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     broker_warm_up_s: float
     """For how long a broker is used, twice, before its first trial: its code is compiled as it runs."""
     rounds: int
+    arms: int = 1
+    """1, or 2: every method stands in each round twice, as ``rest@a`` and ``rest@b``, which are the same (A/A)."""
     payload_bytes: int
     """The size of the order's compact JSON, whatever the codec."""
     codec: str | None
@@ -133,7 +135,7 @@ class Cell:
 
     @property
     def method(self) -> str:
-        """Its name without the rate: what is the same at all of them."""
+        """Its name without the rate, or the arm: what is the same at all of them."""
         return self.name.partition("@")[0]
 
 
@@ -197,6 +199,7 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
         warm_up_max_s=_number({"warm_up_max_s": 10, **raw}, "warm_up_max_s", zero=True),
         broker_warm_up_s=_number({"broker_warm_up_s": 12, **raw}, "broker_warm_up_s", zero=True),
         rounds=_whole(raw, "rounds"),
+        arms=_arms(raw),
         payload_bytes=_size(raw, "payload"),
         codec=codec,
         security=_known("security", raw.get("security", "none"), SECURITIES),
@@ -253,7 +256,10 @@ def cells(profile: Profile) -> list[Cell]:
     A cell of ``also`` comes right after its transport's own. It is left out when a codec is given, which all cells then
     use, and when TRANSPORT= asks for one transport alone, since then there is nothing to confuse. Raises UsageError.
     """
-    return [cell for method in methods(profile) for cell in _at_rates(method, profile.rates_per_s)]
+    found = [cell for method in methods(profile) for cell in _at_rates(method, profile.rates_per_s)]
+    if profile.arms == 1:
+        return found
+    return [replace(cell, name=f"{cell.name}@{arm}") for cell in found for arm in "ab"]
 
 
 def _at_rates(cell: Cell, rates_per_s: Sequence[float]) -> list[Cell]:
@@ -381,7 +387,7 @@ def _from_flags(flags: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-KEYS = (*dict.fromkeys(FLAGS.values()), "also", "options")
+KEYS = (*dict.fromkeys(FLAGS.values()), "also", "arms", "options")
 _YES = {"1": True, "yes": True, "true": True, "0": False, "no": False, "false": False}
 _UNITS = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20}
 _FLAG_OF = {key: flag for flag, key in FLAGS.items()}
@@ -429,6 +435,15 @@ def _whole(raw: Mapping[str, Any], key: str, *, least: int = 1) -> int:
     if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,15}", text) or int(text) < least:
         raise UsageError(f"{_shown(key)} must be a whole number, {least} or more, not {value!r}")
     return int(text)
+
+
+def _arms(raw: Mapping[str, Any]) -> int:
+    arms = _whole({"arms": 1, **raw}, "arms")
+    if arms > 2:
+        raise UsageError(f"arms must be 1 or 2, not {arms}")
+    if arms == 2 and len(_rates(raw)) > 1:
+        raise UsageError("arms = 2 sets a method against itself at one rate; give RATE= one number")
+    return arms
 
 
 def _yes(raw: Mapping[str, Any], key: str) -> bool:

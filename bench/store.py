@@ -19,6 +19,7 @@ from bench import hlog
 from bench.caveats import Caveat
 from bench.hlog import Percentiles
 from bench.hops import Step
+from bench.stats.aa import aa
 from bench.stats.summary import summarise
 
 SCHEMA_VERSION = 2
@@ -256,6 +257,13 @@ class Run:
     def capacities(self) -> pd.DataFrame:
         """What the searches came to so far, as capacity.csv has it. Raises ResultsError."""
         return self._table("capacity.csv", Capacity.__struct_fields__)
+
+    def write_aa(self) -> pd.DataFrame:
+        """aa.csv, from the trials so far, and what it holds. Raises ResultsError."""
+        found = aa(self.trials())
+        with sentences(self.path):
+            _replace(self.path / "aa.csv", found.to_csv(index=False))
+        return found
 
     def _table(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
         """All cells as text; empty when there is no such file, without a half-written last line."""

@@ -14,6 +14,14 @@ from bench.stats.intervals import fewest
 
 LATENCIES = ("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us")
 PARTS = ("services", "broker", "driver")
+AA_METRICS = (
+    *LATENCIES,
+    *(f"cpu_us_per_order_{part}" for part in PARTS),
+    "wire_bytes_per_order",
+    "context_switches_per_order",
+    "rss_mib_services",
+    "achieved_per_s",
+)
 
 
 def first_look(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> RenderableType:
@@ -51,6 +59,34 @@ def capacity_table(capacities: pd.DataFrame) -> Table:
     for row in capacities.to_dict("records"):
         rates = [digits(float(row[name])) if row[name] else "n/a" for name in ("last_pass_per_s", "first_fail_per_s")]
         table.add_row(Text(str(row["cell"]), style="bold"), *rates, str(row["trials"]), str(row["reason"]))
+    return table
+
+
+def aa_table(found: pd.DataFrame) -> Table:
+    """A row per method and headline metric, from ``Run.write_aa()``: how often 1 was in the interval, and the noise."""
+    table = Table(
+        title="A/A: the same method as both arms, b to a; 95 % of the intervals should hold 1",
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+        box=None,
+    )
+    table.add_column("method", no_wrap=True)
+    table.add_column("metric", no_wrap=True)
+    for heading in ("runs", "hold 1", "95 % of that", "ratio of all", "pair to pair"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in found[found["metric"].isin(AA_METRICS)].to_dict("records"):
+        held, runs = int(row["held"]), int(row["runs"])
+        ends = (f"{digits(row['low'])}-{digits(row['high'])}",) if pd.notna(row["low"]) else ()
+        table.add_row(
+            Text(row["method"], style="bold"),
+            row["metric"],
+            str(runs),
+            f"{held} ({held / runs:.0%})" if runs else "n/a",
+            f"{row['held_low']:.0%}-{row['held_high']:.0%}" if runs else "n/a",
+            " ".join((f"{row['ratio']:.3f}", *ends)),
+            f"{row['pair_noise']:.1%}" if pd.notna(row["pair_noise"]) else "n/a",
+        )
     return table
 
 

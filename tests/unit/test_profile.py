@@ -1,5 +1,6 @@
 """What may be asked for, and how the rest is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,19 @@ def test_a_list_with_something_that_is_no_rate_is_refused(rate: str) -> None:
         load(flags=MEMORY | {"RATE": rate})
 
 
+def test_two_arms_are_the_same_method_twice(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("arms = 2\n")
+    one, other = cells(load(str(path), MEMORY))
+    assert (one.name, other.name) == ("memory@a", "memory@b")
+    assert replace(one, name="") == replace(other, name="")
+
+
+def test_the_profile_of_an_a_a_run_has_thirty_runs_of_six_rounds_to_come() -> None:
+    assert load("aa").rounds >= 30 * 6
+    assert [cell.name for cell in cells(load("aa"))] == ["rest@a", "rest@b", "broker@a", "broker@b"]
+
+
 def test_no_warm_up_is_allowed() -> None:
     assert load(flags=MEMORY | {"WARM_UP": "0"}).warm_up_s == 0
 
@@ -169,6 +183,8 @@ def test_a_profile_of_ones_own_changes_the_default(tmp_path: Path) -> None:
         ("[options.memory]\nspeed = 3", "no setting of memory 'speed'"),
         ("[options.memry]\nspeed = 3", "did you mean 'memory'\\?"),
         ("options = 3", "options must be tables"),
+        ("arms = 3", "arms must be 1 or 2"),
+        ("arms = 2\nrate_per_s = [50, 100]", "at one rate"),
         ("rate_per_s = ", "is not TOML"),
     ],
 )

@@ -1,0 +1,65 @@
+"""A/A: the same method as both arms of many short runs. Its ratio is 1, so an interval that leaves it out is wrong."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from bench.stats.noise import pair_noise, share_holding
+from bench.stats.paired import log_ratios, paired_ratio
+from bench.stats.summary import METRICS
+
+PAIRS = 6
+"""Of a run: as many as the default rounds, the fewest that have an interval of 95 %."""
+COLUMNS = (
+    *("method", "metric", "pairs", "ratio", "low", "high", "pair_noise"),
+    *("runs", "held", "held_low", "held_high"),
+)
+
+
+def aa(trials: pd.DataFrame) -> pd.DataFrame:
+    """A row per method and metric, from trials of cells ``METHOD@a`` and ``METHOD@b``.
+
+    ``ratio``, ``low`` and ``high`` are b to a over all rounds with both, which are ``pairs``; ``pair_noise`` is the
+    sample standard deviation of their logarithms. Every six successive pairs are a run: ``held`` of the ``runs`` have
+    an interval of 95 % with 1 in it, and ``held_low`` to ``held_high`` is what that says of all runs (Clopper and
+    Pearson). Rounds with an invalid trial are left out, as are pairs that have no ratio.
+    """
+    valid = trials[trials["valid"]]
+    rows = []
+    for method in dict.fromkeys(cell.partition("@")[0] for cell in valid["cell"]):
+        a, b = (valid[valid["cell"] == f"{method}@{arm}"].set_index("round") for arm in "ab")
+        both = b.add_suffix("_b").join(a.add_suffix("_a"), how="inner").sort_index()
+        for metric in METRICS:
+            if metric in trials:
+                pairs = both[[f"{metric}_b", f"{metric}_a"]].dropna()
+                rows += _row(method, metric, list(pairs.itertuples(index=False, name=None)))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _row(method: str, metric: str, pairs: list[tuple[float, float]]) -> list[dict[str, Any]]:
+    """None where no pair has a ratio, as with a metric that is always zero."""
+    pairs = [pair for pair in pairs if not math.isnan(log_ratios(pair[:1], pair[1:])[0])]
+    if not pairs:
+        return []
+    b, a = ([pair[arm] for pair in pairs] for arm in (0, 1))
+    whole = paired_ratio(b, a)
+    ends = range(PAIRS, len(pairs) + 1, PAIRS)
+    runs = [paired_ratio(b[end - PAIRS : end], a[end - PAIRS : end]) for end in ends]
+    intervals = [(run.low, run.high) for run in runs if run.low is not None and run.high is not None]
+    held = share_holding(intervals) if intervals else None
+    return [
+        {
+            "method": method,
+            "metric": metric,
+            "pairs": len(pairs),
+            "ratio": whole.value,
+            "low": whole.low,
+            "high": whole.high,
+            "pair_noise": pair_noise(log_ratios(b, a)),
+            "runs": len(intervals),
+            "held": held.held if held else 0,
+            "held_low": held.low if held else None,
+            "held_high": held.high if held else None,
+        }
+    ]
