@@ -1,6 +1,6 @@
 """State in memory, bounded: decisions about the newest orders are kept, so a long run does not grow."""
 
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 
@@ -13,11 +13,12 @@ class MemoryStore(Store):
     blocking = False
 
     def __init__(self, keep: int = 20_000) -> None:
-        """``keep`` is how many decisions about a kind of message are remembered; beyond it the oldest is forgotten."""
+        """``keep`` is of how many orders decisions are remembered; beyond it the oldest order is forgotten."""
         self._keep = keep
         self._quantities: dict[str, int] = {}
-        # Not a plain dict: taking its first key again and again walks over all that were taken before.
-        self._decided: defaultdict[str, OrderedDict[str, Decision]] = defaultdict(OrderedDict)
+        # By order, since of a kind that is rare the newest 20,000 would grow for a million orders. Not a plain dict:
+        # taking its first key again and again walks over all that were taken before.
+        self._decided: OrderedDict[str, tuple[tuple[str, Decision], ...]] = OrderedDict()
 
     def transaction(self) -> AbstractContextManager[None]:
         """Nothing to do: one thread, no disk, and a handler acts only after it has decided."""
@@ -30,17 +31,21 @@ class MemoryStore(Store):
         self._quantities[name] = value
 
     def recall(self, kind: str, order_id: str) -> Decision | None:
-        return self._decided[kind].get(order_id)
+        for known, decision in self._decided.get(order_id, ()):
+            if known == kind:
+                return decision
+        return None
 
     def remember(self, kind: str, order_id: str, decision: Decision) -> None:
-        decided = self._decided[kind]
-        decided[order_id] = decision
-        if len(decided) > self._keep:
-            decided.popitem(last=False)
+        """A message of this kind has no decision yet."""
+        self._decided[order_id] = (*self._decided.get(order_id, ()), (kind, decision))
+        if len(self._decided) > self._keep:
+            self._decided.popitem(last=False)
 
     def decisions(self) -> Iterator[tuple[str, Decision]]:
-        for decided in self._decided.values():
-            yield from decided.items()
+        for order_id, decided in self._decided.items():
+            for _, decision in decided:
+                yield order_id, decision
 
     def close(self) -> None:
         pass

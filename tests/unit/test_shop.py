@@ -397,12 +397,22 @@ def test_the_newest_20_000_orders_are_remembered_in_memory_and_none_older() -> N
     assert store.recall("stock-reserved", "order-1") is not None
 
 
-def test_each_kind_of_message_is_remembered_for_as_many_orders() -> None:
+def test_a_rare_kind_of_message_is_forgotten_with_its_order() -> None:
+    store = MemoryStore(keep=3)
+    user = UserService(store)
+    user.handle_all([PlaceOrder(an_order("rare")), OutOfStock(an_order("rare"), "none left")])
+    for order_id in "abc":
+        user.handle_all([PlaceOrder(an_order(order_id)), OrderShipped(an_order(order_id), 1, "RR")])
+    assert store.recall("out-of-stock", "rare") is None
+    assert {order_id for order_id, _ in store.decisions()} == {"a", "b", "c"}
+
+
+def test_every_kind_of_message_about_a_new_order_is_remembered() -> None:
     store = MemoryStore(keep=2)
     user = UserService(store)
     for order_id in "abc":
         user.handle_all([PlaceOrder(an_order(order_id)), OrderShipped(an_order(order_id), 1, "RR")])
-    assert [order_id for order_id, _ in store.decisions()] == ["b", "c", "b", "c"]
+    assert [order_id for order_id, _ in store.decisions()] == ["b", "b", "c", "c"]
 
 
 def test_sqlite_remembers_them_all(tmp_path: Path) -> None:
