@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import os
-import signal
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -59,10 +57,11 @@ async def placed(running: Mapping[str, ServiceProcess]) -> int:
     return int(tally["count"])
 
 
-def kill(processes: list[int]) -> None:
-    for pid in processes:
-        os.kill(pid, signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(pid) for pid in processes if psutil.pid_exists(pid)], timeout=PATIENCE_S)
+def kill(pids: list[int]) -> None:
+    processes = [psutil.Process(pid) for pid in pids]
+    for process in processes:
+        process.kill()
+    psutil.wait_procs(processes, timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("transport", ["rest", "grpc"])
