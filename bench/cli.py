@@ -97,7 +97,8 @@ def web(
 
     asked = _asked(settings)
     console = Console(stderr=True)
-    _guarded(lambda: serve(asked, _house(home), port, lambda sentence: console.print(sentence, highlight=False)))
+    given = {setting.partition("=")[0] for setting in settings or ()}
+    _guarded(lambda: serve(asked, _house(home), port, lambda said: console.print(said, highlight=False), given))
 
 
 @app.command()

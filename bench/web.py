@@ -1,6 +1,7 @@
 """`make web`: the services of one transport, and Locust's own page to drive load at them."""
 
 import asyncio
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 
 from bench.load.locust import check_free, master, worker
@@ -15,8 +16,21 @@ from bench.trial import Stage, remove_quietly, serving, setting_of, spec_of
 from transports.registry import named
 
 
-async def serve(profile: Profile, house: House, port: int, say: Say) -> None:
-    """Until cancelled. Raises UsageError, MissingServer, LoadError or StartFailed when it cannot begin."""
+def fields(profile: Profile, given: Collection[str]) -> dict[str, str]:
+    """Options of Locust's master for those flags that have a field on its page."""
+    known = {
+        "RATE": ("--users", str(max(1, round(profile.rates_per_s[0])))),
+        "PAYLOAD": ("--payload-bytes", str(profile.payload_bytes)),
+        "ARRIVALS": ("--arrivals", profile.arrivals),
+    }
+    return dict(known[flag] for flag in known if flag in given)
+
+
+async def serve(profile: Profile, house: House, port: int, say: Say, given: Collection[str] = ()) -> None:
+    """Until cancelled. Flags that were ``given`` stand in the page's fields, in the place of what the scenario says.
+
+    Raises UsageError, MissingServer, LoadError or StartFailed when it cannot begin.
+    """
     if len(profile.transports) != 1:
         raise UsageError("`make web` drives one transport; say which, for instance TRANSPORT=rest")
     if profile.trace is not None:
@@ -50,7 +64,14 @@ async def serve(profile: Profile, house: House, port: int, say: Say) -> None:
         await stack.enter_async_context(serving(setup, cell, setting, transport))
         spec = spec_of(setup, cell, setting, 0, Watch(), duration_s=None)
         locust = await stack.enter_async_context(
-            master(folder=ledger.folder, log=logs / "locust.log", web_port=port, trial=spec, env=env)
+            master(
+                folder=ledger.folder,
+                log=logs / "locust.log",
+                web_port=port,
+                trial=spec,
+                fields=fields(profile, given),
+                env=env,
+            )
         )
         await stack.enter_async_context(worker(locust, log=logs / "worker.log", env=env))
         say(f"Locust's page: {locust.web_url}   (edit scenarios/order.py to change the load; Ctrl-C ends everything)")

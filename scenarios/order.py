@@ -12,7 +12,8 @@ class Buyer(OrderUser):
     orders_per_s = 1.0
 
     # How they are spaced: "poisson" (as independent buyers do), "constant", "step" (up, and down again) or "burst"
-    # (peaks at the same mean rate). STEP_FACTOR, BURST_PEAK and the like are given to `make web`.
+    # (peaks at the same mean rate). STEP_FACTOR, BURST_PEAK and the like are given to `make web`, as RATE, PAYLOAD and
+    # ARRIVALS may be, which then stand on the page.
     arrivals = "poisson"
 
     # The size of an order as compact JSON.

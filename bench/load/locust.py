@@ -147,12 +147,14 @@ async def master(
     master_port: int | None = None,
     scenario: Path = SCENARIO,
     trial: TrialSpec | None = None,
+    fields: Mapping[str, str] | None = None,
     env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Master]:
     """A master on 127.0.0.1, on free ports unless given, stopped at exit. It also ends when this process does.
 
-    It works in a folder of its own below ``folder``. ``trial`` is what a start on Locust's page runs. ``env`` is added
-    to the environment. Raises LoadError.
+    It works in a folder of its own below ``folder``. ``trial`` is what a start on Locust's page runs, and ``fields``
+    are options that say what stands in the page's fields, instead of what the scenario says. ``env`` is added to the
+    environment. Raises LoadError.
     """
     if web_port is not None:
         check_free(web_port)
@@ -163,6 +165,7 @@ async def master(
         "--web-host": LOOPBACK,
         "--web-port": str(web_port or 0),
         "--trial": "" if trial is None else trial.to_json(),
+        **(fields or {}),
     }
     command = ["-m", "locust", "--master", "--until-eof", *(f"{name}={value}" for name, value in options.items())]
     # An empty folder, and as the home too: a locust.conf or pyproject.toml found there would change the run.

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -105,6 +107,21 @@ def test_a_signal_ends_everything_also_under_load(house: House, number: signal.S
     assert "Traceback" not in out
     assert house.left() == []
     assert answer(page.url) == b""
+
+
+def test_what_is_given_to_make_web_stands_in_the_pages_fields(tmp_path: Path) -> None:
+    house, (port,) = House(tmp_path, {}), free_ports(1)
+    page = Page(port)
+    given = ("RATE=30", "PAYLOAD=4KiB", "ARRIVALS=constant")
+    with house.started(web(house, port, "TRANSPORT=rest", *given)) as process:
+        until(lambda: page.ready() or process.poll() is not None)
+        (shown,) = re.findall(r"window\.templateArgs = (\{.*\})", answer(page.url).decode())
+        process.send_signal(signal.SIGINT)
+        process.wait(PATIENCE_S)
+    fields = json.loads(shown)
+    assert fields["num_users"] == 30
+    options = {name: option["default_value"] for name, option in fields["extra_options"].items()}
+    assert options == {"payload_bytes": 4096, "arrivals": "constant"}
 
 
 def is_one_sentence(done: "subprocess.CompletedProcess[str]") -> bool:
