@@ -19,7 +19,7 @@ from bench.load.arrivals import Schedule
 from bench.load.driver import ClosedDriver, OpenDriver, Phases
 from bench.load.locust import LoadError, Master, master, worker
 from bench.load.record import Record
-from bench.load.trial import TrialSpec
+from bench.load.trial import TrialReport, TrialSpec
 from bench.profile import load, methods
 from bench.provision import Broker, Unavailable, brokers
 from bench.provision.base import StartFailed
@@ -62,7 +62,7 @@ class Witness:
     ours: dict[str, list[float]] = field(default_factory=dict)
     theirs: dict[str, list[float]] = field(default_factory=dict)
     cpu_us: list[float] = field(default_factory=list)
-    """Of our process for each message, where it is both ends of a hop: a round each."""
+    """Of our load process for each order or message, a round each: a client's CPU is part of what it measures."""
 
     def add(self, whose: dict[str, list[float]], seen: Mapping[str, float]) -> None:
         for name, value_us in seen.items():
@@ -99,7 +99,10 @@ async def over_services(asked: Asked, folder: Path, bin_: Path) -> AsyncIterator
                                 warm_up_s=float(WARM_UP_S),
                                 duration_s=float(asked.seconds),
                             )
-                            found.add(found.ours, await _through_locust(locust, spec, folder))
+                            report = await _through_locust(locust, spec, folder)
+                            found.cpu_us.append(report.driver_cpu_ns / 1000 / report.finished)
+                            finish_us = report.histogram("finish")
+                            found.add(found.ours, {f"p{n}": finish_us.percentile_us(n) or 0.0 for n in PERCENTS})
                         else:
                             orders = _workload(f"{name}{round_}")
                             address = setting.addresses["user"]
@@ -108,13 +111,12 @@ async def over_services(asked: Asked, folder: Path, bin_: Path) -> AsyncIterator
             yield found
 
 
-async def _through_locust(locust: Master, spec: TrialSpec, folder: Path) -> dict[str, float]:
+async def _through_locust(locust: Master, spec: TrialSpec, folder: Path) -> TrialReport:
     async with worker(locust, log=folder / f"{spec.id}.log", nice=DRIVER_NICE):
         report = await locust.run(spec)
     if report.error:
         raise LoadError(report.error)
-    finish_us = report.histogram("finish")
-    return {f"p{percent}": finish_us.percentile_us(percent) or 0.0 for percent in PERCENTS}
+    return report
 
 
 def _workload(prefix: str) -> Workload:
@@ -190,8 +192,7 @@ async def measure(asked: Asked, home: Path, console: Console) -> None:
     for witness in found:
         if witness.cpu_us:
             console.print(
-                f"{witness.what}: our process, which publishes and consumes, used "
-                f"{median(witness.cpu_us) / 1000:.2f} ms of CPU a message.",
+                f"{witness.what}: our client and driver used {digits(median(witness.cpu_us) / 1000)} ms of CPU each.",
                 highlight=False,
             )
 
