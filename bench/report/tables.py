@@ -31,7 +31,7 @@ def first_look(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> Rende
     lines: list[RenderableType] = [_table(cells, doubts)]
     lines += [Text(sentence) for sentence in ratio_sentences(summary)]
     lines += [Text(sentence, style="bold red") for sentence in _not_compared(cells)]
-    lines += [Text(sentence, style="dim") for sentence in (*_ready(cells), *_survives(manifest))]
+    lines += [Text(sentence, style="dim") for sentence in (*_ready(cells), *_idle(manifest), *_survives(manifest))]
     for transport, reason in dict(manifest.get("skipped", {})).items():
         lines.append(Text(f"{transport} skipped: {reason}", style="yellow"))
     for mark, (caveat, _) in enumerate(doubts, 1):
@@ -193,6 +193,17 @@ def _ready(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     shown = [f"{name} {digits(as_number(time_s))} s" for name, time_s in times.items() if time_s is not None]
     if shown:
         yield f"From the start of the four services to a probe order through all of them: {', '.join(shown)}."
+
+
+def _idle(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """What services and brokers burn without any load, which is part of the CPU per order."""
+    burnt = {
+        method: " and ".join(f"{digits(ms_per_s)} {part}" for part, ms_per_s in parts.items())
+        for method, parts in dict(manifest.get("idle_cpu_ms_per_s", {})).items()
+    }
+    if any(burnt.values()):
+        said = ", ".join(f"{method} {parts}" for method, parts in burnt.items() if parts)
+        yield f"Without any load a second costs, in ms of CPU: {said}; the table has it in the orders' CPU."
 
 
 def _survives(manifest: Mapping[str, Any]) -> Iterator[str]:

@@ -154,3 +154,15 @@ def test_how_long_the_services_took_to_start_is_said(run: Run) -> None:
     for round_, ready_s in enumerate((1.5, 1.62, 1.9), 1):
         run.add_trial(a_trial(round=round_, ready_s=ready_s), {})
     assert "probe order through all of them: rest 1.62 s." in " ".join(shown(run).split())
+
+
+def test_what_is_burnt_without_any_load_is_said_apart(run: Run) -> None:
+    run.add_trial(a_trial(), {})
+    run.update_manifest(idle_cpu_ms_per_s={"rest": {"services": 8.04}, "broker": {"services": 9, "broker": 21.5}})
+    assert "in ms of CPU: rest 8.04 services, broker 9.00 services and 21.5 broker;" in " ".join(shown(run).split())
+
+
+def test_where_nothing_burns_without_load_nothing_is_said(run: Run) -> None:
+    run.add_trial(a_trial(), {})
+    run.update_manifest(idle_cpu_ms_per_s={"memory": {}})
+    assert "Without any load" not in shown(run)
