@@ -1,11 +1,22 @@
 """Where the time went."""
 
+import itertools
+import random
+from contextlib import AsyncExitStack
 from statistics import fmean
+from types import SimpleNamespace
 
 import pytest
 
 from bench.hops import PATH, Sampled, agree, steps
-from shop.messages import KIND
+from bench.stats.paired import paired_ratio
+from bench.workload import Mix, Workload
+from shop.messages import KIND, Message
+from shop.open import open_service
+from shop.service import Service
+from shop.workflow import SERVICES
+from transports.base import Setting
+from transports.registry import named
 from transports.trace import Stamp, Trace
 
 US = 1000
@@ -43,6 +54,62 @@ def test_the_means_of_all_steps_add_up_to_the_mean_time_from_sent_to_finished() 
     whole_us = fmean((order.finished_ns - order.sent_ns) / US for order in orders)
     assert sum(step.mean_us for step in found) == pytest.approx(whole_us)
     assert {step.n for step in found} == {3}
+
+
+class Clock:
+    """Stands still but for what services say their work takes."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+def taking(service: Service, clock: Clock, draw: random.Random, mean_us: float) -> Service:
+    """The same service, every message of which takes a random time with this mean."""
+    handle = service.handle
+
+    def slowly(message: Message) -> Message:
+        clock.now_ns += round(draw.gammavariate(4.0, mean_us * US / 4.0))
+        return handle(message)
+
+    service.handle = slowly  # type: ignore[method-assign]
+    return service
+
+
+async def handled_us(clock: Clock, seed: int, **slower: float) -> dict[str, float]:
+    """A trial over memory: by service, the mean time that handlers took of an order."""
+    transport, draw = named("memory")(Setting(trial="fw-hops", trace_every=1)), random.Random(seed)
+    workload = Workload(prefix=f"h{seed}", seed=seed, payload_bytes=512, mix=Mix(sold_out=0.0, declined=0.0))
+    orders, stamps = [], []
+    async with AsyncExitStack() as stack:
+        for name in SERVICES:
+            service = taking(open_service(name), clock, draw, 1000 * slower.get(name, 1.0))
+            stamps.append((await stack.enter_async_context(transport.serve(service))).trace.stamps)
+        client = await stack.enter_async_context(transport.connect())
+        for number in range(200):
+            order, sent_ns = workload.order(number), clock()
+            finished = await (await client.submit(order)).finished
+            orders.append(Sampled(order.order.order_id, sent_ns, sent_ns, finished.at_ns, finished.at_ns))
+    found = steps(orders, itertools.chain.from_iterable(stamps))
+    assert {step.n for step in found} == {200}
+    return {name: sum(s.mean_us for s in found if (s.service, s.part) == (name, "handle")) for name in SERVICES}
+
+
+async def test_a_tenth_more_in_one_service_moves_its_hop_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("transports.relay.monotonic_ns", clock)
+    monkeypatch.setattr("transports.memory.transport.time", SimpleNamespace(monotonic_ns=clock))
+    plain = [await handled_us(clock, seed) for seed in range(12)]
+    slower = [await handled_us(clock, seed, payment=1.1) for seed in range(100, 112)]
+    for name in SERVICES:
+        ratio = paired_ratio([trial[name] for trial in slower], [trial[name] for trial in plain])
+        assert ratio.low is not None
+        assert ratio.high is not None
+        truth, other = (1.1, 1.0) if name == "payment" else (1.0, 1.1)
+        assert ratio.low <= truth <= ratio.high
+        assert not ratio.low <= other <= ratio.high
 
 
 def test_stamps_may_come_in_any_order() -> None:
