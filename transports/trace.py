@@ -4,6 +4,7 @@ So a sampled order is no larger on a wire than any other. All stamps are ``time.
 of one machine share; the conductor checks that they do.
 """
 
+from array import array
 from typing import NamedTuple
 from zlib import crc32
 
@@ -33,16 +34,24 @@ class Trace:
 
     def __init__(self, every: int) -> None:
         """One in ``every`` orders; 0: none."""
-        self.stamps: list[Stamp] = []
         self._every = every
+        # Side by side and not as Stamps, of which 5,000 would take 2 MB where these take half of one.
+        self._order_ids: list[str] = []
+        self._kinds: list[str] = []
+        self._instants_ns = array("q")
+
+    @property
+    def stamps(self) -> list[Stamp]:
+        """All so far, in order."""
+        four = [iter(self._instants_ns)] * 4
+        return [Stamp(*row) for row in zip(self._order_ids, self._kinds, *four, strict=True)]
 
     def wants(self, order_id: str) -> bool:
         """The same answer in every process."""
         return self._every > 0 and crc32(order_id.encode()) % self._every == 0
 
     def add(self, message: Message, arrived_ns: int, begun_ns: int, ended_ns: int, commit_ns: int = 0) -> None:
-        if len(self.stamps) < MOST_STAMPS:
-            order_id = message.order.order_id
-            self.stamps.append(
-                Stamp(order_id, KIND[type(message)], arrived_ns or begun_ns, begun_ns, ended_ns, commit_ns)
-            )
+        if len(self._order_ids) < MOST_STAMPS:
+            self._order_ids.append(message.order.order_id)
+            self._kinds.append(KIND[type(message)])
+            self._instants_ns.extend((arrived_ns or begun_ns, begun_ns, ended_ns, commit_ns))

@@ -3,10 +3,12 @@
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 from shop.store.base import Decision, Store
 
 _NO_TRANSACTION = nullcontext()
+_STRIDE = 1 + len(Decision._fields)
 
 
 class MemoryStore(Store):
@@ -18,7 +20,8 @@ class MemoryStore(Store):
         self._quantities: dict[str, int] = {}
         # By order, since of a kind that is rare the newest 20,000 would grow for a million orders. Not a plain dict:
         # taking its first key again and again walks over all that were taken before.
-        self._decided: OrderedDict[str, tuple[tuple[str, Decision], ...]] = OrderedDict()
+        self._decided: OrderedDict[str, tuple[Any, ...]] = OrderedDict()
+        """Flat, as kind, fact, amount, detail, kind …: one object of an order, and none that the collector follows."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """Nothing to do: one thread, no disk, and a handler acts only after it has decided."""
@@ -31,21 +34,22 @@ class MemoryStore(Store):
         self._quantities[name] = value
 
     def recall(self, kind: str, order_id: str) -> Decision | None:
-        for known, decision in self._decided.get(order_id, ()):
-            if known == kind:
-                return decision
+        decided = self._decided.get(order_id, ())
+        for at in range(0, len(decided), _STRIDE):
+            if decided[at] == kind:
+                return Decision(*decided[at + 1 : at + _STRIDE])
         return None
 
     def remember(self, kind: str, order_id: str, decision: Decision) -> None:
         """A message of this kind has no decision yet."""
-        self._decided[order_id] = (*self._decided.get(order_id, ()), (kind, decision))
+        self._decided[order_id] = (*self._decided.get(order_id, ()), kind, *decision)
         if len(self._decided) > self._keep:
             self._decided.popitem(last=False)
 
     def decisions(self) -> Iterator[tuple[str, Decision]]:
         for order_id, decided in self._decided.items():
-            for _, decision in decided:
-                yield order_id, decision
+            for at in range(0, len(decided), _STRIDE):
+                yield order_id, Decision(*decided[at + 1 : at + _STRIDE])
 
     def close(self) -> None:
         pass

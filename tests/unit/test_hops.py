@@ -1,6 +1,5 @@
 """Where the time went."""
 
-import itertools
 import random
 from contextlib import AsyncExitStack
 from statistics import fmean
@@ -82,17 +81,17 @@ async def handled_us(clock: Clock, seed: int, **slower: float) -> dict[str, floa
     """A trial over memory: by service, the mean time that handlers took of an order."""
     transport, draw = named("memory")(Setting(trial="fw-hops", trace_every=1)), random.Random(seed)
     workload = Workload(prefix=f"h{seed}", seed=seed, payload_bytes=512, mix=Mix(sold_out=0.0, declined=0.0))
-    orders, stamps = [], []
+    orders, traces = [], []
     async with AsyncExitStack() as stack:
         for name in SERVICES:
             service = taking(open_service(name), clock, draw, 1000 * slower.get(name, 1.0))
-            stamps.append((await stack.enter_async_context(transport.serve(service))).trace.stamps)
+            traces.append((await stack.enter_async_context(transport.serve(service))).trace)
         client = await stack.enter_async_context(transport.connect())
         for number in range(200):
             order, sent_ns = workload.order(number), clock()
             finished = await (await client.submit(order)).finished
             orders.append(Sampled(order.order.order_id, sent_ns, sent_ns, finished.at_ns, finished.at_ns))
-    found = steps(orders, itertools.chain.from_iterable(stamps))
+    found = steps(orders, [stamp for trace in traces for stamp in trace.stamps])
     assert {step.n for step in found} == {200}
     return {name: sum(s.mean_us for s in found if (s.service, s.part) == (name, "handle")) for name in SERVICES}
 
