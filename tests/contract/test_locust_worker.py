@@ -67,11 +67,12 @@ async def locust(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mast
         yield running
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def page(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Master]:
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(tmp_path: Path) -> AsyncIterator[Master]:
     """As `make web` starts it: a start on the page runs the base trial."""
     base = a_spec("web", duration_s=None, warm_up_s=0.0)
-    async with load(tmp_path_factory.mktemp("page"), trial=base) as running:
+    async with load(tmp_path, trial=base) as running:
+        await running.ready(1)
         yield running
 
 
@@ -191,14 +192,15 @@ async def test_the_page_offers_arrivals_that_work_there(page: Master) -> None:
 
 @pytest.mark.parametrize("arrivals", ["step", "burst"])
 async def test_the_page_starts_arrivals_whose_rate_varies(page: Master, arrivals: str) -> None:
-    await page.ready(1)
-    await until(page, "state in ('ready', 'stopped')")
     await ask(page, "POST", "/swarm", user_count="100", spawn_rate="100", arrivals=arrivals)
     await until(page, "state == 'running' and stats[-1]['num_requests'] > 20")
     await ask(page, "POST", "/stop")
 
 
 async def test_the_page_starts_again_after_a_stop(page: Master) -> None:
+    await ask(page, "POST", "/swarm", user_count="20", spawn_rate="20")
+    await until(page, "state == 'running' and stats[-1]['num_requests'] > 0")
+    await ask(page, "POST", "/stop")
     await page.ready(1)
     # Locust keeps what the page polls for two seconds; from here on it is no longer the last run's.
     await until(page, "state == 'stopped'")
@@ -209,6 +211,7 @@ async def test_the_page_starts_again_after_a_stop(page: Master) -> None:
 
 
 async def test_the_page_shows_microseconds(page: Master) -> None:
+    await ask(page, "POST", "/swarm", user_count="20", spawn_rate="20")
     shown = await until(page, "stats[-1]['num_requests'] > 0")
     (table,) = shown["extended_stats"]
     assert [row["name"] for row in table["data"]] == ["memory/order accept", "memory/order finish"]
@@ -217,7 +220,6 @@ async def test_the_page_shows_microseconds(page: Master) -> None:
 
 
 async def test_what_is_typed_wrong_on_the_page_ends_the_run_with_a_sentence(page: Master) -> None:
-    await page.ready(1)
     await ask(page, "POST", "/swarm", user_count="10", spawn_rate="10", payload_bytes="10")
     await until(page, "state == 'stopped'")
     shown = await ask(page, "GET", "/exceptions")
