@@ -7,7 +7,6 @@ path        the same plan through Locust and by the driver called directly, on t
 
 import argparse
 import asyncio
-import contextlib
 import multiprocessing
 import os
 import sys
@@ -23,10 +22,12 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from bench.floor.load import paced
 from bench.load.arrivals import Schedule
 from bench.load.carry import Carrying
 from bench.load.driver import OpenDriver, Phases
 from bench.load.locust import LoadError, Master, master, worker
+from bench.load.priority import urgent, usual
 from bench.load.trial import TrialReport, TrialSpec
 from bench.profile import load, methods
 from bench.provision.base import StartFailed
@@ -34,7 +35,7 @@ from bench.provision.ledger import open_run, place
 from bench.provision.process import finish
 from bench.report.numbers import digits
 from bench.stats.paired import paired_ratio
-from bench.trial import DRIVER_NICE, Stage, serving, setting_of
+from bench.trial import Stage, serving, setting_of
 from bench.workload import Mix, Workload, shipped
 from shop.messages import PlaceOrder
 from transports.base import Client, Finished, Receipt, Setting
@@ -114,7 +115,7 @@ async def lateness(folder: Path, seconds: float, rounds: int) -> AsyncIterator[L
                         warm_up_s=1.0,
                         duration_s=seconds,
                     )
-                    async with worker(locust, log=folder / f"{trial}.log", nice=DRIVER_NICE):
+                    async with worker(locust, log=folder / f"{trial}.log", urgent=True):
                         found.append(_checked(await locust.run(spec)))
             said = f"lateness at {LATE_PER_S:,}/s on memory, {processes} other processes busy"
             for percent, goal_ms in ((50, GOALS["lateness p50"]), (99, GOALS["lateness p99"])):
@@ -129,22 +130,30 @@ def _percentile_ms(report: TrialReport, series: str, percent: int) -> float:
 
 
 async def cost(seconds: float, rounds: int) -> AsyncIterator[Line]:
-    """The driver over a client that takes next to nothing, less that client called in a loop."""
-    beyond_us, issued_per_s = [], []
+    """The driver over a client that takes next to nothing, less that client called without it.
+
+    A client that is called in a loop never sleeps; one that is called at the instants of the plan is woken for every
+    order, as it is in any program that orders at that rate.
+    """
+    in_a_loop_us, on_time_us, issued_per_s = [], [], []
     for _ in range(rounds):
-        alone_us = await _client_us(round(seconds * COST_PER_S))
+        looping_us = await _client_us(round(seconds * COST_PER_S))
+        waking_us = await _woken_us(COST_PER_S, seconds)
         driver_us, _ = await _driven(COST_PER_S, seconds)
-        beyond_us.append(driver_us - alone_us)
+        in_a_loop_us.append(driver_us - looping_us)
+        on_time_us.append(driver_us - waking_us)
         _, per_s = await _driven(ISSUE_PER_S, seconds)
         issued_per_s.append(per_s)
-    middle_us, middle_per_s = median(beyond_us), median(issued_per_s)
+    middle_per_s = median(issued_per_s)
     goal_us, goal_per_s = GOALS["driver beyond its client"], GOALS["orders per second of CPU"]
-    yield Line(
-        f"CPU of the driver for an order beyond its client, at {COST_PER_S:,}/s",
-        f"{digits(middle_us)} us ({digits(min(beyond_us))} to {digits(max(beyond_us))})",
-        f"at most {goal_us:g} us",
-        middle_us <= goal_us,
-    )
+    for how, beyond_us in (("called at the same instants", on_time_us), ("called in a loop", in_a_loop_us)):
+        middle_us = median(beyond_us)
+        yield Line(
+            f"CPU of the driver for an order at {COST_PER_S:,}/s, beyond its client {how}",
+            f"{digits(middle_us)} us ({digits(min(beyond_us))} to {digits(max(beyond_us))})",
+            f"at most {goal_us:g} us",
+            middle_us <= goal_us,
+        )
     yield Line(
         "orders that the driver sends per second of CPU, as fast as it can",
         f"{digits(middle_per_s)} ({digits(min(issued_per_s))} to {digits(max(issued_per_s))})",
@@ -160,6 +169,18 @@ async def _client_us(orders: int) -> float:
     for order in made:
         await (await client.submit(order)).finished
     return (time.process_time_ns() - begin_ns) / 1000 / orders
+
+
+async def _woken_us(orders_per_s: int, seconds: float) -> float:
+    client, workload = NullClient(), _workload()
+    made = [workload.order(number) for number in range(round(orders_per_s * seconds) + 1)]
+
+    async def submit(number: int) -> int:
+        return (await (await client.submit(made[number])).finished).at_ns
+
+    begin_ns = time.process_time_ns()
+    pace = await paced(submit, 0, orders_per_s, seconds)
+    return (time.process_time_ns() - begin_ns) / 1000 / len(pace.from_planned_ns)
 
 
 async def _driven(orders_per_s: int, seconds: float) -> tuple[float, float]:
@@ -216,9 +237,9 @@ async def path(folder: Path, transport: str, seconds: float, pairs: int) -> Asyn
 async def _one(how: str, spec: TrialSpec, locust: Master, folder: Path) -> TrialReport:
     spec = msgspec.structs.replace(spec, id=f"{spec.setting.trial}-{how}")
     if how == "locust":
-        async with worker(locust, log=folder / f"{spec.id}.log", nice=DRIVER_NICE):
+        async with worker(locust, log=folder / f"{spec.id}.log", urgent=True):
             return _checked(await locust.run(spec))
-    with _as_nice_as_a_worker():
+    with _as_urgent_as_a_worker():
         return _checked(await Carrying(spec, 0, spec.users).run(_nothing))
 
 
@@ -227,14 +248,12 @@ async def _nothing() -> None:
 
 
 @contextmanager
-def _as_nice_as_a_worker() -> Iterator[None]:
-    usual = os.getpriority(os.PRIO_PROCESS, 0)
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, DRIVER_NICE)
+def _as_urgent_as_a_worker() -> Iterator[None]:
+    urgent()
     try:
         yield
     finally:
-        os.setpriority(os.PRIO_PROCESS, 0, usual)
+        usual()
 
 
 def _checked(report: TrialReport) -> TrialReport:
