@@ -38,8 +38,6 @@ from transports.trace import Stamp
 PROBE_S = 10.0
 WARM_CLIENTS = 4
 """In flight while a broker is warmed: few, so that it sees as many requests as possible and not large batches."""
-DRIVER_NICE = -10
-"""Where permitted: with more busy processes than cores, a driver that waits for its turn sends late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +118,7 @@ async def _measure(
         ready_s = time.monotonic() - begun_s if running else None
         clocks = agree({name: await service.clock() for name, service in running.items()})
         await stack.enter_async_context(
-            worker(master, log=stage.logs / f"{trial}-worker.log", env=belonging_to(stage.folder), nice=DRIVER_NICE)
+            worker(master, log=stage.logs / f"{trial}-worker.log", env=belonging_to(stage.folder), urgent=True)
         )
         parts = {"services": tuple(service.pid for service in running.values()), "broker": broker_pids}
         parts = {part: pids for part, pids in parts.items() if pids}
@@ -150,7 +148,7 @@ async def _measure(
     hints = (*row.caveats, *([caveats.other_clock(clocks)] if clocks else []))
     row = msgspec.structs.replace(row, ready_s=ready_s, caveats=hints)
     histograms = {name: _hdr(report, name) for name in HISTOGRAMS}
-    facts = {**report.facts, "driver_nice": str(report.driver_nice)} if report.facts else {}
+    facts = {**report.facts, "driver_priority": report.driver_priority} if report.facts else {}
     within = [line for name, lost_ in _censored(report).items() for line in intervals(name, histograms[name], lost_)]
     return Measured(row, histograms, facts, burnt, () if clocks else steps(report.sampled, stamps), within)
 
@@ -168,7 +166,7 @@ async def warm(stage: Stage, master: Master, cell: Cell, slot: int) -> None:
         await transport.prepare()
         await open_.enter_async_context(serving(stage, cell, setting, transport))
         log = stage.logs / f"{setting.trial}-worker.log"
-        await open_.enter_async_context(worker(master, log=log, env=belonging_to(stage.folder), nice=DRIVER_NICE))
+        await open_.enter_async_context(worker(master, log=log, env=belonging_to(stage.folder), urgent=True))
         spec = spec_of(stage, cell, setting, 0, Watch(), duration_s=stage.profile.broker_warm_up_s)
         await master.run(msgspec.structs.replace(spec, mode="closed", users=WARM_CLIENTS, warm_up_s=0.0))
 

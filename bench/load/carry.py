@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import os
 import tempfile
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,6 +14,7 @@ import msgspec
 from bench.load.arrivals import MOST_ORDERS, Arrivals, Schedule
 from bench.load.driver import ClosedDriver, Driver, OpenDriver, Phases
 from bench.load.meter import Meter
+from bench.load.priority import priority
 from bench.load.raw import Write, raw_file
 from bench.load.record import Record, Sum
 from bench.load.shape import shape_of
@@ -100,7 +100,7 @@ class Carrying:
             report = TrialReport.of(spec.id, self.worker, driver.record, driver.plan_hash)
             report.workers = 1
             report.duplicated = client.duplicated
-            report.driver_nice = os.getpriority(os.PRIO_PROCESS, 0)
+            report.driver_priority = priority()
             report.facts = dict(transport.facts())
             report.costs, report.machine, report.wire_bytes = await meter.spent()
             report.payload_bytes = len(codec_named(setting.codec).encode(workload.order(0)))

@@ -188,17 +188,17 @@ async def master(
 
 @asynccontextmanager
 async def worker(
-    master: Master, *, log: Path, env: Mapping[str, str] | None = None, nice: int | None = None
+    master: Master, *, log: Path, env: Mapping[str, str] | None = None, urgent: bool = False
 ) -> AsyncIterator[WorkerProcess]:
     """A load process that the master counts, ended at exit. It also ends when this process or the master does.
 
-    ``env`` is added to the environment; ``nice`` is a priority, taken where the system permits. Raises LoadError.
+    ``env`` is added to the environment; ``urgent``: see bench.load.priority. Raises LoadError.
     """
     name = f"{socket.gethostname()}_{uuid4().hex}"
     command = ["-m", "bench.load.worker", "--until-eof", f"--name={name}"]
     command += [f"--master-host={LOOPBACK}", f"--master-port={master.master_port}"]
-    if nice is not None:
-        command.append(f"--nice={nice}")
+    if urgent:
+        command.append("--urgent")
     try:
         async with _child(command, log=log, env=env or {}) as process:
             started = WorkerProcess(name, process, log)

@@ -168,7 +168,7 @@ class TrialReport(msgspec.Struct, kw_only=True):
     """TCP payload through the watched ports within the window, both directions."""
     payload_bytes: int = 0
     """The first order, as the codec made it."""
-    driver_nice: int = 0
+    driver_priority: str = ""
     in_flight_max: int = 0
     in_flight_mean: float = 0.0
     """Over time, while the window was open."""
@@ -278,7 +278,7 @@ def merged(reports: Sequence[TrialReport]) -> TrialReport:
     whole.warm_up_s = max(report.warm_up_s for report in ordered)
     whole.steady = all(report.steady for report in ordered)
     whole.window_s = max(report.window_s for report in ordered)
-    whole.driver_nice = max(report.driver_nice for report in ordered)
+    whole.driver_priority = ", ".join(sorted({report.driver_priority for report in ordered}))
     whole.histograms = {
         name: Histogram.unpacked([r.histograms[name] for r in ordered if name in r.histograms]).packed()
         for name in HISTOGRAMS

@@ -27,6 +27,7 @@ import zmq.asyncio
 
 from bench.load.carry import Carrying
 from bench.load.locust_stats import LocustStats
+from bench.load.priority import urgent
 from bench.load.trial import DRAIN, FINAL, RANKS, TrialReport, TrialSpec
 
 PULSE_S = 1.0
@@ -254,12 +255,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--master-host", default="127.0.0.1")
     parser.add_argument("--master-port", type=int, default=5557)
     parser.add_argument("--name", default=f"{socket.gethostname()}_{uuid4().hex}", help="unique among the workers")
-    parser.add_argument("--nice", type=int, default=None, help="priority, where the system permits it")
+    parser.add_argument("--urgent", action="store_true", help="scheduled before others, where the system permits it")
     parser.add_argument("--until-eof", action="store_true", help="end when standard input does")
     options = parser.parse_args(arguments)
-    if options.nice is not None:
-        with suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, options.nice)
+    if options.urgent:
+        urgent()
     code, why = uvloop.run(work(options.master_host, options.master_port, options.name, until_eof=options.until_eof))
     if why:
         print(why, file=sys.stderr)

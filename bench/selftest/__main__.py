@@ -19,7 +19,6 @@ from rich.text import Text
 from bench.load.locust import LoadError, master, worker
 from bench.selftest.cases import CASES, Case, Line
 from bench.selftest.stub import ENTRY_POINT
-from bench.trial import DRIVER_NICE
 from transports.registry import GROUP
 
 
@@ -42,7 +41,7 @@ async def run(cases: Sequence[Case], console: Console) -> bool:
         async with master(folder=folder, log=folder / "locust.log", env=env) as locust:
             for number, case in enumerate(cases, 1):
                 log = folder / f"worker-{number}.log"
-                async with worker(locust, log=log, env=env, nice=DRIVER_NICE):
+                async with worker(locust, log=log, env=env, urgent=True):
                     spec = case.spec(f"fw-selftest{number}")
                     report = await locust.run(spec)
                 if report.error:

@@ -27,7 +27,7 @@ from bench.provision.ledger import open_run, place
 from bench.provision.process import finish
 from bench.report.numbers import digits
 from bench.stats.quantiles import rank
-from bench.trial import DRIVER_NICE, Stage, serving, setting_of
+from bench.trial import Stage, serving, setting_of
 from bench.witness import tools
 from bench.witness.echo import a_topic, kafka_echo, rabbit_echo
 from bench.witness.tools import ToolFailed
@@ -112,7 +112,7 @@ async def over_services(asked: Asked, folder: Path, bin_: Path) -> AsyncIterator
 
 
 async def _through_locust(locust: Master, spec: TrialSpec, folder: Path) -> TrialReport:
-    async with worker(locust, log=folder / f"{spec.id}.log", nice=DRIVER_NICE):
+    async with worker(locust, log=folder / f"{spec.id}.log", urgent=True):
         report = await locust.run(spec)
     if report.error:
         raise LoadError(report.error)
