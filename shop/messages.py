@@ -5,12 +5,19 @@ Every message carries the order, so the size of an order acts on every hop.
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar, dataclass_transform
 
 PROBE_PREFIX = "probe-"
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass_transform(frozen_default=True)
+def _value(of: type[T]) -> type[T]:
+    """A dataclass that is frozen for the type checker alone: frozen in earnest it takes four times as long to make."""
+    return dataclass(slots=True, unsafe_hash=True)(of)
+
+
+@_value
 class Line:
     """One line of an order."""
 
@@ -20,7 +27,7 @@ class Line:
     price_cents: int
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class Order:
     """What a buyer wants. ``document`` is an attachment that nobody reads; it gives an order its size."""
 
@@ -37,57 +44,57 @@ class Order:
         return self.order_id.startswith(PROBE_PREFIX)
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class PlaceOrder:
     order: Order
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class OrderPlaced:
     order: Order
     email: str
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class StockReserved:
     order: Order
     total_cents: int
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class OutOfStock:
     order: Order
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class PaymentTaken:
     order: Order
     total_cents: int
     payment_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class PaymentDeclined:
     order: Order
     total_cents: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class StockReleased:
     order: Order
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class OrderShipped:
     order: Order
     total_cents: int
     tracking_number: str
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class OrderClosed:
     """The only outcome: shipped with a tracking number, or rejected with a reason."""
 
