@@ -84,11 +84,11 @@ def gap_test(sent_us: Mapping[int, int], planned_us: Mapping[int, int]) -> GapTe
     return against_plan(Gaps(sent_us), Gaps(planned_us), GAP_TOLERANCE_US)
 
 
-def littles_gap(in_flight_mean: float, finished_per_s: float, response_mean_s: float | None) -> float | None:
-    """What ``stats.little`` finds; None when nothing finished."""
-    if not response_mean_s or not finished_per_s:
+def littles_gap(in_flight_mean: float, finished_per_s: float, service_mean_s: float | None) -> float | None:
+    """What ``stats.little`` finds, with the time from sent, as long as an order is in flight; None if none finished."""
+    if not service_mean_s or not finished_per_s:
         return None
-    return little_gap(in_flight_mean, finished_per_s, response_mean_s)
+    return little_gap(in_flight_mean, finished_per_s, service_mean_s)
 
 
 def doubts(health: Health) -> list[Caveat]:

@@ -306,6 +306,7 @@ class Driver(ABC):
     def _time(self, order_id: str, planned_ns: int, sent_ns: int, accepted_ns: int, finished_ns: int) -> None:
         record = self.record
         record.response_ns += finished_ns - planned_ns
+        record.service_ns += finished_ns - sent_ns
         record.finish.record((finished_ns - planned_ns) // 1000)
         record.finish_service.record((finished_ns - sent_ns) // 1000)
         if self._trace.wants(order_id) and len(record.sampled) < MOST_STAMPS:

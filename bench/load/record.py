@@ -178,6 +178,7 @@ class Record:
         "rejected_in_window",
         "response_ns",
         "sampled",
+        "service_ns",
         "shipped",
         "shipped_in_window",
         "steady",
@@ -215,6 +216,8 @@ class Record:
         """Its mean over each part of the window, as far as it came."""
         self.response_ns = 0
         """From planned to finished, summed over the window's orders that finished."""
+        self.service_ns = 0
+        """The same from sent, when an order begins to be in flight."""
         self.driver_cpu_ns = 0
         self.warm_up_ns = 0
         self.steady = True

@@ -175,6 +175,9 @@ class TrialReport(msgspec.Struct, kw_only=True):
     in_flight_slices: list[float] = []
     """The same over each part of the window."""
     response_mean_s: float | None = None
+    """From planned to finished."""
+    service_mean_s: float | None = None
+    """From sent to finished."""
     """Of the window's orders that finished, from planned."""
     facts: dict[str, str] = {}
     """Settings of the transport as they turned out to be."""
@@ -232,6 +235,7 @@ class TrialReport(msgspec.Struct, kw_only=True):
             in_flight_mean=record.in_flight_ns / record.window_ns if record.window_ns else 0.0,
             in_flight_slices=record.in_flight_slices,
             response_mean_s=record.response_ns / 1e9 / window.finished if window.finished else None,
+            service_mean_s=record.service_ns / 1e9 / window.finished if window.finished else None,
             sampled=record.sampled,
         )
 
@@ -273,7 +277,8 @@ def merged(reports: Sequence[TrialReport]) -> TrialReport:
     whole.costs, whole.wire_bytes, whole.payload_bytes = watching.costs, watching.wire_bytes, ordered[0].payload_bytes
     whole.machine = watching.machine
     if whole.finished:
-        whole.response_mean_s = sum((r.response_mean_s or 0.0) * r.finished for r in ordered) / whole.finished
+        for mean in ("response_mean_s", "service_mean_s"):
+            setattr(whole, mean, sum((getattr(r, mean) or 0.0) * r.finished for r in ordered) / whole.finished)
     whole.in_flight_slices = [sum(parts) for parts in zip(*(r.in_flight_slices for r in ordered), strict=False)]
     whole.warm_up_s = max(report.warm_up_s for report in ordered)
     whole.steady = all(report.steady for report in ordered)

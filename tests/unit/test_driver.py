@@ -150,6 +150,7 @@ def test_orders_in_flight_are_averaged_over_the_time_of_the_window() -> None:
     # 100 a second, each a quarter of a second under way; those of the warm-up are there when the window opens.
     assert record.in_flight_ns / record.window_ns == pytest.approx(25, abs=0.1)
     assert record.response_ns / record.window.finished == pytest.approx(0.25 * S)
+    assert record.service_ns == record.response_ns  # nothing is late on a virtual clock
 
 
 def test_orders_in_flight_are_averaged_over_twelfths_of_the_window() -> None:
@@ -188,6 +189,9 @@ def test_a_client_that_holds_the_loop_makes_orders_late_and_says_so() -> None:
     assert record.lateness.percentile_us(100) == pytest.approx(490_000, rel=0.03)
     assert (record.finish_service.percentile_us(90) or 0) < 2_000
     assert record.window.sent == 1000
+    # In flight is what was sent, so that Little's law goes with the time from sent.
+    assert record.in_flight_ns == pytest.approx(record.service_ns, rel=0.01)
+    assert record.response_ns > 2 * record.service_ns
 
 
 def test_nothing_gates_sending_but_the_cap_and_what_is_over_it_counts_as_infinite() -> None:

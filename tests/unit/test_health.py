@@ -33,7 +33,7 @@ def a_report(**changes: object) -> TrialReport:
         "costs": {"services": PartCost(cpu_ns=3 * S, peak_rss_mib=80.0, context_switches=9)},
         "machine": MachineCost(duration_s=6.0, busy_s=5.2, steal_s=0.03),
         "in_flight_mean": 2.356666667,
-        "response_mean_s": 0.02,
+        "service_mean_s": 0.02,
     }
     return msgspec.structs.replace(report, **(steady | changes))
 

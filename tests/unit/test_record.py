@@ -136,10 +136,11 @@ def test_reports_of_workers_add_up() -> None:
 
 
 def test_orders_in_flight_of_workers_add_up_and_their_responses_are_averaged_over_orders() -> None:
-    one = a_report(0, 1, finished=1, in_flight_mean=2.0, response_mean_s=0.1)
-    other = a_report(1, 1, 1, 1, finished=3, in_flight_mean=3.0, response_mean_s=0.5)
+    one = a_report(0, 1, finished=1, in_flight_mean=2.0, response_mean_s=0.1, service_mean_s=0.1)
+    other = a_report(1, 1, 1, 1, finished=3, in_flight_mean=3.0, response_mean_s=0.5, service_mean_s=0.3)
     whole = merged([one, other])
     assert (whole.in_flight_mean, whole.response_mean_s) == (5.0, pytest.approx(0.4))
+    assert whole.service_mean_s == pytest.approx(0.25)
 
 
 def test_the_hash_of_several_plans_does_not_depend_on_who_reports_first() -> None:
