@@ -26,7 +26,7 @@ proto: .venv/.ready ## generate the protobuf module from orders.proto
 	  --python_out=. --mypy_out=. transports/wire/orders.proto
 
 brokers-setup: .venv/.ready
-	@$(BIN)/python -m bench.provision.setup
+	@$(BIN)/python -m bench.provision.setup $(if $(TRANSPORT),'$(TRANSPORT)')
 
 # Where things go; only the command line changes it: make bench RESULTS=/tmp/mine
 RESULTS = results
@@ -47,24 +47,20 @@ SETTINGS := PROFILE TRANSPORT RATE PAYLOAD CODEC SECURITY DURABILITY CLIENT ROUN
             ARRIVALS STEP_FACTOR STEP_AT STEP_FOR BURST_PEAK BURST_PERIOD TRACE MAX_MESSAGE DEADLINE PORTS HOPS RAW SLO
 ASKED = $(foreach key,$(SETTINGS) RESUME,$(if $($(key)),'$(key)=$($(key))'))
 
-# REST and gRPC need nothing but Python.
-comma := ,
-NEEDED = .venv/.ready $(if $(TRANSPORT),$(if $(filter-out rest grpc memory,$(subst $(comma), ,$(TRANSPORT))),brokers-setup),brokers-setup)
-
-bench: $(NEEDED) ## measure; TRANSPORT= RATE= PAYLOAD= CODEC= CLIENT= ROUNDS= … (docs/results-format.md)
+bench: setup ## measure; TRANSPORT= RATE= PAYLOAD= CODEC= CLIENT= ROUNDS= … (docs/results-format.md)
 	@$(BIN)/python -m bench run --results '$(RESULTS)' --home '$(STATE)' $(ASKED)
 
-study: $(NEEDED) ## PROFILE=capacity: each method's highest rate under an objective, and the curve below; half an hour
+study: setup ## PROFILE=capacity: each method's highest rate under an objective, and the curve below; half an hour
 	@$(BIN)/python -m bench study --results '$(RESULTS)' --home '$(STATE)' $(ASKED)
 
-web: $(NEEDED) ## services up and Locust's page on 127.0.0.1:8089 (WEB_PORT=); needs TRANSPORT=
+web: setup ## services up and Locust's page on 127.0.0.1:8089 (WEB_PORT=); needs TRANSPORT=
 	@$(BIN)/python -m bench web --port '$(WEB_PORT)' --home '$(STATE)' $(ASKED)
 
-floor: $(NEEDED) ## what we cost beside the barest chain of the same libraries
+floor: setup ## what we cost beside the barest chain of the same libraries
 	@$(BIN)/python -m bench.floor --out '$(RESULTS)' --home '$(STATE)' $(if $(TRANSPORT),--transport '$(TRANSPORT)') \
 	  $(if $(ROUNDS),--rounds '$(ROUNDS)')
 
-soak: $(NEEDED) ## 100,000 orders (ORDERS=) per transport: does a service's memory grow?
+soak: setup ## 100,000 orders (ORDERS=) per transport: does a service's memory grow?
 	@$(BIN)/python -m bench soak --home '$(STATE)' $(if $(ORDERS),--orders '$(ORDERS)') $(ASKED)
 
 selftest: .venv/.ready ## does the harness report what is known beforehand? 3 minutes; ONLY=words of a case

@@ -1,4 +1,4 @@
-"""`python -m bench.provision.setup`: install what native brokers need.
+"""`python -m bench.provision.setup`: install what native brokers need; with TRANSPORT, only if one of these needs them.
 
 Only a Debian machine's root gets packages installed; anyone else is told what to type. It ends well either way,
 because REST and gRPC need nothing but Python.
@@ -13,6 +13,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from bench.provision.brokers import VARIABLES
+from transports.errors import SettingError
+from transports.registry import named
 
 HOME = Path(__file__).parents[2] / ".fourways"
 POM = Path(__file__).with_name("kafka-pom.xml")
@@ -124,9 +128,23 @@ def _first_error(said: str) -> str:
     return lines[0][:300]
 
 
-def main() -> None:
+def broker_needed(transports: str) -> bool:
+    """Whether any of these needs one that we start, names with commas; without a name any may."""
+    names = [name.strip() for name in transports.split(",") if name.strip()]
+    return not names or any(map(_needs_broker, names))
+
+
+def _needs_broker(name: str) -> bool:
+    with suppress(SettingError):  # whoever asked for it is told by what comes after set-up
+        return not named(name).traits.needs.isdisjoint(VARIABLES)
+    return False
+
+
+def main(transports: str = "") -> None:
     """Install what is missing. Always ends with exit code 0, unless it is interrupted."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if not broker_needed(transports):
+        return
     if packages := absent():
         install(packages)
     (HOME / "kafka").mkdir(parents=True, exist_ok=True)
@@ -134,4 +152,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

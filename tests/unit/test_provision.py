@@ -303,3 +303,11 @@ def test_a_mark_is_handed_on_to_grandchildren(tmp_path: Path) -> None:
     assert eventually(lambda: len(marked(tmp_path)) == 2)
     assert {process.environ()[MARK] for process in marked(tmp_path)} == {str(tmp_path)}
     end_below(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("transports", "needed"),
+    [("", True), ("rest", False), ("rest, grpc", False), ("rest,events", True), ("broker", True), ("no-such", False)],
+)
+def test_brokers_are_set_up_for_those_transports_alone_that_need_them(transports: str, needed: bool) -> None:
+    assert setup.broker_needed(transports) is needed
