@@ -21,19 +21,11 @@ def no_interval(rounds: int, needed: int) -> Caveat:
     )
 
 
-def few_samples(quantile: str, orders: int, needed: int) -> Caveat:
+def empty(offered_per_s: float, window_s: float) -> Caveat:
     return Caveat(
-        "few-samples",
-        f"{quantile} is left out: it takes {needed:,} orders a trial, there were {orders:,}",
+        "empty",
+        f"no order came in a window of {window_s:.3g} s at {offered_per_s:.3g} orders/s",
         "raise DURATION or RATE",
-    )
-
-
-def busy_machine(load_1m: float, cores: int) -> Caveat:
-    return Caveat(
-        "busy-machine",
-        f"the load average was {load_1m:.1f} on {cores} {_plural(cores, 'core')} before the run began",
-        "close other programs and measure again",
     )
 
 
@@ -55,10 +47,6 @@ def other_clock(what: str) -> Caveat:
 
 def died(what: str) -> Caveat:
     return Caveat("died", f"{what} ended during the trial", "read its log in the run's folder")
-
-
-def unmeasured(what: str, why: str) -> Caveat:
-    return Caveat("unmeasured", f"{what} could not be measured: {why}", "leave the column out of comparisons")
 
 
 def unsteady(warm_up_s: float) -> Caveat:

@@ -196,7 +196,7 @@ class Conductor:
 
     async def _warm_up(self, stage: Stage, cell: Cell) -> None:
         """Use what the cell needs and nobody used yet; what goes wrong here will in the trial, which reports it."""
-        used = {stage.brokers[name] for name in named(cell.transport).traits.needs}
+        used = {stage.brokers[name] for name in named(cell.transport).traits.needs if name in stage.brokers}
         if used <= self._warm or not self.profile.broker_warm_up_s:
             return
         self._warm |= used

@@ -22,7 +22,7 @@ from bench.hops import Step
 from bench.stats.aa import aa
 from bench.stats.summary import summarise
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """2: ``valid`` is more than ``complete``, which is what it was in 1."""
 
 

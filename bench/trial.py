@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import itertools
+import math
 import os
 import re
 import time
@@ -31,11 +33,13 @@ from bench.store import Trial
 from bench.workload import probe
 from shop.workflow import SERVICES
 from transports.base import Setting, Transport
-from transports.errors import TransportError
+from transports.errors import SettingError, TransportError
 from transports.registry import named
 from transports.trace import Stamp
 
 PROBE_S = 10.0
+PROBE_AGAIN_S = 3.0
+PROBE_PAUSE_S = 0.1
 WARM_CLIENTS = 4
 """In flight while a broker is warmed: few, so that it sees as many requests as possible and not large batches."""
 
@@ -97,8 +101,12 @@ async def measure(stage: Stage, master: Master, cell: Cell, *, round_: int, slot
     trial = _id(stage, round_, slot)
     try:
         return await _measure(stage, master, cell, trial, round_, slot, idle)
-    except (TransportError, StartFailed, LoadError) as error:
-        doubt = Caveat("failed", f"{cell.name}: {error}", "read the logs in the run's folder")
+    except Exception as error:
+        if master.process.returncode is not None:
+            raise
+        known = isinstance(error, TransportError | StartFailed | LoadError | SettingError)
+        said = f"{error}" if known else f"{type(error).__name__}: {error}"
+        doubt = Caveat("failed", f"{cell.name}: {said}", "read the logs in the run's folder")
         empty = TrialReport(trial=trial)
         return Measured(_row(stage, cell, round_, slot, empty, [doubt], 0), {}, {}, {})
 
@@ -144,11 +152,12 @@ async def _measure(
             doubts += [caveats.broken_audit(problem) for problem in audit.problems(report.audit, books)]
             lost = audit.lost(report.audit, report.accepted_unfinished, books)
     doubts += [caveats.died(broker.name) for broker in used if not alive(broker)]
-    row = _row(stage, cell, round_, slot, report, doubts, lost, slowness)
+    alone = all(broker.pids for broker in used)
+    row = _row(stage, cell, round_, slot, report, doubts, lost, slowness, alone=alone)
     hints = (*row.caveats, *([caveats.other_clock(clocks)] if clocks else []))
     row = msgspec.structs.replace(row, ready_s=ready_s, caveats=hints)
     histograms = {name: _hdr(report, name) for name in HISTOGRAMS}
-    facts = {**report.facts, "driver_priority": report.driver_priority} if report.facts else {}
+    facts = {**report.facts, "driver_priority": report.driver_priority} if report.planned else {}
     within = [line for name, lost_ in _censored(report).items() for line in intervals(name, histograms[name], lost_)]
     return Measured(row, histograms, facts, burnt, () if clocks else steps(report.sampled, stamps), within)
 
@@ -191,17 +200,27 @@ async def serving(
 
 
 async def probed(transport: Transport) -> None:
-    """An order through the whole chain and back. Raises StartFailed when it does not come."""
+    """An order through the whole chain and back; another when it fails or is lost. Raises StartFailed if none comes."""
+    why = ""
     try:
         async with transport.connect() as client, asyncio.timeout(PROBE_S):
-            await (await client.submit(probe("ready"))).finished
+            for number in itertools.count():
+                try:
+                    async with asyncio.timeout(PROBE_AGAIN_S):
+                        await (await client.submit(probe(f"ready-{number}"))).finished
+                        return
+                except TransportError as error:
+                    why = f": {error}"
+                    await asyncio.sleep(PROBE_PAUSE_S)
+                except TimeoutError:
+                    why = ""
     except TimeoutError as error:
-        raise StartFailed(f"a probe order did not come back within {PROBE_S:g} s") from error
+        raise StartFailed(f"no probe order came back within {PROBE_S:g} s{why}") from error
 
 
 async def remove_quietly(transport: Transport) -> None:
     """What is left when a broker is gone goes with the broker."""
-    with contextlib.suppress(TransportError):
+    with contextlib.suppress(Exception):
         await transport.remove()
 
 
@@ -261,14 +280,18 @@ def _percentiles(report: TrialReport, series: str) -> Percentiles:
     return percentiles(_hdr(report, series), _censored(report)[series])
 
 
-def health_of(report: TrialReport, slowness: float | None, *, steady: bool = True) -> validity.Health:
-    """What is judged of a trial; ``slowness`` is the canary's, and ``steady`` are arrivals whose rate does not vary."""
+def health_of(
+    report: TrialReport, slowness: float | None, *, steady: bool = True, alone: bool = True
+) -> validity.Health:
+    """What is judged of a trial; ``slowness`` is the canary's, ``steady`` are arrivals whose rate does not vary."""
     if not report.planned or not report.window_s:
         return validity.Health(slowness=slowness)
     machine, used = report.machine, report.driver_cpu_ns + sum(part.cpu_ns for part in report.costs.values())
     cores = os.cpu_count() or 1
     return validity.Health(
         achieved_share=report.achieved_per_s * report.window_s / report.planned,
+        ended_share=(report.achieved_per_s * report.window_s + report.failed) / report.planned,
+        edge_share=3 * math.sqrt(2 * report.in_flight_mean) / report.planned,
         lateness_p50_us=_percentiles(report, "lateness").p50_us,
         response_p99_us=_percentiles(report, "finish").p99_us,
         service_p99_us=_percentiles(report, "finish_service").p99_us,
@@ -277,7 +300,7 @@ def health_of(report: TrialReport, slowness: float | None, *, steady: bool = Tru
         little=validity.littles_gap(report.in_flight_mean, report.finished / report.window_s, report.service_mean_s),
         backlog_grew=steady and validity.backlog_grew(report.in_flight_slices, report.planned),
         steal_share=None if machine is None else machine.steal_s / machine.duration_s / cores,
-        others_cores=None if machine is None else (machine.busy_s - used / 1e9) / machine.duration_s,
+        others_cores=None if machine is None or not alone else (machine.busy_s - used / 1e9) / machine.duration_s,
         slowness=slowness,
     )
 
@@ -291,16 +314,21 @@ def _row(
     doubts: list[Caveat],
     lost: int,
     slowness: float | None = None,
+    *,
+    alone: bool = True,
 ) -> Trial:
+    """``alone``: every process that serves the trial is known, so that all other CPU is somebody else's."""
     profile = stage.profile
-    lacking = list(doubts)
+    broken = list(doubts)
     if report.error:
-        lacking.append(Caveat("failed", f"{cell.name}: {report.error}", "read the logs in the run's folder"))
-    if report.planned and (report.failed or report.unfinished or report.not_sent):
-        lacking.append(caveats.incomplete(report.failed, report.unfinished + report.not_sent))
+        broken.append(Caveat("failed", f"{cell.name}: {report.error}", "read the logs in the run's folder"))
+    elif not report.planned and not broken:
+        broken.append(caveats.empty(profile.offered_per_s(cell.rate_per_s), report.window_s))
     if report.unexpected:
-        lacking.append(caveats.broken_audit(f"{report.unexpected:,} outcomes were not the planned ones"))
-    health = health_of(report, slowness, steady=profile.arrivals in ("poisson", "constant"))
+        broken.append(caveats.broken_audit(f"{report.unexpected:,} outcomes were not the planned ones"))
+    missing = report.failed or report.unfinished or report.not_sent
+    censored = [caveats.incomplete(report.failed, report.unfinished + report.not_sent)] if missing else []
+    health = health_of(report, slowness, steady=profile.arrivals in ("poisson", "constant"), alone=alone)
     unhealthy = validity.doubts(health)
     hints = artefacts(
         report.histogram("finish").counts(),
@@ -370,7 +398,7 @@ def _row(
         steal_share=health.steal_share,
         others_cores=health.others_cores,
         slowness=health.slowness,
-        complete=not lacking and report.planned > 0,
-        valid=not lacking and not unhealthy and report.planned > 0,
-        caveats=tuple(lacking + unhealthy + hints),
+        complete=not broken and not censored and report.planned > 0,
+        valid=not broken and not unhealthy and report.planned > 0,
+        caveats=tuple(broken + censored + unhealthy + hints),
     )

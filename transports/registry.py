@@ -27,13 +27,20 @@ def named(name: str) -> type[Transport]:
     where = f"the entry point of transport {name!r}, {point.value},"
     try:
         found = point.load()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:
         raise SettingError(f"{where} cannot be loaded: {error}; see docs/adding-a-transport.md") from error
     if not (isinstance(found, type) and issubclass(found, Transport)):
         raise SettingError(f"{where} is not a Transport; see docs/adding-a-transport.md")
     if isabstract(found):
         lacking = " and ".join(sorted(found.__abstractmethods__))
         raise SettingError(f"{where} is a Transport without {lacking}; see docs/adding-a-transport.md")
+    for part in ("traits", "Config"):
+        if not hasattr(found, part):
+            raise SettingError(f"{where} is a Transport without {part}; see docs/adding-a-transport.md")
+    if silent := {"fast", "safe"} - found.traits.survives.keys():
+        raise SettingError(
+            f"{where} does not say what survives at durability {min(silent)}; see docs/adding-a-transport.md"
+        )
     return found
 
 

@@ -127,7 +127,7 @@ def _row(axes: Axes, row: int, p50: Point, p99: Point, limits: tuple[float, floa
     colour, marker = style.colour(p50.transport), style.marker(p50.transport)
     fast, slow = p50.median.value, p99.median.value
     if fast is None:
-        _note(axes, limits[0], row, "n/a: no complete trial" if not p50.trials_ms else "n/a")
+        _note(axes, limits[0], row, "n/a: no trial" if not p50.trials_ms else "n/a")
         return
     ends = [min(limits[1], value) for value in (fast, slow) if value is not None]
     axes.plot(ends, [row] * len(ends), color=colour, linewidth=1.2, zorder=2)
@@ -221,7 +221,7 @@ def _caption(trials: pd.DataFrame) -> str:
     """What the marks mean, and how much stands behind them."""
     measured = pd.concat([shown(rows) for _, rows in trials.groupby("cell", sort=False)])
     if measured.empty:
-        return "No trial was complete."
+        return "No trial brought a number."
     counts = measured.groupby("cell", sort=False).size()
     each = _range(counts)
     orders = _range(measured["planned"])

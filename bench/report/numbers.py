@@ -14,17 +14,21 @@ def digits(number: float, significant: int = 3) -> str:
     return f"{rounded:,.{decimals}f}"
 
 
-def estimate_ms(metric: dict[str, object] | None) -> str:
-    """A summary's metric in microseconds, as milliseconds; "n/a" when there is none."""
+def estimate_ms(metric: dict[str, object] | None, censored: str = "∞") -> str:
+    """A summary's metric in microseconds, as milliseconds; "n/a" when there is none, ``censored`` when it is."""
     value = None if metric is None else metric["estimate"]
-    return "n/a" if value is None else digits(as_number(value) / 1000)
+    return "n/a" if value is None else _ms(as_number(value), censored)
 
 
-def interval_ms(metric: dict[str, object] | None) -> tuple[str, ...]:
+def interval_ms(metric: dict[str, object] | None, censored: str = "∞") -> tuple[str, ...]:
     """Its lower and its upper end, or nothing."""
     if metric is None or metric["low"] is None:
         return ()
-    return tuple(digits(as_number(metric[end]) / 1000) for end in ("low", "high"))
+    return tuple(_ms(as_number(metric[end]), censored) for end in ("low", "high"))
+
+
+def _ms(number_us: float, censored: str) -> str:
+    return censored if math.isinf(number_us) else digits(number_us / 1000)
 
 
 def as_number(value: object) -> float:

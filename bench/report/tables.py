@@ -9,11 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.caveats import Caveat, no_interval
+from bench.hlog import QUANTILES
 from bench.report.numbers import as_number, digits, estimate_ms, interval_ms
 from bench.stats.intervals import fewest
+from bench.stats.quantiles import samples_needed
 
 LATENCIES = ("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us")
 PARTS = ("services", "broker", "driver")
+P99_ORDERS = samples_needed(QUANTILES["p99_us"])
 AA_METRICS = (
     *LATENCIES,
     *(f"cpu_us_per_order_{part}" for part in PARTS),
@@ -28,7 +31,8 @@ def first_look(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> Rende
     """Everything there is to say about a run, from ``Run.summary()`` and ``Run.manifest``. Reads 80 columns wide."""
     cells = summary["cells"]
     doubts = list(_doubts(cells, manifest))
-    lines: list[RenderableType] = [_table(cells, doubts)]
+    deadline_s = manifest.get("profile", {}).get("deadline_s")
+    lines: list[RenderableType] = [_table(cells, doubts, "∞" if deadline_s is None else f"> {deadline_s:g} s")]
     lines += [Text(sentence) for sentence in ratio_sentences(summary)]
     lines += [Text(sentence, style="bold red") for sentence in _not_compared(cells)]
     lines += [Text(sentence, style="dim") for sentence in (*_ready(cells), *_idle(manifest), *_survives(manifest))]
@@ -90,7 +94,7 @@ def aa_table(found: pd.DataFrame) -> Table:
     return table
 
 
-def _table(cells: Sequence[Mapping[str, Any]], doubts: Sequence[tuple[Caveat, frozenset[str]]]) -> Table:
+def _table(cells: Sequence[Mapping[str, Any]], doubts: Sequence[tuple[Caveat, frozenset[str]]], censored: str) -> Table:
     table = Table(
         title="Medians over trials, below them 95 % intervals; ms from the planned time",
         title_justify="left",
@@ -107,19 +111,24 @@ def _table(cells: Sequence[Mapping[str, Any]], doubts: Sequence[tuple[Caveat, fr
     table.add_column("CPU us\nper order", justify="right", no_wrap=True)
     table.add_column("valid", justify="right", no_wrap=True)
     for cell in cells:
-        table.add_row(*_row(cell, [mark for mark, (_, names) in enumerate(doubts, 1) if cell["cell"] in names]))
+        marks = [mark for mark, (_, names) in enumerate(doubts, 1) if cell["cell"] in names]
+        table.add_row(*_row(cell, marks, censored))
     return table
 
 
-def _row(cell: Mapping[str, Any], marks: Sequence[int]) -> Iterator[Text]:
+def _row(cell: Mapping[str, Any], marks: Sequence[int], censored: str) -> Iterator[Text]:
     metrics = cell["metrics"]
-    name = Text(cell["cell"], style="bold")
+    title = Text(cell["cell"], style="bold")
     if marks:
-        name.append(f" ({','.join(map(str, marks))})", style="yellow")
-    yield name.append(f"\n{cell['client']}\n{cell['codec']}", style="not bold dim")
-    for metric in map(metrics.get, LATENCIES):
-        ends = interval_ms(metric)
-        yield Text(estimate_ms(metric)).append(f"\n{ends[0]}-\n{ends[1]}" if ends else "", style="dim")
+        title.append(f" ({','.join(map(str, marks))})", style="yellow")
+    yield title.append(f"\n{cell['client']}\n{cell['codec']}", style="not bold dim")
+    for name, metric in zip(LATENCIES, map(metrics.get, LATENCIES), strict=True):
+        ends = interval_ms(metric, censored)
+        said = estimate_ms(metric, censored)
+        below = f"\n{ends[0]}-\n{ends[1]}" if ends else ""
+        if said == "n/a" and name.endswith("p99_us") and cell["shown_trials"]:
+            below = f"\n(needs\n{P99_ORDERS})"
+        yield Text(said).append(below, style="dim")
     achieved = metrics["achieved_per_s"]["estimate"]
     yield Text(f"{'n/a' if achieved is None else digits(as_number(achieved))}\n/{digits(cell['offered_per_s'])}")
     yield _losses(cell["orders"])
@@ -143,7 +152,7 @@ def _cpu(part: str, metric: Mapping[str, Any] | None) -> str:
 
 def _doubts(cells: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> Iterator[tuple[Caveat, frozenset[str]]]:
     """Every doubt once, with the cells it touches; one about the whole run touches no cell in particular."""
-    behind = {cell["cell"]: cell["valid_trials" if cell["valid"] else "complete_trials"] for cell in cells}
+    behind = {cell["cell"]: cell["shown_trials"] for cell in cells}
     short = [name for name, trials in behind.items() if trials < fewest()]
     if short:
         some = len(short) < len(cells)

@@ -47,8 +47,8 @@ def is_valid(rows: pd.DataFrame) -> bool:
 
 
 def shown(rows: pd.DataFrame) -> pd.DataFrame:
-    """The trials that a cell's numbers are of: the valid ones, and of an invalid cell all that are complete."""
-    return rows[rows["valid" if is_valid(rows) else "complete"]]
+    """The trials that a cell's numbers are of: the valid ones, and of an invalid cell all that brought any."""
+    return rows[rows["valid"] if is_valid(rows) else rows["planned"] > 0]
 
 
 def _cell(key: Any, rows: pd.DataFrame) -> dict[str, Any]:
@@ -60,6 +60,7 @@ def _cell(key: Any, rows: pd.DataFrame) -> dict[str, Any]:
         "trials": len(rows),
         "valid_trials": int(rows["valid"].sum()),
         "complete_trials": int(rows["complete"].sum()),
+        "shown_trials": len(measured),
         "valid": is_valid(rows),
         "orders": {name: int(rows[name].sum()) for name in ORDERS},
         "metrics": {name: plain(median_of(measured[name].dropna())) for name in METRICS if name in rows},

@@ -39,6 +39,35 @@ class NatsTransport(FramesTransport):
 """
 
 
+RUDE = """
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from bench.selftest.stub import StubTransport
+
+
+class Rude(StubTransport):
+    traits = replace(StubTransport.traits, in_process=False)
+
+    @asynccontextmanager
+    async def connect(self):
+        raise RuntimeError("not in the mood")
+        yield
+
+    async def remove(self):
+        raise RuntimeError("nor now")
+"""
+
+MUTE = """
+from transports.memory import MemoryTransport
+from dataclasses import replace
+
+
+class Mute(MemoryTransport):
+    traits = replace(MemoryTransport.traits, survives={"fast": "D0: nothing"})
+"""
+
+
 def a_python(folder: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     """A Python process of the house that has ``folder`` as one more place of installed distributions."""
     env = {name: value for name, value in os.environ.items() if name not in VARIABLES.values()}
@@ -145,6 +174,43 @@ def test_an_entry_point_that_is_wrong_is_refused_with_what_is_wrong(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(SettingError, match=f"^the entry point of transport 'mine', {value}, {said}.*; see docs/"):
         named("mine")
+
+
+def test_a_plugin_that_does_not_say_what_survives_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mute.py").write_text(MUTE)
+    declare(tmp_path, "mute = mute:Mute")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SettingError, match="does not say what survives at durability safe"):
+        named("mute")
+
+
+def test_what_a_plugin_loses_is_counted_and_its_numbers_are_shown(
+    tmp_path: Path, bench: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
+    declare(tmp_path, "stub = bench.selftest.stub:StubTransport")
+    profile = tmp_path / "stub.toml"
+    profile.write_text('transports = ["stub"]\n[options.stub]\nservice_ms = 50\nsilent_every = 20\n')
+    few = ("ROUNDS=1", "DURATION=2", "RATE=400", "WARM_UP=0.5", "WARM_UP_MAX=0", "DEADLINE=2")
+    done = bench(tmp_path, f"PROFILE={profile}", *few)
+    assert "Traceback" not in done.stderr
+    (cell,) = Run.open(tmp_path / "results" / "latest").summary()["cells"]
+    assert cell["orders"]["unfinished"] == cell["orders"]["planned"] // 20
+    assert 50_000 <= cell["metrics"]["finish_p50_us"]["estimate"] < 70_000
+    assert cell["metrics"]["finish_p99_us"]["estimate"] == "inf"
+    assert "> 2 s" in done.stdout
+
+
+def test_a_plugin_may_raise_what_it_likes_and_the_run_ends_with_its_words(
+    tmp_path: Path, bench: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
+    (tmp_path / "rude.py").write_text(RUDE)
+    declare(tmp_path, "rude = rude:Rude")
+    done = bench(tmp_path, "TRANSPORT=rude,memory", *SHORT)
+    assert done.returncode == 6
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "rude: RuntimeError: not in the mood" in " ".join(done.stdout.split())
+    trials = Run.open(tmp_path / "results" / "latest").trials().set_index("cell")
+    assert trials.loc["memory", "complete"]
 
 
 def test_a_misspelt_plugin_is_refused_with_its_name(

@@ -77,10 +77,10 @@ def test_trials_that_are_not_valid_are_not_drawn(tmp_path: Path) -> None:
     assert {point.rounds for point in points(run.trials())} == {(1, 3)}
 
 
-def test_an_invalid_cell_is_drawn_over_its_complete_trials_and_says_so(tmp_path: Path) -> None:
+def test_an_invalid_cell_is_drawn_over_all_its_trials_and_says_so(tmp_path: Path) -> None:
     run = Run.create(tmp_path, "run", {})
     for number in range(1, 4):
-        run.add_trial(a_trial(round=number, valid=False, complete=number != 2), {})
+        run.add_trial(a_trial(round=number, valid=False, planned=0 if number == 2 else 900), {})
         run.add_trial(a_trial(round=number, slot=2, cell="grpc", transport="grpc"), {})
     assert {point.rounds for point in points(run.trials()) if point.cell == "rest"} == {(1, 3)}
     draw(run.trials(), run.manifest, run.path / "charts")
@@ -90,18 +90,18 @@ def test_an_invalid_cell_is_drawn_over_its_complete_trials_and_says_so(tmp_path:
 def test_censored_missing_and_invalid_are_said_in_words(tmp_path: Path) -> None:
     run = Run.create(tmp_path, "run", {})
     run.add_trial(a_trial(accept=Percentiles(p50_us=100), finish=Percentiles(p50_us=100, p99_us=math.inf)), {})
-    run.add_trial(a_trial(slot=2, cell="grpc", transport="grpc", complete=False, valid=False), {})
+    run.add_trial(a_trial(slot=2, cell="grpc", transport="grpc", planned=0, complete=False, valid=False), {})
     run.add_trial(a_trial(slot=3, cell="broker", finish=Percentiles(p50_us=math.inf, p99_us=math.inf)), {})
     draw(run.trials(), run.manifest, run.path / "charts")
     found = texts(run)
-    assert {"p99 n/a: too few orders", "p99 ∞: not finished", "n/a: no complete trial"} <= set(found)
+    assert {"p99 n/a: too few orders", "p99 ∞: not finished", "n/a: no trial"} <= set(found)
 
 
-def test_a_run_in_which_nothing_was_complete_is_drawn_too(tmp_path: Path) -> None:
+def test_a_run_that_brought_no_number_is_drawn_too(tmp_path: Path) -> None:
     run = Run.create(tmp_path, "run", {})
-    run.add_trial(a_trial(complete=False, valid=False), {})
+    run.add_trial(a_trial(planned=0, complete=False, valid=False), {})
     draw(run.trials(), run.manifest, run.path / "charts")
-    assert "No trial was complete." in texts(run)
+    assert "No trial brought a number." in texts(run)
 
 
 def contrast_on_white(colour: str) -> float:

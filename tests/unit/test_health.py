@@ -51,6 +51,20 @@ def test_each_figure_is_taken_from_its_own_place() -> None:
     assert doubts(health) == []
 
 
+def test_orders_that_failed_have_ended_too() -> None:
+    health = health_of(a_report(planned=700, achieved_per_s=110, failed=40), slowness=None)
+    assert health.achieved_share == pytest.approx(660 / 700)
+    assert health.ended_share == pytest.approx(1.0)
+
+
+def test_chance_at_the_edges_is_three_roots_of_twice_the_orders_in_flight() -> None:
+    assert health_of(a_report(in_flight_mean=50.0), slowness=None).edge_share == pytest.approx(3 * 10 / 700)
+
+
+def test_what_others_used_is_not_known_beside_a_broker_whose_processes_are_not() -> None:
+    assert health_of(a_report(), slowness=None, alone=False).others_cores is None
+
+
 def test_sends_are_set_against_the_plan_and_not_the_other_way_round() -> None:
     record = Record()
     for number in range(600):

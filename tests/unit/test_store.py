@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.caveats import busy_machine
+from bench.caveats import unsteady
 from bench.hlog import Percentiles, intervals
 from bench.store import COLUMNS, ResultsError, Run
 from tests.unit.made_up import a_histogram, a_run, a_trial
@@ -84,16 +84,16 @@ def test_percentiles_are_kept_with_what_they_may_be(run: Run) -> None:
 
 
 def test_the_words_of_a_caveat_stand_in_the_manifest_and_its_name_in_the_row(run: Run) -> None:
-    run.add_trial(a_trial(caveats=(busy_machine(2.3, 2),)), {})
-    assert run.trials()["caveats"].iloc[0] == "busy-machine"
+    run.add_trial(a_trial(caveats=(unsteady(10.0),)), {})
+    assert run.trials()["caveats"].iloc[0] == "unsteady"
     kept = Run.open(run.path).manifest["caveats"]
-    assert [(entry["name"], entry["trial"]) for entry in kept] == [("busy-machine", "r1-s1-rest")]
+    assert [(entry["name"], entry["trial"]) for entry in kept] == [("unsteady", "r1-s1-rest")]
 
 
 def test_the_manifest_keeps_what_is_not_changed(run: Run) -> None:
     run.update_manifest(skipped={"events": "no Java"})
     manifest = Run.open(run.path).manifest
-    assert (manifest["seed"], manifest["skipped"], manifest["schema_version"]) == (7, {"events": "no Java"}, 2)
+    assert (manifest["seed"], manifest["skipped"], manifest["schema_version"]) == (7, {"events": "no Java"}, 3)
 
 
 def test_a_full_disk_is_said_in_a_sentence(run: Run) -> None:
@@ -103,7 +103,7 @@ def test_a_full_disk_is_said_in_a_sentence(run: Run) -> None:
 
 
 def test_a_newer_schema_is_refused(run: Run) -> None:
-    run.update_manifest(schema_version=3)
+    run.update_manifest(schema_version=4)
     with pytest.raises(ResultsError, match="newer Fourways"):
         Run.open(run.path)
 
@@ -143,12 +143,13 @@ def test_the_summary_has_medians_with_intervals_from_six_rounds(tmp_path: Path) 
 
 
 def test_trials_that_are_not_valid_count_as_losses_and_not_as_speed(run: Run) -> None:
-    run.add_trial(a_trial(), {})
-    run.add_trial(a_trial(round=2, complete=False, valid=False, failed=300, finish=Percentiles(p50_us=1)), {})
+    for round_ in (1, 2):
+        run.add_trial(a_trial(round=round_), {})
+    run.add_trial(a_trial(round=3, complete=False, valid=False, failed=300, finish=Percentiles(p50_us=1)), {})
     (cell,) = run.summary()["cells"]
-    assert (cell["trials"], cell["valid_trials"], cell["orders"]["failed"]) == (2, 1, 300)
+    assert (cell["trials"], cell["valid_trials"], cell["orders"]["failed"]) == (3, 2, 300)
     assert cell["metrics"]["finish_p50_us"]["estimate"] == 5300
-    assert cell["metrics"]["finish_p50_us"]["reason"] == "95% need 6 rounds, there are 1"
+    assert cell["metrics"]["finish_p50_us"]["reason"] == "95% need 6 rounds, there are 2"
 
 
 def test_a_cell_is_invalid_when_more_than_a_third_of_its_trials_are(run: Run) -> None:
@@ -158,13 +159,25 @@ def test_a_cell_is_invalid_when_more_than_a_third_of_its_trials_are(run: Run) ->
     assert [cell["valid"] for cell in run.summary()["cells"]] == [True, False]
 
 
-def test_an_invalid_cell_is_shown_over_its_complete_trials(run: Run) -> None:
+def test_an_invalid_cell_is_shown_over_all_trials_that_brought_numbers(run: Run) -> None:
     for number in range(1, 7):
         run.add_trial(a_trial(round=number, valid=False, finish=Percentiles(p50_us=1000 * number)), {})
     run.add_trial(a_trial(round=7, valid=False, complete=False, finish=Percentiles(p50_us=9_000_000)), {})
+    run.add_trial(a_trial(round=8, valid=False, complete=False, planned=0, finish=Percentiles()), {})
     (cell,) = run.summary()["cells"]
-    assert (cell["complete_trials"], cell["valid_trials"], cell["metrics"]["finish_p50_us"]["n"]) == (6, 0, 6)
-    assert cell["metrics"]["finish_p50_us"]["estimate"] == 3500
+    assert (cell["complete_trials"], cell["valid_trials"], cell["shown_trials"]) == (6, 0, 7)
+    assert cell["metrics"]["finish_p50_us"]["estimate"] == 4000
+
+
+def test_a_trial_with_orders_that_failed_counts_with_them_as_infinitely_slow(run: Run) -> None:
+    for number in range(1, 7):
+        lost = number <= 4
+        finish = Percentiles(p50_us=5000, p99_us=math.inf if lost else 9000)
+        run.add_trial(a_trial(round=number, complete=not lost, failed=9 * lost, finish=finish), {})
+    (cell,) = run.summary()["cells"]
+    assert cell["valid"]
+    assert cell["metrics"]["finish_p50_us"]["estimate"] == 5000
+    assert cell["metrics"]["finish_p99_us"]["estimate"] == "inf"
 
 
 @pytest.mark.parametrize("invalid", ["rest", "grpc"])

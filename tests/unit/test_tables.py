@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bench.caveats import busy_machine
+from bench.caveats import unsteady
 from bench.hlog import Percentiles
 from bench.report.numbers import digits
 from bench.report.tables import first_look
@@ -124,11 +124,11 @@ def test_a_skipped_transport_says_why(tmp_path: Path) -> None:
 
 def test_a_doubt_is_marked_at_the_cell_it_touches(run: Run) -> None:
     run.add_trial(a_trial(), {})
-    run.add_trial(a_trial(slot=2, cell="grpc", transport="grpc", caveats=(busy_machine(2.3, 2),)), {})
+    run.add_trial(a_trial(slot=2, cell="grpc", transport="grpc", caveats=(unsteady(10.0),)), {})
     text = one_line(shown(run))
     assert "grpc (2)" in text
     assert "rest (" not in text.split("finishes")[0]
-    assert "(2) busy-machine: the load average was 2.3 on 2 cores before the run began" in text
+    assert "(2) unsteady: orders in flight or the median response still rose or fell after 10.0 s" in text
 
 
 def test_a_run_without_trials_is_shown_too(run: Run) -> None:

@@ -14,6 +14,7 @@ from bench.validity import Health, backlog_grew, doubts, gap_test, littles_gap, 
 
 WELL = Health(
     achieved_share=1.0,
+    ended_share=1.0,
     lateness_p50_us=50,
     response_p99_us=10_400,
     service_p99_us=10_000,
@@ -25,7 +26,7 @@ WELL = Health(
     slowness=1.1,
 )
 ILL = {
-    "below-rate": {"achieved_share": 0.9},
+    "below-rate": {"ended_share": 0.9},
     "late-driver": {"lateness_p50_us": 1500},
     "gaps": {"gap": GapTest(0.2, 0.05)},
     "busy-driver": {"driver_share": 0.95},
@@ -54,6 +55,11 @@ def test_each_ill_is_named_with_what_to_do(name: str, change: dict[str, object])
     (caveat,) = doubts(healthy(**change))
     assert caveat.name == name
     assert caveat.next_step
+
+
+@pytest.mark.parametrize(("edge_share", "found"), [(0.0, ["below-rate"]), (0.03, [])])
+def test_orders_on_their_way_at_the_windows_edges_are_no_shortfall(edge_share: float, found: list[str]) -> None:
+    assert names(healthy(ended_share=0.96, edge_share=edge_share)) == found
 
 
 def test_several_ills_are_all_named() -> None:
