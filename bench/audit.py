@@ -15,8 +15,8 @@ _NOTHING = {"count": 0, "amount_cents": 0, "order_ids": 0}
 def problems(driver: Audit, books: Books) -> list[str]:
     """What does not add up, a phrase each; empty when the audit closes.
 
-    Orders that failed or did not finish may have ended at the shop without the driver hearing of it: by so many may
-    the shop be ahead of the driver. Everything else is an identity.
+    Orders that failed or did not finish may have gone any part of their way at the shop without the driver hearing of
+    it: by so many may the shop be ahead of the driver. Without any, everything is an identity.
     """
     found: list[str] = []
 
@@ -49,9 +49,14 @@ def problems(driver: Audit, books: Books) -> list[str]:
         same("shipped, at the shop and at the driver", shipped, _builtins(driver.shipped), *_NOTHING)
         same("rejected, at the shop and at the driver", rejected, _builtins(driver.rejected), "count", "order_ids")
     else:
-        ahead = shipped["count"] + rejected["count"] - driver.shipped.count - driver.rejected.count
-        if not 0 <= ahead <= unheard:
-            found.append(f"the shop ended {ahead:,} orders more than the driver heard of, {unheard:,} were in doubt")
+        told = driver.shipped.count + driver.rejected.count
+        for what, ahead in (
+            ("orders ended", shipped["count"] + rejected["count"] - told),
+            ("shipments", sent_off["count"] - driver.shipped.count),
+            ("charges", taken["count"] - driver.shipped.count),
+        ):
+            if not 0 <= ahead <= unheard:
+                found.append(f"the shop has {ahead:,} {what} more than the driver heard of, {unheard:,} were in doubt")
     return found
 
 
