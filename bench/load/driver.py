@@ -66,6 +66,10 @@ class Phases:
         return 0 < self.warm_up_s < self.warm_up_max_s
 
 
+class OtherClock(Exception):
+    """A transport's instants cannot be; ``str(error)`` says which."""
+
+
 class Driver(ABC):
     """One trial of one load process. ``record`` may be read at any time and is complete when ``run`` returns."""
 
@@ -266,6 +270,12 @@ class Driver(ABC):
                 self.stop()
         else:
             status, finished_ns = "finished", finished.at_ns
+            if not sent_ns <= finished_ns <= self._clock() or accepted_ns < sent_ns:
+                self._crash = self._crash or OtherClock(
+                    f"an order sent at {sent_ns} ns was accepted at {accepted_ns} and finished at {finished_ns}: the "
+                    "transport's instants are not time.monotonic_ns()"
+                )
+                self.stop()
             self._finish(number, order, finished, in_window)
             if in_window:
                 self._time(order.order.order_id, planned_ns, sent_ns, accepted_ns, finished_ns)

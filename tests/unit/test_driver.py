@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bench.load.arrivals import Schedule
-from bench.load.driver import ClosedDriver, Driver, OpenDriver, Phases
+from bench.load.driver import ClosedDriver, Driver, OpenDriver, OtherClock, Phases
 from bench.load.pacer import LoopPacer, Pacer
 from bench.load.raw import Write
 from bench.workload import Mix, Workload
@@ -442,6 +442,20 @@ def test_an_order_that_was_not_sent_is_told_too() -> None:
     (left_out,) = [ended for ended in told if ended[1] == "not_sent"]
     assert (left_out[0], left_out[3:]) == (4, (0, 0, 0))
     assert sorted(number for number, *_ in told) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("off_ns", [-S, S])
+def test_a_transport_with_another_clock_ends_the_trial_with_a_sentence(off_ns: int) -> None:
+    class Elsewhere(Stub):
+        async def submit(self, order: PlaceOrder) -> Receipt:
+            receipt = await super().submit(order)
+            done: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
+            finished = await receipt.finished
+            done.set_result(Finished(finished.outcome, finished.at_ns + off_ns))
+            return Receipt(receipt.accepted_ns, done)
+
+    with pytest.raises(OtherClock, match=r"are not time\.monotonic_ns"):
+        run(open_trial(Elsewhere()))
 
 
 def test_a_defect_ends_the_trial_and_is_raised() -> None:
