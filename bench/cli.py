@@ -69,8 +69,8 @@ def _measured(settings: list[str], results: Path, home: Path, target: str, plan:
     if resumed is not None and resumed.manifest.get("plan", conductor.ROUNDS.name) != plan.name:
         other = "bench" if target == "study" else "study"
         _end(USAGE, f"that run was begun by `make {other}`; go on with `make {other} RESUME=…`")
-    asked = _asked(settings) if resumed is None else profiles.kept(resumed.manifest["profile"])
     try:
+        asked = _asked(settings) if resumed is None else profiles.kept(resumed.manifest["profile"])
         plan.cells(asked)
     except UsageError as error:
         _end(USAGE, str(error))

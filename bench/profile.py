@@ -22,7 +22,7 @@ from transports.options import config_from
 from transports.wire import codecs
 
 PROFILES = Path(__file__).parents[1] / "scenarios" / "profiles"
-LONGEST_PREFIX = "0000r9s99w0"
+LONGEST_PREFIX = "0000r999s99w0"
 """What order ids of a run begin with at the most, as bench.trial names them."""
 SECURITIES = ("none", "tls", "mtls")
 DURABILITIES = ("fast", "safe")
@@ -152,8 +152,13 @@ def load(profile: str = "default", flags: Mapping[str, str] | None = None) -> Pr
 
 
 def kept(manifest: Mapping[str, Any]) -> Profile:
-    """A profile as a manifest holds it."""
-    return msgspec.convert(manifest, Profile)
+    """A profile as a manifest holds it. Raises UsageError for one with other settings than today's."""
+    try:
+        return msgspec.convert(manifest, Profile)
+    except msgspec.ValidationError as error:
+        raise UsageError(
+            f"that run was begun by another version of Fourways, whose settings differ: {error}; measure again"
+        ) from error
 
 
 def profiles() -> tuple[str, ...]:

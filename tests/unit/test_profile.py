@@ -3,10 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bench.load.shape import Burst, Step
-from bench.profile import UsageError, cells, load, resolve
+from bench.profile import UsageError, cells, kept, load, resolve
 
 MEMORY = {"TRANSPORT": "memory"}
 
@@ -154,6 +155,16 @@ def test_two_arms_are_the_same_method_twice(tmp_path: Path) -> None:
 def test_the_profile_of_an_a_a_run_has_thirty_runs_of_six_rounds_to_come() -> None:
     assert load("aa").rounds >= 30 * 6
     assert [cell.name for cell in cells(load("aa"))] == ["rest@a", "rest@b", "broker@a", "broker@b"]
+
+
+def test_a_kept_profile_is_what_was_kept() -> None:
+    profile = load("aa")
+    assert kept(msgspec.to_builtins(profile)) == profile
+
+
+def test_a_kept_profile_with_settings_of_another_version_is_refused_in_a_sentence() -> None:
+    with pytest.raises(UsageError, match="begun by another version of Fourways"):
+        kept({**msgspec.to_builtins(load("aa")), "colour": "blue"})
 
 
 def test_no_warm_up_is_allowed() -> None:
