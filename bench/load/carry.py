@@ -127,8 +127,9 @@ class Carrying:
         spec = self.spec
         phases = Phases(
             warm_up_s=spec.warm_up_s,
-            # Several load processes open their windows together, so none waits for what it alone sees.
-            warm_up_max_s=spec.warm_up_max_s if spec.setting.workers == 1 else 0.0,
+            # Several load processes open their windows together, so none waits for what it alone sees; and a closed
+            # loop has no rate that it could settle at.
+            warm_up_max_s=spec.warm_up_max_s if spec.setting.workers == 1 and spec.mode == "open" else 0.0,
             tick_s=max(TICK_S, TICK_ORDERS / load) if (load := self._load()) else TICK_S,
             duration_s=spec.duration_s,
             drain_s=spec.drain_s,
