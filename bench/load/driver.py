@@ -438,7 +438,7 @@ class OpenDriver(Driver):
         tick_ns = int(phases.tick_s * _NS)
         seen_ns = self._start_ns
         while True:
-            await asyncio.sleep((seen_ns + tick_ns - self._clock()) / _NS)
+            await asyncio.sleep((min(seen_ns + tick_ns, most_ns) - self._clock()) / _NS)
             now_ns = self._settle()
             in_flight.append(record.in_flight_ns / (now_ns - seen_ns))
             record.in_flight_ns = 0

@@ -243,6 +243,10 @@ def test_a_warm_up_that_does_not_settle_ends_at_its_cap_and_says_so() -> None:
     assert record.warm_up_ns / S == pytest.approx(10, abs=0.02)
 
 
+def test_a_warm_up_at_a_rate_too_low_to_look_often_ends_at_its_cap_too() -> None:
+    assert warmed_up(Stub(), tick_s=20).record.warm_up_ns / S == pytest.approx(10, abs=0.02)
+
+
 def test_a_warm_up_without_a_single_answer_is_not_steady() -> None:
     record = warmed_up(Stub(lambda number: 60.0), drain_s=1).record
     assert not record.steady
