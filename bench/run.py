@@ -95,9 +95,11 @@ async def run(
         manifest = {**_manifest(profile, house, shared, wanted, skipped, command), "plan": plan.name}
         if resumed is None:
             kept = Run.create(house.results, run_id, manifest)
+            stack.enter_context(kept.alone())
             kept.add_caveats(_doubts_about(kept.manifest))
         else:
             kept = resumed
+            stack.enter_context(kept.alone())
             _go_on(kept, manifest)
         logs = kept.path / "logs"
         logs.mkdir(exist_ok=True)
@@ -106,7 +108,12 @@ async def run(
         env = belonging_to(ledger.folder)
         locust = await stack.enter_async_context(master(folder=ledger.folder, log=logs / "locust.log", env=env))
         conductor = Conductor(stack, profile, house, progress, kept, locust, shared, ledger.folder, logs)
-        await plan.measure(conductor, wanted)
+        try:
+            await plan.measure(conductor, wanted)
+        except BaseException:
+            with contextlib.suppress(ResultsError):
+                kept.write_summary()  # also of what a stop leaves
+            raise
         kept.write_summary()
     return kept
 

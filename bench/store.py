@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import fcntl
 import io
 import math
 import os
@@ -206,6 +207,18 @@ class Run:
         with sentences(path):
             run._point_latest()
         return run
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While this process adds to the run, no other one may. Raises ResultsError when one is at it."""
+        with sentences(self.path):
+            file = (self.path / ".lock").open("w")
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ResultsError(f"{self.path} is being measured by another process; wait for its end") from error
+            yield
 
     def _point_latest(self) -> None:
         """Raises OSError."""

@@ -102,6 +102,19 @@ def test_a_full_disk_is_said_in_a_sentence(run: Run) -> None:
         run.add_trial(a_trial(), {"finish": a_histogram(5.0)})
 
 
+def test_a_run_of_an_older_schema_does_not_go_on(run: Run) -> None:
+    run.update_manifest(schema_version=2)
+    with pytest.raises(ResultsError, match="is of schema 2, and trials of schema 3 cannot join it; measure again"):
+        Run.resume(run.path)
+
+
+def test_two_processes_do_not_add_to_one_run(run: Run) -> None:
+    with run.alone(), pytest.raises(ResultsError, match="is being measured by another process"), run.alone():
+        pass
+    with run.alone():
+        pass
+
+
 def test_a_newer_schema_is_refused(run: Run) -> None:
     run.update_manifest(schema_version=4)
     with pytest.raises(ResultsError, match="newer Fourways"):
