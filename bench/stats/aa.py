@@ -31,7 +31,7 @@ def aa(trials: pd.DataFrame) -> pd.DataFrame:
         a, b = (valid[valid["cell"] == f"{method}@{arm}"].set_index("round") for arm in "ab")
         both = b.add_suffix("_b").join(a.add_suffix("_a"), how="inner").sort_index()
         for metric in METRICS:
-            if metric in trials:
+            if metric in trials and not (trials[metric] < 0).any():  # what may be negative has no ratio
                 pairs = both[[f"{metric}_b", f"{metric}_a"]].dropna()
                 rows += _row(method, metric, list(pairs.itertuples(index=False, name=None)))
     return pd.DataFrame(rows, columns=list(COLUMNS))

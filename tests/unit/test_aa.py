@@ -77,6 +77,12 @@ def test_a_metric_that_is_always_zero_has_no_ratio_and_no_row() -> None:
     assert set(aa(bank())["metric"]) == {"finish_p50_us"}
 
 
+def test_a_metric_that_may_be_negative_has_no_ratio_and_no_row() -> None:
+    trials = bank()
+    trials["little"] = [0.01, -0.02] * ROUNDS
+    assert set(aa(trials)["metric"]) == {"finish_p50_us"}
+
+
 def test_too_few_rounds_for_a_run_still_have_a_ratio() -> None:
     row = the(aa(bank(rounds=2)))
     assert (row["pairs"], row["runs"], row["held"]) == (2, 0, 0)
