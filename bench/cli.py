@@ -21,7 +21,7 @@ from bench.provision.brokers import VARIABLES
 from bench.provision.ledger import place
 from bench.report.curve import draw as draw_curve
 from bench.report.figures import draw
-from bench.report.tables import aa_table, capacity_table, first_look
+from bench.report.tables import aa_table, capacity_table, first_look, hops_table
 from bench.run import House, MissingServer
 from bench.store import ResultsError, Run, sentences
 from bench.validity import spread
@@ -127,6 +127,20 @@ def health(
         print(spread(Run.open(run).trials()))
     except ResultsError as error:
         _end(NO_RESULTS, str(error))
+
+
+@app.command()
+def hops(
+    run: Annotated[Path, typer.Argument(help="a folder of results")] = ROOT / "results" / "latest",
+) -> None:
+    """Where an order's time went, by service and part, in each cell."""
+    try:
+        found = Run.open(run).hops()
+    except ResultsError as error:
+        _end(NO_RESULTS, str(error))
+    if found.empty:
+        _end(NO_RESULTS, f"{run} has no stamps; measure with HOPS=20 or another number but 0")
+    Console().print(hops_table(found))
 
 
 def _resumed(settings: list[str], results: Path) -> Run | None:

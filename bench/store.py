@@ -80,6 +80,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     accept: Percentiles
     finish: Percentiles
     finish_service: Percentiles
+    accept_service: Percentiles
     lateness: Percentiles
     cpu_us_per_order_services: float | None = None
     cpu_us_per_order_broker: float | None = None
@@ -325,10 +326,20 @@ class Run:
             trials = trials.astype({"complete": bool, "valid": bool})
         except (ValueError, KeyError) as error:
             raise ResultsError(f"{path} is damaged: {' '.join(str(error).split())}; measure again") from error
+        return self._in_order(trials)
+
+    def _in_order(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Cells as the profile has them, else as they were."""
         known = (*self.manifest.get("cells", ()), *self.manifest.get("curve", ()))
         rank = {cell["name"]: number for number, cell in enumerate(known)}
-        in_order = trials["cell"].map(lambda name: rank.get(name, len(rank)))
-        return trials.iloc[in_order.argsort(kind="stable")].reset_index(drop=True)
+        place = rows["cell"].map(lambda name: rank.get(name, len(rank)))
+        return rows.iloc[place.argsort(kind="stable")].reset_index(drop=True)
+
+    def hops(self) -> pd.DataFrame:
+        """hops.csv: a row per trial and step; empty when nothing was stamped. Raises ResultsError."""
+        text = self._table("hops.csv", ("round", "slot", "cell", *Step.__struct_fields__))
+        kinds = {"round": int, "slot": int, "number": int, "n": int, "mean_us": float, "p50_us": float}
+        return self._in_order(text.drop_duplicates(["round", "cell", "number"], keep="last").astype(kinds))
 
     def histograms(self) -> Iterator[tuple[str, str, HdrHistogram]]:
         """Trial, series and histogram of every trial so far. Raises ResultsError."""

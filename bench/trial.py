@@ -272,6 +272,7 @@ def _censored(report: TrialReport) -> dict[str, int]:
         "accept": report.planned - report.accepted,
         "finish": unfinished,
         "finish_service": unfinished,
+        "accept_service": report.planned - report.accepted,
         "lateness": report.not_sent,
     }
 
@@ -377,6 +378,7 @@ def _row(
         accept=_percentiles(report, "accept"),
         finish=_percentiles(report, "finish"),
         finish_service=_percentiles(report, "finish_service"),
+        accept_service=_percentiles(report, "accept_service"),
         lateness=_percentiles(report, "lateness"),
         cpu_us_per_order_services=per_order("services"),
         cpu_us_per_order_broker=per_order("broker"),

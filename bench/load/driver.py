@@ -331,6 +331,7 @@ class Driver(ABC):
         if accepted_ns:
             record.window.accepted += 1
             record.accept.record((accepted_ns - planned_ns) // 1000)
+            record.accept_service.record((accepted_ns - sent_ns) // 1000)
         if self._raw is not None:
             self._raw(number, status, planned_ns, sent_ns, accepted_ns, finished_ns)
 

@@ -162,6 +162,7 @@ class Record:
 
     __slots__ = (
         "accept",
+        "accept_service",
         "all",
         "driver_cpu_ns",
         "failures",
@@ -199,6 +200,7 @@ class Record:
         self.unexpected = 0
         """Outcomes that were not as planned, of all orders."""
         self.accept = Histogram()
+        self.accept_service = Histogram()
         self.finish = Histogram()
         self.finish_service = Histogram()
         self.lateness = Histogram()
@@ -231,5 +233,6 @@ class Record:
         window = self.window
         self.lateness.censored = window.not_sent
         self.accept.censored = window.planned - window.accepted
+        self.accept_service.censored = window.sent - window.accepted
         self.finish.censored = window.planned - window.finished
         self.finish_service.censored = window.sent - window.finished

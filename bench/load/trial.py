@@ -24,7 +24,7 @@ FINAL = "fourways.final"
 RANKS = "trial_ranks"
 """The option of a spawn message that says which worker of the trial each node is."""
 
-HISTOGRAMS = ("accept", "finish", "finish_service", "lateness", "gap_sent", "gap_planned")
+HISTOGRAMS = ("accept", "accept_service", "finish", "finish_service", "lateness", "gap_sent", "gap_planned")
 
 
 class Watch(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,8 +156,8 @@ class TrialReport(msgspec.Struct, kw_only=True):
     achieved_per_s: float = 0.0
     """Orders that finished while the window was open, by its length."""
     histograms: dict[str, Latencies] = {}
-    """accept and finish from planned, finish_service from sent, lateness from planned to sent; gap_sent and gap_planned
-    from one order to the next."""
+    """accept and finish from planned, accept_service and finish_service from sent, lateness from planned to sent;
+    gap_sent and gap_planned from one order to the next."""
     audit: Audit = msgspec.field(default_factory=Audit)
     driver_cpu_ns: int = 0
     """CPU time of the load processes within the window."""

@@ -10,8 +10,9 @@ from bench.stats.paired import paired_ratio
 
 CELL = ["cell", "transport", "client", "codec"]
 PERCENTILES = ("p50_us", "p90_us", "p99_us", "p999_us", "max_us")
+SERIES = ("accept", "accept_service", "finish", "finish_service", "lateness")
 METRICS = (
-    *(f"{series}_{name}" for series in ("accept", "finish", "finish_service", "lateness") for name in PERCENTILES),
+    *(f"{series}_{name}" for series in SERIES for name in PERCENTILES),
     "achieved_per_s",
     "cpu_us_per_order_services",
     "cpu_us_per_order_broker",

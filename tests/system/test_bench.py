@@ -68,6 +68,7 @@ def test_a_run_leaves_everything_that_the_record_format_promises(bench: Bench) -
         "accept",
         "finish",
         "finish_service",
+        "accept_service",
         "lateness",
         "gap_sent",
         "gap_planned",

@@ -203,6 +203,7 @@ def test_the_page_on_profiles_names_every_flag() -> None:
         "bench study",
         "bench soak",
         "bench health",
+        "bench hops",
         "bench.floor",
         "bench.selftest",
         "bench.overhead",

@@ -64,6 +64,7 @@ def a_trial(**changes: Any) -> Trial:
         "accept": quick,
         "finish": quick,
         "finish_service": quick,
+        "accept_service": quick,
         "lateness": Percentiles(p50_us=40, p90_us=50, p99_us=71, max_us=300),
         "cpu_us_per_order_services": 2410.0,
         "cpu_us_per_order_driver": 311.5,
@@ -94,6 +95,7 @@ def a_run(root: Path, rounds: int = 6, cells: Mapping[str, Any] = CELLS, **manif
                 accept=percentiles(accept),
                 finish=percentiles(finish),
                 finish_service=percentiles(finish),
+                accept_service=percentiles(accept),
                 cpu_us_per_order_services=2000 * luck,
                 cpu_us_per_order_broker=900 * luck if brokered else None,
             )

@@ -9,6 +9,7 @@ import pytest
 
 from bench.caveats import unsteady
 from bench.hlog import Percentiles, intervals
+from bench.hops import Step
 from bench.store import COLUMNS, ResultsError, Run
 from tests.unit.made_up import a_histogram, a_run, a_trial
 
@@ -233,3 +234,28 @@ def test_in_a_run_of_schema_1_valid_trials_are_the_complete_ones(run: Run) -> No
     at = lines[0].index("complete")
     (run.path / "trials.csv").write_text("".join(",".join(line[:at] + line[at + 1 :]) + "\n" for line in lines))
     assert list(Run.open(run.path).trials()["complete"]) == [True, False]
+
+
+def a_step(number: int, service: str, part: str, mean_us: float) -> Step:
+    return Step(number=number, service=service, message="m", part=part, n=7, mean_us=mean_us, p50_us=mean_us)
+
+
+def test_hops_are_read_back_in_the_order_of_the_cells(run: Run) -> None:
+    run.update_manifest(cells=[{"name": "rest"}, {"name": "grpc"}])
+    for slot, cell in ((1, "grpc"), (2, "rest")):
+        run.add_trial(a_trial(cell=cell, slot=slot), {}, [a_step(1, "user", "wait", 3.5 * slot)])
+    assert [tuple(row) for row in run.hops()[["cell", "service", "mean_us"]].to_numpy()] == [
+        ("rest", "user", 7.0),
+        ("grpc", "user", 3.5),
+    ]
+
+
+def test_a_trial_kept_twice_after_a_kill_has_its_hops_once(run: Run) -> None:
+    for mean_us in (1.0, 2.0):
+        run.add_trial(a_trial(), {}, [a_step(1, "user", "wait", mean_us)])
+    assert list(run.hops()["mean_us"]) == [2.0]
+
+
+def test_without_stamps_there_are_no_hops(run: Run) -> None:
+    run.add_trial(a_trial(), {})
+    assert run.hops().empty

@@ -13,8 +13,9 @@ from rich.console import Console
 
 from bench.caveats import unsteady
 from bench.hlog import Percentiles
+from bench.hops import Step
 from bench.report.numbers import digits
-from bench.report.tables import first_look
+from bench.report.tables import first_look, hops_table
 from bench.store import Run
 from tests.unit.made_up import a_run, a_trial
 
@@ -166,3 +167,17 @@ def test_where_nothing_burns_without_load_nothing_is_said(run: Run) -> None:
     run.add_trial(a_trial(), {})
     run.update_manifest(idle_cpu_ms_per_s={"memory": {}})
     assert "Without any load" not in shown(run)
+
+
+def test_hops_are_medians_over_trials_of_what_an_order_spends_at_a_service(run: Run) -> None:
+    for round_, mean_us in enumerate((10.0, 20.0, 90.0), 1):
+        steps = [
+            Step(number=number, service=service, message="m", part="handle", n=5, mean_us=mean_us, p50_us=1.0)
+            for number, service in enumerate(("user", "product", "user"), 1)
+        ]
+        run.add_trial(a_trial(round=round_), {}, steps)
+    Console(file=(text := io.StringIO()), width=90).print(hops_table(run.hops()))
+    rows = [line.split() for line in text.getvalue().splitlines()]
+    assert ["user", "handle", "40.0"] in rows
+    assert ["product", "handle", "20.0"] in rows
+    assert ["all", "60.0"] in rows
