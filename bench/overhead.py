@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.floor.load import paced
+from bench.hops import PATH
 from bench.load.arrivals import Schedule
 from bench.load.carry import Carrying
 from bench.load.driver import OpenDriver, Phases
@@ -40,6 +41,7 @@ from bench.workload import Mix, Workload, shipped
 from shop.messages import PlaceOrder
 from transports.base import Client, Finished, Receipt, Setting
 from transports.registry import named
+from transports.trace import MOST_STAMPS, Trace
 
 ROOT = Path(__file__).parents[1]
 LATE_PER_S = 1000
@@ -162,6 +164,22 @@ async def cost(seconds: float, rounds: int) -> AsyncIterator[Line]:
     )
 
 
+def stamps(orders: int) -> Iterator[Line]:
+    """What stamping one in so many orders costs the services, over all that an order meets on its way."""
+    every = load().hops_every
+    ids = [f"stamps-{number}" for number in range(orders)]
+    messages = [shipped(_workload().order(0))] * orders
+    for what, share in ((f"1 in {every}, as by default", every), ("every one", 1)):
+        trace = Trace(share)
+        begin_ns = time.process_time_ns()
+        for order_id, message in zip(ids, messages, strict=True):
+            if trace.wants(order_id):
+                at_ns = time.monotonic_ns()
+                trace.add(message, at_ns, at_ns, time.monotonic_ns())
+        us = (time.process_time_ns() - begin_ns) / 1000 / orders * len(PATH)
+        yield Line(f"CPU of all services for an order's stamps, {what}", f"{digits(us)} us")
+
+
 async def _client_us(orders: int) -> float:
     client, workload = NullClient(), _workload()
     made = [workload.order(number) for number in range(orders)]
@@ -275,6 +293,7 @@ async def measure(home: Path, seconds: float, rounds: int, pairs: int, console: 
         ):
             async for line in part:
                 lines.append(line)
+        lines += stamps(MOST_STAMPS)
     finally:
         await finish(asyncio.to_thread(ledger.close))
     console.print(table(lines))
