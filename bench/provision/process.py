@@ -50,7 +50,7 @@ def spawn(command: Sequence[str], *, folder: Path, log: Path, env: Mapping[str, 
     kept = {name: os.environ[name] for name in KEEP if name in os.environ}
     try:
         with log.open("ab") as out:
-            return Child(
+            child = Child(
                 command,
                 cwd=folder,
                 env={**kept, **(env or {}), MARK: str(folder)},
@@ -61,6 +61,12 @@ def spawn(command: Sequence[str], *, folder: Path, log: Path, env: Mapping[str, 
             )
     except OSError as error:
         raise StartFailed(f"{command[0]} cannot be run: {error.strerror}") from error
+    # Popen returns at the child's exec, a moment before the kernel has the new environment, and with it the mark.
+    with suppress(psutil.Error):
+        process = psutil.Process(child.pid)
+        while MARK not in process.environ() and child.poll() is None:
+            time.sleep(0.001)
+    return child
 
 
 async def ready(process: Child | None, probe: Callable[[], Awaitable[T | None]], *, deadline_s: float) -> T:
