@@ -167,23 +167,24 @@ async def check_messages_of_one_order_keep_their_sequence_where_promised(make: M
     transport = make()
     if not transport.traits.ordered:
         return
+    sent = [f"{number} Canal Street" for number in range(30)]
     seen: list[str] = []
+    last_came = asyncio.Event()
 
     class Spy(UserService):
         def _handle(self, message: Message, decided: Callable[..., None]) -> Message:
             if isinstance(message, PlaceOrder):
                 seen.append(message.order.address)
+                if seen[-1] == sent[-1]:
+                    last_came.set()
             return super()._handle(message, decided)
 
     async with shop_over(transport, [Spy(MemoryStore())]) as shop:
         order = an_order().order
-        sent = [f"{number} Canal Street" for number in range(30)]
         for address in sent:
             await shop.client.submit(PlaceOrder(replace(order, address=address)))
         # Not for an outcome: all are of one order, and the first to come may be taken for that of the last message.
-        async with asyncio.timeout(_PATIENCE_S):
-            while sent[-1] not in seen:
-                await asyncio.sleep(0.01)
+        await asyncio.wait_for(last_came.wait(), _PATIENCE_S)
     # What was delivered twice counts where it came first.
     assert list(dict.fromkeys(seen)) == sent
 
