@@ -47,16 +47,14 @@ def first_look(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> Rende
     return Group(*lines)
 
 
+def _titled(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", pad_edge=False, box=None)
+
+
 def capacity_table(capacities: pd.DataFrame) -> Table:
     """A row per method, from ``Run.capacities()``: what it sustained, what it did not, and what that means."""
     slo = ", ".join(digits(float(slo_ms)) for slo_ms in capacities["slo_p99_ms"].unique())
-    table = Table(
-        title=f"Highest rate with p99 of completion under {slo} ms and no growing backlog, orders/s",
-        title_justify="left",
-        title_style="bold",
-        pad_edge=False,
-        box=None,
-    )
+    table = _titled(f"Highest rate with p99 of completion under {slo} ms and no growing backlog, orders/s")
     for heading, justify in (("method", "left"), ("passed", "right"), ("did not", "right"), ("trials", "right")):
         table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     table.add_column("")
@@ -68,13 +66,7 @@ def capacity_table(capacities: pd.DataFrame) -> Table:
 
 def aa_table(found: pd.DataFrame) -> Table:
     """A row per method and headline metric, from ``Run.write_aa()``: how often 1 was in the interval, and the noise."""
-    table = Table(
-        title="A/A: the same method as both arms, b to a; 95 % of the intervals should hold 1",
-        title_justify="left",
-        title_style="bold",
-        pad_edge=False,
-        box=None,
-    )
+    table = _titled("A/A: the same method as both arms, b to a; 95 % of the intervals should hold 1")
     table.add_column("method", no_wrap=True)
     table.add_column("metric", no_wrap=True)
     for heading in ("runs", "hold 1", "95 % of that", "ratio of all", "pair to pair"):
@@ -99,13 +91,7 @@ def hops_table(hops: pd.DataFrame) -> Table:
 
     A service that has an order twice has both in its row.
     """
-    table = Table(
-        title="Where an order's time goes, microseconds: its mean, the median over trials",
-        title_justify="left",
-        title_style="bold",
-        pad_edge=False,
-        box=None,
-    )
+    table = _titled("Where an order's time goes, microseconds: its mean, the median over trials")
     cells = list(dict.fromkeys(hops["cell"]))
     table.add_column("service", no_wrap=True)
     table.add_column("part", no_wrap=True)

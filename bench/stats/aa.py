@@ -38,7 +38,7 @@ def aa(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(method: str, metric: str, pairs: list[tuple[float, float]]) -> list[dict[str, Any]]:
-    """None where no pair has a ratio, as with a metric that is always zero."""
+    """Empty where no pair has a ratio, as with a metric that is always zero."""
     pairs = [pair for pair in pairs if not math.isnan(log_ratios(pair[:1], pair[1:])[0])]
     if not pairs:
         return []
