@@ -66,7 +66,7 @@ soak: setup ## 100,000 orders (ORDERS=) per transport: does a service's memory g
 selftest: .venv/.ready ## does the harness report what is known beforehand? 3 minutes; ONLY=words of a case
 	@$(BIN)/python -m bench.selftest $(if $(ONLY),--only '$(ONLY)')
 
-overhead: .venv/.ready ## what the load generator itself adds: lateness, CPU, Locust; 4 minutes
+overhead: .venv/.ready ## what the load generator itself adds: lateness, CPU, Locust; 8 minutes
 	@$(BIN)/python -m bench.overhead --home '$(STATE)' $(if $(SECONDS_EACH),--seconds '$(SECONDS_EACH)') \
 	  $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(PAIRS),--pairs '$(PAIRS)')
 

@@ -1,6 +1,10 @@
 """A doubt is a value with a next step, printed beside the number it touches."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+BROKEN = frozenset({"failed", "died", "audit", "empty"})
+"""Names of what makes a trial say nothing of its method, where others only make it doubtful."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,18 @@ def other_clock(what: str) -> Caveat:
 
 def died(what: str) -> Caveat:
     return Caveat("died", f"{what} ended during the trial", "read its log in the run's folder")
+
+
+def of_wire(carried_bytes: int | None, closed: int) -> Iterator[Caveat]:
+    """What is wrong with the count of a method's bytes; ``closed`` are connections that ended meanwhile."""
+    if carried_bytes is None:
+        yield Caveat("no-wire", "bytes on the wire could not be counted, since `ss` does not run", "install iproute2")
+    if closed:
+        yield Caveat(
+            "closed",
+            f"{closed:,} {_plural(closed, 'connection')} ended in the window, and what they carried is not counted",
+            "take wire_bytes_per_order for a lower bound",
+        )
 
 
 def unsteady(warm_up_s: float) -> Caveat:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 
 from bench import profile as profiles
 from bench import run as conductor
+from bench.files import ResultsError, sentences
 from bench.load.locust import LoadError
 from bench.profile import UsageError
 from bench.provision.base import StartFailed
@@ -23,11 +25,11 @@ from bench.report.curve import draw as draw_curve
 from bench.report.figures import draw
 from bench.report.tables import aa_table, capacity_table, first_look, hops_table
 from bench.run import House, MissingServer
-from bench.store import ResultsError, Run, sentences
+from bench.store import Run
 from bench.validity import spread
 from transports.errors import SettingError, TransportError
 
-USAGE, MISSING, FAILED, NO_RESULTS, INVALID, STOPPED = 2, 3, 4, 5, 6, 130
+USAGE, MISSING, FAILED, NO_RESULTS, INVALID, DOUBTFUL, STOPPED = 2, 3, 4, 5, 6, 7, 130
 ROOT = Path(__file__).parents[1]
 T = TypeVar("T")
 
@@ -35,7 +37,8 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pret
 Settings = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[KEY=VALUE]...", help=f"PROFILE and any of {', '.join(profiles.FLAGS)}; or RESUME=RUN alone"
+        metavar="[KEY=VALUE]...",
+        help=f"PROFILE and any of {', '.join(profiles.FLAGS)}; or RESUME=RUN",
     ),
 ]
 Home = Annotated[Path, typer.Option(help="brokers' data, databases, jars")]
@@ -70,20 +73,29 @@ def _measured(settings: list[str], results: Path, home: Path, target: str, plan:
         other = "bench" if target == "study" else "study"
         _end(USAGE, f"that run was begun by `make {other}`; go on with `make {other} RESUME=…`")
     try:
-        asked = _asked(settings) if resumed is None else profiles.kept(resumed.manifest["profile"])
+        asked = _asked(settings) if resumed is None else _kept(resumed, settings)
         plan.cells(asked)
     except UsageError as error:
         _end(USAGE, str(error))
+    begun_s, before = time.monotonic(), 0 if resumed is None else len(resumed.trials())
     kept = _guarded(
         lambda: _measure(asked, _house(home, results), console, plan, resumed),
         kept=f"what was measured is in results/latest, `make {target} RESUME=latest` goes on, and ",
     )
     where = os.path.relpath(kept.path)
     charts = ", ".join(f"{where}/charts/{path.name}" for path in sorted(kept.path.glob("charts/*.png")))
-    console.print(f"\nresults: {where}   chart: {charts}", highlight=False, soft_wrap=True)
-    unmeasured = [cell["cell"] for cell in kept.summary()["cells"] if not cell["complete_trials"]]
+    took = f"{len(kept.trials()) - before} trials, {_precisely(time.monotonic() - begun_s)}"
+    console.print(f"\nresults: {where}   chart: {charts}   {took}", highlight=False, soft_wrap=True)
+    cells = kept.summary()["cells"]
+    unmeasured = [cell["cell"] for cell in cells if not cell["complete_trials"]]
     if unmeasured:
         _end(INVALID, f"no complete trial of {', '.join(unmeasured)}; the caveats above say why")
+    if broken := kept.broken():
+        nothing = (kept.trials()["planned"] == 0).any()
+        again = f"; `make {target} RESUME=latest` measures again what brought nothing" if nothing else ""
+        _end(INVALID, f"not to be used: {', '.join(broken)}; the caveats above say why{again}")
+    if doubtful := [cell["cell"] for cell in cells if not cell["valid"]]:
+        _end(DOUBTFUL, f"INVALID, so nothing is to be concluded from them: {', '.join(doubtful)}")
 
 
 @app.command()
@@ -145,16 +157,22 @@ def hops(
 
 def _resumed(settings: list[str], results: Path) -> Run | None:
     """The run that RESUME= names, by its id, its folder or as ``latest``."""
-    named = [setting.partition("=")[2] for setting in settings if setting.startswith("RESUME=")]
-    if not named:
+    given = dict(setting.partition("=")[::2] for setting in settings)
+    if "RESUME" not in given:
         return None
-    if len(settings) > 1:
-        _end(USAGE, "a run goes on with the settings that it began with; give RESUME= alone")
-    path = Path(named[0])
+    if given.keys() - {"RESUME", "ROUNDS"}:
+        _end(USAGE, "a run goes on with the settings that it began with; give RESUME= alone, or with more ROUNDS=")
+    path = Path(given["RESUME"])
     try:
         return Run.resume((path if len(path.parts) > 1 else results / path).resolve())
     except ResultsError as error:
         _end(NO_RESULTS, str(error))
+
+
+def _kept(run: Run, settings: list[str]) -> profiles.Profile:
+    """Its profile, with ROUNDS= if that is given. Raises UsageError."""
+    rounds = [setting.partition("=")[2] for setting in settings if setting.startswith("ROUNDS=")]
+    return profiles.kept(run.manifest["profile"], *rounds)
 
 
 def _measure(
@@ -208,6 +226,11 @@ def _measure(
 
 def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def _precisely(seconds: float) -> str:
+    minutes, rest_s = divmod(round(seconds), 60)
+    return f"{minutes} min {rest_s} s" if minutes else f"{rest_s} s"
 
 
 def _house(home: Path, results: Path = ROOT / "results") -> House:

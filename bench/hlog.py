@@ -15,6 +15,7 @@ from typing import cast
 import msgspec
 from hdrh.histogram import HdrHistogram
 
+from bench.files import drop_half_line
 from bench.stats.quantiles import index_of_rank, interval_ranks, rank, samples_needed
 
 QUANTILES = {
@@ -141,6 +142,11 @@ def line(tagged: str, histogram: HdrHistogram, started_epoch_s: float, length_s:
     return f"Tag={tagged},{started_epoch_s:.3f},{length_s:.3f},{max_ms:.3f},{payload}\n"
 
 
+def trial_of(text: str) -> str | None:
+    """The trial that a line of the log is tagged with; None for one of its header."""
+    return text[4:].split(",", 1)[0].rpartition("/")[0] if text.startswith("Tag=") else None
+
+
 def append(
     path: Path, trial: str, histograms: Mapping[str, HdrHistogram], started_epoch_s: float, length_s: float
 ) -> None:
@@ -169,15 +175,3 @@ def read(path: Path) -> Iterator[tuple[str, str, HdrHistogram]]:
                 tagged, payload = text[4:].split(",", 1)[0], text.rstrip("\n").rpartition(",")[2]
                 trial, _, series = tagged.rpartition("/")
                 yield trial, series, HdrHistogram.decode(payload)
-
-
-def drop_half_line(path: Path) -> None:
-    """Cut off what a killed writer left after the last complete line. Raises OSError."""
-    if not path.exists() or not (size := path.stat().st_size):
-        return
-    with path.open("rb+") as file:
-        file.seek(size - 1)
-        if file.read(1) == b"\n":
-            return
-        file.seek(0)
-        file.truncate(file.read(size).rfind(b"\n") + 1)

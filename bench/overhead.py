@@ -49,7 +49,9 @@ ISSUE_PER_S = 100_000
 """More than it can send: what it sends is its limit."""
 COST_PER_S = 2000
 ROUNDS = 3
-PAIRS = 6
+PAIRS = 10
+PATHS = ("memory", "rest")
+"""The first has no other processes, so that hardly anything but the path is left; the second is what it is used for."""
 PATH_PER_S = 150
 GOALS = {
     "lateness p50": 0.1,
@@ -221,9 +223,9 @@ async def path(folder: Path, transport: str, seconds: float, pairs: int) -> Asyn
     (cell,) = methods(profile)
     stage = Stage(run_id="over-0000", profile=profile, brokers={}, folder=folder, logs=folder / "logs")
     ratios: dict[int, tuple[list[float], list[float]]] = {50: ([], []), 99: ([], [])}
-    async with master(folder=folder, log=folder / "locust-path.log") as locust:
+    async with master(folder=folder, log=folder / f"locust-{transport}.log") as locust:
         for pair in range(pairs):
-            setting = setting_of(stage, cell, f"fw-pathr{pair}s0")
+            setting = setting_of(stage, cell, f"fw-{transport}r{pair}s0")
             async with serving(stage, cell, setting, named(transport)(setting)):
                 spec = TrialSpec(
                     id=f"{setting.trial}-a",
@@ -231,7 +233,7 @@ async def path(folder: Path, transport: str, seconds: float, pairs: int) -> Asyn
                     setting=setting,
                     seed=pair,
                     users=PATH_PER_S,
-                    warm_up_s=2.0,
+                    warm_up_s=1.0,
                     duration_s=seconds,
                 )
                 reports = {}
@@ -289,7 +291,7 @@ async def measure(home: Path, seconds: float, rounds: int, pairs: int, console: 
         for part in (
             lateness(ledger.folder, seconds, rounds),
             cost(seconds, rounds),
-            path(ledger.folder, "rest", seconds, pairs),
+            *(path(ledger.folder, transport, seconds, pairs) for transport in PATHS),
         ):
             async for line in part:
                 lines.append(line)

@@ -151,14 +151,20 @@ def load(profile: str = "default", flags: Mapping[str, str] | None = None) -> Pr
     return resolve(name, {**raw, **given}, by_name="transports" in given)
 
 
-def kept(manifest: Mapping[str, Any]) -> Profile:
-    """A profile as a manifest holds it. Raises UsageError for one with other settings than today's."""
+def kept(manifest: Mapping[str, Any], rounds: str = "") -> Profile:
+    """A profile as a manifest holds it, with more ``rounds`` if they are given.
+
+    Raises UsageError for fewer, and for a profile with other settings than today's.
+    """
     try:
-        return msgspec.convert(manifest, Profile)
+        profile = msgspec.convert(manifest, Profile)
     except msgspec.ValidationError as error:
         raise UsageError(
             f"that run was begun by another version of Fourways, whose settings differ: {error}; measure again"
         ) from error
+    if not rounds:
+        return profile
+    return msgspec.structs.replace(profile, rounds=_whole({"rounds": rounds}, "rounds", least=profile.rounds))
 
 
 def profiles() -> tuple[str, ...]:

@@ -16,6 +16,7 @@ import msgspec
 from bench import caveats
 from bench.canary import Canary
 from bench.caveats import Caveat
+from bench.files import ResultsError
 from bench.load.locust import LoadError, Master, master
 from bench.machine import git, machine, versions
 from bench.profile import Cell, Profile, cells
@@ -23,8 +24,8 @@ from bench.provision import Broker, Unavailable, alive, brokers
 from bench.provision.base import Say, StartFailed
 from bench.provision.ledger import open_run
 from bench.provision.process import belonging_to, finish
-from bench.store import ResultsError, Run
-from bench.store import Trial as Row
+from bench.rows import Trial as Row
+from bench.store import Run
 from bench.trial import Measured, Stage, measure, warm
 from transports.errors import TransportError
 from transports.registry import named
@@ -143,7 +144,7 @@ class Conductor:
         self._locust = locust
         self._folder = folder
         self._logs = logs
-        self._canary = Canary()
+        self._canary = Canary(kept.manifest.get("canary_us"))
         self._seen = set(kept.manifest["facts"])
         self._warm: set[Broker] = set()
         self._slot = 0
@@ -196,6 +197,8 @@ class Conductor:
         await self._warm_up(stage, cell)
         first = cell.method not in self._seen
         measured = await measure(stage, self._locust, cell, round_=round_, slot=slot, idle=first)
+        if self._canary.fastest_us != self.kept.manifest.get("canary_us"):
+            self.kept.update_manifest(canary_us=self._canary.fastest_us)
         if first and measured.facts:
             self._seen.add(cell.method)
             self._note(cell, measured)
@@ -291,7 +294,8 @@ def _go_on(kept: Run, now: Mapping[str, Any]) -> None:
             raise ResultsError(
                 f"{kept.path} cannot go on: its {what} is not what is here now, and both would be mixed; measure again"
             )
-    kept.update_manifest(resumed=[*kept.manifest.get("resumed", []), {"at": _now(), "command": now["command"]}])
+    once_more = {"at": _now(), "command": now["command"], "measured_again": kept.forget_unmeasured()}
+    kept.update_manifest(resumed=[*kept.manifest.get("resumed", []), once_more], profile=now["profile"])
     kept.add_caveats(_doubts_about(now))
 
 

@@ -1,12 +1,8 @@
 """The folder results/RUN: written as the run goes, read back at any time. docs/results-format.md is its contract."""
 
-import csv
-import errno
 import fcntl
 import io
-import math
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,141 +13,15 @@ import pandas as pd
 from hdrh.histogram import HdrHistogram
 
 from bench import hlog
-from bench.caveats import Caveat
-from bench.hlog import Percentiles
+from bench.caveats import BROKEN, Caveat
+from bench.files import ResultsError, append, as_json, csv_line, keep_lines, replace, sentences
 from bench.hops import Step
+from bench.rows import COLUMNS, Capacity, Trial, trial_name
 from bench.stats.aa import aa
 from bench.stats.summary import summarise
 
 SCHEMA_VERSION = 3
 """2: ``valid`` is more than ``complete``, which is what it was in 1."""
-
-
-class ResultsError(Exception):
-    """Results cannot be written or read. ``str(error)`` is a sentence that says what to do."""
-
-
-class Capacity(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of capacity.csv: what a search came to, see bench.search.Done."""
-
-    cell: str
-    transport: str
-    client: str
-    codec: str
-    slo_p99_ms: float
-    answer: str
-    last_pass_per_s: float | None
-    first_fail_per_s: float | None
-    trials: int
-    reason: str
-
-
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of trials.csv. None becomes an empty cell: not measured, or too few samples to tell."""
-
-    round: int
-    slot: int
-    cell: str
-    transport: str
-    client: str
-    codec: str
-    payload_bytes: int
-    security: str
-    durability: str
-    store: str
-    product: str
-    processes: int
-    plan_hash: str
-    arrivals: str
-    offered_per_s: float
-    achieved_per_s: float
-    duration_s: float
-    planned: int
-    not_sent: int
-    sent: int
-    accepted: int
-    finished: int
-    failed: int
-    unfinished: int
-    lost: int
-    duplicated: int
-    shipped: int
-    rejected: int
-    accept: Percentiles
-    finish: Percentiles
-    finish_service: Percentiles
-    accept_service: Percentiles
-    lateness: Percentiles
-    cpu_us_per_order_services: float | None = None
-    cpu_us_per_order_broker: float | None = None
-    cpu_us_per_order_driver: float | None = None
-    rss_mib_services: float | None = None
-    rss_mib_broker: float | None = None
-    wire_bytes_per_order: float | None = None
-    context_switches_per_order: float | None = None
-    ready_s: float | None = None
-    warm_up_s: float | None = None
-    in_flight_mean: float | None = None
-    achieved_share: float | None = None
-    lateness_in_p99: float | None = None
-    driver_share: float | None = None
-    gap_distance: float | None = None
-    gap_threshold: float | None = None
-    little: float | None = None
-    steal_share: float | None = None
-    others_cores: float | None = None
-    slowness: float | None = None
-    complete: bool
-    """Nothing failed, nothing is missing, and the books agree."""
-    valid: bool
-    """Complete, and bench.validity had nothing against it."""
-    caveats: tuple[Caveat, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """Unique within a run; tags the trial's histograms."""
-        return f"r{self.round}-s{self.slot}-{self.cell}"
-
-    def row(self) -> dict[str, str]:
-        """Its cells, by column, in order."""
-        cells: dict[str, str] = {}
-        for field in self.__struct_fields__:
-            value = getattr(self, field)
-            if isinstance(value, Percentiles):
-                cells |= {f"{field}_{name}": _text(getattr(value, name)) for name in value.__struct_fields__}
-            else:
-                cells[field] = _text(value)
-        return cells
-
-
-def _text(value: object) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return str(value).lower()
-        case float():
-            return str(int(value)) if math.isfinite(value) and value == int(value) else f"{value:.6g}"
-        case tuple():
-            return ";".join(dict.fromkeys(caveat.name for caveat in value))
-        case _:
-            return str(value)
-
-
-def _columns() -> dict[str, type]:
-    """Every column of trials.csv with the type in which it is read back."""
-    types: dict[str, type] = {}
-    for field in msgspec.structs.fields(Trial):
-        if field.type is Percentiles:
-            types |= {f"{field.name}_{name}": float for name in Percentiles.__struct_fields__}
-        elif field.type in (int, str, bool):
-            types[field.name] = field.type
-        else:
-            types[field.name] = str if field.name == "caveats" else float
-    return types
-
-
-COLUMNS = _columns()
 PROBE = ("kind", "per_s", "outcome")
 """Before a trial's own columns in search.csv."""
 
@@ -175,7 +45,7 @@ class Run:
             path.mkdir()
             run = cls(path, first)
             run.update_manifest()
-            _replace(path / "trials.csv", _csv_line(list(COLUMNS)))
+            replace(path / "trials.csv", csv_line(list(COLUMNS)))
             run._point_latest()
         return run
 
@@ -246,16 +116,43 @@ class Run:
             for name, kind, found in (("hops.csv", Step, hops), ("percentiles.csv", hlog.Interval, intervals)):
                 if found:
                     columns = ("round", "slot", "cell", *kind.__struct_fields__)
-                    _append(self.path / name, [[*where, *msgspec.structs.astuple(line)] for line in found], columns)
-            _append(trials, [list(row.row().values())])
+                    append(self.path / name, [[*where, *msgspec.structs.astuple(line)] for line in found], columns)
+            append(trials, [list(row.row().values())])
         if row.caveats:
             self.add_caveats(row.caveats, trial=row.name)
+
+    def forget_unmeasured(self) -> list[str]:
+        """Drop the trials that brought nothing, and what a kill left of one without a row: they can be measured again.
+
+        Why the former brought nothing, a sentence each. Raises ResultsError.
+        """
+        trials = self.trials()
+        where = list(zip(trials["round"].astype(str), trials["slot"].astype(str), trials["cell"], strict=True))
+        measured = {trial for trial, planned in zip(where, trials["planned"], strict=True) if planned}
+        with sentences(self.path):
+            rows = measured | {("round", "slot", "cell")}
+            for name in ("hops.csv", "percentiles.csv", "trials.csv"):
+                keep_lines(self.path / name, lambda line: tuple(line.split(",", 3)[:3]) in rows)
+            names = {None, *(trial_name(*trial) for trial in measured)}
+            keep_lines(self.path / "histograms.hlog", lambda line: hlog.trial_of(line) in names)
+        forgotten = {trial_name(*trial) for trial in where if trial not in measured}
+        caveats = self.manifest.get("caveats", [])
+        self.update_manifest(caveats=[entry for entry in caveats if entry["trial"] not in forgotten])
+        return [f"{entry['trial']}: {entry['text']}" for entry in caveats if entry["trial"] in forgotten]
+
+    def broken(self) -> list[str]:
+        """The trials that say nothing of their method, and why, as ``round 2 of rest (died)``. Raises ResultsError."""
+        return [
+            f"round {trial['round']} of {trial['cell']} ({', '.join(why)})"
+            for trial in self.trials().to_dict("records")
+            if (why := [name for name in trial["caveats"].split(";") if name in BROKEN])
+        ]
 
     def add_probe(self, row: Trial, per_s: float, kind: str, outcome: str) -> None:
         """Keep a trial of a search, and what it said of its rate. Raises ResultsError."""
         with sentences(self.path):
             cells = row.row()
-            _append(self.path / "search.csv", [[kind, per_s, outcome, *cells.values()]], (*PROBE, *cells))
+            append(self.path / "search.csv", [[kind, per_s, outcome, *cells.values()]], (*PROBE, *cells))
 
     def tried(self, cell: str) -> list[tuple[float, Any, Any]]:
         """Rate, kind and outcome of everything that was tried in a cell's search, in order. Raises ResultsError."""
@@ -266,7 +163,7 @@ class Run:
     def add_capacity(self, row: Capacity) -> None:
         """Keep what a search came to. Raises ResultsError."""
         with sentences(self.path):
-            _append(self.path / "capacity.csv", [msgspec.structs.astuple(row)], Capacity.__struct_fields__)
+            append(self.path / "capacity.csv", [msgspec.structs.astuple(row)], Capacity.__struct_fields__)
 
     def capacities(self) -> pd.DataFrame:
         """What the searches came to so far, as capacity.csv has it. Raises ResultsError."""
@@ -276,7 +173,7 @@ class Run:
         """aa.csv, from the trials so far, and what it holds. Raises ResultsError."""
         found = aa(self.trials())
         with sentences(self.path):
-            _replace(self.path / "aa.csv", found.to_csv(index=False))
+            replace(self.path / "aa.csv", found.to_csv(index=False))
         return found
 
     def _table(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
@@ -300,7 +197,7 @@ class Run:
         """Replace these keys of the manifest, all or none. Raises ResultsError."""
         manifest = {**self.manifest, **msgspec.to_builtins(changes)}
         with sentences(self.path):
-            _replace(self.path / "manifest.json", _json(manifest))
+            replace(self.path / "manifest.json", as_json(manifest))
         self.manifest = manifest
 
     def trials(self) -> pd.DataFrame:
@@ -339,7 +236,7 @@ class Run:
         """hops.csv: a row per trial and step; empty when nothing was stamped. Raises ResultsError."""
         text = self._table("hops.csv", ("round", "slot", "cell", *Step.__struct_fields__))
         kinds = {"round": int, "slot": int, "number": int, "n": int, "mean_us": float, "p50_us": float}
-        return self._in_order(text.drop_duplicates(["round", "cell", "number"], keep="last").astype(kinds))
+        return self._in_order(text.astype(kinds))
 
     def histograms(self) -> Iterator[tuple[str, str, HdrHistogram]]:
         """Trial, series and histogram of every trial so far. Raises ResultsError."""
@@ -353,57 +250,4 @@ class Run:
     def write_summary(self) -> None:
         """summary.json: medians over trials with their intervals, and ratios to REST. Raises ResultsError."""
         with sentences(self.path):
-            _replace(self.path / "summary.json", _json(self.summary()))
-
-
-def _append(path: Path, lines: Iterable[Sequence[object]], columns: Sequence[str] = ()) -> None:
-    """Add lines, below ``columns`` where the file is new, and wait until they are on the disk. Raises OSError."""
-    hlog.drop_half_line(path)
-    with path.open("a", encoding="utf-8", newline="") as file:
-        if not file.tell() and columns:
-            file.write(_csv_line(columns))
-        file.writelines(_csv_line([_text(cell) for cell in line]) for line in lines)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _csv_line(cells: Sequence[str]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue()
-
-
-def _json(content: Mapping[str, Any]) -> str:
-    return msgspec.json.format(msgspec.json.encode(content), indent=2).decode() + "\n"
-
-
-def _replace(path: Path, content: str) -> None:
-    """Readers see the old file or the new one, also after a crash."""
-    new = path.with_name(f".{path.name}.new")
-    try:
-        with new.open("w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
-
-
-@contextmanager
-def sentences(path: Path) -> Iterator[None]:
-    """Turn the system's errors about what is below ``path`` into ResultsError."""
-    try:
-        yield
-    except OSError as error:
-        match error.errno:
-            case errno.ENOSPC | errno.EDQUOT:
-                what = f"the disk is full: {path} could not be written; free some space and measure again"
-            case errno.EEXIST:
-                what = f"{path} is there already; choose another run id or remove it"
-            case errno.ENOENT:
-                what = f"{path} has no results (no {Path(error.filename or '').name}); see what is in results/"
-            case _:
-                what = f"{path} could not be read or written: {error.strerror or error}; check its permissions"
-        raise ResultsError(what) from error
+            replace(self.path / "summary.json", as_json(self.summary()))

@@ -6,18 +6,20 @@
 Everything tried is in search.csv and every answer in capacity.csv as soon as it is known; the curve is in trials.csv.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
 
+from bench.files import ResultsError
 from bench.hlog import QUANTILES
 from bench.profile import Cell, Profile, UsageError, methods
 from bench.provision.base import StartFailed
+from bench.rows import Capacity, Trial
 from bench.run import Conductor, Plan
 from bench.search import Done, Outcome, Probe, Settings, Tried, next_step
 from bench.stats.quantiles import samples_needed
-from bench.store import Capacity, Run, Trial
+from bench.store import Run
 
 SHARES = (0.5, 0.8)
 """Of a method's capacity: where its latency is measured, beside the equal rates."""
@@ -61,7 +63,7 @@ async def search(run: Run, profile: Profile, cell: Cell, measure: Measure) -> Do
     slo_p99_ms = slo_of(profile)
     settings = settings_of(profile)
     history = [Tried(Probe(per_s, kind), outcome) for per_s, kind, outcome in run.tried(cell.name)]
-    while isinstance(step := next_step(history, settings), Probe):
+    while isinstance(step := _next(run, history, settings), Probe):
         duration_s = max(profile.duration_s, P99_ORDERS / step.per_s)
         trial = await measure(replace(cell, rate_per_s=step.per_s), len(history) + 1, duration_s)
         tried = Tried(step, outcome_of(trial, 1000 * slo_p99_ms))
@@ -83,6 +85,14 @@ async def search(run: Run, profile: Profile, cell: Cell, measure: Measure) -> Do
             )
         )
     return step
+
+
+def _next(run: Run, history: Sequence[Tried], settings: Settings) -> Probe | Done:
+    """Raises ResultsError for a history that no search with these settings has."""
+    try:
+        return next_step(history, settings)
+    except ValueError as error:
+        raise ResultsError(f"{run.path}/search.csv cannot go on: {error}") from error
 
 
 def slo_of(profile: Profile) -> float:

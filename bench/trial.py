@@ -29,7 +29,7 @@ from bench.provision import Broker, alive, free_ports
 from bench.provision.base import StartFailed
 from bench.provision.process import belonging_to
 from bench.provision.services import ServiceProcess, services
-from bench.store import Trial
+from bench.rows import Trial, trial_name
 from bench.workload import probe
 from shop.workflow import SERVICES
 from transports.base import Setting, Transport
@@ -124,7 +124,7 @@ async def _measure(
         begun_s = time.monotonic()
         running = await stack.enter_async_context(serving(stage, cell, setting, transport))
         ready_s = time.monotonic() - begun_s if running else None
-        clocks = agree({name: await service.clock() for name, service in running.items()})
+        bounds = {name: await service.clock() for name, service in running.items()}
         await stack.enter_async_context(
             worker(master, log=stage.logs / f"{trial}-worker.log", env=belonging_to(stage.folder), urgent=True)
         )
@@ -134,9 +134,13 @@ async def _measure(
         watch = Watch(parts=parts, ports=_ports(transport, setting, used))
         spec = spec_of(stage, cell, setting, round_, watch, duration_s=stage.profile.duration_s)
         if stage.raw is not None:
-            spec = msgspec.structs.replace(spec, raw=str(stage.raw.resolve() / f"r{round_}-s{slot}-{cell.name}.csv"))
+            spec = msgspec.structs.replace(
+                spec, raw=str(stage.raw.resolve() / f"{trial_name(round_, slot, cell.name)}.csv")
+            )
+        asked_ns = time.monotonic_ns()
         async with stage.canary.beside() as runs_us:
             report = await master.run(spec)
+        clocks = agree({**bounds, "load": (asked_ns, report.clock_ns or asked_ns, time.monotonic_ns())})
         slowness = stage.canary.slowness(runs_us)
         doubts: list[Caveat] = []
         stamps: list[Stamp] = report.stamps
@@ -147,14 +151,15 @@ async def _measure(
                 books = {name: await service.audit() for name, service in running.items()}
                 stamps = [stamp for service in running.values() for stamp in await service.stamps()]
         except StartFailed as error:
-            doubts.append(caveats.died(str(error)))
+            doubts.append(Caveat("died", f"{cell.name}: {error}", "read the logs in the run's folder"))
         if books is not None:
             doubts += [caveats.broken_audit(problem) for problem in audit.problems(report.audit, books)]
             lost = audit.lost(report.audit, report.accepted_unfinished, books)
     doubts += [caveats.died(broker.name) for broker in used if not alive(broker)]
     alone = all(broker.pids for broker in used)
     row = _row(stage, cell, round_, slot, report, doubts, lost, slowness, alone=alone)
-    hints = (*row.caveats, *([caveats.other_clock(clocks)] if clocks else []))
+    wire = caveats.of_wire(report.wire_bytes, report.connections_closed) if report.planned and watch.ports else ()
+    hints = (*row.caveats, *([caveats.other_clock(clocks)] if clocks else []), *wire)
     row = msgspec.structs.replace(row, ready_s=ready_s, caveats=hints)
     histograms = {name: _hdr(report, name) for name in HISTOGRAMS}
     facts = {**report.facts, "driver_priority": report.driver_priority} if report.planned else {}

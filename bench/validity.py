@@ -139,11 +139,10 @@ def _of_the_generator(health: Health) -> Iterator[Caveat]:
     if health.little is not None and abs(health.little) > LITTLE:
         yield Caveat(
             "little",
-            f"orders in flight differ by {health.little:+.0%} from rate times response (Little's law): the trial was "
-            "not steady, or the instants are wrong",
+            f"orders in flight differ by {health.little:+.0%} from rate times service time (Little's law): the trial "
+            "was not steady, or the instants are wrong",
             "lower RATE, or lengthen WARM_UP",
         )
-
     if health.backlog_grew:
         yield Caveat(
             "backlog",

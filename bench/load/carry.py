@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import tempfile
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -102,7 +103,8 @@ class Carrying:
             report.duplicated = client.duplicated
             report.driver_priority = priority()
             report.facts = dict(transport.facts())
-            report.costs, report.machine, report.wire_bytes = await meter.spent()
+            report.costs, report.machine, report.wire_bytes, report.connections_closed = await meter.spent()
+            report.clock_ns = time.monotonic_ns()
             report.payload_bytes = len(codec_named(setting.codec).encode(workload.order(0)))
             if hosted is not None:
                 report.services_audit = {name: _audit(service) for name, (service, _) in hosted.items()}

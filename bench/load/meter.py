@@ -19,10 +19,13 @@ class Meter:
         """At an edge; returns at once."""
         self._edges.append(asyncio.create_task(asyncio.to_thread(self._read)))
 
-    async def spent(self) -> tuple[dict[str, PartCost], MachineCost | None, int | None]:
-        """By part, of the machine, and bytes on the wire, from the first edge to the last; nothing without two."""
+    async def spent(self) -> tuple[dict[str, PartCost], MachineCost | None, int | None, int]:
+        """By part, of the machine, bytes on the wire and connections that ended, from the first edge to the last.
+
+        Nothing without two edges.
+        """
         if len(self._edges) < 2:
-            return {}, None, None
+            return {}, None, None, 0
         before, wire_before, machine_before = await self._edges[0]
         after, wire_after, machine_after = await self._edges[-1]
         costs = {}
@@ -34,13 +37,15 @@ class Meter:
                 context_switches=used.context_switches,
                 died=used.died,
             )
-        wire = None if wire_before is None or wire_after is None else cost.wire_bytes(wire_before, wire_after)
+        wire, closed = None, 0
+        if wire_before is not None and wire_after is not None:
+            wire, closed = cost.wire_bytes(wire_before, wire_after), cost.closed(wire_before, wire_after)
         machine = MachineCost(
             duration_s=(machine_after.at_ns - machine_before.at_ns) / 1e9,
             busy_s=machine_after.busy_s - machine_before.busy_s,
             steal_s=machine_after.steal_s - machine_before.steal_s,
         )
-        return costs, machine, wire
+        return costs, machine, wire, closed
 
     def _read(self) -> _Edge:
         readings = {part: cost.read(pids) for part, pids in self._watch.parts.items()}

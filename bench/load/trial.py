@@ -166,6 +166,10 @@ class TrialReport(msgspec.Struct, kw_only=True):
     machine: MachineCost | None = None
     wire_bytes: int | None = None
     """TCP payload through the watched ports within the window, both directions."""
+    connections_closed: int = 0
+    """Through these ports, within the window: what they carried is not in ``wire_bytes``."""
+    clock_ns: int = 0
+    """The load process's clock when it had ended; compared with the conductor's."""
     payload_bytes: int = 0
     """The first order, as the codec made it."""
     driver_priority: str = ""
@@ -178,7 +182,6 @@ class TrialReport(msgspec.Struct, kw_only=True):
     """From planned to finished."""
     service_mean_s: float | None = None
     """From sent to finished."""
-    """Of the window's orders that finished, from planned."""
     facts: dict[str, str] = {}
     """Settings of the transport as they turned out to be."""
     services_audit: dict[str, Any] | None = None
@@ -275,7 +278,8 @@ def merged(reports: Sequence[TrialReport]) -> TrialReport:
     # Every worker on this machine saw the same processes; those on others saw none.
     watching = next((report for report in ordered if report.costs), ordered[0])
     whole.costs, whole.wire_bytes, whole.payload_bytes = watching.costs, watching.wire_bytes, ordered[0].payload_bytes
-    whole.machine = watching.machine
+    whole.machine, whole.connections_closed = watching.machine, watching.connections_closed
+    whole.clock_ns = max(report.clock_ns for report in ordered)
     if whole.finished:
         for mean in ("response_mean_s", "service_mean_s"):
             setattr(whole, mean, sum((getattr(r, mean) or 0.0) * r.finished for r in ordered) / whole.finished)

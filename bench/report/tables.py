@@ -65,11 +65,14 @@ def capacity_table(capacities: pd.DataFrame) -> Table:
 
 
 def aa_table(found: pd.DataFrame) -> Table:
-    """A row per method and headline metric, from ``Run.write_aa()``: how often 1 was in the interval, and the noise."""
+    """A row per method and headline metric, from ``Run.write_aa()``: how often 1 was in the interval, and the noise.
+
+    "six tell" is how far the interval of six rounds reaches either way.
+    """
     table = _titled("A/A: the same method as both arms, b to a; 95 % of the intervals should hold 1")
     table.add_column("method", no_wrap=True)
     table.add_column("metric", no_wrap=True)
-    for heading in ("runs", "hold 1", "95 % of that", "ratio of all", "pair to pair"):
+    for heading in ("runs", "hold 1", "95 % of that", "ratio of all", "pair to pair", "six tell"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in found[found["metric"].isin(AA_METRICS)].to_dict("records"):
         held, runs = int(row["held"]), int(row["runs"])
@@ -82,6 +85,7 @@ def aa_table(found: pd.DataFrame) -> Table:
             f"{row['held_low']:.0%}-{row['held_high']:.0%}" if runs else "n/a",
             " ".join((f"{row['ratio']:.3f}", *ends)),
             f"{row['pair_noise']:.1%}" if pd.notna(row["pair_noise"]) else "n/a",
+            f"{row['half_width']:.1%}" if pd.notna(row["half_width"]) else "n/a",
         )
     return table
 
@@ -218,9 +222,11 @@ def _ready(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _idle(manifest: Mapping[str, Any]) -> Iterator[str]:
     """What services and brokers burn without any load, which is part of the CPU per order."""
+    known = dict(manifest.get("idle_cpu_ms_per_s", {}))
+    methods = dict.fromkeys(str(cell["name"]).partition("@")[0] for cell in manifest.get("cells", ()))
     burnt = {
-        method: " and ".join(f"{digits(ms_per_s)} {part}" for part, ms_per_s in parts.items())
-        for method, parts in dict(manifest.get("idle_cpu_ms_per_s", {})).items()
+        method: " and ".join(f"{digits(ms_per_s)} {part}" for part, ms_per_s in known.get(method, {}).items())
+        for method in methods
     }
     if any(burnt.values()):
         said = ", ".join(f"{method} {parts}" for method, parts in burnt.items() if parts)

@@ -1,6 +1,7 @@
 """A/A: the same method as both arms of many short runs. Its ratio is 1, so an interval that leaves it out is wrong."""
 
 import math
+from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -13,7 +14,7 @@ PAIRS = 6
 """Of a run: as many as the default rounds, the fewest that have an interval of 95 %."""
 COLUMNS = (
     *("method", "metric", "pairs", "ratio", "low", "high", "pair_noise"),
-    *("runs", "held", "held_low", "held_high"),
+    *("runs", "held", "held_low", "held_high", "half_width"),
 )
 
 
@@ -23,7 +24,9 @@ def aa(trials: pd.DataFrame) -> pd.DataFrame:
     ``ratio``, ``low`` and ``high`` are b to a over all rounds with both, which are ``pairs``; ``pair_noise`` is the
     sample standard deviation of their logarithms. Every six successive pairs are a run: ``held`` of the ``runs`` have
     an interval of 95 % with 1 in it, and ``held_low`` to ``held_high`` is what that says of all runs (Clopper and
-    Pearson). Rounds with an invalid trial are left out, as are pairs that have no ratio.
+    Pearson). ``half_width`` is how far such an interval reaches either way, the median over runs: 0.2 is 20 %, and six
+    rounds rarely tell a smaller difference from none. Rounds with an invalid trial are left out, as are pairs that
+    have no ratio.
     """
     valid = trials[trials["valid"]]
     rows = []
@@ -44,8 +47,8 @@ def _row(method: str, metric: str, pairs: list[tuple[float, float]]) -> list[dic
         return []
     b, a = ([pair[arm] for pair in pairs] for arm in (0, 1))
     whole = paired_ratio(b, a)
-    ends = range(PAIRS, len(pairs) + 1, PAIRS)
-    runs = [paired_ratio(b[end - PAIRS : end], a[end - PAIRS : end]) for end in ends]
+    last = range(PAIRS, len(pairs) + 1, PAIRS)
+    runs = [paired_ratio(b[end - PAIRS : end], a[end - PAIRS : end]) for end in last]
     intervals = [(run.low, run.high) for run in runs if run.low is not None and run.high is not None]
     held = share_holding(intervals) if intervals else None
     return [
@@ -61,5 +64,11 @@ def _row(method: str, metric: str, pairs: list[tuple[float, float]]) -> list[dic
             "held": held.held if held else 0,
             "held_low": held.low if held else None,
             "held_high": held.high if held else None,
+            "half_width": median(_half_width(*ends) for ends in intervals) if intervals else None,
         }
     ]
+
+
+def _half_width(low: float, high: float) -> float:
+    """Of an interval of ratios, either way from its geometric middle; infinite when an end is censored."""
+    return math.sqrt(high / low) - 1 if low and not math.isinf(high) else math.inf

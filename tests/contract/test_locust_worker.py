@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -98,7 +99,9 @@ async def until(running: Master, condition: str) -> dict[str, Any]:
 
 
 async def test_a_trial_of_given_length_ends_by_itself_and_nothing_is_lost(locust: Master) -> None:
+    before_ns = time.monotonic_ns()
     report = await locust.run(a_spec("given-length"))
+    assert before_ns < report.clock_ns < time.monotonic_ns()
     assert_conserved(report)
     assert report.planned == pytest.approx(120, abs=60)
     assert report.window_s == pytest.approx(0.6)
@@ -244,6 +247,21 @@ async def test_a_worker_killed_in_the_middle_is_a_sentence_and_a_new_one_goes_on
                 await trial
         async with worker(running, log=tmp_path / "worker-1.log"):
             assert_conserved(await running.run(a_spec("after-killed")))
+
+
+async def test_a_worker_that_hangs_is_lost_to_the_master_which_says_so(tmp_path: Path) -> None:
+    async with (
+        master(folder=tmp_path, log=tmp_path / "master.log") as running,
+        worker(running, log=tmp_path / "worker.log") as victim,
+    ):
+        trial = asyncio.ensure_future(running.run(a_spec("hangs", duration_s=600)))
+        await until(running, "stats[-1]['num_requests'] > 5")
+        os.kill(victim.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(LoadError, match="load worker 0 was lost in the middle of trial hangs"):
+                await trial
+        finally:
+            os.kill(victim.pid, signal.SIGCONT)
 
 
 async def test_a_worker_leaves_when_the_master_says_quit(tmp_path: Path) -> None:

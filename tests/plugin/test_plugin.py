@@ -15,6 +15,7 @@ import pytest
 from bench.provision import VARIABLES, free_ports
 from bench.store import Run
 from shop.workflow import SERVICES
+from tests.system.house import went_through
 from transports.base import Setting, Transport
 from transports.conformance import CHECKS, Check
 from transports.errors import SettingError
@@ -148,7 +149,7 @@ def test_the_plugin_is_measured_like_the_others(
     site: Path, bench: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
 ) -> None:
     done = bench(site, "TRANSPORT=memory,frames", *SHORT)
-    assert done.returncode == 0, done.stderr
+    assert went_through(done), done.stderr
     trials = Run.open(tmp_path / "results" / "latest").trials().set_index("cell")
     assert trials["complete"].all(), trials["caveats"].tolist()
     assert trials.loc["frames", "finished"] == trials.loc["memory", "finished"] > 0
@@ -235,7 +236,7 @@ def test_a_server_that_is_not_given_leaves_the_other_methods_measured(
     profile = tmp_path / "mine.toml"
     profile.write_text('transports = ["memory", "nats"]\n')
     done = bench(needy, f"PROFILE={profile}", *SHORT)
-    assert done.returncode == 0, done.stderr
+    assert went_through(done), done.stderr
     run = Run.open(tmp_path / "results" / "latest")
     assert list(run.trials()["cell"]) == ["memory"]
     assert run.manifest["skipped"] == {"nats": "nats is needed and not given: type NATS_URL=… before make"}
@@ -246,7 +247,7 @@ def test_a_server_given_by_url_reaches_the_transport(
     needy: Path, bench: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path, url: str
 ) -> None:
     done = bench(needy, "TRANSPORT=nats", *SHORT, NATS_URL=url)
-    assert done.returncode == 0, done.stderr
+    assert went_through(done), done.stderr
     run = Run.open(tmp_path / "results" / "latest")
     assert run.trials()["complete"].all(), run.trials()["caveats"].tolist()
     assert run.manifest["facts"]["nats"]["server"] == url

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from bench.cli import DOUBTFUL
 from bench.provision import VARIABLES
 from bench.provision.process import MARK
 from bench.store import Run
@@ -83,6 +84,11 @@ class House:
     def runs(self) -> list[str]:
         """Folders that a run has while it lasts."""
         return [path.name for path in self.home.glob("run-*")]
+
+
+def went_through(done: "subprocess.CompletedProcess[str]") -> bool:
+    """If a `bench` went its whole way, itself or by make; that short trials are doubtful is the machine's doing."""
+    return done.returncode in (0, DOUBTFUL) or f"Error {DOUBTFUL}\n" in done.stderr
 
 
 def until(condition: Callable[[], object]) -> None:

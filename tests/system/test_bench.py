@@ -15,7 +15,7 @@ import pytest
 
 from bench.provision import VARIABLES, free_ports
 from bench.trial import WARM_CLIENTS
-from tests.system.house import PATIENCE_S, SHORT, House, until
+from tests.system.house import PATIENCE_S, SHORT, House, until, went_through
 
 
 class Bench(House):
@@ -29,6 +29,15 @@ class Bench(House):
 
     def running(self, *settings: str) -> "contextlib.AbstractContextManager[subprocess.Popen[str]]":
         return self.started(self.command(*settings))
+
+    def load_processes(self) -> list[psutil.Process]:
+        """Those that send orders, once they run as such."""
+        found = []
+        for process in self.processes("python"):
+            with contextlib.suppress(psutil.Error):
+                if "bench.load.worker" in process.cmdline():
+                    found.append(process)
+        return found
 
     def trials(self) -> int:
         try:
@@ -47,7 +56,7 @@ def bench(tmp_path: Path, servers: Mapping[str, str]) -> Iterator[Bench]:
 
 def test_all_four_methods_are_measured_in_five_cells(bench: Bench) -> None:
     done = bench.run(*SHORT)
-    assert done.returncode == 0, done.stderr
+    assert went_through(done), done.stderr
     trials = bench.latest().trials()
     assert list(trials["cell"]) == ["rest", "grpc", "grpc+json", "broker", "events"]
     assert trials["complete"].all(), trials["caveats"].tolist()
@@ -60,7 +69,7 @@ def test_all_four_methods_are_measured_in_five_cells(bench: Bench) -> None:
 
 def test_a_run_leaves_everything_that_the_record_format_promises(bench: Bench) -> None:
     done = bench.run("TRANSPORT=memory", *SHORT)
-    assert done.returncode == 0, done.stderr
+    assert went_through(done), done.stderr
     files = {str(p.relative_to(bench.results / "latest")) for p in (bench.results / "latest").rglob("*") if p.is_file()}
     assert files >= {"manifest.json", "trials.csv", "histograms.hlog", "summary.json"}
     assert files >= {"charts/latency.png", "charts/latency.svg", "charts/latency.csv"}
@@ -80,14 +89,14 @@ def test_a_run_leaves_everything_that_the_record_format_promises(bench: Bench) -
 
 def test_safe_durability_is_measured_over_sqlite(bench: Bench) -> None:
     done = bench.run("DURABILITY=safe", *SHORT)
-    assert done.returncode == 0, done.stderr
+    assert went_through(done), done.stderr
     trials = bench.latest().trials()
     assert set(trials["store"]) == {"sqlite"}
     assert trials["complete"].all(), trials["caveats"].tolist()
 
 
 def test_a_run_leaves_no_process_queue_or_folder_behind(bench: Bench) -> None:
-    assert bench.run("TRANSPORT=broker,events", *SHORT).returncode == 0
+    assert went_through(bench.run("TRANSPORT=broker,events", *SHORT))
     assert bench.left() == []
 
 
@@ -140,7 +149,7 @@ def test_a_trace_is_replayed_order_by_order(bench: Bench, tmp_path: Path) -> Non
     done = bench.run(
         "TRANSPORT=memory", "ARRIVALS=trace", f"TRACE={path}", "WARM_UP=0.5", "WARM_UP_MAX=0", "ROUNDS=2", "DEADLINE=5"
     )
-    assert done.returncode == 0, done.stderr
+    assert went_through(done), done.stderr
     trials = bench.latest().trials()
     assert set(trials["arrivals"]) == {"trace"}
     assert list(trials["planned"]) == [61, 61]
@@ -158,7 +167,7 @@ def test_a_rate_that_varies_is_measured(bench: Bench, arrivals: str) -> None:
         "WARM_UP_MAX=0",
         "RATE=90",
     )
-    assert done.returncode == 0, done.stderr
+    assert went_through(done), done.stderr
     (trial,) = bench.latest().trials().to_dict("records")
     assert (trial["arrivals"], trial["complete"]) == (arrivals, True)
     assert trial["offered_per_s"] == {"step": 150, "burst": 90}[arrivals]
@@ -167,7 +176,7 @@ def test_a_rate_that_varies_is_measured(bench: Bench, arrivals: str) -> None:
 @pytest.mark.parametrize("transport", ["rest", "events"])
 def test_the_percentiles_can_be_computed_again_from_every_order(bench: Bench, transport: str) -> None:
     done = bench.run(f"TRANSPORT={transport}", "RAW=1", *SHORT, "RATE=150")
-    assert done.returncode == 0, done.stderr
+    assert went_through(done), done.stderr
     run = bench.latest()
     (trial,) = run.trials().to_dict("records")
     orders = pd.read_csv(run.path / "raw" / f"r1-s1-{transport}.csv")
@@ -182,7 +191,7 @@ def test_the_percentiles_can_be_computed_again_from_every_order(bench: Bench, tr
 
 def test_a_broker_is_used_twice_before_its_first_trial_and_not_again(bench: Bench) -> None:
     done = bench.run("TRANSPORT=broker", *SHORT, "ROUNDS=2", "BROKER_WARM_UP=0.5")
-    assert done.returncode == 0, done.stderr
+    assert went_through(done), done.stderr
     loads = re.findall(r"Sending spawn jobs of (\d+) users", (bench.latest().path / "logs" / "locust.log").read_text())
     assert loads == [str(WARM_CLIENTS)] * 2 + ["50"] * 2
     assert bench.trials() == 2
@@ -196,7 +205,7 @@ def test_a_study_of_a_profile_without_an_objective_is_refused_before_anything_st
 
 
 def test_a_run_goes_on_by_the_command_that_began_it(bench: Bench) -> None:
-    assert bench.run("TRANSPORT=memory", *SHORT).returncode == 0
+    assert went_through(bench.run("TRANSPORT=memory", *SHORT))
     options = (f"--results={bench.results}", f"--home={bench.home}")
     done = bench.done(bench.python("bench", "study", *options, "RESUME=latest"))
     assert done.returncode == 2
@@ -222,7 +231,7 @@ def test_a_broker_asked_for_by_name_and_not_there_is_an_error(bench: Bench) -> N
 def test_a_broker_missing_among_four_is_skipped_and_said(bench: Bench) -> None:
     bench.env[VARIABLES["kafka"]] = f"127.0.0.1:{free_ports(1)[0]}"
     done = bench.run(*SHORT)
-    assert done.returncode == 0, done.stderr
+    assert went_through(done), done.stderr
     assert "events skipped" in done.stdout
     assert list(bench.latest().manifest["skipped"]) == ["events"]
     assert "events" not in set(bench.latest().trials()["transport"])
@@ -268,7 +277,7 @@ def test_after_a_kill_nothing_stays(bench: Bench, tmp_path: Path) -> None:
         process.kill()
         process.wait()
         until(lambda: not bench.processes())
-    assert bench.run("TRANSPORT=memory", *SHORT).returncode == 0
+    assert went_through(bench.run("TRANSPORT=memory", *SHORT))
     assert bench.runs() == []
     assert list(temporary.iterdir()) == []
 
@@ -284,12 +293,36 @@ def test_a_broker_that_dies_in_a_trial_makes_it_invalid_and_the_run_goes_on(tmp_
         for server in bench.processes("beam.smp"):
             server.kill()
         out, _ = process.communicate(timeout=150)
-    assert process.returncode == 0, out
+    assert process.returncode == 6, out
+    assert "not to be used: round 1 of broker (died" in " ".join(out.split())
     trials = bench.latest().trials()
     assert list(trials["complete"]) == [False, True]
     assert "died" in trials["caveats"].iloc[0]
     assert "Traceback" not in out
     assert bench.processes() == []
+
+
+def test_a_load_process_that_dies_in_a_trial_costs_that_trial_which_a_resumed_run_measures_again(bench: Bench) -> None:
+    with bench.running(
+        "TRANSPORT=memory", "ROUNDS=2", "DURATION=3", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50"
+    ) as process:
+        until(bench.load_processes)
+        (load,) = bench.load_processes()
+        load.kill()
+        out, _ = process.communicate(timeout=PATIENCE_S)
+    said = " ".join(out.split())
+    assert process.returncode == 6, out
+    assert "not to be used: round 1 of memory (failed)" in said
+    assert "RESUME=latest` measures again" in said
+    assert "Traceback" not in out
+    assert list(bench.latest().trials()["planned"] > 0) == [False, True]
+
+    done = bench.run("RESUME=latest")
+    assert went_through(done), done.stderr
+    assert (bench.latest().trials()["planned"] > 0).tolist() == [True, True]
+    (resumed,) = bench.latest().manifest["resumed"]
+    assert "ended in the middle" in resumed["measured_again"][0]
+    assert "(1) failed" not in done.stdout
 
 
 def test_a_run_that_was_stopped_goes_on_with_what_it_lacks(bench: Bench) -> None:
@@ -302,7 +335,7 @@ def test_a_run_that_was_stopped_goes_on_with_what_it_lacks(bench: Bench) -> None
     first = bench.latest()
     before = first.trials()
     done = bench.run("RESUME=latest")
-    assert done.returncode == 0, done.stderr
+    assert went_through(done), done.stderr
     assert bench.latest().path.resolve() == first.path.resolve()
     after = bench.latest().trials()
     assert sorted(zip(after["round"], after["cell"], strict=True)) == [
@@ -317,7 +350,17 @@ def test_a_run_that_was_stopped_goes_on_with_what_it_lacks(bench: Bench) -> None
 def test_a_run_goes_on_with_its_own_settings_only(bench: Bench) -> None:
     done = bench.run("RESUME=latest", "RATE=3")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert "RESUME= alone" in done.stderr
+    assert "RESUME= alone, or with more ROUNDS=" in done.stderr
+
+
+def test_a_run_that_has_ended_takes_more_rounds_and_not_fewer(bench: Bench) -> None:
+    assert went_through(bench.run("TRANSPORT=memory", *SHORT))
+    assert went_through(bench.run("RESUME=latest", "ROUNDS=3"))
+    assert list(bench.latest().trials()["round"]) == [1, 2, 3]
+    assert bench.latest().manifest["profile"]["rounds"] == 3
+    done = bench.run("RESUME=latest", "ROUNDS=2")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "ROUNDS (rounds) must be a whole number, 3 or more" in done.stderr
 
 
 def test_a_run_that_is_not_there_cannot_go_on(bench: Bench) -> None:
@@ -327,7 +370,7 @@ def test_a_run_that_is_not_there_cannot_go_on(bench: Bench) -> None:
 
 
 def test_a_run_of_another_commit_cannot_go_on(bench: Bench) -> None:
-    assert bench.run("TRANSPORT=memory", *SHORT).returncode == 0
+    assert went_through(bench.run("TRANSPORT=memory", *SHORT))
     manifest = bench.results / "latest" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"commit": "', '"commit": "0'))
     done = bench.run("RESUME=latest")
@@ -409,7 +452,7 @@ def test_processes_bear_the_one_name_of_a_home_that_was_reached_by_a_link(bench:
 @pytest.mark.parametrize("transport", ["memory", "grpc", "broker", "events"])
 def test_where_the_time_went_adds_up_to_it(bench: Bench, transport: str) -> None:
     done = bench.run(f"TRANSPORT={transport}", *SHORT, "HOPS=1")
-    assert done.returncode == 0, done.stderr
+    assert went_through(done), done.stderr
     hops = pd.read_csv(bench.results / "latest" / "hops.csv")
     (trial,) = bench.latest().trials().to_dict("records")
     assert set(hops["n"]) == {trial["shipped"]}
@@ -420,5 +463,5 @@ def test_where_the_time_went_adds_up_to_it(bench: Bench, transport: str) -> None
 
 
 def test_without_samples_there_are_no_hops(bench: Bench) -> None:
-    assert bench.run("TRANSPORT=memory", *SHORT, "HOPS=0").returncode == 0
+    assert went_through(bench.run("TRANSPORT=memory", *SHORT, "HOPS=0"))
     assert not (bench.results / "latest" / "hops.csv").exists()

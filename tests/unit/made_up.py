@@ -9,7 +9,8 @@ from typing import Any
 from hdrh.histogram import HdrHistogram
 
 from bench.hlog import Percentiles, empty_histogram, percentiles
-from bench.store import Run, Trial
+from bench.rows import Trial
+from bench.store import Run
 
 CELLS: Mapping[str, tuple[str, str, str, float, float]] = {
     "rest": ("rest", "aiohttp", "json", 1.0, 5.3),

@@ -3,6 +3,7 @@
 import io
 import math
 import random
+import statistics
 from typing import Any
 
 import pandas as pd
@@ -55,6 +56,22 @@ def test_an_arm_that_is_a_fifth_slower_is_found_out() -> None:
 
 def test_noise_from_pair_to_pair_is_that_of_the_ratios() -> None:
     assert the(aa(bank(noise=0.08, rounds=1000)))["pair_noise"] == pytest.approx(0.08, rel=0.1)
+
+
+def test_an_interval_without_an_end_is_infinitely_wide() -> None:
+    trials = bank()
+    trials.loc[trials["cell"] == "rest@b", "finish_p50_us"] = math.inf
+    assert the(aa(trials))["half_width"] == math.inf
+
+
+def test_half_the_width_of_six_rounds_intervals_says_what_they_can_tell() -> None:
+    widths = []
+    trials = bank(noise=0.1)
+    a, b = (list(trials.loc[trials["cell"] == f"rest@{arm}", "finish_p50_us"]) for arm in "ab")
+    for at in range(0, ROUNDS, PAIRS):
+        logs = sorted(math.log(one / other) for one, other in zip(b[at : at + PAIRS], a[at : at + PAIRS], strict=True))
+        widths.append(math.exp((logs[-1] - logs[0]) / 2) - 1)  # of six, from the least to the most
+    assert the(aa(trials))["half_width"] == pytest.approx(statistics.median(widths))
 
 
 def test_a_run_is_six_successive_rounds_whatever_the_order_of_the_rows() -> None:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from bench import cost
+from bench.caveats import of_wire
 from bench.cost import Counters, Reading, Wire, closed, cpu_ns, family, read, spent, wire, wire_bytes
 
 
@@ -137,6 +138,15 @@ def test_bytes_on_the_wire_are_those_that_were_sent_both_ways_and_counted_once()
 def test_a_connection_closed_in_between_is_counted_as_such() -> None:
     assert closed(Wire({("a", "b"): 5}), Wire({("c", "d"): 7})) == 1
     assert wire_bytes(Wire({("a", "b"): 5}), Wire({("c", "d"): 7})) == 7
+
+
+@pytest.mark.parametrize(
+    ("carried_bytes", "closed_count", "names"), [(9, 0, []), (9, 2, ["closed"]), (None, 0, ["no-wire"])]
+)
+def test_bytes_that_were_not_counted_are_a_doubt(
+    carried_bytes: int | None, closed_count: int, names: list[str]
+) -> None:
+    assert [caveat.name for caveat in of_wire(carried_bytes, closed_count)] == names
 
 
 def test_without_ss_there_is_no_answer_rather_than_a_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.caveats import unsteady
+from bench.caveats import Caveat, unsteady
+from bench.files import ResultsError
 from bench.hlog import Percentiles, intervals
 from bench.hops import Step
-from bench.store import COLUMNS, ResultsError, Run
+from bench.rows import COLUMNS
+from bench.store import Run
 from tests.unit.made_up import a_histogram, a_run, a_trial
 
 
@@ -250,10 +252,33 @@ def test_hops_are_read_back_in_the_order_of_the_cells(run: Run) -> None:
     ]
 
 
-def test_a_trial_kept_twice_after_a_kill_has_its_hops_once(run: Run) -> None:
-    for mean_us in (1.0, 2.0):
-        run.add_trial(a_trial(), {}, [a_step(1, "user", "wait", mean_us)])
-    assert list(run.hops()["mean_us"]) == [2.0]
+def test_what_a_kill_left_of_a_trial_without_its_row_goes_when_the_run_goes_on(run: Run) -> None:
+    whole = ({"finish": a_histogram(5.0)}, [a_step(1, "user", "wait", 1.0)], intervals("finish", a_histogram(5.0)))
+    run.add_trial(a_trial(), *whole)
+    files = [path for path in run.path.iterdir() if path.suffix in (".csv", ".hlog")]
+    before = {path: path.read_bytes() for path in files}
+    rows = (run.path / "trials.csv").read_bytes()
+    run.add_trial(a_trial(round=2), *whole)
+    (run.path / "trials.csv").write_bytes(rows)
+    assert len({path.name for path in files}) == 4
+    assert run.forget_unmeasured() == []
+    assert {path: path.read_bytes() for path in files} == before
+
+
+def test_a_trial_that_brought_nothing_goes_with_its_doubts_when_the_run_goes_on(run: Run) -> None:
+    run.add_trial(a_trial(caveats=(unsteady(10.0),)), {"finish": a_histogram(5.0)})
+    before = {path: path.read_bytes() for path in run.path.iterdir() if path.suffix in (".csv", ".hlog")}
+    lost = Caveat("failed", "rest: load worker 7 ended", "read the logs")
+    run.add_trial(a_trial(round=2, planned=0, valid=False, caveats=(lost,)), {"finish": a_histogram(5.0)})
+    assert run.broken() == ["round 2 of rest (failed)"]
+    assert run.forget_unmeasured() == ["r2-s1-rest: rest: load worker 7 ended"]
+    assert {path: path.read_bytes() for path in before} == before
+    assert [entry["name"] for entry in Run.open(run.path).manifest["caveats"]] == ["unsteady"]
+
+
+def test_a_trial_that_is_only_doubtful_is_not_broken(run: Run) -> None:
+    run.add_trial(a_trial(valid=False, caveats=(unsteady(10.0),)), {})
+    assert run.broken() == []
 
 
 def test_without_stamps_there_are_no_hops(run: Run) -> None:

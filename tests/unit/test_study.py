@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from bench.caveats import Caveat
+from bench.files import ResultsError
 from bench.hlog import Percentiles
 from bench.profile import Cell, Profile, UsageError, load, methods
 from bench.provision.base import StartFailed
+from bench.rows import Trial
 from bench.search import Done
-from bench.store import Run, Trial
+from bench.store import Run
 from bench.study import curve, outcome_of, search, settings_of, slo_of
 from tests.unit.made_up import a_trial
 
@@ -50,6 +52,12 @@ class Shop:
 
 def searched(run: Run, shop: Shop, cell: Cell = REST, **flags: str) -> Done:
     return asyncio.run(search(run, a_profile(**flags), cell, shop.measure))
+
+
+def test_a_search_that_was_begun_with_other_settings_does_not_go_on(run: Run) -> None:
+    searched(run, Shop(90.0))
+    with pytest.raises(ResultsError, match=r"search\.csv cannot go on: trial 1 of the history tried"):
+        searched(run, Shop(90.0), RATE="31")
 
 
 @pytest.mark.parametrize(

@@ -157,15 +157,18 @@ def test_how_long_the_services_took_to_start_is_said(run: Run) -> None:
     assert "probe order through all of them: rest 1.62 s." in " ".join(shown(run).split())
 
 
-def test_what_is_burnt_without_any_load_is_said_apart(run: Run) -> None:
+def test_what_is_burnt_without_any_load_is_said_apart_in_the_order_of_the_cells(run: Run) -> None:
     run.add_trial(a_trial(), {})
-    run.update_manifest(idle_cpu_ms_per_s={"rest": {"services": 8.04}, "broker": {"services": 9, "broker": 21.5}})
+    run.update_manifest(
+        cells=[{"name": "rest"}, {"name": "broker@50"}, {"name": "broker@100"}],
+        idle_cpu_ms_per_s={"broker": {"services": 9, "broker": 21.5}, "rest": {"services": 8.04}},
+    )
     assert "in ms of CPU: rest 8.04 services, broker 9.00 services and 21.5 broker;" in " ".join(shown(run).split())
 
 
 def test_where_nothing_burns_without_load_nothing_is_said(run: Run) -> None:
     run.add_trial(a_trial(), {})
-    run.update_manifest(idle_cpu_ms_per_s={"memory": {}})
+    run.update_manifest(cells=[{"name": "memory"}], idle_cpu_ms_per_s={"memory": {}})
     assert "Without any load" not in shown(run)
 
 

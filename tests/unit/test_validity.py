@@ -145,6 +145,10 @@ def test_the_canary_is_the_median_of_a_trial_over_the_best_so_far() -> None:
     assert [canary.slowness(runs_us) for runs_us in ([200.0], [100.0, 90.0, 500.0], [150.0])] == [1.0, 1.0, 1.5]
 
 
+def test_the_canary_of_a_run_that_goes_on_knows_the_best_of_before() -> None:
+    assert Canary(100.0).slowness([150.0]) == 1.5
+
+
 def test_a_canary_that_never_ran_says_nothing() -> None:
     assert Canary().slowness([]) is None
 
