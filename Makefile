@@ -63,7 +63,7 @@ floor: setup ## what we cost beside the barest chain of the same libraries
 soak: setup ## 100,000 orders (ORDERS=) per transport: does a service's memory grow?
 	@$(BIN)/python -m bench soak --home '$(STATE)' $(if $(ORDERS),--orders '$(ORDERS)') $(ASKED)
 
-selftest: .venv/.ready ## does the harness report what is known beforehand? 3 minutes; ONLY=words of a case
+selftest: .venv/.ready ## does the harness report what is known beforehand? 5 minutes; ONLY=words of a case
 	@$(BIN)/python -m bench.selftest $(if $(ONLY),--only '$(ONLY)')
 
 overhead: .venv/.ready ## what the load generator itself adds: lateness, CPU, Locust; 8 minutes

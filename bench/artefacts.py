@@ -23,6 +23,8 @@ class Timer:
     centre_ms: float
     cause: str
     next_step: str
+    needs: str = ""
+    """The server without which it cannot be."""
 
 
 TIMERS = (
@@ -35,11 +37,14 @@ TIMERS = (
         100,
         "aiokafka leaving a partition out of a fetch after its 0.1 s back-off, or a fetch_max_wait of 100 ms",
         "see fetch_max_wait_ms in transports/events/config.py",
+        "kafka",
     ),
     Timer(200, "TCP's shortest retransmission time", "look for dropped packets or a full accept queue"),
-    Timer(500, "Kafka's default fetch.max.wait.ms", "lower fetch_max_wait_ms, or give the topic one partition"),
+    Timer(
+        500, "Kafka's default fetch.max.wait.ms", "lower fetch_max_wait_ms, or give the topic one partition", "kafka"
+    ),
     Timer(1000, "a repeated SYN, or a reconnect's back-off of 1 s", "raise the listen backlog, reuse connections"),
-    Timer(3000, "Kafka's group.initial.rebalance.delay.ms", "set it to 0, or join the group before the load"),
+    Timer(3000, "Kafka's group.initial.rebalance.delay.ms", "set it to 0, or join the group before the load", "kafka"),
 )
 
 FSYNCS_PER_S = 100.0
@@ -47,9 +52,12 @@ FSYNCS_PER_S = 100.0
 
 
 def artefacts(
-    counts_us: Mapping[int, int], *, transport: str, offered_per_s: float, achieved_per_s: float
+    counts_us: Mapping[int, int], *, needs: frozenset[str], offered_per_s: float, achieved_per_s: float
 ) -> list[Caveat]:
-    """Everything that is recognised in a trial's completion latencies, ``counts_us`` being how many had which."""
+    """Everything that is recognised in a trial's completion latencies, ``counts_us`` being how many had which.
+
+    ``needs`` are the servers that the transport uses.
+    """
     found = [
         Caveat(
             "artefact",
@@ -57,9 +65,10 @@ def artefacts(
             timer.next_step,
         )
         for timer in TIMERS
-        if (share := _cluster(counts_us, timer.centre_ms * 1000)) is not None
+        if (not timer.needs or timer.needs in needs)
+        and (share := _cluster(counts_us, timer.centre_ms * 1000)) is not None
     ]
-    if transport == "broker" and achieved_per_s < FSYNCS_PER_S and achieved_per_s < 0.9 * offered_per_s:
+    if "rabbitmq" in needs and achieved_per_s < FSYNCS_PER_S and achieved_per_s < 0.9 * offered_per_s:
         found.append(
             Caveat(
                 "artefact",

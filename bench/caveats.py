@@ -68,7 +68,7 @@ def of_wire(carried_bytes: int | None, closed: int) -> Iterator[Caveat]:
 def unsteady(warm_up_s: float) -> Caveat:
     return Caveat(
         "unsteady",
-        f"orders in flight or the median response still rose or fell after {warm_up_s:.1f} s of warm-up",
+        f"orders in flight and the median response were not seen to settle in {warm_up_s:.1f} s of warm-up",
         "raise WARM_UP_MAX, or lower RATE if a backlog grows",
     )
 

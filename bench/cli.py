@@ -87,13 +87,12 @@ def _measured(settings: list[str], results: Path, home: Path, target: str, plan:
     took = f"{len(kept.trials()) - before} trials, {_precisely(time.monotonic() - begun_s)}"
     console.print(f"\nresults: {where}   chart: {charts}   {took}", highlight=False, soft_wrap=True)
     cells = kept.summary()["cells"]
-    unmeasured = [cell["cell"] for cell in cells if not cell["complete_trials"]]
-    if unmeasured:
-        _end(INVALID, f"no complete trial of {', '.join(unmeasured)}; the caveats above say why")
     if broken := kept.broken():
-        nothing = (kept.trials()["planned"] == 0).any()
-        again = f"; `make {target} RESUME=latest` measures again what brought nothing" if nothing else ""
+        failed = any("failed" in why for why in broken)
+        again = f"; `make {target} RESUME=latest` measures again what failed" if failed else ""
         _end(INVALID, f"not to be used: {', '.join(broken)}; the caveats above say why{again}")
+    if unmeasured := [cell["cell"] for cell in cells if not cell["orders"]["finished"]]:
+        _end(INVALID, f"no order of {', '.join(unmeasured)} finished; the caveats above say why")
     if doubtful := [cell["cell"] for cell in cells if not cell["valid"]]:
         _end(DOUBTFUL, f"INVALID, so nothing is to be concluded from them: {', '.join(doubtful)}")
 

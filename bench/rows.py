@@ -73,6 +73,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     ready_s: float | None = None
     warm_up_s: float | None = None
     in_flight_mean: float | None = None
+    opened_epoch_ms: int | None = None
     achieved_share: float | None = None
     lateness_in_p99: float | None = None
     driver_share: float | None = None

@@ -158,8 +158,7 @@ class Conductor:
         started = datetime.now(UTC)
         done = 0
         for round_ in range(1, self.profile.rounds + 1):
-            order = list(wanted)
-            random.Random(f"{self.profile.seed}:{round_}").shuffle(order)
+            order = self._shuffled(wanted, round_)
             for slot, cell in enumerate(order, 1):
                 if (round_, cell.name) in measured:
                     continue
@@ -169,6 +168,14 @@ class Conductor:
                 await self._trial(cell, round_, slot)
                 done += 1
         self._progress.begins(done, total, "done", 0.0)
+
+    def _shuffled(self, wanted: list[Cell], round_: int) -> list[Cell]:
+        """By the seed; the arms of an A/A run stay neighbours, in either order."""
+        dice = random.Random(f"{self.profile.seed}:{round_}")
+        order = dice.sample(wanted, len(wanted))
+        if self.profile.arms == 1:
+            return order
+        return [cell for method in dict.fromkeys(c.method for c in order) for cell in order if cell.method == method]
 
     async def probe(self, cell: Cell, round_: int, slot: int, duration_s: float) -> Row:
         """One trial outside the rounds, so many seconds long."""
@@ -297,6 +304,7 @@ def _go_on(kept: Run, now: Mapping[str, Any]) -> None:
     once_more = {"at": _now(), "command": now["command"], "measured_again": kept.forget_unmeasured()}
     kept.update_manifest(resumed=[*kept.manifest.get("resumed", []), once_more], profile=now["profile"])
     kept.add_caveats(_doubts_about(now))
+    kept.point_latest()
 
 
 def _ground(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Outcome = Literal["pass", "fail", "generator"]
-"""Of one trial. "generator": it says nothing about the method, since the load generator could not keep to the plan."""
+"""Of one trial. "generator": it says nothing about the method, as generator or machine could not keep to the plan."""
 
 Kind = Literal["search", "confirm"]
 Answer = Literal["capacity", "generator-limited", "none", "unfinished"]
@@ -163,7 +163,8 @@ class _Search:
             f"and at {self._per_s(passes + 1):g} orders/s "
         )
         if self._verdicts[passes + 1] == "generator":
-            return self._done("generator-limited", said + "the load generator did not keep up: it is at least this")
+            said += "the load generator or the machine did not keep up: it is at least this"
+            return self._done("generator-limited", said)
         return self._done("capacity", said + "most trials failed")
 
     def _none(self, lowest: int) -> Done:

@@ -4,7 +4,7 @@ import fcntl
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class Run:
             run = cls(path, first)
             run.update_manifest()
             replace(path / "trials.csv", csv_line(list(COLUMNS)))
-            run._point_latest()
+            run.point_latest()
         return run
 
     @classmethod
@@ -68,15 +68,13 @@ class Run:
 
     @classmethod
     def resume(cls, path: Path) -> "Run":
-        """Open a run to add to it, and point ``latest`` at it. Raises ResultsError, also for an older schema."""
+        """Open a run to add to it. Raises ResultsError, also for an older schema."""
         run = cls.open(path)
         if run.manifest["schema_version"] != SCHEMA_VERSION:
             raise ResultsError(
                 f"{path} is of schema {run.manifest['schema_version']}, and trials of schema {SCHEMA_VERSION} cannot "
                 "join it; measure again"
             )
-        with sentences(path):
-            run._point_latest()
         return run
 
     @contextmanager
@@ -91,12 +89,13 @@ class Run:
                 raise ResultsError(f"{self.path} is being measured by another process; wait for its end") from error
             yield
 
-    def _point_latest(self) -> None:
-        """Raises OSError."""
-        link = self.path.parent / f".latest-{self.path.name}"
-        link.unlink(missing_ok=True)
-        link.symlink_to(self.path.name)
-        link.replace(self.path.parent / "latest")
+    def point_latest(self) -> None:
+        """Let ``latest`` beside it be this run. Raises ResultsError."""
+        with sentences(self.path):
+            link = self.path.parent / f".latest-{self.path.name}"
+            link.unlink(missing_ok=True)
+            link.symlink_to(self.path.name)
+            link.replace(self.path.parent / "latest")
 
     def add_trial(
         self,
@@ -109,35 +108,37 @@ class Run:
 
         A caveat's words go to the manifest once, its name into the row. Raises ResultsError.
         """
-        trials, started_at = self.path / "trials.csv", datetime.now(UTC) - timedelta(seconds=row.duration_s)
+        if row.caveats:
+            self.add_caveats(row.caveats, trial=row.name)
+        opened_s = datetime.now(UTC).timestamp() if row.opened_epoch_ms is None else row.opened_epoch_ms / 1000
         with sentences(self.path):
-            hlog.append(self.path / "histograms.hlog", row.name, histograms, started_at.timestamp(), row.duration_s)
+            hlog.append(self.path / "histograms.hlog", row.name, histograms, opened_s, row.duration_s)
             where = (row.round, row.slot, row.cell)
             for name, kind, found in (("hops.csv", Step, hops), ("percentiles.csv", hlog.Interval, intervals)):
                 if found:
                     columns = ("round", "slot", "cell", *kind.__struct_fields__)
                     append(self.path / name, [[*where, *msgspec.structs.astuple(line)] for line in found], columns)
-            append(trials, [list(row.row().values())])
-        if row.caveats:
-            self.add_caveats(row.caveats, trial=row.name)
+            append(self.path / "trials.csv", [list(row.row().values())])
 
     def forget_unmeasured(self) -> list[str]:
-        """Drop the trials that brought nothing, and what a kill left of one without a row: they can be measured again.
+        """Drop the trials that could not be run, and what a kill left of one without a row: they can be measured again.
 
-        Why the former brought nothing, a sentence each. Raises ResultsError.
+        Why the former could not, a sentence each. Raises ResultsError.
         """
         trials = self.trials()
-        where = list(zip(trials["round"].astype(str), trials["slot"].astype(str), trials["cell"], strict=True))
-        measured = {trial for trial, planned in zip(where, trials["planned"], strict=True) if planned}
+        where = _keys(trials)
+        failed = trials["caveats"].str.split(";").map(lambda names: "failed" in names) & (trials["planned"] == 0)
+        measured = {trial for trial, lost in zip(where, failed, strict=True) if not lost}
         with sentences(self.path):
             rows = measured | {("round", "slot", "cell")}
             for name in ("hops.csv", "percentiles.csv", "trials.csv"):
                 keep_lines(self.path / name, lambda line: tuple(line.split(",", 3)[:3]) in rows)
             names = {None, *(trial_name(*trial) for trial in measured)}
             keep_lines(self.path / "histograms.hlog", lambda line: hlog.trial_of(line) in names)
-        forgotten = {trial_name(*trial) for trial in where if trial not in measured}
+            names |= {trial_name(*probe) for probe in _keys(self._table("search.csv", (*PROBE, *COLUMNS)))}
         caveats = self.manifest.get("caveats", [])
-        self.update_manifest(caveats=[entry for entry in caveats if entry["trial"] not in forgotten])
+        self.update_manifest(caveats=[entry for entry in caveats if entry["trial"] in names])
+        forgotten = {trial_name(*trial) for trial in where} - names
         return [f"{entry['trial']}: {entry['text']}" for entry in caveats if entry["trial"] in forgotten]
 
     def broken(self) -> list[str]:
@@ -150,6 +151,7 @@ class Run:
 
     def add_probe(self, row: Trial, per_s: float, kind: str, outcome: str) -> None:
         """Keep a trial of a search, and what it said of its rate. Raises ResultsError."""
+        self.add_caveats(row.caveats, trial=row.name)
         with sentences(self.path):
             cells = row.row()
             append(self.path / "search.csv", [[kind, per_s, outcome, *cells.values()]], (*PROBE, *cells))
@@ -233,10 +235,13 @@ class Run:
         return rows.iloc[place.argsort(kind="stable")].reset_index(drop=True)
 
     def hops(self) -> pd.DataFrame:
-        """hops.csv: a row per trial and step; empty when nothing was stamped. Raises ResultsError."""
+        """hops.csv: a row per trial and step, of trials that have a row; empty without any. Raises ResultsError."""
         text = self._table("hops.csv", ("round", "slot", "cell", *Step.__struct_fields__))
         kinds = {"round": int, "slot": int, "number": int, "n": int, "mean_us": float, "p50_us": float}
-        return self._in_order(text.astype(kinds))
+        found = text.astype(kinds).drop_duplicates(["round", "slot", "cell", "number"], keep="last")
+        known = set(_keys(self.trials()))
+        has_row = pd.Series([key in known for key in _keys(found)], index=found.index, dtype=bool)
+        return self._in_order(found[has_row])
 
     def histograms(self) -> Iterator[tuple[str, str, HdrHistogram]]:
         """Trial, series and histogram of every trial so far. Raises ResultsError."""
@@ -251,3 +256,8 @@ class Run:
         """summary.json: medians over trials with their intervals, and ratios to REST. Raises ResultsError."""
         with sentences(self.path):
             replace(self.path / "summary.json", as_json(self.summary()))
+
+
+def _keys(trials: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Round, slot and cell, as the files have them."""
+    return list(zip(trials["round"].astype(str), trials["slot"].astype(str), trials["cell"], strict=True))

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import msgspec
 
+from bench.caveats import BROKEN
 from bench.files import ResultsError
 from bench.hlog import QUANTILES
 from bench.profile import Cell, Profile, UsageError, methods
@@ -29,7 +30,8 @@ LOWEST = 16
 """The search goes down to the starting rate divided by this."""
 FIRST_SLOT = 90
 """Tells trials of a search from those of the rounds; each method has its own."""
-GENERATOR = frozenset({"late-driver", "busy-driver", "gaps"})
+GENERATOR = frozenset({"late-driver", "busy-driver", "gaps", "steal", "others", "canary"})
+"""What says that the load generator, or the machine, did not keep to the plan."""
 OVERLOADED = frozenset({"below-rate", "backlog"})
 P99_ORDERS = 1.15 * samples_needed(QUANTILES["p99_us"])
 """What a p99 takes, and some more, as a Poisson process may bring fewer than its mean."""
@@ -39,9 +41,9 @@ Measure = Callable[[Cell, int, float], Awaitable[Trial]]
 
 
 def outcome_of(trial: Trial, slo_us: float) -> Outcome:
-    """What a trial says of its rate. Raises StartFailed when it could not be run at all."""
+    """What a trial says of its rate. Raises StartFailed when it says nothing of its method."""
     doubts = {caveat.name for caveat in trial.caveats}
-    if "failed" in doubts:
+    if doubts & BROKEN:
         raise StartFailed("; ".join(caveat.text for caveat in trial.caveats))
     p99_us = trial.finish.p99_us
     if trial.complete and not doubts & OVERLOADED and p99_us is not None and p99_us <= slo_us:

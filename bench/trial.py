@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 
 import msgspec
@@ -30,6 +31,7 @@ from bench.provision.base import StartFailed
 from bench.provision.process import belonging_to
 from bench.provision.services import ServiceProcess, services
 from bench.rows import Trial, trial_name
+from bench.stats.little import little_gap
 from bench.workload import probe
 from shop.workflow import SERVICES
 from transports.base import Setting, Transport
@@ -140,7 +142,9 @@ async def _measure(
         asked_ns = time.monotonic_ns()
         async with stage.canary.beside() as runs_us:
             report = await master.run(spec)
-        clocks = agree({**bounds, "load": (asked_ns, report.clock_ns or asked_ns, time.monotonic_ns())})
+        if report.planned:
+            bounds["load"] = (asked_ns, _telling_ns(report, asked_ns), time.monotonic_ns())
+        clocks = agree(bounds)
         slowness = stage.canary.slowness(runs_us)
         doubts: list[Caveat] = []
         stamps: list[Stamp] = report.stamps
@@ -240,7 +244,7 @@ def spec_of(
         transport=cell.transport,
         setting=setting,
         # The same plan for every cell of a round, so that differences are paired.
-        seed=profile.seed + round_,
+        seed=seed_of(profile.seed, round_),
         payload_bytes=profile.payload_bytes,
         arrivals=profile.arrivals,
         step=profile.step,
@@ -255,6 +259,11 @@ def spec_of(
         drain_s=profile.deadline_s,
         watch=watch,
     )
+
+
+def seed_of(seed: int, round_: int) -> int:
+    """Of a round: neighbouring seeds share no round."""
+    return int.from_bytes(blake2b(f"{seed}:{round_}".encode(), digest_size=6).digest())
 
 
 def _ports(transport: Transport, setting: Setting, used: list[Broker]) -> tuple[int, ...]:
@@ -296,19 +305,35 @@ def health_of(
     cores = os.cpu_count() or 1
     return validity.Health(
         achieved_share=report.achieved_per_s * report.window_s / report.planned,
-        ended_share=(report.achieved_per_s * report.window_s + report.failed) / report.planned,
+        ended_share=_ended_share(report),
         edge_share=3 * math.sqrt(2 * report.in_flight_mean) / report.planned,
         lateness_p50_us=_percentiles(report, "lateness").p50_us,
         response_p99_us=_percentiles(report, "finish").p99_us,
         service_p99_us=_percentiles(report, "finish_service").p99_us,
         gap=validity.gap_test(*(report.histogram(name).counts() for name in ("gap_sent", "gap_planned"))),
         driver_share=report.driver_cpu_ns / 1e9 / report.window_s / report.workers,
-        little=validity.littles_gap(report.in_flight_mean, report.finished / report.window_s, report.service_mean_s),
+        little=little_gap(report.in_flight_mean, report.in_flight_by_instants)
+        if report.in_flight_by_instants
+        else None,
         backlog_grew=steady and validity.backlog_grew(report.in_flight_slices, report.planned),
         steal_share=None if machine is None else machine.steal_s / machine.duration_s / cores,
         others_cores=None if machine is None or not alone else (machine.busy_s - used / 1e9) / machine.duration_s,
         slowness=slowness,
     )
+
+
+def _telling_ns(report: TrialReport, asked_ns: int) -> int:
+    """The load process's clock at its beginning if that shows that it lags, else at its end, where it may be ahead."""
+    return report.began_ns if report.began_ns < asked_ns else report.ended_ns
+
+
+def _ended_share(report: TrialReport) -> float | None:
+    """Orders that ended while the window was open, over those that ever did or were not sent; None if none did.
+
+    In an overload most of the planned orders end after the window, as long as they are waited for.
+    """
+    ever = report.planned - report.unfinished
+    return (report.achieved_per_s * report.window_s + report.failed) / ever if ever else None
 
 
 def _row(
@@ -338,14 +363,15 @@ def _row(
     unhealthy = validity.doubts(health)
     hints = artefacts(
         report.histogram("finish").counts(),
-        transport=cell.transport,
+        needs=named(cell.transport).traits.needs,
         offered_per_s=profile.offered_per_s(cell.rate_per_s),
         achieved_per_s=report.achieved_per_s,
     )
     if not report.steady:
         hints.append(caveats.unsteady(report.warm_up_s))
-    orders = report.finished
-    parts = report.costs
+    # What was used between the edges of the window went into what finished between them.
+    orders = report.achieved_per_s * report.window_s
+    parts = {part: spent for part, spent in report.costs.items() if not spent.died}
 
     def per_order(part: str) -> float | None:
         return parts[part].cpu_ns / 1e3 / orders if part in parts and orders else None
@@ -396,6 +422,7 @@ def _row(
         else None,
         warm_up_s=report.warm_up_s if report.planned else None,
         in_flight_mean=report.in_flight_mean if report.planned else None,
+        opened_epoch_ms=report.opened_epoch_ms,
         achieved_share=health.achieved_share,
         lateness_in_p99=health.lateness_in_p99,
         driver_share=health.driver_share,

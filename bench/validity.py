@@ -11,7 +11,6 @@ import pandas as pd
 
 from bench.caveats import Caveat
 from bench.stats.gaps import Gaps, GapTest, against_plan
-from bench.stats.little import little_gap
 from bench.stats.trend import backlog_grows
 
 ACHIEVED_SHARE = 0.98
@@ -33,7 +32,7 @@ STEAL_SHARE = 0.02
 OTHERS_CORES = 0.25
 """Used by processes that are neither services, broker nor driver: the conductor and Locust's master need 0.1."""
 SLOWNESS = 1.5
-"""Of a fixed piece of work, over the fastest in this run."""
+"""Of a fixed piece of work, over the fastest so far in this run."""
 JUDGED = (
     "achieved_share",
     "lateness_p50_us",
@@ -56,7 +55,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     achieved_share: float | None = None
     """Orders finished while the window was open, over those planned."""
     ended_share: float | None = None
-    """The same with those that failed, which keep nobody waiting."""
+    """The same with those that failed, over those that ended at all: what never ends keeps nobody waiting."""
     edge_share: float = 0.0
     """By how much that may differ from 1 by chance: orders on their way at one edge of the window or the other.
 
@@ -89,13 +88,6 @@ def gap_test(sent_us: Mapping[int, int], planned_us: Mapping[int, int]) -> GapTe
     if not sent_us or not planned_us:
         return None
     return against_plan(Gaps(sent_us), Gaps(planned_us), GAP_TOLERANCE_US)
-
-
-def littles_gap(in_flight_mean: float, finished_per_s: float, service_mean_s: float | None) -> float | None:
-    """What ``stats.little`` finds, with the time from sent, as long as an order is in flight; None if none finished."""
-    if not service_mean_s or not finished_per_s:
-        return None
-    return little_gap(in_flight_mean, finished_per_s, service_mean_s)
 
 
 def doubts(health: Health) -> list[Caveat]:
@@ -134,14 +126,14 @@ def _of_the_generator(health: Health) -> Iterator[Caveat]:
         yield Caveat(
             "busy-driver",
             f"the load generator used {share:.0%} of a core: it may be what is being measured",
-            "lower RATE or add load workers",
+            "lower RATE",
         )
     if health.little is not None and abs(health.little) > LITTLE:
         yield Caveat(
             "little",
-            f"orders in flight differ by {health.little:+.0%} from rate times service time (Little's law): the trial "
-            "was not steady, or the instants are wrong",
-            "lower RATE, or lengthen WARM_UP",
+            f"more orders were in flight by {health.little:+.0%} than their own instants come to (Little's law): "
+            "the transport's instants are wrong, or the load process was late to see them",
+            "see where the transport takes Finished.at_ns and Receipt.accepted_ns, or lower RATE",
         )
     if health.backlog_grew:
         yield Caveat(
@@ -172,7 +164,7 @@ def _of_the_machine(health: Health) -> Iterator[Caveat]:
     if (slowness := health.slowness) is not None and slowness > SLOWNESS:
         yield Caveat(
             "canary",
-            f"a fixed piece of work beside the trial took {slowness:.2f} times its best time in this run",
+            f"a fixed piece of work beside the trial took {slowness:.2f} times its best so far in this run",
             "close other programs, or measure again when the machine is calm",
         )
 

@@ -20,6 +20,7 @@ from bench.load.raw import Write, raw_file
 from bench.load.record import Record, Sum
 from bench.load.shape import shape_of
 from bench.load.trial import TrialReport, TrialSpec
+from bench.stats.trend import WINDOWS
 from bench.workload import Workload
 from shop.open import open_service
 from shop.service import Service
@@ -75,7 +76,7 @@ class Carrying:
         return TrialReport(trial=self.spec.id, worker=self.worker, error=sentence)
 
     async def _run(self, connected: Callable[[], Awaitable[None]]) -> TrialReport:
-        spec = self.spec
+        spec, began_ns = self.spec, time.monotonic_ns()
         if self.worker >= spec.setting.workers:
             raise ValueError(f"trial {spec.id} is for {spec.setting.workers} load workers, and this is one more")
         prefix = f"{spec.id.removeprefix('fw-')}w{self.worker}"
@@ -104,7 +105,8 @@ class Carrying:
             report.driver_priority = priority()
             report.facts = dict(transport.facts())
             report.costs, report.machine, report.wire_bytes, report.connections_closed = await meter.spent()
-            report.clock_ns = time.monotonic_ns()
+            report.began_ns, report.ended_ns = began_ns, time.monotonic_ns()
+            report.opened_epoch_ms = round(time.time() * 1000 - (report.ended_ns - driver.opened_ns) / 1e6)
             report.payload_bytes = len(codec_named(setting.codec).encode(workload.order(0)))
             if hosted is not None:
                 report.services_audit = {name: _audit(service) for name, (service, _) in hosted.items()}
@@ -117,6 +119,11 @@ class Carrying:
 
     def _load(self) -> float:
         return self._users if self.spec.mode == "closed" else self._users * self.spec.orders_per_s_per_user
+
+    def _tick_s(self) -> float:
+        """Long enough for some orders, short enough for the warm-up to have as many looks as its slope takes."""
+        load, longest_s = self._load(), self.spec.warm_up_max_s / (WINDOWS + 1)
+        return min(max(TICK_S, TICK_ORDERS / load), longest_s or TICK_S) if load else TICK_S
 
     def _new_driver(
         self,
@@ -132,7 +139,7 @@ class Carrying:
             # Several load processes open their windows together, so none waits for what it alone sees; and a closed
             # loop has no rate that it could settle at.
             warm_up_max_s=spec.warm_up_max_s if spec.setting.workers == 1 and spec.mode == "open" else 0.0,
-            tick_s=max(TICK_S, TICK_ORDERS / load) if (load := self._load()) else TICK_S,
+            tick_s=self._tick_s(),
             duration_s=spec.duration_s,
             drain_s=spec.drain_s,
             deadline_s=spec.setting.deadline_s,

@@ -109,6 +109,8 @@ class Driver(ABC):
         self._closes_ns: int | None = None
         self._opening: asyncio.TimerHandle | None = None
         self._slicing: asyncio.Task[None] | None = None
+        self._lost_ns = [0] * SLICES
+        """By part of the window, how long orders were in flight that did not finish."""
         self._fresh_us: list[int] = []
         """Responses of the warm-up since it was last looked at."""
         self._last_planned_ns = self._last_sent_ns = 0
@@ -140,6 +142,9 @@ class Driver(ABC):
                 self._count_unstarted()
         if self._crash is not None:
             raise self._crash
+        if width_ns := self.record.window_ns // SLICES:
+            slices = zip(self.record.in_flight_slices, self._lost_ns, strict=False)
+            self.record.in_flight_slices = [mean - lost_ns / width_ns for mean, lost_ns in slices]
         self.record.close()
 
     def stop(self) -> None:
@@ -159,6 +164,11 @@ class Driver(ABC):
     def plan_hash(self) -> str:
         """Of what was planned beforehand; empty when nothing was, or the load was changed."""
         return ""
+
+    @property
+    def opened_ns(self) -> int:
+        """When the window opened, once it has."""
+        return self._opens_ns
 
     # The window. Only the driver's own CPU time needs an action at its edges: orders know their phase when planned.
 
@@ -209,6 +219,22 @@ class Driver(ABC):
             self._settled_ns = now_ns
         return now_ns
 
+    def _within(self, from_ns: int, until_ns: int) -> int:
+        """How much of a stretch of time lies in the window."""
+        closes_ns = until_ns if self._closes_ns is None else min(until_ns, self._closes_ns)
+        return max(0, closes_ns - max(from_ns, self._opens_ns))
+
+    def _lose(self, sent_ns: int) -> None:
+        """An order in flight since then is given up: it does not tell whether the method keeps up with the others."""
+        now_ns = self._clock()
+        self.record.in_flight_lost_ns += self._within(sent_ns, now_ns)
+        if self._closes_ns is None:
+            return
+        width_ns = (self._closes_ns - self._opens_ns) // SLICES
+        for number in range(SLICES):
+            begins_ns = self._opens_ns + number * width_ns
+            self._lost_ns[number] += max(0, min(now_ns, begins_ns + width_ns) - max(sent_ns, begins_ns))
+
     # One order.
 
     def _launch(self, planned_ns: int) -> asyncio.Task[None] | None:
@@ -250,41 +276,54 @@ class Driver(ABC):
             self._note_gap(planned_ns, sent_ns)
         try:
             receipt = await self._submit(order)
-            accepted_ns = receipt.accepted_ns
+            accepted_ns = self._possible(sent_ns, receipt.accepted_ns)
             finished = await receipt.finished
+            finished_ns = self._possible(sent_ns, finished.at_ns)
+            status = "finished"
+            self._finish(number, order, finished, in_window)
+            record.sojourn_ns += self._within(sent_ns, finished_ns)
+            if in_window:
+                self._time(order.order.order_id, planned_ns, sent_ns, accepted_ns, finished_ns)
+            else:
+                self._fresh_us.append((finished_ns - planned_ns) // 1000)
         except asyncio.CancelledError:
             status = "unfinished"
             every.unfinished += 1
             if in_window:
                 window.unfinished += 1
                 window.accepted_unfinished += accepted_ns > 0
+            self._lose(sent_ns)
         except Exception as error:  # noqa: BLE001 - every error is counted
             status = "failed"
             every.failed += 1
             if in_window:
                 window.failed += 1
                 self._note_failure(type(error).__name__)
+            self._lose(sent_ns)
             if not isinstance(error, TransportError):
-                # A defect: it ends the trial, not only this order.
-                self._crash = self._crash or error
-                self.stop()
-        else:
-            status, finished_ns = "finished", finished.at_ns
-            if not sent_ns <= finished_ns <= self._clock() or accepted_ns < sent_ns:
-                self._crash = self._crash or OtherClock(
-                    f"an order sent at {sent_ns} ns was accepted at {accepted_ns} and finished at {finished_ns}: the "
-                    "transport's instants are not time.monotonic_ns()"
-                )
-                self.stop()
-            self._finish(number, order, finished, in_window)
-            if in_window:
-                self._time(order.order.order_id, planned_ns, sent_ns, accepted_ns, finished_ns)
-            else:
-                self._fresh_us.append((finished_ns - planned_ns) // 1000)
+                self._end_with(error)
         if in_window:
-            self._close(number, status, planned_ns, sent_ns, accepted_ns, finished_ns)
+            try:
+                self._close(number, status, planned_ns, sent_ns, accepted_ns, finished_ns)
+            except OSError as error:  # of raw
+                self._end_with(error)
         self._settle()
         del self._in_flight[number]
+
+    def _possible(self, sent_ns: int, at_ns: int) -> int:
+        """An instant that a transport gave. Raises OtherClock."""
+        now_ns = self._clock()
+        if not sent_ns <= at_ns <= now_ns:
+            raise OtherClock(
+                f"an order sent at {sent_ns} ns was accepted or finished at {at_ns}, and now it is {now_ns}: the "
+                "transport's instants are not time.monotonic_ns()"
+            )
+        return at_ns
+
+    def _end_with(self, error: Exception) -> None:
+        """A defect ends the trial, not only the order that met it."""
+        self._crash = self._crash or error
+        self.stop()
 
     def _note_gap(self, planned_ns: int, sent_ns: int) -> None:
         if self._last_sent_ns:

@@ -171,6 +171,7 @@ class Record:
         "finished_within",
         "gap_planned",
         "gap_sent",
+        "in_flight_lost_ns",
         "in_flight_max",
         "in_flight_ns",
         "in_flight_slices",
@@ -182,6 +183,7 @@ class Record:
         "service_ns",
         "shipped",
         "shipped_in_window",
+        "sojourn_ns",
         "steady",
         "unexpected",
         "warm_up_ns",
@@ -214,8 +216,13 @@ class Record:
         self.in_flight_max = 0
         self.in_flight_ns = 0
         """The integral of orders in flight over the time in which the window is open."""
+        self.sojourn_ns = 0
+        """What that integral comes to by the instants of the orders that finished: from sent to finished, as far as the
+        window was open."""
+        self.in_flight_lost_ns = 0
+        """The same of orders that failed or never finished, up to when they were given up."""
         self.in_flight_slices: list[float] = []
-        """Its mean over each part of the window, as far as it came."""
+        """The integral's mean over each part of the window, as far as it came, without orders that did not finish."""
         self.response_ns = 0
         """From planned to finished, summed over the window's orders that finished."""
         self.service_ns = 0

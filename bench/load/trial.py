@@ -168,16 +168,21 @@ class TrialReport(msgspec.Struct, kw_only=True):
     """TCP payload through the watched ports within the window, both directions."""
     connections_closed: int = 0
     """Through these ports, within the window: what they carried is not in ``wire_bytes``."""
-    clock_ns: int = 0
-    """The load process's clock when it had ended; compared with the conductor's."""
+    began_ns: int = 0
+    ended_ns: int = 0
+    """The load processes' clock when the first began and when the last had ended."""
+    opened_epoch_ms: int | None = None
+    """When the window opened, by the wall clock."""
     payload_bytes: int = 0
     """The first order, as the codec made it."""
     driver_priority: str = ""
     in_flight_max: int = 0
     in_flight_mean: float = 0.0
     """Over time, while the window was open."""
+    in_flight_by_instants: float = 0.0
+    """What that should be by the orders' own instants: Little's law."""
     in_flight_slices: list[float] = []
-    """The same over each part of the window."""
+    """The mean over each part of the window, without orders that did not finish."""
     response_mean_s: float | None = None
     """From planned to finished."""
     service_mean_s: float | None = None
@@ -236,6 +241,9 @@ class TrialReport(msgspec.Struct, kw_only=True):
             driver_cpu_ns=record.driver_cpu_ns,
             in_flight_max=record.in_flight_max,
             in_flight_mean=record.in_flight_ns / record.window_ns if record.window_ns else 0.0,
+            in_flight_by_instants=(record.sojourn_ns + record.in_flight_lost_ns) / record.window_ns
+            if record.window_ns
+            else 0.0,
             in_flight_slices=record.in_flight_slices,
             response_mean_s=record.response_ns / 1e9 / window.finished if window.finished else None,
             service_mean_s=record.service_ns / 1e9 / window.finished if window.finished else None,
@@ -260,6 +268,7 @@ _ADDED = (
     "driver_cpu_ns",
     "in_flight_max",
     "in_flight_mean",
+    "in_flight_by_instants",
 )
 
 
@@ -279,7 +288,9 @@ def merged(reports: Sequence[TrialReport]) -> TrialReport:
     watching = next((report for report in ordered if report.costs), ordered[0])
     whole.costs, whole.wire_bytes, whole.payload_bytes = watching.costs, watching.wire_bytes, ordered[0].payload_bytes
     whole.machine, whole.connections_closed = watching.machine, watching.connections_closed
-    whole.clock_ns = max(report.clock_ns for report in ordered)
+    whole.began_ns = min(report.began_ns for report in ordered)
+    whole.ended_ns = max(report.ended_ns for report in ordered)
+    whole.opened_epoch_ms = ordered[0].opened_epoch_ms
     if whole.finished:
         for mean in ("response_mean_s", "service_mean_s"):
             setattr(whole, mean, sum((getattr(r, mean) or 0.0) * r.finished for r in ordered) / whole.finished)

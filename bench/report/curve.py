@@ -81,6 +81,7 @@ def rows(drawn: Sequence[Point]) -> Iterator[tuple[object, ...]]:
 def _figure(drawn: Sequence[Point]) -> Figure:
     figure = Figure(figsize=(9, 4.6), layout="constrained", facecolor="white")
     panels: Sequence[Axes] = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
+    low_ms, top_ms = _limits(drawn)
     for axes, (quantile, heading) in zip(panels, PANELS.items(), strict=True):
         axes.set_title(heading, loc="left", fontsize=10.5, fontweight="bold", pad=8)
         axes.set_yscale("log")
@@ -89,19 +90,30 @@ def _figure(drawn: Sequence[Point]) -> Figure:
         axes.set_axisbelow(True)
         axes.set_xlabel("orders a second achieved", fontsize=9)
         for method in dict.fromkeys(point.method for point in drawn):
-            _line(axes, [point for point in drawn if (point.method, point.quantile) == (method, quantile)])
+            _line(axes, [point for point in drawn if (point.method, point.quantile) == (method, quantile)], top_ms)
         axes.margins(x=0.04)
         axes.set_xlim(left=0)
+        axes.set_ylim(low_ms, top_ms)
     panels[0].set_ylabel("milliseconds from the planned time (log)", fontsize=9)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9.5)
-    caption = "Medians over trials; bars: 95 % intervals, where there are trials enough. Hollow: INVALID cells."
+    caption = (
+        "Medians over trials; bars: 95 % intervals, where there are trials enough; ∞: orders that did not finish. "
+        "Hollow: INVALID cells."
+    )
     figure.supxlabel(caption, fontsize=8.5, color=style.MUTED, x=0.012, ha="left")
     return figure
 
 
-def _line(axes: Axes, line: Sequence[Point]) -> None:
-    there = [point for point in line if point.latency.value is not None and math.isfinite(point.latency.value)]
+def _limits(drawn: Sequence[Point]) -> tuple[float, float]:
+    """Of the axis of milliseconds; what did not finish is drawn at its top."""
+    numbers = (number for point in drawn for number in (point.latency.value, point.latency.low, point.latency.high))
+    finite = [number for number in numbers if number and math.isfinite(number)] or [1.0, 10.0]
+    return min(finite) / 1.3, max(finite) * 1.6
+
+
+def _line(axes: Axes, line: Sequence[Point], top_ms: float) -> None:
+    there = [point for point in line if point.latency.value is not None]
     if not there:
         return
     transport = there[0].transport
@@ -109,7 +121,7 @@ def _line(axes: Axes, line: Sequence[Point]) -> None:
     dashed = "--" if "+" in there[0].method or ":" in there[0].method else "-"
     axes.plot(
         [point.achieved_per_s for point in there],
-        [point.latency.value or math.nan for point in there],
+        [min(point.latency.value or math.nan, top_ms) for point in there],
         color=colour,
         linestyle=dashed,
         linewidth=1.6,
@@ -117,21 +129,28 @@ def _line(axes: Axes, line: Sequence[Point]) -> None:
         markersize=6,
         label=style.title(there[0].method, transport),
         zorder=3,
+        clip_on=False,
     )
     for point in there:
         low, high = point.latency.low, point.latency.high
-        if low is not None and high is not None and math.isfinite(high):
-            axes.plot([point.achieved_per_s] * 2, [low, high], color=colour, alpha=0.35, linewidth=4, zorder=2)
+        if low is not None and high is not None and math.isfinite(low):
+            ends = [low, min(high, top_ms)]
+            axes.plot([point.achieved_per_s] * 2, ends, color=colour, alpha=0.35, linewidth=4, zorder=2)
+        if math.isinf(point.latency.value or 0.0):
+            axes.annotate(
+                "∞", (point.achieved_per_s, top_ms), xytext=(5, -10), textcoords="offset points", color=colour
+            )
         if not point.valid:
             axes.plot(
                 [point.achieved_per_s],
-                [point.latency.value or math.nan],
+                [min(point.latency.value or math.nan, top_ms)],
                 marker=marker,
                 markersize=6,
                 markerfacecolor="white",
                 markeredgecolor=colour,
                 linestyle="none",
                 zorder=4,
+                clip_on=False,
             )
 
 

@@ -178,6 +178,8 @@ def _doubts(cells: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> 
         )
     latest: dict[str, tuple[Caveat, set[str]]] = {}
     for entry in manifest.get("caveats", []):
+        if entry.get("trial") and str(entry["trial"]).split("-", 2)[-1] not in behind:
+            continue  # of a search, whose trials are not in the table
         caveat = Caveat(entry["name"], entry["text"], entry["next_step"])
         _, touched = latest.setdefault(caveat.name, (caveat, set()))
         if trial := entry.get("trial"):

@@ -17,7 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.load.locust import LoadError, master, worker
+from bench.load.trial import TrialReport, TrialSpec
+from bench.provision.base import StartFailed
 from bench.selftest.cases import CASES, Case, Line
+from bench.selftest.plays import PLAYS, Play
 from bench.selftest.stub import ENTRY_POINT
 from transports.registry import GROUP
 
@@ -33,28 +36,37 @@ def installed_stub() -> Iterator[Path]:
         yield Path(folder)
 
 
-async def run(cases: Sequence[Case], console: Console) -> bool:
-    """Whether everything came out as expected. Raises LoadError."""
+async def run(cases: Sequence[Case], plays: Sequence[Play], console: Console) -> bool:
+    """Whether everything came out as expected. Raises LoadError or StartFailed."""
     right = True
     with installed_stub() as folder:
         env = {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))}
         async with master(folder=folder, log=folder / "locust.log", env=env) as locust:
-            for number, case in enumerate(cases, 1):
-                log = folder / f"worker-{number}.log"
-                async with worker(locust, log=log, env=env, urgent=True):
-                    spec = case.spec(f"fw-selftest{number}")
+
+            async def trial(spec: TrialSpec) -> TrialReport:
+                async with worker(locust, log=folder / f"{spec.id}.log", env=env, urgent=True):
                     report = await locust.run(spec)
                 if report.error:
-                    raise LoadError(f"{case.name}: {report.error}")
-                lines = case.check(spec, case.model, report)
-                console.print(table(case.name, lines))
-                right = right and all(line.right for line in lines)
+                    raise LoadError(f"{spec.id}: {report.error}")
+                return report
+
+            for number, case in enumerate(cases, 1):
+                spec = case.spec(f"fw-selftest{number}")
+                right &= shown(console, case.name, case.check(spec, case.model, await trial(spec)))
+            for number, play in enumerate(plays, 1):
+                right &= shown(console, play.name, await play.run(trial, f"fw-selfplay{number}", folder))
     return right
+
+
+def shown(console: Console, name: str, lines: Sequence[Line]) -> bool:
+    """Print what was expected and seen; whether it was the same."""
+    console.print(table(name, lines))
+    return all(line.right for line in lines)
 
 
 def table(name: str, lines: Sequence[Line]) -> Table:
     drawn = Table(title=name, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for heading, width in (("", 18), ("expected", 20), ("seen", 26), ("", 5)):
+    for heading, width in (("", 24), ("expected", 20), ("seen", 22), ("", 5)):
         drawn.add_column(heading, min_width=width)
     for line in lines:
         verdict = Text("right", "green") if line.right else Text("WRONG", "bold red")
@@ -68,11 +80,13 @@ def command(arguments: list[str]) -> int:
     parser.add_argument("--only", default="", metavar="WORDS", help="cases whose name has these words")
     asked = parser.parse_args(arguments)
     cases = [case for case in CASES if asked.only in case.name]
-    if not cases:
-        parser.error(f"no case has {asked.only!r} in its name; there are: {'; '.join(case.name for case in CASES)}")
+    plays = [play for play in PLAYS if asked.only in play.name]
+    if not cases and not plays:
+        names = "; ".join(one.name for one in (*CASES, *PLAYS))
+        parser.error(f"no case has {asked.only!r} in its name; there are: {names}")
     try:
-        right = uvloop.run(run(cases, Console()))
-    except LoadError as error:
+        right = uvloop.run(run(cases, plays, Console()))
+    except (LoadError, StartFailed) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

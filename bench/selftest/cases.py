@@ -166,6 +166,23 @@ def censored(spec: TrialSpec, model: Model, report: TrialReport) -> list[Line]:
     ]
 
 
+def capped(spec: TrialSpec, model: Model, report: TrialReport) -> list[Line]:
+    """What a cap keeps from being sent is not sent late, or left out of sight: it is as slow as can be.
+
+    A generator with a semaphore reports the service time of those that it let through.
+    """
+    takes_s, busy_until_s, sent = model.service_ms / 1000, 0.0, 0
+    for at_s in arrivals_s(spec):
+        if at_s >= busy_until_s:
+            busy_until_s, sent = at_s + takes_s, sent + 1
+    p50_us = response(report).p50_us
+    return [
+        _counted("orders sent", sent, report.sent),
+        _counted("orders not sent", len(arrivals_s(spec)) - sent, report.not_sent),
+        Line("p50", "infinite", "infinite" if p50_us == math.inf else f"{p50_us} us", p50_us == math.inf),
+    ]
+
+
 def too_few(spec: TrialSpec, model: Model, report: TrialReport) -> list[Line]:
     """A percentile that so few orders cannot tell is left out."""
     found = response(report)
@@ -228,7 +245,14 @@ CASES = (
         every(latencies, doubted("below-rate")),
         {"arrivals": "constant", "users": 10, "duration_s": 5.0, "drain_s": 30.0},
     ),
-    Case("2 % never end", Model(silent_every=50), censored, {"drain_s": 2.0}),
+    Case("2 % never end", Model(silent_every=50), every(censored, doubted()), {"drain_s": 2.0}),
+    Case(
+        "no more than one order in flight, and ten come a second",
+        # A little less than half a second, so that the sixth order does not meet the end of the first.
+        Model(service_ms=480),
+        capped,
+        {"arrivals": "constant", "users": 10, "duration_s": 5.0, "in_flight_cap": 1},
+    ),
     Case("50 orders", Model(), too_few, {"users": 10, "duration_s": 5.0}),
     Case(
         "a client that holds the thread for 10 ms",

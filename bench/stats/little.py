@@ -1,15 +1,14 @@
-"""Little's law: a check on the harness itself, which holds for any queue that is steady."""
+"""Little's law: a check on the harness itself, and on the instants that a transport reports."""
 
 
-def little_gap(mean_in_flight: float, per_s: float, mean_response_s: float) -> float:
-    """How much more is in flight than rate times mean response, as a share of the latter: 0 when the law holds.
+def little_gap(mean_in_flight: float, mean_by_instants: float) -> float:
+    """How much more was seen in flight than the orders' own instants come to, as a share of the latter: 0 if all agree.
 
-    L = lambda W (Little, "A Proof for the Queuing Formula", Operations Research 9, 1961). All three are of the same
-    window and the same orders, the response taken from when an order counts as in flight. Orders that straddle the
-    window's edges make a difference of about the mean response over the window's length. Raises ValueError when nothing
-    went through.
+    L = lambda W (Little, "A Proof for the Queuing Formula", Operations Research 9, 1961). Over a stretch of time T it
+    holds whatever happens there, steady or not, when W counts what each order spends within the stretch: lambda W is
+    then the sum of those times over T, which is ``mean_by_instants`` (Little, "Little's Law as Viewed on Its 50th
+    Anniversary", Operations Research 59, 2011). Raises ValueError when nothing was under way by those instants.
     """
-    expected = per_s * mean_response_s
-    if not expected > 0:
-        raise ValueError(f"Little's law says nothing about {per_s} orders/s that take {mean_response_s} s")
-    return mean_in_flight / expected - 1
+    if not mean_by_instants > 0:
+        raise ValueError("Little's law says nothing of a window in which nothing was under way")
+    return mean_in_flight / mean_by_instants - 1

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 
 import uvloop
 from rich.console import Console
@@ -216,7 +216,7 @@ def table(asked: Asked, found: Sequence[Witness]) -> Table:
                 digits(median(ours) / 1000),
                 digits(median(theirs) / 1000),
                 f"{digits(median(ratios))} ({', '.join(map(digits, ratios))})",
-                ("agree" if abs(mean(ratios) - 1) <= AGREE else "differ") if headline else "",
+                ("agree" if abs(median(ratios) - 1) <= AGREE else "differ") if headline else "",
             )
     return drawn
 

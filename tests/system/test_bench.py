@@ -313,7 +313,7 @@ def test_a_load_process_that_dies_in_a_trial_costs_that_trial_which_a_resumed_ru
     said = " ".join(out.split())
     assert process.returncode == 6, out
     assert "not to be used: round 1 of memory (failed)" in said
-    assert "RESUME=latest` measures again" in said
+    assert "RESUME=latest` measures again what failed" in said
     assert "Traceback" not in out
     assert list(bench.latest().trials()["planned"] > 0) == [False, True]
 
@@ -376,6 +376,27 @@ def test_a_run_of_another_commit_cannot_go_on(bench: Bench) -> None:
     done = bench.run("RESUME=latest")
     assert (done.returncode, len(done.stderr.splitlines())) == (5, 1)
     assert "its commit is not what is here now" in done.stderr
+
+
+def test_a_run_that_may_not_go_on_does_not_become_the_latest(bench: Bench) -> None:
+    assert went_through(bench.run("TRANSPORT=memory", *SHORT))
+    older = bench.latest().path.resolve()
+    manifest = older / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"commit": "', '"commit": "0'))
+    assert went_through(bench.run("TRANSPORT=memory", *SHORT))
+    newer = bench.latest().path.resolve()
+    assert bench.run(f"RESUME={older.name}").returncode == 5
+    assert bench.latest().path.resolve() == newer != older
+
+
+def test_the_arms_of_an_aa_run_are_neighbours(bench: Bench, tmp_path: Path) -> None:
+    profile = tmp_path / "mine.toml"
+    profile.write_text('transports = ["memory", "rest"]\nalso = []\narms = 2\n')
+    assert went_through(bench.run(f"PROFILE={profile}", *SHORT, "ROUNDS=4"))
+    slots = bench.latest().trials().set_index(["round", "cell"])["slot"]
+    for round_ in range(1, 5):
+        for method in ("memory", "rest"):
+            assert abs(slots[round_, f"{method}@a"] - slots[round_, f"{method}@b"]) == 1
 
 
 @pytest.mark.parametrize("transport", ["rest", "broker"])

@@ -1,6 +1,7 @@
 """Latency against achieved rate."""
 
 import csv
+import math
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,15 @@ def test_a_line_has_a_point_for_each_rate_in_rising_order(run: Run) -> None:
 def test_an_invalid_cell_is_drawn_as_one(run: Run) -> None:
     invalid = {point.cell for point in points(run.trials()) if not point.valid}
     assert invalid == {"rest@200"}
+
+
+def test_what_did_not_finish_is_drawn_at_the_top_and_not_left_out(run: Run, tmp_path: Path) -> None:
+    draw(run.trials(), tmp_path / "finite")
+    trials = run.trials()
+    trials.loc[trials["cell"] == "grpc+json@200", "finish_p99_us"] = math.inf
+    draw(trials, tmp_path / "censored")
+    finite, censored = ((tmp_path / name / "curve.svg").read_text() for name in ("finite", "censored"))
+    assert censored.count("∞</text>") == finite.count("∞</text>") + 1
 
 
 def test_what_is_drawn_stands_in_a_csv_beside_it(run: Run, tmp_path: Path) -> None:

@@ -154,12 +154,44 @@ def test_orders_in_flight_are_averaged_over_the_time_of_the_window() -> None:
 
 
 def test_orders_in_flight_are_averaged_over_twelfths_of_the_window() -> None:
-    record = run(open_trial(Stub(lambda number: 100.0), warm_up_s=1, duration_s=6, drain_s=1)).record
+    stub = Stub(lambda number: 100.0)
+    record = run(open_trial(stub, warm_up_s=1, duration_s=6, drain_s=200, deadline_s=200)).record
     assert len(record.in_flight_slices) == 12
     assert sum(record.in_flight_slices) / 12 == pytest.approx(record.in_flight_ns / record.window_ns, rel=0.01)
-    # Nothing finishes, and 50 more come in every half second.
+    # Nothing finishes in the window, and 50 more come in every half second.
     steps = [b - a for a, b in itertools.pairwise(record.in_flight_slices)]
     assert steps == pytest.approx([50] * 11, abs=1)
+
+
+@pytest.mark.parametrize("phases", [{"drain_s": 1}, {"drain_s": 9, "deadline_s": 2}])
+def test_orders_that_never_end_are_no_growing_backlog(phases: dict[str, float]) -> None:
+    stub = Stub(lambda number: 0.05 if number % 10 else 1000.0)
+    record = run(open_trial(stub, warm_up_s=1, duration_s=6, **phases)).record
+    assert record.window.unfinished == 60
+    assert record.in_flight_slices == pytest.approx([0.9 * 100 * 0.05] * 12, abs=0.6)
+
+
+@pytest.mark.parametrize(
+    "takes_s",
+    [
+        pytest.param(lambda number: 0.05, id="steady"),
+        pytest.param(lambda number: 0.05 * number, id="ever slower"),
+        pytest.param(lambda number: 0.05 if number % 10 else 1000.0, id="some never end"),
+    ],
+)
+def test_what_is_in_flight_is_what_the_orders_instants_come_to(takes_s: Callable[[int], float]) -> None:
+    record = run(open_trial(Stub(takes_s), warm_up_s=1, duration_s=6, drain_s=3)).record
+    assert record.in_flight_ns == pytest.approx(record.sojourn_ns + record.in_flight_lost_ns, rel=1e-6)
+
+
+def test_a_transport_that_dates_outcomes_back_breaks_littles_law() -> None:
+    class Early(Stub):
+        async def _finish(self, order: PlaceOrder, takes_s: float) -> Finished:
+            finished = await super()._finish(order, takes_s)
+            return Finished(finished.outcome, finished.at_ns - round(takes_s * S / 2))
+
+    record = run(open_trial(Early(lambda number: 0.05))).record
+    assert record.in_flight_ns == pytest.approx(2 * (record.sojourn_ns + record.in_flight_lost_ns), rel=0.01)
 
 
 def test_gaps_between_sends_and_between_plans_are_kept_side_by_side() -> None:
@@ -449,18 +481,40 @@ def test_an_order_that_was_not_sent_is_told_too() -> None:
     assert sorted(number for number, *_ in told) == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("off_ns", [-S, S])
-def test_a_transport_with_another_clock_ends_the_trial_with_a_sentence(off_ns: int) -> None:
+@pytest.mark.parametrize(("accepted_off_ns", "finished_off_ns"), [(0, -S), (0, S), (-S, 0), (S, 0)])
+def test_a_transport_with_another_clock_ends_the_trial_with_a_sentence(
+    accepted_off_ns: int, finished_off_ns: int
+) -> None:
     class Elsewhere(Stub):
         async def submit(self, order: PlaceOrder) -> Receipt:
             receipt = await super().submit(order)
             done: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
             finished = await receipt.finished
-            done.set_result(Finished(finished.outcome, finished.at_ns + off_ns))
-            return Receipt(receipt.accepted_ns, done)
+            done.set_result(Finished(finished.outcome, finished.at_ns + finished_off_ns))
+            return Receipt(receipt.accepted_ns + accepted_off_ns, done)
 
     with pytest.raises(OtherClock, match=r"are not time\.monotonic_ns"):
         run(open_trial(Elsewhere()))
+
+
+@pytest.mark.parametrize("answer", [None, 7, Finished(None, 0)])  # type: ignore[arg-type]
+def test_what_is_no_outcome_ends_the_trial_and_is_raised(answer: Any) -> None:
+    class Odd(Stub):
+        async def _finish(self, order: PlaceOrder, takes_s: float) -> Finished:
+            if isinstance(answer, Finished):
+                return Finished(answer.outcome, now_ns())
+            return answer  # type: ignore[no-any-return]
+
+    with pytest.raises(AttributeError, match="has no attribute"):
+        run(open_trial(Odd()))
+
+
+def test_a_disk_that_is_full_for_the_raw_orders_ends_the_trial() -> None:
+    def write(*ended: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        run(open_trial(Stub(), raw=write))
 
 
 def test_a_defect_ends_the_trial_and_is_raised() -> None:

@@ -32,8 +32,8 @@ def a_report(**changes: object) -> TrialReport:
         "driver_cpu_ns": 1 * S,
         "costs": {"services": PartCost(cpu_ns=3 * S, peak_rss_mib=80.0, context_switches=9)},
         "machine": MachineCost(duration_s=6.0, busy_s=5.2, steal_s=0.03),
-        "in_flight_mean": 2.356666667,
-        "service_mean_s": 0.02,
+        "in_flight_mean": 2.02,
+        "in_flight_by_instants": 2.0,
     }
     return msgspec.structs.replace(report, **(steady | changes))
 
@@ -55,6 +55,21 @@ def test_orders_that_failed_have_ended_too() -> None:
     health = health_of(a_report(planned=700, achieved_per_s=110, failed=40), slowness=None)
     assert health.achieved_share == pytest.approx(660 / 700)
     assert health.ended_share == pytest.approx(1.0)
+
+
+def test_orders_that_never_end_are_not_waited_for_in_vain() -> None:
+    health = health_of(a_report(achieved_per_s=110, unfinished=40), slowness=None)
+    assert health.achieved_share == pytest.approx(660 / 700)
+    assert health.ended_share == pytest.approx(1.0)
+
+
+def test_orders_that_end_after_the_window_have_not_ended_in_it() -> None:
+    health = health_of(a_report(achieved_per_s=50, finished=500, unfinished=200), slowness=None)
+    assert health.ended_share == pytest.approx(300 / 500)
+
+
+def test_a_trial_in_which_nothing_was_under_way_says_nothing_of_littles_law() -> None:
+    assert health_of(a_report(in_flight_mean=0.0, in_flight_by_instants=0.0), slowness=None).little is None
 
 
 def test_chance_at_the_edges_is_three_roots_of_twice_the_orders_in_flight() -> None:

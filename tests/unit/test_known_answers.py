@@ -27,6 +27,7 @@ def phases_of(spec: TrialSpec) -> Phases:
         duration_s=spec.duration_s,
         drain_s=spec.drain_s,
         deadline_s=spec.setting.deadline_s,
+        in_flight_cap=spec.in_flight_cap,
     )
 
 

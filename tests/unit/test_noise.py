@@ -76,13 +76,13 @@ def test_intervals_of_equal_arms_hold_one_as_often_as_thirty_runs_allow() -> Non
 @pytest.mark.parametrize("load", [0.2, 0.5, 0.9])
 def test_littles_law_holds_for_a_queue_with_one_exponential_server(load: float) -> None:
     per_s, served_per_s = 100 * load, 100
-    assert little_gap(load / (1 - load), per_s, 1 / (served_per_s - per_s)) == pytest.approx(0, abs=1e-12)
+    assert little_gap(load / (1 - load), per_s / (served_per_s - per_s)) == pytest.approx(0, abs=1e-12)
 
 
-def test_a_response_that_leaves_out_the_wait_breaks_littles_law() -> None:
-    assert little_gap(mean_in_flight=1.0, per_s=50, mean_response_s=0.01) == pytest.approx(1.0)
+def test_instants_that_leave_out_the_wait_break_littles_law() -> None:
+    assert little_gap(mean_in_flight=1.0, mean_by_instants=0.5) == pytest.approx(1.0)
 
 
 def test_littles_law_says_nothing_of_no_orders() -> None:
     with pytest.raises(ValueError, match="says nothing"):
-        little_gap(0, 0, 1)
+        little_gap(0, 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.caveats import Caveat, unsteady
+from bench.caveats import Caveat, empty, unsteady
 from bench.files import ResultsError
 from bench.hlog import Percentiles, intervals
 from bench.hops import Step
@@ -274,6 +274,28 @@ def test_a_trial_that_brought_nothing_goes_with_its_doubts_when_the_run_goes_on(
     assert run.forget_unmeasured() == ["r2-s1-rest: rest: load worker 7 ended"]
     assert {path: path.read_bytes() for path in before} == before
     assert [entry["name"] for entry in Run.open(run.path).manifest["caveats"]] == ["unsteady"]
+
+
+def test_a_trial_without_a_row_has_no_hops(run: Run) -> None:
+    run.add_trial(a_trial(), {}, [a_step(1, "user", "wait", 1.0)])
+    rows = (run.path / "trials.csv").read_bytes()
+    run.add_trial(a_trial(round=2), {}, [a_step(1, "user", "wait", 2.0)])
+    (run.path / "trials.csv").write_bytes(rows)
+    assert list(run.hops()["mean_us"]) == [1.0]
+
+
+def test_a_window_in_which_no_order_came_is_not_measured_again_since_none_would_come(run: Run) -> None:
+    run.add_trial(a_trial(planned=0, valid=False, caveats=(empty(0.1, 1.0),)), {})
+    assert run.broken() == ["round 1 of rest (empty)"]
+    assert run.forget_unmeasured() == []
+    assert len(run.trials()) == 1
+
+
+def test_histograms_are_dated_by_the_opening_of_the_window(run: Run) -> None:
+    run.add_trial(a_trial(opened_epoch_ms=1_764_000_000_123), {"finish": a_histogram(5.0)})
+    line = (run.path / "histograms.hlog").read_text().splitlines()[-1]
+    assert line.split(",")[1] == "1764000000.123"
+    assert run.trials()["opened_epoch_ms"].iloc[0] == 1_764_000_000_123
 
 
 def test_a_trial_that_is_only_doubtful_is_not_broken(run: Run) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bench.caveats import Caveat
@@ -74,15 +75,29 @@ def test_a_search_that_was_begun_with_other_settings_does_not_go_on(run: Run) ->
         (a_trial(finish=QUICK, valid=False, caveats=(doubt("late-driver"),)), "pass"),
         (a_trial(finish=SLOW, caveats=(doubt("late-driver"), doubt("below-rate"))), "generator"),
         (a_trial(finish=SLOW, caveats=(doubt("busy-driver"),)), "generator"),
+        (a_trial(finish=SLOW, caveats=(doubt("steal"),)), "generator"),
     ],
 )
 def test_a_trial_passes_fails_or_says_nothing_about_the_method(trial: Trial, outcome: str) -> None:
     assert outcome_of(trial, 100_000) == outcome
 
 
-def test_a_trial_that_could_not_be_run_is_no_answer() -> None:
+@pytest.mark.parametrize("name", ["failed", "died", "audit"])
+def test_a_trial_that_says_nothing_of_its_method_is_no_answer(name: str) -> None:
     with pytest.raises(StartFailed, match="text"):
-        outcome_of(a_trial(complete=False, caveats=(doubt("failed"),)), 100_000)
+        outcome_of(a_trial(complete=False, caveats=(doubt(name),)), 100_000)
+
+
+def test_the_words_of_a_searchs_doubts_are_kept(run: Run) -> None:
+    class Doubtful(Shop):
+        async def measure(self, cell: Cell, number: int, duration_s: float) -> Trial:
+            trial = await super().measure(cell, number, duration_s)
+            return msgspec.structs.replace(trial, round=number, slot=90, caveats=(doubt("unsteady"),))
+
+    searched(run, Doubtful(90.0))
+    assert "r1-s90-rest" in [entry["trial"] for entry in Run.open(run.path).manifest["caveats"]]
+    assert run.forget_unmeasured() == []
+    assert "r1-s90-rest" in [entry["trial"] for entry in Run.open(run.path).manifest["caveats"]]
 
 
 @pytest.mark.parametrize("capacity_per_s", [57.0, 200.0, 731.0])

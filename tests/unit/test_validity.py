@@ -10,7 +10,7 @@ import pytest
 
 from bench.canary import Canary
 from bench.stats.gaps import GapTest
-from bench.validity import Health, backlog_grew, doubts, gap_test, littles_gap, spread
+from bench.validity import Health, backlog_grew, doubts, gap_test, spread
 
 WELL = Health(
     achieved_share=1.0,
@@ -88,15 +88,6 @@ def test_late_sends_matter_as_far_as_they_are_in_the_percentile(
 ) -> None:
     found = names(healthy(service_p99_us=service_p99_us, response_p99_us=response_p99_us))
     assert found == (["late-driver"] if late else [])
-
-
-def test_more_orders_in_flight_than_the_latencies_explain_break_littles_law() -> None:
-    assert littles_gap(20, finished_per_s=100, service_mean_s=0.1) == pytest.approx(1.0)
-    assert littles_gap(10, finished_per_s=100, service_mean_s=0.1) == pytest.approx(0.0)
-
-
-def test_a_trial_in_which_nothing_finished_says_nothing_of_littles_law() -> None:
-    assert littles_gap(10, finished_per_s=0, service_mean_s=None) is None
 
 
 def gaps_of(count: int) -> list[int]:
