@@ -151,8 +151,7 @@ async def cost(seconds: float, rounds: int) -> AsyncIterator[Line]:
         driver_us, _ = await _driven(COST_PER_S, seconds)
         in_a_loop_us.append(driver_us - looping_us)
         on_time_us.append(driver_us - waking_us)
-        _, per_s = await _driven(ISSUE_PER_S, seconds)
-        issued_per_s.append(per_s)
+        issued_per_s.append((await _driven(ISSUE_PER_S, seconds))[1])
         on_memory_per_s.append(await _on_memory_per_s(round_, seconds))
     goal_us, goal_per_s = GOALS["driver beyond its client"], GOALS["orders per second of CPU"]
     for how, beyond_us in (("called at the same instants", on_time_us), ("called in a loop", in_a_loop_us)):

@@ -155,7 +155,8 @@ async def _measure(
                 books = {name: await service.audit() for name, service in running.items()}
                 stamps = [stamp for service in running.values() for stamp in await service.stamps()]
         except StartFailed as error:
-            doubts.append(Caveat("died", f"{cell.name}: {error}", "read the logs in the run's folder"))
+            name = "silent" if all(service.alive for service in running.values()) else "died"
+            doubts.append(Caveat(name, f"{cell.name}: {error}", "read the logs in the run's folder"))
         if books is not None:
             doubts += [caveats.broken_audit(problem) for problem in audit.problems(report.audit, books)]
             lost = audit.lost(report.audit, report.accepted_unfinished, books)

@@ -421,7 +421,7 @@ def test_a_service_that_does_not_answer_within_the_deadline_makes_the_trial_inva
     trial = bench.latest().trials().iloc[0]
     assert trial["failed"] + trial["unfinished"] > 0
     assert trial["finish_p50_us"] == float("inf")
-    assert f"no complete trial of {transport}" in out.splitlines()[-1]
+    assert f"not to be used: round 1 of {transport} (silent" in out.splitlines()[-1]
     assert "Traceback" not in out
     assert bench.processes() == []
 
