@@ -76,7 +76,10 @@ async def ready(process: Child | None, probe: Callable[[], Awaitable[T | None]],
     """
     give_up = time.monotonic() + deadline_s
     while True:
-        if (answer := await probe()) is not None:
+        answer = await probe()
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise asyncio.CancelledError  # a client library that was just connecting has swallowed it
+        if answer is not None:
             return answer
         if process is not None and (code := process.poll()) is not None:
             raise StartFailed(f"it ended with exit code {code} while starting")

@@ -1,6 +1,7 @@
 """Processes, the ledger and the sentences; no broker is started here."""
 
 import asyncio
+import contextlib
 import json
 import re
 import subprocess
@@ -98,6 +99,20 @@ async def test_waiting_for_a_child_that_ends_fails_at_once(tmp_path: Path) -> No
 
     with pytest.raises(StartFailed, match="exit code 3"):
         await ready(child, never, deadline_s=30)
+
+
+@pytest.mark.parametrize("answer", [None, "it is ready"])
+async def test_a_stop_that_a_probe_has_swallowed_stops_all_the_same(answer: str | None) -> None:
+    async def deaf() -> str | None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(30)
+        return answer
+
+    waiting = asyncio.create_task(ready(None, deaf, deadline_s=30))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
 
 
 def test_a_program_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
