@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTHON ?= python3
 
-.PHONY: help setup brokers-setup lock proto up down doctor bench study web floor soak selftest overhead witness test check clean
+.PHONY: help setup brokers-setup lock proto up down doctor bench study web floor codecs soak selftest overhead witness test check clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -43,7 +43,7 @@ doctor: .venv/.ready ## what is here, what is missing, what to type
 	@$(BIN)/python -m bench.doctor --home '$(STATE)'
 
 # Settings that `make bench`, `make web` and the rest hand on: make bench TRANSPORT=grpc RATE=300
-SETTINGS := PROFILE TRANSPORT RATE PAYLOAD CODEC SECURITY DURABILITY CLIENT ROUNDS DURATION WARM_UP WARM_UP_MAX BROKER_WARM_UP SEED STORE \
+SETTINGS := PROFILE TRANSPORT RATE PAYLOAD SHAPE COMPRESSIBLE CODEC COMPRESSION SECURITY DURABILITY PROCESSES CLIENT ROUNDS DURATION WARM_UP WARM_UP_MAX BROKER_WARM_UP SEED STORE \
             ARRIVALS STEP_FACTOR STEP_AT STEP_FOR BURST_PEAK BURST_PERIOD TRACE MAX_MESSAGE DEADLINE PORTS HOPS RAW SLO
 ASKED = $(foreach key,$(SETTINGS) RESUME,$(if $($(key)),'$(key)=$($(key))'))
 
@@ -59,6 +59,9 @@ web: setup ## services up and Locust's page on 127.0.0.1:8089 (WEB_PORT=); needs
 floor: setup ## what we cost beside the barest chain of the same libraries
 	@$(BIN)/python -m bench.floor --out '$(RESULTS)' --home '$(STATE)' $(if $(TRANSPORT),--transport '$(TRANSPORT)') \
 	  $(if $(ROUNDS),--rounds '$(ROUNDS)')
+
+codecs: .venv/.ready ## bytes and nanoseconds of every format by itself, and how it takes a newer order; half a minute
+	@$(BIN)/python -m bench.codecs $(if $(ROUNDS),--rounds '$(ROUNDS)')
 
 soak: setup ## 100,000 orders (ORDERS=) per transport: does a service's memory grow?
 	@$(BIN)/python -m bench soak --home '$(STATE)' $(if $(ORDERS),--orders '$(ORDERS)') $(ASKED)

@@ -1,15 +1,26 @@
 """Whether the shop's own books agree with what the driver was told: stock and money that add up, nothing done twice."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.load.record import Sum
-from bench.load.trial import Audit
+from bench.load.trial import Audit, added
 
 Books = Mapping[str, Mapping[str, Any]]
 """By service what bench.node.audit_of gives."""
 
 _NOTHING = {"count": 0, "amount_cents": 0, "order_ids": 0}
+
+
+def together(parts: Sequence[tuple[str, Mapping[str, Any]]], *, shared: bool) -> dict[str, Any]:
+    """The books of all processes of a service in one, by service. ``shared``: they have one store, so one balance."""
+    books: dict[str, dict[str, Any]] = {}
+    for service in dict.fromkeys(name for name, _ in parts):
+        of_service = [dict(part) for name, part in parts if name == service]
+        books[service] = added(of_service)
+        if shared:
+            books[service]["balance"] = of_service[0]["balance"]
+    return books
 
 
 def problems(driver: Audit, books: Books) -> list[str]:

@@ -13,7 +13,7 @@ import msgspec
 from bench.load.arrivals import ARRIVALS, MOST_ORDERS, Arrivals, check_size
 from bench.load.shape import Burst, Step, shape_of
 from bench.load.trace import Trace
-from bench.workload import Workload
+from bench.workload import SHAPES, Shape, Workload
 from shop.store import Durability
 from transports import registry
 from transports.base import Setting
@@ -32,9 +32,13 @@ FLAGS = {
     "TRANSPORT": "transports",
     "RATE": "rate_per_s",
     "PAYLOAD": "payload",
+    "SHAPE": "shape",
+    "COMPRESSIBLE": "compressible",
     "CODEC": "codec",
+    "COMPRESSION": "compression",
     "SECURITY": "security",
     "DURABILITY": "durability",
+    "PROCESSES": "processes",
     "CLIENT": "clients",
     "ROUNDS": "rounds",
     "DURATION": "duration_s",
@@ -72,7 +76,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     by_name: bool
     """The transports were asked for with TRANSPORT=: one that cannot be had is an error, and else is skipped."""
     also: tuple[str, ...]
-    """Cells, as transport[:client][+codec], that are added when no codec is given; see ``cells``."""
+    """Cells, as transport[:client][+codec][+compression], that are added when no codec is given; see ``cells``."""
     rates_per_s: tuple[float, ...]
     """Every method is measured at each. Before and after a step; the mean of bursts, and of a trace."""
     arrivals: Arrivals
@@ -91,11 +95,19 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """1, or 2: every method stands in each round twice, as ``rest@a`` and ``rest@b``, which are the same (A/A)."""
     payload_bytes: int
     """The size of the order's compact JSON, whatever the codec."""
+    shape: Shape
+    """What gives an order its size: a document, or more lines."""
+    compressible: float
+    """The share of that which is words and numbers and not noise."""
     codec: str | None
     """None: each transport's own."""
+    compression: str
+    """For all cells; one that cannot is an error."""
     security: str
     durability: Durability
     store: Literal["memory", "sqlite"]
+    processes: int
+    """Of each service."""
     clients: Mapping[str, str]
     """The client library by transport, where it is not the transport's own choice."""
     options: Mapping[str, Mapping[str, Any]]
@@ -123,12 +135,13 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One column of the experiment: a transport with a client and a codec. ``name`` is stable between runs."""
+    """One column of the experiment: a transport with a client, a codec and a compression. ``name`` is stable."""
 
     name: str
     transport: str
     client: str
     codec: str
+    compression: str
     rate_per_s: float
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """For ``Setting.options``, the client among them."""
@@ -212,10 +225,14 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
         rounds=_whole(raw, "rounds"),
         arms=_arms(raw),
         payload_bytes=_size(raw, "payload"),
+        shape=_known("shape", raw.get("shape", "document"), SHAPES),
+        compressible=_share({"compressible": 1, **raw}, "compressible"),
         codec=codec,
+        compression=str(raw.get("compression") or "none"),
         security=_known("security", raw.get("security", "none"), SECURITIES),
         durability=durability,
         store=store,
+        processes=_whole({"processes": 1, **raw}, "processes"),
         clients=_clients(raw.get("clients", {}), installed),
         options=_options(raw.get("options", {}), installed),
         max_message_bytes=_size(raw, "max_message"),
@@ -234,7 +251,7 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
             f"{Setting.HEADROOM_BYTES:,} bytes; lower PAYLOAD or raise MAX_MESSAGE"
         )
     try:
-        Workload(prefix=LONGEST_PREFIX, seed=profile.seed, payload_bytes=profile.payload_bytes)
+        Workload(prefix=LONGEST_PREFIX, seed=profile.seed, payload_bytes=profile.payload_bytes, shape=profile.shape)
     except ValueError as error:
         raise UsageError(f"PAYLOAD is too small: {error}") from error
     _check_plan(profile)
@@ -285,21 +302,25 @@ def methods(profile: Profile) -> list[Cell]:
     found: list[Cell] = []
     alone = profile.by_name and len(profile.transports) == 1
     for transport in profile.transports:
-        found.append(_cell(profile, transport, profile.codec))
+        found.append(_cell(profile, transport, profile.codec, profile.compression))
         for extra in () if alone or profile.codec is not None else profile.also:
-            named, _, codec = extra.partition("+")
+            named, *means = extra.split("+")
             name, _, client = named.partition(":")
             if name == transport:
-                chosen = _known("codec", codec, codecs()) if codec else None
-                found.append(_cell(profile, transport, chosen, client))
+                codec = next((one for one in means if one in codecs()), None)
+                compression = next((one for one in means if one not in codecs()), profile.compression)
+                found.append(_cell(profile, transport, codec, compression, client))
     return list({cell.name: cell for cell in found}.values())
 
 
-def _cell(profile: Profile, transport: str, codec: str | None, client: str = "") -> Cell:
+def _cell(profile: Profile, transport: str, codec: str | None, compression: str, client: str = "") -> Cell:
     try:
         kind = registry.named(transport)
     except SettingError as error:
         raise UsageError(str(error)) from error
+    known = ("none", *sorted(kind.traits.compressions))
+    if compression not in known:
+        raise UsageError(registry.unknown(f"codec or compression of {transport}", compression, (*codecs(), *known)))
     has_client = "client" in kind.Config.__annotations__
     options = dict(profile.options.get(transport, {}))
     if transport in profile.clients:
@@ -320,8 +341,17 @@ def _cell(profile: Profile, transport: str, codec: str | None, client: str = "")
         name += f":{client}"
     if codec != kind.traits.codec:
         name += f"+{codec}"
-    rate_per_s = profile.rates_per_s[0]
-    return Cell(name=name, transport=transport, client=client, codec=codec, rate_per_s=rate_per_s, options=options)
+    if compression != "none":
+        name += f"+{compression}"
+    return Cell(
+        name=name,
+        transport=transport,
+        client=client,
+        codec=codec,
+        compression=compression,
+        rate_per_s=profile.rates_per_s[0],
+        options=options,
+    )
 
 
 def _check_arrivals(arrivals: object, given: Mapping[str, Any]) -> None:
@@ -446,6 +476,13 @@ def _whole(raw: Mapping[str, Any], key: str, *, least: int = 1) -> int:
     if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,15}", text) or int(text) < least:
         raise UsageError(f"{_shown(key)} must be a whole number, {least} or more, not {value!r}")
     return int(text)
+
+
+def _share(raw: Mapping[str, Any], key: str) -> float:
+    share = _number(raw, key, zero=True)
+    if share > 1:
+        raise UsageError(f"{_shown(key)} must be a share from 0 to 1, not {share:g}")
+    return share
 
 
 def _arms(raw: Mapping[str, Any]) -> int:

@@ -36,6 +36,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     transport: str
     client: str
     codec: str
+    compression: str
+    shape: str
     payload_bytes: int
     security: str
     durability: str
@@ -70,6 +72,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     rss_mib_broker: float | None = None
     wire_bytes_per_order: float | None = None
     context_switches_per_order: float | None = None
+    gzip_share: float | None = None
     ready_s: float | None = None
     warm_up_s: float | None = None
     in_flight_mean: float | None = None

@@ -76,7 +76,13 @@ async def soak(profile: Profile, house: House, orders: int, say: Say) -> list[So
 async def _soak(stage: Stage, cell: Cell, trial: str, orders: int) -> Soaked:
     setting = setting_of(stage, cell, trial)
     transport = named(cell.transport)(setting)
-    workload = Workload(prefix=trial[-8:], seed=1, payload_bytes=stage.profile.payload_bytes)
+    workload = Workload(
+        prefix=trial[-8:],
+        seed=1,
+        payload_bytes=stage.profile.payload_bytes,
+        shape=stage.profile.shape,
+        compressible=stage.profile.compressible,
+    )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(remove_quietly, transport)
         await transport.prepare()

@@ -83,12 +83,15 @@ def setting_of(stage: Stage, cell: Cell, trial: str) -> Setting:
     """Everything the transport may know, with free ports for the services."""
     profile = stage.profile
     needs = named(cell.transport).traits.needs
-    ports = free_ports(len(SERVICES)) if profile.ports is None else range(profile.ports, profile.ports + len(SERVICES))
+    count = len(SERVICES) * profile.processes
+    ports = iter(free_ports(count) if profile.ports is None else range(profile.ports, profile.ports + count))
     return Setting(
         trial=trial,
-        addresses={name: f"127.0.0.1:{port}" for name, port in zip(SERVICES, ports, strict=True)},
+        addresses={name: ",".join(f"127.0.0.1:{next(ports)}" for _ in range(profile.processes)) for name in SERVICES},
+        processes=profile.processes,
         servers={name: stage.brokers[name].url for name in needs if name in stage.brokers},
         codec=cell.codec,
+        compression=cell.compression,
         security=profile.security,
         durability=profile.durability,
         max_message_bytes=profile.max_message_bytes,
@@ -152,7 +155,10 @@ async def _measure(
         books = report.services_audit
         try:
             if running:
-                books = {name: await service.audit() for name, service in running.items()}
+                books = audit.together(
+                    [(service.name, await service.audit()) for service in running.values()],
+                    shared=stage.profile.store == "sqlite",
+                )
                 stamps = [stamp for service in running.values() for stamp in await service.stamps()]
         except StartFailed as error:
             name = "silent" if all(service.alive for service in running.values()) else "died"
@@ -247,6 +253,8 @@ def spec_of(
         # The same plan for every cell of a round, so that differences are paired.
         seed=seed_of(profile.seed, round_),
         payload_bytes=profile.payload_bytes,
+        shape=profile.shape,
+        compressible=profile.compressible,
         arrivals=profile.arrivals,
         step=profile.step,
         burst=profile.burst,
@@ -385,12 +393,15 @@ def _row(
         transport=cell.transport,
         client=cell.client,
         codec=cell.codec,
+        compression=cell.compression,
+        shape=profile.shape,
         payload_bytes=report.payload_bytes,
+        gzip_share=report.gzip_share if report.planned else None,
         security=profile.security,
         durability=profile.durability,
         store=profile.store,
         product=", ".join(sorted(named(cell.transport).traits.needs)) or "none",
-        processes=1,
+        processes=profile.processes,
         plan_hash=report.plan_hash,
         arrivals=profile.arrivals,
         offered_per_s=profile.offered_per_s(cell.rate_per_s),

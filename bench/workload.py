@@ -1,8 +1,10 @@
-"""Seeded orders of a chosen size and mix: the same arguments give the same orders, on every machine."""
+"""Seeded orders of a chosen size, shape and mix: the same arguments give the same orders, on every machine."""
 
+import base64
 import hashlib
 import itertools
 import random
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +16,9 @@ from shop.payments import DECLINED_CARD, GOOD_CARD
 
 Kind = Literal["ships", "sold out", "declined"]
 Outcome = Literal["shipped", "rejected"]
+Shape = Literal["document", "structured"]
+"""What gives an order its size: an attachment, which is bytes to everyone, or more lines, which formats take apart."""
+SHAPES: tuple[Shape, ...] = ("document", "structured")
 
 CYCLE = 1_000
 """In every so many orders the mix holds exactly; then lines, cards and addresses come again."""
@@ -32,6 +37,13 @@ _DIGITS = 6
 """Order numbers have room for so many digits in the smallest order; larger ones take it from the document."""
 _SLACK = 8_192
 """Documents are cut from one text at so many places, so that neighbours differ."""
+_SLACK_LINES = 128
+"""The same of structured orders, in lines."""
+_NOISE_BYTES = 64
+"""Text and noise take turns in pieces of so many bytes."""
+_NUMBERS = 64
+_NAME_BYTES = 9
+"""Of noise in a line's name, which is 12 letters in base64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +64,26 @@ DEFAULT_MIX = Mix()
 
 
 class Workload:
-    """Orders by number, from 0 on. ``order`` costs a few microseconds, since all texts are made beforehand."""
+    """Orders by number, from 0 on. ``order`` costs a few microseconds, since all contents are made beforehand."""
 
-    def __init__(self, *, prefix: str, seed: int, payload_bytes: int, mix: Mix = DEFAULT_MIX) -> None:
+    def __init__(
+        self,
+        *,
+        prefix: str,
+        seed: int,
+        payload_bytes: int,
+        mix: Mix = DEFAULT_MIX,
+        shape: Shape = "document",
+        compressible: float = 1.0,
+    ) -> None:
         """``payload_bytes`` is the size of an order's compact JSON, its id included.
 
-        Raises ValueError, naming the smallest size that would do, when an order cannot be that small.
+        ``compressible`` is the share of the content that is words and numbers; the rest is noise, which no compression
+        makes smaller. Raises ValueError when it is no share, and when an order cannot be that small, naming the
+        smallest size that would do.
         """
+        if not 0 <= compressible <= 1:
+            raise ValueError(f"what can be compressed is a share from 0 to 1, not {compressible}")
         room_bytes = payload_bytes - len(prefix) - 1 - _DIGITS
         lacking = max(_size_bytes(_smallest(kind)) for kind in ("ships", "sold out", "declined")) - room_bytes
         if lacking > 0:
@@ -75,16 +100,33 @@ class Workload:
             for order in bare
         ]
         self._expected: list[Outcome] = ["shipped" if kind == "ships" else "rejected" for kind in kinds]
-        self._text = _text(payload_bytes + _SLACK, rng)
-        self.fingerprint = hashlib.sha256(f"{seed}|{payload_bytes}|{self._expected}".encode()).hexdigest()
+        structured = shape == "structured"
+        self._text = b"" if structured else _document(payload_bytes + _SLACK, compressible, rng)
+        self._lines = _lines(payload_bytes, compressible, rng) if structured else ()
+        self._ends = list(itertools.accumulate((_size_bytes(line) + 1 for line in self._lines), initial=0))
+        """Up to each line of these, the bytes of their JSON with a comma each."""
+        self._prose = _words(200, rng)
+        content = f"{seed}|{payload_bytes}|{shape}|{compressible}|{self._expected}"
+        self.fingerprint = hashlib.sha256(content.encode()).hexdigest()
         """Of all orders' contents, sizes and outcomes. The prefix is left out, as every trial has its own."""
 
     def order(self, number: int) -> PlaceOrder:
         user_id, card, address, lines, free_bytes = self._templates[number % CYCLE]
         order_id = f"{self._prefix}-{number}"
+        free_bytes -= len(order_id)
+        if self._lines:
+            start = number * 37 % _SLACK_LINES
+            end = bisect_right(self._ends, self._ends[start] + free_bytes) - 1
+            lines += self._lines[start:end]
+            return PlaceOrder(Order(order_id, user_id, card, address + self._rest(start, end, free_bytes), lines))
+        # Three bytes are four letters of base64, in which JSON has them; what is left over goes into the address.
         start = number * 37 % _SLACK
-        document = self._text[start : start + free_bytes - len(order_id)]
-        return PlaceOrder(Order(order_id, user_id, card, address, lines, document))
+        document = self._text[start : start + free_bytes // 4 * 3]
+        return PlaceOrder(Order(order_id, user_id, card, address + self._prose[: free_bytes % 4], lines, document))
+
+    def _rest(self, start: int, end: int, free_bytes: int) -> str:
+        """What the lines leave over: less than one more would take."""
+        return self._prose[: free_bytes - (self._ends[end] - self._ends[start])]
 
     def expected(self, number: int) -> Outcome:
         """How the order is planned to end."""
@@ -143,12 +185,35 @@ def _order(kind: Kind, user_id: str, address: str, units: dict[str, int]) -> Ord
     return Order("", user_id, card, address, tuple(lines))
 
 
-def _size_bytes(order: Order) -> int:
-    return len(msgspec.json.encode(order))
+def _size_bytes(part: Order | Line) -> int:
+    return len(msgspec.json.encode(part))
 
 
-def _text(length: int, rng: random.Random) -> str:
-    """ASCII that JSON leaves as it is, and that compresses like prose."""
-    words = rng.choices(_PROSE.split(), k=min(length, 20_000))
-    text = " ".join(words)
-    return (text * (length // len(text) + 1))[:length]
+def _words(length: int, rng: random.Random) -> str:
+    """Words and numbers, in ASCII that JSON leaves as it is."""
+    known = _PROSE.split() + [str(rng.randint(1, 9_999)) for _ in range(_NUMBERS)]
+    shortest = 2  # with the blank behind it
+    return " ".join(["", *rng.choices(known, k=length // shortest)])[:length]
+
+
+def _document(length: int, compressible: float, rng: random.Random) -> bytes:
+    """Words, with noise instead of some pieces. Drawn afresh all along: a repeat would be found by a large window."""
+    text = bytearray(_words(length, rng).encode())
+    for start in range(0, length, _NOISE_BYTES):
+        if rng.random() >= compressible:
+            text[start : start + _NOISE_BYTES] = rng.randbytes(min(_NOISE_BYTES, length - start))
+    return bytes(text)
+
+
+def _lines(payload_bytes: int, compressible: float, rng: random.Random) -> tuple[Line, ...]:
+    """Enough for the largest order, wherever it begins; some have noise for a name."""
+    skus = [sku for sku in NAMES if sku != SHORTEST_SKU]
+    found: list[Line] = []
+    size_bytes = 0
+    while size_bytes < payload_bytes or len(found) < _SLACK_LINES:
+        sku = rng.choice(skus)
+        noisy = rng.random() >= compressible
+        name = base64.b64encode(rng.randbytes(_NAME_BYTES)).decode() if noisy else NAMES[sku]
+        found.append(Line(sku, name, rng.randint(1, 9), PRICES_CENTS[sku]))
+        size_bytes += _size_bytes(found[-1]) if len(found) > _SLACK_LINES else 0
+    return tuple(found)

@@ -29,14 +29,14 @@ class Line:
 
 @_value
 class Order:
-    """What a buyer wants. ``document`` is an attachment that nobody reads; it gives an order its size."""
+    """What a buyer wants. ``document`` is an attachment that nobody reads."""
 
     order_id: str
     user_id: str
     card: str
     address: str
     lines: tuple[Line, ...]
-    document: str = ""
+    document: bytes = b""
 
     @property
     def is_probe(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from shop.messages import OrderClosed, PlaceOrder
 from shop.service import Service
 from shop.store import Durability
+from transports.errors import SettingError
 from transports.trace import Trace
 
 
@@ -50,6 +51,8 @@ class Traits:
     """Whether its services stamp sampled orders, so that a report can say where the time went; see trace.py."""
     codec: str = "json"
     """The codec that the method's users would take."""
+    compressions: frozenset[str] = frozenset()
+    """What the method can make bodies smaller with by its own means, beside ``none``."""
     needs: frozenset[str] = frozenset()
     """Servers, by the names in ``Setting.servers``. RabbitMQ and Kafka are provided; others are given by URL."""
     in_process: bool = False
@@ -63,10 +66,15 @@ class Setting:
     trial: str
     """A name of letters, digits and hyphens, unique on the brokers; queues, topics and groups begin with it."""
     addresses: Mapping[str, str] = field(default_factory=dict)
-    """``host:port`` by service."""
+    """``host:port`` by service; of several processes all, with commas between them."""
+    processes: int = 1
+    """Of each service."""
+    process: int = 0
+    """Which of them this is."""
     servers: Mapping[str, str] = field(default_factory=dict)
     """URLs: ``rabbitmq`` (amqp://…), ``kafka`` (host:port)."""
     codec: str = "json"
+    compression: str = "none"
     security: str = "none"
     durability: Durability = "fast"
     max_message_bytes: int = 4 * 1024 * 1024
@@ -84,6 +92,14 @@ class Setting:
 
     HEADROOM_BYTES: ClassVar[int] = 4096
     """Facts grow from hop to hop; an order gets the limit of a hop less this."""
+
+    def addresses_of(self, service: str) -> tuple[str, ...]:
+        """Of all its processes."""
+        return tuple(self.addresses[service].split(","))
+
+    def own_address(self, service: str) -> str:
+        """Where this process of the service listens."""
+        return self.addresses_of(service)[self.process]
 
     @property
     def max_order_bytes(self) -> int:
@@ -140,6 +156,9 @@ class Transport(ABC):
 
     def __init__(self, setting: Setting) -> None:
         """Opens nothing. Raises SettingError when ``setting`` cannot be honoured."""
+        if setting.compression not in {"none", *self.traits.compressions}:
+            known = ", ".join(("none", *sorted(self.traits.compressions)))
+            raise SettingError(f"compression {setting.compression!r} is none of this method's; there are: {known}")
         self.setting = setting
 
     def facts(self) -> Mapping[str, str]:

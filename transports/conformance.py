@@ -22,7 +22,7 @@ from shop.store import MemoryStore
 from shop.users import UserService
 from shop.workflow import SERVICES
 from transports.base import Acceptance, Client, Finished, Serving, Transport
-from transports.errors import NoOutcome, TooLarge, TransportError, Unreachable
+from transports.errors import NoOutcome, SettingError, TooLarge, TransportError, Unreachable
 from transports.wire import codecs
 
 Make = Callable[..., Transport]
@@ -33,11 +33,16 @@ _PATIENCE_S = 20.0
 
 
 def an_order(
-    order_id: str = "order-1", *, sku: str = "SKU-0003", card: str = GOOD_CARD, document: str = ""
+    order_id: str = "order-1",
+    *,
+    sku: str = "SKU-0003",
+    card: str = GOOD_CARD,
+    address: str = "3 Canal Street, Leiden",
+    document: bytes = b"",
 ) -> PlaceOrder:
     """An order that ships, unless ``sku`` or ``card`` say otherwise."""
     line = Line(sku, NAMES.get(sku, "Sold out"), 2, PRICES_CENTS.get(sku, 100))
-    return PlaceOrder(Order(order_id, "user-1", card, "3 Canal Street, Leiden", (line,), document))
+    return PlaceOrder(Order(order_id, "user-1", card, address, (line,), document))
 
 
 @dataclass(slots=True)
@@ -81,7 +86,8 @@ async def check_an_order_is_shipped(make: Make) -> None:
 
 
 async def check_the_order_comes_back_as_it_was_sent(make: Make) -> None:
-    placed = an_order(document='Grüße, 東京 \U0001f4e6 "quoted" \\ \n' * 40)
+    address = 'Grüße, 東京 \U0001f4e6 "quoted" \\ \n' * 40
+    placed = an_order(document=bytes(range(256)) * 40, address=address)
     async with shop_over(make()) as shop:
         outcome = await shop.order(placed)
     assert outcome.order == placed.order
@@ -191,7 +197,7 @@ async def check_messages_of_one_order_keep_their_sequence_where_promised(make: M
 
 async def check_an_order_over_the_limit_is_refused_and_the_client_goes_on(make: Make) -> None:
     async with shop_over(make(max_message_bytes=64 * 1024)) as shop:
-        refused = [shop.client.submit(an_order(f"large-{n}", document="x" * 70_000)) for n in range(3)]
+        refused = [shop.client.submit(an_order(f"large-{n}", document=bytes(70_000))) for n in range(3)]
         small = [shop.order(an_order(f"small-{n}")) for n in range(3)]
         *errors, one, two, three = await asyncio.gather(*refused, *small, return_exceptions=True)
         assert all(isinstance(error, TooLarge) for error in errors), errors
@@ -202,7 +208,7 @@ async def check_an_order_over_the_limit_is_refused_and_the_client_goes_on(make: 
 async def check_an_order_just_under_the_limit_goes_through_every_hop(make: Make) -> None:
     transport = make(max_message_bytes=64 * 1024)
     async with shop_over(transport) as shop:
-        outcome = await shop.order(an_order(document="x" * (transport.setting.max_order_bytes - 1024)))
+        outcome = await shop.order(an_order(document=bytes((transport.setting.max_order_bytes - 1024) // 4 * 3)))
     assert outcome.status == "shipped"
 
 
@@ -301,6 +307,22 @@ async def check_every_codec_works(make: Make) -> None:
             assert (await shop.order(an_order("declined", card=DECLINED_CARD))).status == "rejected", codec
 
 
+async def check_every_compression_that_is_promised_works(make: Make) -> None:
+    placed = an_order(document=b"an attachment that says the same thing again and again, " * 200)
+    for compression in sorted(type(make()).traits.compressions):
+        async with shop_over(make(compression=compression)) as shop:
+            assert (await shop.order(placed)).order == placed.order, compression
+
+
+async def check_a_compression_that_is_not_promised_is_refused_before_anything_is_sent(make: Make) -> None:
+    try:
+        make(compression="lzw")
+    except SettingError as error:
+        assert "lzw" in str(error)
+    else:
+        raise AssertionError("it took a compression that there is not")
+
+
 async def _awaited(finished: Awaitable[Finished]) -> Finished:
     return await finished
 
@@ -323,4 +345,6 @@ CHECKS: tuple[Check, ...] = (
     check_sampled_orders_are_stamped_at_every_service_in_the_order_of_time,
     check_prepare_and_remove_may_be_repeated,
     check_every_codec_works,
+    check_every_compression_that_is_promised_works,
+    check_a_compression_that_is_not_promised_is_refused_before_anything_is_sent,
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import gzip
 import tempfile
 import time
 import traceback
@@ -80,7 +81,7 @@ class Carrying:
         if self.worker >= spec.setting.workers:
             raise ValueError(f"trial {spec.id} is for {spec.setting.workers} load workers, and this is one more")
         prefix = f"{spec.id.removeprefix('fw-')}w{self.worker}"
-        workload = Workload(prefix=prefix, seed=spec.seed, payload_bytes=spec.payload_bytes, mix=spec.mix)
+        workload = spec.workload(prefix)
         users = self._users
         # A thread, since the master takes a worker that plans for seconds without a heartbeat for dead.
         schedule = await asyncio.to_thread(schedule_of, spec, workload, self.worker, self._load())
@@ -107,7 +108,8 @@ class Carrying:
             report.costs, report.machine, report.wire_bytes, report.connections_closed = await meter.spent()
             report.began_ns, report.ended_ns = began_ns, time.monotonic_ns()
             report.opened_epoch_ms = round(time.time() * 1000 - (report.ended_ns - driver.opened_ns) / 1e6)
-            report.payload_bytes = len(codec_named(setting.codec).encode(workload.order(0)))
+            first = codec_named(setting.codec).encode(workload.order(0))
+            report.payload_bytes, report.gzip_share = len(first), len(gzip.compress(first, 6)) / len(first)
             if hosted is not None:
                 report.services_audit = {name: _audit(service) for name, (service, _) in hosted.items()}
                 report.stamps = [stamp for _, serving in hosted.values() for stamp in serving.trace.stamps]

@@ -11,7 +11,7 @@ from bench.load.arrivals import Arrivals
 from bench.load.record import Histogram, Latencies, Record, Sampled, Sum
 from bench.load.shape import Burst, Step
 from bench.load.trace import Trace
-from bench.workload import DEFAULT_MIX, Mix
+from bench.workload import DEFAULT_MIX, Mix, Shape, Workload
 from transports.base import Setting
 from transports.trace import Stamp
 
@@ -62,6 +62,8 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
     setting: Setting
     seed: int = 1
     payload_bytes: int = 1024
+    shape: Shape = "document"
+    compressible: float = 1.0
     mix: Mix = DEFAULT_MIX
     arrivals: Arrivals = "poisson"
     step: Step = Step()
@@ -96,6 +98,17 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"a duration is a positive number of seconds, not {self.duration_s}")
         if self.arrivals == "trace" and self.trace is None:
             raise ValueError("arrivals from a trace need its file; say which with `make bench ARRIVALS=trace TRACE=…`")
+
+    def workload(self, prefix: str) -> Workload:
+        """Its orders, with ids that begin so. Raises ValueError when there can be none of that size."""
+        return Workload(
+            prefix=prefix,
+            seed=self.seed,
+            payload_bytes=self.payload_bytes,
+            mix=self.mix,
+            shape=self.shape,
+            compressible=self.compressible,
+        )
 
     @property
     def longest_s(self) -> float | None:
@@ -175,6 +188,8 @@ class TrialReport(msgspec.Struct, kw_only=True):
     """When the window opened, by the wall clock."""
     payload_bytes: int = 0
     """The first order, as the codec made it."""
+    gzip_share: float = 0.0
+    """What gzip leaves of that, at its usual level 6."""
     driver_priority: str = ""
     in_flight_max: int = 0
     in_flight_mean: float = 0.0
@@ -286,7 +301,8 @@ def merged(reports: Sequence[TrialReport]) -> TrialReport:
     whole.failures = dict(sum((Counter(report.failures) for report in ordered), Counter[str]()))
     # Every worker on this machine saw the same processes; those on others saw none.
     watching = next((report for report in ordered if report.costs), ordered[0])
-    whole.costs, whole.wire_bytes, whole.payload_bytes = watching.costs, watching.wire_bytes, ordered[0].payload_bytes
+    whole.costs, whole.wire_bytes = watching.costs, watching.wire_bytes
+    whole.payload_bytes, whole.gzip_share = ordered[0].payload_bytes, ordered[0].gzip_share
     whole.machine, whole.connections_closed = watching.machine, watching.connections_closed
     whole.began_ns = min(report.began_ns for report in ordered)
     whole.ended_ns = max(report.ended_ns for report in ordered)
@@ -313,18 +329,18 @@ def merged(reports: Sequence[TrialReport]) -> TrialReport:
     whole.sampled = [order for report in ordered for order in report.sampled]
     whole.stamps = [stamp for report in ordered for stamp in report.stamps]
     if all(report.services_audit is not None for report in ordered):
-        whole.services_audit = _added([report.services_audit or {} for report in ordered])
+        whole.services_audit = added([report.services_audit or {} for report in ordered])
     return whole
 
 
-def _added(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def added(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Services' audits added up, number by number."""
     total: dict[str, Any] = {}
     for part in parts:
         for name, value in part.items():
             if isinstance(value, dict):
-                total[name] = _added([total.get(name, {}), value])
+                total[name] = added([total.get(name, {}), value])
             else:
-                added = total.get(name, 0) + value
-                total[name] = added % 2**64 if name == "order_ids" else added
+                number = total.get(name, 0) + value
+                total[name] = number % 2**64 if name == "order_ids" else number
     return total

@@ -8,6 +8,7 @@ import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class ServiceProcess:
     """A running service."""
 
     def __init__(self, name: str, process: Process, facts: Mapping[str, str]) -> None:
+        """``name`` is the service's."""
         self.name = name
         self.pid = process.pid
         self.facts = facts
@@ -69,30 +71,33 @@ async def services(
     store_folder: Path | None,
     program: str = "bench.node",
 ) -> AsyncIterator[dict[str, ServiceProcess]]:
-    """All four, ready. Raises StartFailed with the reason that the first of them gave.
+    """All four, ready, each in so many processes as the setting says; the second of payment is ``payment-2``.
+
+    Raises StartFailed with the reason that the first of them gave.
 
     ``folder`` marks the processes as the run's own, ``logs`` gets what they complain about, a file per service.
     ``program`` is a module that is told what to be and answers as bench.node does.
     """
     logs.mkdir(parents=True, exist_ok=True)
+    specs = {
+        service if number == 0 else f"{service}-{number + 1}": NodeSpec(
+            service=service,
+            transport=transport,
+            setting=replace(setting, process=number),
+            folder=None if store_folder is None else str(store_folder),
+        )
+        for number in range(setting.processes)
+        for service in SERVICES
+    }
     processes: dict[str, Process] = {}
     try:
-        for name in SERVICES:
+        for name in specs:
             processes[name] = await _spawn(program, folder, logs / f"{setting.trial}-{name}.log")
-        specs = {
-            name: NodeSpec(
-                service=name,
-                transport=transport,
-                setting=setting,
-                folder=None if store_folder is None else str(store_folder),
-            )
-            for name in SERVICES
-        }
         answers = await asyncio.gather(
             *(_ask(process, specs[name], name, START_S) for name, process in processes.items())
         )
         yield {
-            name: ServiceProcess(name, process, answer["ready"])
+            name: ServiceProcess(specs[name].service, process, answer["ready"])
             for (name, process), answer in zip(processes.items(), answers, strict=True)
         }
     finally:

@@ -17,7 +17,7 @@ from bench.selftest.stub import NAME
 from bench.stats.quantiles import rank
 from bench.trial import health_of
 from bench.validity import doubts
-from bench.workload import Mix, Workload
+from bench.workload import Mix
 from transports.base import Setting
 
 TOLERANCE_MS = 3.0
@@ -69,8 +69,7 @@ class Case:
 
 def arrivals_s(spec: TrialSpec) -> list[float]:
     """When orders are due, from the plan that the load process makes of the same trial."""
-    workload = Workload(prefix="w0", seed=spec.seed, payload_bytes=spec.payload_bytes, mix=spec.mix)
-    schedule = schedule_of(spec, workload, 0, spec.users * spec.orders_per_s_per_user)
+    schedule = schedule_of(spec, spec.workload("w0"), 0, spec.users * spec.orders_per_s_per_user)
     assert schedule is not None
     assert schedule.plan is not None
     return [offset_ns / 1e9 for offset_ns in schedule.plan.offsets_ns]

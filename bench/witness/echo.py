@@ -13,12 +13,14 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from bench.workload import shipped
 from shop.messages import PlaceOrder
 from transports.base import Client, Finished, Receipt
+from transports.wire import codec_named
 
 
 class Waiting(Client):
     """An order is finished when its own id comes back."""
 
     def __init__(self) -> None:
+        self._codec = codec_named("json")
         self._finished: dict[str, tuple[PlaceOrder, asyncio.Future[Finished]]] = {}
 
     async def publish(self, order_id: str, body: bytes) -> None:
@@ -29,7 +31,7 @@ class Waiting(Client):
         order_id = order.order.order_id
         finished: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
         self._finished[order_id] = order, finished
-        await self.publish(order_id, order.order.document.encode())
+        await self.publish(order_id, self._codec.encode(order))
         return Receipt(time.monotonic_ns(), finished)
 
     def came(self, order_id: str) -> None:

@@ -95,6 +95,43 @@ def test_safe_durability_is_measured_over_sqlite(bench: Bench) -> None:
     assert trials["complete"].all(), trials["caveats"].tolist()
 
 
+@pytest.mark.parametrize("durability", ["fast", "safe"])
+def test_two_processes_of_each_service_share_the_orders_and_their_books_add_up(bench: Bench, durability: str) -> None:
+    done = bench.run("PROCESSES=2", f"DURABILITY={durability}", *SHORT)
+    assert went_through(done), done.stderr
+    trials = bench.latest().trials()
+    assert set(trials["processes"]) == {2}
+    assert trials["complete"].all(), trials["caveats"].tolist()
+
+
+@pytest.mark.parametrize("shape", ["document", "structured"])
+def test_an_order_of_a_mebibyte_goes_through_all_four_methods(bench: Bench, shape: str) -> None:
+    done = bench.run("PAYLOAD=1MiB", f"SHAPE={shape}", *SHORT, "RATE=3")
+    assert went_through(done), done.stderr
+    trials = bench.latest().trials()
+    assert trials["complete"].all(), trials["caveats"].tolist()
+    assert set(trials["shape"]) == {shape}
+
+
+def test_a_compression_that_a_method_has_not_is_refused_by_name_before_anything_starts(bench: Bench) -> None:
+    done = bench.run("COMPRESSION=gzip")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no codec or compression of broker 'gzip'" in done.stderr
+
+
+def test_a_compressed_body_is_smaller_on_the_wire(bench: Bench) -> None:
+    profile = bench.results.parent / "mine.toml"
+    profile.write_text('transports = ["rest", "grpc", "events"]\nalso = ["rest+gzip", "grpc+gzip", "events+zstd"]\n')
+    done = bench.run(f"PROFILE={profile}", "PAYLOAD=64KiB", *SHORT, "RATE=20")
+    assert went_through(done), done.stderr
+    trials = bench.latest().trials().set_index("cell")
+    assert trials["complete"].all(), trials["caveats"].tolist()
+    assert list(trials["compression"]) == ["none", "gzip", "none", "gzip", "none", "zstd"]
+    for plain, small in (("rest", "rest+gzip"), ("grpc", "grpc+gzip"), ("events", "events+zstd")):
+        assert trials.loc[small, "wire_bytes_per_order"] < 0.8 * trials.loc[plain, "wire_bytes_per_order"]
+    assert trials["gzip_share"].between(0.1, 0.7).all()
+
+
 def test_a_run_leaves_no_process_queue_or_folder_behind(bench: Bench) -> None:
     assert went_through(bench.run("TRANSPORT=broker,events", *SHORT))
     assert bench.left() == []

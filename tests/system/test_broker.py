@@ -161,7 +161,7 @@ async def test_an_order_that_a_service_cannot_carry_on_is_a_dead_letter_and_coun
     servers: Mapping[str, str],
 ) -> None:
     async with a_trial(servers) as trial:
-        body = JSON.encode(PlaceOrder(an_order("grows", document="x" * (trial_limit := 4 * 2**20))))
+        body = JSON.encode(PlaceOrder(an_order("grows", address="x" * (trial_limit := 4 * 2**20))))
         assert len(body) > trial_limit
         await trial.put("user", body, type="place-order")
         assert (await trial.dead_letter()).body == body
@@ -285,7 +285,7 @@ async def test_an_outcome_told_twice_is_counted_as_duplicated(servers: Mapping[s
 
 async def test_an_order_over_the_limit_is_refused_and_the_channel_stays_usable(servers: Mapping[str, str]) -> None:
     async with a_trial(servers, max_message_bytes=16_384) as trial:
-        large = PlaceOrder(an_order("large", document="x" * 20_000))
+        large = PlaceOrder(an_order("large", address="x" * 20_000))
         before = await asyncio.gather(*(trial.client.submit(PlaceOrder(an_order(f"o{n}"))) for n in range(5)))
         with pytest.raises(TooLarge, match="over the limit of 12,288 bytes"):
             await trial.client.submit(large)
@@ -296,11 +296,11 @@ async def test_an_order_over_the_limit_is_refused_and_the_channel_stays_usable(s
 
 async def test_an_order_of_exactly_the_limit_is_taken(servers: Mapping[str, str]) -> None:
     async with a_trial(servers, max_message_bytes=16_384) as trial:
-        bare = len(JSON.encode(PlaceOrder(an_order())))
-        receipt = await trial.client.submit(PlaceOrder(an_order(document="x" * (12_288 - bare))))
+        bare = len(JSON.encode(PlaceOrder(an_order(address=""))))
+        receipt = await trial.client.submit(PlaceOrder(an_order(address="x" * (12_288 - bare))))
         assert (await asyncio.wait_for(receipt.finished, 15)).outcome.status == "shipped"
         with pytest.raises(TooLarge):
-            await trial.client.submit(PlaceOrder(an_order("order-2", document="x" * (12_289 - bare))))
+            await trial.client.submit(PlaceOrder(an_order("order-2", address="x" * (12_289 - bare))))
 
 
 async def test_an_order_for_queues_that_are_not_there_is_not_accepted(servers: Mapping[str, str]) -> None:

@@ -205,8 +205,8 @@ async def test_an_order_that_outgrows_the_limit_is_a_dead_letter_and_counted_as_
     servers: Mapping[str, str],
 ) -> None:
     async with a_trial(servers, max_message_bytes=16_384) as trial:
-        bare = len(JSON.encode(PlaceOrder(an_order())))
-        body = JSON.encode(PlaceOrder(an_order(document="x" * (16_384 - bare))))
+        bare = len(JSON.encode(PlaceOrder(an_order(address=""))))
+        body = JSON.encode(PlaceOrder(an_order(address="x" * (16_384 - bare))))
         assert len(body) == 16_384  # the fact that follows is larger
         await trial.put("place-order", body, key=b"order-1")
         (dead,) = await trial.records("unreadable", 1)
@@ -400,10 +400,10 @@ async def test_a_service_whose_facts_kafka_does_not_take_ends_and_commits_nothin
 
 async def test_an_order_over_the_limit_is_refused_and_the_client_stays_usable(servers: Mapping[str, str]) -> None:
     async with a_trial(servers, max_message_bytes=16_384) as trial:
-        bare = len(JSON.encode(PlaceOrder(an_order())))
+        bare = len(JSON.encode(PlaceOrder(an_order(address=""))))
         with pytest.raises(TooLarge, match="of 12,289 bytes is over the limit of 12,288 bytes"):
-            await trial.client.submit(PlaceOrder(an_order("order-0", document="x" * (12_289 - bare))))
-        receipt = await trial.client.submit(PlaceOrder(an_order("order-2", document="x" * (12_288 - bare))))
+            await trial.client.submit(PlaceOrder(an_order("order-0", address="x" * (12_289 - bare))))
+        receipt = await trial.client.submit(PlaceOrder(an_order("order-2", address="x" * (12_288 - bare))))
         assert (await asyncio.wait_for(receipt.finished, 15)).outcome.status == "shipped"
         assert await ends(servers, [f"{trial.name}.unreadable"]) == {f"{trial.name}.unreadable": 0}
 
@@ -411,7 +411,7 @@ async def test_an_order_over_the_limit_is_refused_and_the_client_stays_usable(se
 async def test_many_orders_at_once_are_taken_also_under_a_low_limit(servers: Mapping[str, str]) -> None:
     """Kafka's limit is one of a batch, and what gathers while a request is on its way is more than one order."""
     async with a_trial(servers, max_message_bytes=16_384) as trial:
-        orders = [PlaceOrder(an_order(f"o{number}", document="x" * 1_000)) for number in range(100)]
+        orders = [PlaceOrder(an_order(f"o{number}", address="x" * 1_000)) for number in range(100)]
         receipts = await asyncio.gather(*(trial.client.submit(order) for order in orders))
         finished = await asyncio.wait_for(asyncio.gather(*(r.finished for r in receipts)), 15)
         assert {f.outcome.status for f in finished} == {"shipped"}
@@ -530,7 +530,7 @@ async def test_a_message_nested_without_end_does_not_end_the_service(servers: Ma
     ("body", "headers", "counted"),
     [
         (b"z" * 100_000, [], (1, 0)),
-        (JSON.encode(StockReserved(an_order(document="z" * 100_000), 1)), [], (0, 1)),
+        (JSON.encode(StockReserved(an_order(address="z" * 100_000), 1)), [], (0, 1)),
         (JSON.encode(StockReserved(an_order(), 1)), [("note", b"z" * 100_000)], (0, 1)),
     ],
     ids=["unreadable", "readable", "headers"],

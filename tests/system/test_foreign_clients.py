@@ -288,7 +288,7 @@ async def test_an_order_built_from_reflection_alone_ships(grpc: Shop) -> None:
 
 
 async def test_a_message_over_the_limit_is_resource_exhausted_and_the_service_goes_on(grpc: Shop) -> None:
-    code, _ = reflected(grpc, request=in_json(order_id="large", document="x" * LIMIT_BYTES))["refused"]
+    code, _ = reflected(grpc, request=in_json(order_id="large", address="x" * LIMIT_BYTES))["refused"]
     assert code == "RESOURCE_EXHAUSTED"
     assert reflected(grpc, request=in_json(order_id="small"))["answer"]["order_closed"]["status"] == "SHIPPED"
 

@@ -277,7 +277,8 @@ def test_ctrl_c_in_the_terminal_is_left_to_the_conductor(tmp_path: Path) -> None
 def test_a_service_that_cannot_start_says_why_and_ends_with_1(tmp_path: Path) -> None:
     with a_node(tmp_path) as node:
         assert started(node, a_spec(a_setting(codec="jason"))) == {
-            "error": "the shipping service: no codec 'jason'; did you mean 'json'? there are: json, msgpack, protobuf"
+            "error": "the shipping service: no codec 'jason'; did you mean 'json'? "
+            "there are: json, msgpack, protobuf, avro"
         }
         _, err = node.communicate(timeout=10)
     assert (node.returncode, err) == (1, b"")

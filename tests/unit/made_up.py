@@ -40,6 +40,8 @@ def a_trial(**changes: Any) -> Trial:
         "transport": "rest",
         "client": "aiohttp",
         "codec": "json",
+        "compression": "none",
+        "shape": "document",
         "payload_bytes": 1024,
         "security": "none",
         "durability": "fast",

@@ -10,15 +10,10 @@ from bench.load.trial import TrialReport, TrialSpec
 from bench.selftest.cases import CASES, Case, Line, expected_s
 from bench.selftest.model import Model, responses_s
 from bench.selftest.stub import StubClient
-from bench.workload import Workload
 from tests.unit.test_driver import now_ns, run, virtual_pacer
 
 ON_TIME = [case for case in CASES if not case.model.hold_ms]
 CASE = {case.name: case for case in CASES}
-
-
-def workload_of(spec: TrialSpec) -> Workload:
-    return Workload(prefix="w0", seed=spec.seed, payload_bytes=spec.payload_bytes, mix=spec.mix)
 
 
 def phases_of(spec: TrialSpec) -> Phases:
@@ -32,12 +27,12 @@ def phases_of(spec: TrialSpec) -> Phases:
 
 
 async def as_planned(spec: TrialSpec, model: Model) -> Driver:
-    schedule = schedule_of(spec, workload_of(spec), 0, spec.users * spec.orders_per_s_per_user)
+    schedule = schedule_of(spec, spec.workload("w0"), 0, spec.users * spec.orders_per_s_per_user)
     assert schedule is not None
     warm_up = warm_up_of(spec, 0, spec.users * spec.orders_per_s_per_user)
     client = StubClient(model, now_ns)
     driver = OpenDriver(
-        client, workload_of(spec), phases_of(spec), schedule, clock=now_ns, pacer=virtual_pacer, warm_up=warm_up
+        client, spec.workload("w0"), phases_of(spec), schedule, clock=now_ns, pacer=virtual_pacer, warm_up=warm_up
     )
     await driver.run()
     return driver
@@ -46,7 +41,7 @@ async def as_planned(spec: TrialSpec, model: Model) -> Driver:
 async def one_after_the_other(spec: TrialSpec, model: Model) -> Driver:
     """As a load generator that waits for an answer before it sends again: coordinated omission."""
     client = StubClient(model, now_ns)
-    driver = ClosedDriver(client, workload_of(spec), phases_of(spec), 1, clock=now_ns, pacer=virtual_pacer)
+    driver = ClosedDriver(client, spec.workload("w0"), phases_of(spec), 1, clock=now_ns, pacer=virtual_pacer)
     await driver.run()
     return driver
 

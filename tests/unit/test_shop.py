@@ -357,16 +357,16 @@ def test_what_was_decided_stands_although_the_stock_has_changed(store: Store) ->
 def test_a_fact_is_rebuilt_from_the_message_that_asks(store: Store) -> None:
     """The document is not kept: it comes along with every delivery."""
     user = UserService(store)
-    user.handle(PlaceOrder(an_order(document="first")))
-    again = user.handle(PlaceOrder(an_order(document="second")))
-    assert again.order.document == "second"
+    user.handle(PlaceOrder(an_order(document=b"first")))
+    again = user.handle(PlaceOrder(an_order(document=b"second")))
+    assert again.order.document == b"second"
 
 
 def test_a_decision_is_small_however_large_the_order() -> None:
     services = four()
     lines = tuple(Line("S" * 5_000, "n" * 5_000, 1, 1) for _ in range(100))
-    walk(services, PlaceOrder(an_order("large-1", document="x" * 100_000, lines=lines)))
-    walk(services, PlaceOrder(an_order("large-2", document="x" * 100_000)))
+    walk(services, PlaceOrder(an_order("large-1", document=b"x" * 100_000, lines=lines)))
+    walk(services, PlaceOrder(an_order("large-2", document=b"x" * 100_000)))
     kept = [decision for service in services.values() for _, decision in service.store.decisions()]
     assert len(kept) == 3 + 5
     assert all(len(d.fact) + len(d.detail.encode()) + 8 <= 200 for d in kept)

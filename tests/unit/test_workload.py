@@ -1,7 +1,9 @@
+import gzip
+
 import msgspec
 import pytest
 
-from bench.workload import CYCLE, Mix, Workload, probe
+from bench.workload import CYCLE, SHAPES, Mix, Shape, Workload, probe
 from shop.messages import Message, PlaceOrder
 from shop.open import open_service
 from shop.workflow import SERVICES, consumer_of, is_outcome
@@ -29,9 +31,10 @@ def test_ids_are_prefix_and_number() -> None:
     assert a_workload().order(17).order.order_id == "trial-1-w0-17"
 
 
-@pytest.mark.parametrize("payload_bytes", [250, 1024, 60_000, 1_048_576])
-def test_an_order_is_exactly_as_large_as_asked(payload_bytes: int) -> None:
-    workload = a_workload(payload_bytes=payload_bytes)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("payload_bytes", [250, 333, 1024, 60_000, 1_048_576])
+def test_an_order_is_exactly_as_large_as_asked(payload_bytes: int, shape: Shape) -> None:
+    workload = a_workload(payload_bytes=payload_bytes, shape=shape, compressible=0.5)
     assert {size_of(workload.order(n)) for n in (0, 1, 9, 10, 99, 999, 1000, 123_456_789)} == {payload_bytes}
 
 
@@ -50,9 +53,10 @@ def test_a_cycle_holds_exactly_the_mix() -> None:
     assert [workload.expected(n) for n in range(CYCLE)].count("rejected") == 0.15 * CYCLE
 
 
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("mix", [Mix(), Mix(sold_out=1, declined=0), Mix(sold_out=0, declined=1)])
-def test_orders_end_in_the_shop_as_planned(mix: Mix) -> None:
-    workload = a_workload(mix=mix)
+def test_orders_end_in_the_shop_as_planned(mix: Mix, shape: Shape) -> None:
+    workload = a_workload(mix=mix, shape=shape, compressible=0.5)
     services = {name: open_service(name) for name in SERVICES}
     for number in range(300):
         message: Message = workload.order(number)
@@ -67,9 +71,35 @@ def test_shares_that_are_none_are_refused(shares: tuple[float, float]) -> None:
         Mix(sold_out=shares[0], declined=shares[1])
 
 
-def test_documents_of_neighbours_differ() -> None:
-    workload = a_workload()
-    assert len({workload.order(n).order.document for n in range(1000)}) > 900
+@pytest.mark.parametrize("shape", SHAPES)
+def test_contents_of_neighbours_differ(shape: Shape) -> None:
+    workload = a_workload(shape=shape, payload_bytes=4096)
+    orders = [workload.order(n).order for n in range(100)]
+    assert len({(order.document, order.lines) for order in orders}) > 90
+
+
+def test_what_gives_an_order_its_size_is_its_document_or_its_lines() -> None:
+    document, structured = (a_workload(shape=shape, payload_bytes=65_536).order(3).order for shape in SHAPES)
+    assert (len(document.document) > 48_000, len(document.lines) <= 3) == (True, True)
+    assert (structured.document, len(structured.lines) > 700) == (b"", True)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_less_is_compressible_the_more_is_left_by_compression(shape: Shape) -> None:
+    left = []
+    for compressible in (1.0, 0.5, 0.0):
+        order = a_workload(shape=shape, payload_bytes=100_000, compressible=compressible).order(0).order
+        body = msgspec.msgpack.encode(order)
+        left.append(len(gzip.compress(body)) / len(body))
+    assert left[0] < 0.5
+    assert left == sorted(left)
+    assert left[2] > left[0] + 0.15
+
+
+@pytest.mark.parametrize("compressible", [-0.1, 1.1, float("nan")])
+def test_what_is_no_share_is_refused(compressible: float) -> None:
+    with pytest.raises(ValueError, match="a share from 0 to 1"):
+        a_workload(compressible=compressible)
 
 
 def test_probes_are_recognised_and_differ() -> None:

@@ -32,6 +32,10 @@ def max_batch_bytes(setting: Setting) -> int:
     return setting.max_message_bytes + setting.HEADROOM_BYTES
 
 
+COMPRESSIONS = frozenset({"gzip", "lz4", "zstd", "snappy"})
+"""Of record batches: what is on its way together is compressed together."""
+
+
 def producer_options(config: Config, setting: Setting) -> dict[str, Any]:
     return {
         "bootstrap_servers": setting.servers["kafka"],
@@ -42,6 +46,7 @@ def producer_options(config: Config, setting: Setting) -> dict[str, Any]:
         "max_batch_size": min(config.max_batch_bytes, max_batch_bytes(setting)),
         "max_request_size": max_batch_bytes(setting),
         "request_timeout_ms": round(setting.deadline_s * 1000),
+        "compression_type": None if setting.compression == "none" else setting.compression,
     }
 
 

@@ -59,7 +59,10 @@ async def create(setting: Setting, config: Config) -> None:
         return NewTopic(name, partitions, config.replication_factor, topic_configs=topic_config)
 
     topics = [
-        topic(topic_of(setting, message), setting.workers if message is OrderClosed else config.partitions)
+        topic(
+            topic_of(setting, message),
+            setting.workers if message is OrderClosed else max(config.partitions, setting.processes),
+        )
         for message in KIND
     ]
     topics.append(topic(dead_letter_topic(setting), 1))

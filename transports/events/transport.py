@@ -12,7 +12,7 @@ from shop.service import Service
 from transports.base import Acceptance, Client, Serving, Setting, Style, Traits, Transport
 from transports.errors import SettingError
 from transports.events.client import buying
-from transports.events.config import Config, consumer_options, producer_options
+from transports.events.config import COMPRESSIONS, Config, consumer_options, producer_options
 from transports.events.server import Member
 from transports.events.topology import create, delete, group_of, started, topics_consumed_by, unreachable
 from transports.options import config_from
@@ -31,6 +31,7 @@ class EventsTransport(Transport):
         redelivers=True,
         ordered=True,
         concurrency="a fetched batch at a time, in order",
+        compressions=COMPRESSIONS,
         stamped=True,
         needs=frozenset({"kafka"}),
     )

@@ -9,28 +9,43 @@ from shop.messages import Message, PlaceOrder
 from shop.workflow import FRONT
 from transports.base import Client, Receipt, Setting
 from transports.errors import Failed, NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable
-from transports.grpc.config import channel_options
+from transports.grpc.config import COMPRESSIONS, channel_options
 from transports.grpc.methods import CODEC_METADATA, METHODS
 from transports.relay import told
+from transports.retry import reached
 from transports.wire import Codec, codec_named
+
+Metadata = tuple[tuple[str, str], ...]
 
 
 class Asker:
     """``await asker(service, message)`` is the answer, encoded. Raises any of transports.errors."""
 
-    def __init__(self, channels: dict[str, grpc.aio.Channel], setting: Setting) -> None:
+    def __init__(self, channels: dict[str, grpc.aio.Channel], setting: Setting, retries: int = 0) -> None:
         self._codec = codec_named(setting.codec)
         self._deadline_s = setting.deadline_s
+        self._retries = retries
         self._limit_bytes = setting.max_message_bytes
         self._metadata = None if setting.codec == "protobuf" else ((CODEC_METADATA, setting.codec),)
         self._call = {
             service: channel.unary_unary(METHODS[service].path, None, None) for service, channel in channels.items()
         }
+        self._compression = COMPRESSIONS[setting.compression]
 
     async def __call__(self, service: str, message: Message) -> bytes:
         body = self._codec.encode(message)
+        if not self._retries:
+            return await self._asked(service, body, self._metadata, self._deadline_s)
+        metadata = (*(self._metadata or ()), ("idempotency-key", message.order.order_id))
+        return await reached(
+            lambda within_s: self._asked(service, body, metadata, within_s), self._retries, self._deadline_s
+        )
+
+    async def _asked(self, service: str, body: bytes, metadata: Metadata | None, within_s: float) -> bytes:
         try:
-            content: bytes = await self._call[service](body, timeout=self._deadline_s, metadata=self._metadata)
+            content: bytes = await self._call[service](
+                body, timeout=within_s, metadata=metadata, compression=self._compression
+            )
         except grpc.aio.AioRpcError as error:
             raise self._translated(error, service, len(body)) from error
         return content
@@ -48,16 +63,25 @@ class Asker:
         return Failed(f"{service} answered {code.name}: {detail}")
 
 
+_IN_TURNS = '{"loadBalancingConfig":[{"round_robin":{}}]}'
+
+
+def target_of(setting: Setting, service: str) -> str:
+    """All its processes, for the channel to take in turns: by itself it keeps to one connection."""
+    addresses = setting.addresses_of(service)
+    return addresses[0] if len(addresses) == 1 else f"ipv4:{','.join(addresses)}"
+
+
 @asynccontextmanager
-async def asking(setting: Setting, services: tuple[str, ...]) -> AsyncIterator[Asker]:
+async def asking(setting: Setting, services: tuple[str, ...], retries: int) -> AsyncIterator[Asker]:
     """One channel per service asked."""
-    options = channel_options(setting.max_message_bytes)
+    options = [*channel_options(setting.max_message_bytes), ("grpc.service_config", _IN_TURNS)]
     async with AsyncExitStack() as stack:
         channels = {
-            service: await stack.enter_async_context(grpc.aio.insecure_channel(setting.addresses[service], options))
+            service: await stack.enter_async_context(grpc.aio.insecure_channel(target_of(setting, service), options))
             for service in services
         }
-        yield Asker(channels, setting)
+        yield Asker(channels, setting, retries)
 
 
 class GrpcClient(Client):

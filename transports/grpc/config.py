@@ -1,13 +1,21 @@
 """What can be set on gRPC."""
 
+from collections.abc import Mapping
 from typing import Literal
 
+import grpc
 import msgspec
+
+COMPRESSIONS: Mapping[str, grpc.Compression | None] = {"none": None, "gzip": grpc.Compression.Gzip}
+"""By what ``grpc-encoding`` calls them. (Its deflate is the same algorithm.)"""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     client: Literal["grpcio"] = "grpcio"
     """The library that asks; there is one, named so that CLIENT= reads alike for every method."""
+
+    retries: int = 0
+    """How often a call is made again whose connection was refused or lost; with an idempotency-key then."""
 
     stop_grace_s: float = 5.0
     """How long calls in hand may go on when a server stops."""
@@ -20,4 +28,8 @@ def channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", -1),  # the receiver refuses, with RESOURCE_EXHAUSTED
         ("grpc.enable_http_proxy", 0),
         ("grpc.enable_channelz", 0),
+        # A peer that is back is found within a second, and not within two minutes.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1000),
     ]

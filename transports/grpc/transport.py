@@ -8,7 +8,7 @@ from shop.service import Service
 from shop.workflow import FRONT, SERVICES, is_onward
 from transports.base import Acceptance, Client, Serving, Setting, Style, Traits, Transport
 from transports.grpc.client import GrpcClient, asking
-from transports.grpc.config import Config
+from transports.grpc.config import COMPRESSIONS, Config
 from transports.grpc.server import listening
 from transports.options import config_from
 from transports.relay import Desk
@@ -27,6 +27,7 @@ class GrpcTransport(Transport):
         redelivers=False,
         ordered=True,
         concurrency="unbounded calls",
+        compressions=frozenset(COMPRESSIONS) - {"none"},
         stamped=True,
         codec="protobuf",
     )
@@ -45,12 +46,12 @@ class GrpcTransport(Transport):
         onward = tuple(other for other in SERVICES if is_onward(service.name, other))
         async with (
             Desk(service, serving.trace) as desk,
-            asking(self.setting, onward) as ask,
+            asking(self.setting, onward, self._config.retries) as ask,
             listening(desk, serving, ask, self.setting, self._config),
         ):
             yield serving
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Client]:
-        async with asking(self.setting, (FRONT,)) as ask:
+        async with asking(self.setting, (FRONT,), self._config.retries) as ask:
             yield GrpcClient(ask, codec_named(self.setting.codec))

@@ -1,5 +1,7 @@
 """Asking a service over HTTP, and the buyer who does."""
 
+import itertools
+
 import msgspec
 
 from shop.messages import KIND, Message, PlaceOrder
@@ -8,21 +10,44 @@ from transports.base import Client, Receipt, Setting
 from transports.errors import Failed, NoOutcome, NotAccepted, TooLarge
 from transports.relay import told
 from transports.rest.engines import Post
+from transports.retry import reached
 from transports.wire import Codec, codec_named
+from transports.wire.compression import COMPRESSIONS
 
 
 class Asker:
     """``await asker(service, message)`` is the answer, encoded. Raises any of transports.errors."""
 
-    def __init__(self, post: Post, setting: Setting) -> None:
+    def __init__(self, post: Post, setting: Setting, retries: int = 0) -> None:
         self._post = post
         self._codec = codec_named(setting.codec)
-        self._addresses = setting.addresses
+        self._compression = COMPRESSIONS.get(setting.compression)
+        self._headers = headers_of(setting)
+        # One process after the other, as a load balancer does; connections are pooled for each.
+        self._urls = {
+            name: itertools.cycle([f"http://{address}" for address in setting.addresses_of(name)])
+            for name in setting.addresses
+        }
         self._limit_bytes = setting.max_message_bytes
+        self._deadline_s = setting.deadline_s
+        self._retries = retries
 
     async def __call__(self, service: str, message: Message) -> bytes:
         body = self._codec.encode(message)
-        status, content = await self._post(f"http://{self._addresses[service]}/{KIND[type(message)]}", body)
+        sent = body if self._compression is None else self._compression.compress(body)
+        kind = KIND[type(message)]
+        if self._retries:
+            headers = {**self._headers, "idempotency-key": message.order.order_id}
+
+            async def once(within_s: float) -> tuple[int, str, bytes]:
+                return await self._post(f"{next(self._urls[service])}/{kind}", sent, headers, within_s)
+
+            status, encoding, content = await reached(once, self._retries, self._deadline_s)
+        else:
+            url = f"{next(self._urls[service])}/{kind}"
+            status, encoding, content = await self._post(url, sent, self._headers, self._deadline_s)
+        if encoding in COMPRESSIONS:
+            content = COMPRESSIONS[encoding].decompress(content, self._limit_bytes)
         if status == 200:
             return content
         if status == 413:
@@ -33,6 +58,14 @@ class Asker:
         if status == 504:
             raise NoOutcome(detail)
         raise Failed(f"{service} answered {status}: {detail}")
+
+
+def headers_of(setting: Setting) -> dict[str, str]:
+    """Of every request."""
+    headers = {"content-type": codec_named(setting.codec).content_type, "accept-encoding": "identity"}
+    if setting.compression != "none":
+        headers |= {"content-encoding": setting.compression, "accept-encoding": setting.compression}
+    return headers
 
 
 class RestClient(Client):

@@ -9,6 +9,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     client: Literal["aiohttp", "httpx-aiohttp", "httpx"] = "aiohttp"
     """The library that asks. docs/design.md says why aiohttp is the default and what the others cost."""
 
+    retries: int = 0
+    """How often a request is made again whose connection was refused or lost; with an Idempotency-Key then."""
+
     client_keepalive_s: float = 30.0
     """How long a client keeps an idle connection."""
 

@@ -1,9 +1,11 @@
 """Three client libraries behind one function: post a body, get a status and a body."""
 
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from importlib.metadata import version
+from typing import Protocol
 
 import aiohttp
 import httpx
@@ -13,8 +15,14 @@ from yarl import URL
 from transports.errors import NoOutcome, TransportError, Unreachable
 from transports.rest.config import Config
 
-Post = Callable[[str, bytes], Awaitable[tuple[int, bytes]]]
-"""``await post(url, body)`` is (status, body). Raises Unreachable or NoOutcome."""
+
+class Post(Protocol):
+    """Status, Content-Encoding and body as it came. Raises Unreachable or NoOutcome."""
+
+    async def __call__(
+        self, url: str, body: bytes, headers: Mapping[str, str], within_s: float
+    ) -> tuple[int, str, bytes]: ...
+
 
 _AIOHTTP_BYTES = 2**20  # above it aiohttp warns of bytes that it writes in one go, and wants a file
 
@@ -26,11 +34,14 @@ def versions(config: Config) -> str:
 
 
 @asynccontextmanager
-async def engine(config: Config, content_type: str, deadline_s: float) -> AsyncIterator[Post]:
-    """A pool of connections without a limit: how many orders are in flight is the load's business, not the pool's."""
+async def engine(config: Config) -> AsyncIterator[Post]:
+    """A pool of connections without a limit: how many orders are in flight is the load's business, not the pool's.
+
+    What comes back compressed is left so, for us to set a limit to.
+    """
     if config.client == "aiohttp":
-        async with _session(config, aiohttp.ClientTimeout(total=deadline_s)) as session:
-            yield _aiohttp_post(session, content_type, deadline_s)
+        async with _session(config, aiohttp.ClientTimeout()) as session:
+            yield _aiohttp_post(session)
     else:
         limits = httpx.Limits(
             max_connections=None, max_keepalive_connections=None, keepalive_expiry=config.client_keepalive_s
@@ -39,43 +50,48 @@ async def engine(config: Config, content_type: str, deadline_s: float) -> AsyncI
         if config.client == "httpx-aiohttp":
             transport = AiohttpTransport(client=lambda: _session(config, aiohttp.ClientTimeout()))
         async with httpx.AsyncClient(
-            limits=limits, timeout=deadline_s, trust_env=False, transport=transport, headers={"accept": content_type}
+            limits=limits, trust_env=False, transport=transport, headers={"accept-encoding": "identity"}
         ) as client:
-            yield _httpx_post(client, content_type, deadline_s)
+            yield _httpx_post(client)
 
 
 def _session(config: Config, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=config.client_keepalive_s)
-    return aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
+    return aiohttp.ClientSession(
+        connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+    )
 
 
-def _aiohttp_post(session: aiohttp.ClientSession, content_type: str, deadline_s: float) -> Post:
-    headers = {"content-type": content_type}
+def _aiohttp_post(session: aiohttp.ClientSession) -> Post:
     urls: dict[str, URL] = {}
 
-    async def post(url: str, body: bytes) -> tuple[int, bytes]:
+    async def post(url: str, body: bytes, headers: Mapping[str, str], within_s: float) -> tuple[int, str, bytes]:
         parsed = urls.get(url)
         if parsed is None:
             parsed = urls[url] = URL(url)
         data = body if len(body) < _AIOHTTP_BYTES else io.BytesIO(body)
         try:
-            async with session.post(parsed, data=data, headers=headers) as response:
-                return response.status, await response.read()
+            async with session.post(parsed, data=data, headers=headers, timeout=_timeout(within_s)) as response:
+                return response.status, response.headers.get("content-encoding", ""), await response.read()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise translated(error, url, deadline_s) from error
+            raise translated(error, url, within_s) from error
 
     return post
 
 
-def _httpx_post(client: httpx.AsyncClient, content_type: str, deadline_s: float) -> Post:
-    headers = {"content-type": content_type}
+@lru_cache(maxsize=16)
+def _timeout(within_s: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=within_s)
 
-    async def post(url: str, body: bytes) -> tuple[int, bytes]:
+
+def _httpx_post(client: httpx.AsyncClient) -> Post:
+    async def post(url: str, body: bytes, headers: Mapping[str, str], within_s: float) -> tuple[int, str, bytes]:
         try:
-            response = await client.post(url, content=body, headers=headers)
+            async with client.stream("POST", url, content=body, headers=headers, timeout=within_s) as response:
+                content = b"".join([chunk async for chunk in response.aiter_raw()])
         except httpx.HTTPError as error:
-            raise translated(error, url, deadline_s) from error
-        return response.status_code, response.content
+            raise translated(error, url, within_s) from error
+        return response.status_code, response.headers.get("content-encoding", ""), content
 
     return post
 

@@ -26,6 +26,7 @@ from transports.relay import Desk, answer
 from transports.rest.client import Asker
 from transports.rest.config import Config
 from transports.wire import Codec, codec_named
+from transports.wire.compression import COMPRESSIONS
 
 PROBLEM = "application/problem+json"  # RFC 9457
 
@@ -58,10 +59,13 @@ def application(desk: Desk, serving: Serving, ask: Asker, setting: Setting) -> F
     async def take(request: Request) -> Response:
         """Hand the service a message; the answer is the fact that its sender, or someone before, has to consume."""
         try:
-            content_type, length = _headers(request)
+            content_type, encoding, accepted, length = _headers(request)
             _check_media_type(content_type, codec)
+            _check_encoding(encoding)
             body = await _body(request, length, limit_bytes)
             arrived_ns = time.monotonic_ns()
+            if encoding in COMPRESSIONS:
+                body = COMPRESSIONS[encoding].decompress(body, limit_bytes)
             content = await answer(desk, codec, codec.decode(kind, body), ask, arrived_ns)
         except TransportError as error:
             if isinstance(error, Unreadable):
@@ -73,20 +77,32 @@ def application(desk: Desk, serving: Serving, ask: Asker, setting: Setting) -> F
             serving.unreadable += 1
             return _problem(415, str(error))
         serving.handled += 1
+        # Whoever sends compressed and takes it gets it: a caller of ours says both, a person with curl neither.
+        if encoding in COMPRESSIONS and encoding in accepted:
+            compressed = COMPRESSIONS[encoding].compress(content)
+            return Response(compressed, media_type=codec.content_type, headers={"content-encoding": encoding})
         return Response(content, media_type=codec.content_type)
 
     return app
 
 
-def _headers(request: Request) -> tuple[str | None, int | None]:
-    """Content-Type and Content-Length, in one walk over what the server gives: each look-up of Starlette's is one."""
+def _headers(request: Request) -> tuple[str | None, str, str, int | None]:
+    """Content-Type, Content-Encoding, Accept-Encoding and Content-Length.
+
+    In one walk over what the server gives: each look-up of Starlette's is one.
+    """
     content_type = length = None
+    encoding = accepted = ""
     for name, value in request.scope["headers"]:  # ASGI: names in lower case
         if name == b"content-type":
             content_type = value.decode("latin-1")
         elif name == b"content-length":
             length = int(value)  # httptools lets nothing but digits through
-    return content_type, length
+        elif name == b"content-encoding":
+            encoding = value.decode("latin-1").strip().lower()
+        elif name == b"accept-encoding":
+            accepted = value.decode("latin-1").lower()
+    return content_type, encoding, accepted, length
 
 
 def _check_media_type(content_type: str | None, codec: Codec) -> None:
@@ -94,6 +110,11 @@ def _check_media_type(content_type: str | None, codec: Codec) -> None:
         return
     if content_type.partition(";")[0].strip().lower() != codec.content_type:
         raise _UnsupportedMediaType(f"this service reads {codec.content_type}, not {content_type}")
+
+
+def _check_encoding(encoding: str) -> None:
+    if encoding not in ("", "identity", *COMPRESSIONS):
+        raise _UnsupportedMediaType(f"this service reads bodies in {', '.join(COMPRESSIONS)} or none, not {encoding}")
 
 
 async def _body(request: Request, length: int | None, limit_bytes: int) -> bytes:

@@ -14,6 +14,7 @@ from transports.rest.engines import engine, versions
 from transports.rest.server import application, listening
 from transports.trace import Trace
 from transports.wire import codec_named
+from transports.wire.compression import COMPRESSIONS
 
 
 class RestTransport(Transport):
@@ -27,6 +28,7 @@ class RestTransport(Transport):
         redelivers=False,
         ordered=True,
         concurrency="unbounded requests",
+        compressions=frozenset(COMPRESSIONS),
         stamped=True,
     )
     Config = Config
@@ -47,7 +49,7 @@ class RestTransport(Transport):
         serving = Serving(Trace(self.setting.trace_every))
         async with Desk(service, serving.trace) as desk, self._asker() as ask:
             app = application(desk, serving, ask, self.setting)
-            async with listening(app, self.setting.addresses[service.name], self._config):
+            async with listening(app, self.setting.own_address(service.name), self._config):
                 yield serving
 
     @asynccontextmanager
@@ -57,5 +59,5 @@ class RestTransport(Transport):
 
     @asynccontextmanager
     async def _asker(self) -> AsyncIterator[Asker]:
-        async with engine(self._config, self._codec.content_type, self.setting.deadline_s) as post:
-            yield Asker(post, self.setting)
+        async with engine(self._config) as post:
+            yield Asker(post, self.setting, self._config.retries)

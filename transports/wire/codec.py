@@ -9,7 +9,7 @@ from shop.messages import Message
 from transports.errors import SettingError
 from transports.registry import unknown
 
-_MODULES = {"json": "JsonCodec", "msgpack": "MsgpackCodec", "protobuf": "ProtobufCodec"}
+_MODULES = {"json": "JsonCodec", "msgpack": "MsgpackCodec", "protobuf": "ProtobufCodec", "avro": "AvroCodec"}
 
 
 class Codec(ABC):
@@ -17,6 +17,10 @@ class Codec(ABC):
 
     name: ClassVar[str]
     content_type: ClassVar[str]
+
+    def convert(self, message: Message) -> object:
+        """What ``encode`` hands to the format's library: the message itself where that takes dataclasses."""
+        return message
 
     @abstractmethod
     def encode(self, message: Message) -> bytes:

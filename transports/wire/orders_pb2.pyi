@@ -63,7 +63,7 @@ class Order(_message.Message):
     user_id: _builtins.str
     card: _builtins.str
     address: _builtins.str
-    document: _builtins.str
+    document: _builtins.bytes
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___Line]: ...
     def __init__(
@@ -74,7 +74,7 @@ class Order(_message.Message):
         card: _builtins.str = ...,
         address: _builtins.str = ...,
         lines: _abc.Iterable[Global___Line] | None = ...,
-        document: _builtins.str = ...,
+        document: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

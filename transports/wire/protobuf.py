@@ -24,15 +24,19 @@ from shop.messages import (
 from transports.errors import Unreadable
 from transports.wire import orders_pb2 as pb
 from transports.wire.codec import Codec
+from transports.wire.fields import FIELDS
 
 
 class ProtobufCodec(Codec):
     name = "protobuf"
     content_type = "application/x-protobuf"
 
-    def encode(self, message: Message) -> bytes:
+    def convert(self, message: Message) -> Any:
         message_type = type(message)
-        encoded: bytes = _PROTOBUF[message_type](**_FIELDS[message_type](message)).SerializeToString()
+        return _PROTOBUF[message_type](**_FIELDS[message_type](message))
+
+    def encode(self, message: Message) -> bytes:
+        encoded: bytes = self.convert(message).SerializeToString()
         return encoded
 
     def decode(self, kind: str, body: bytes) -> Message:
@@ -66,59 +70,17 @@ class ProtobufCodec(Codec):
         return fact
 
 
-# Nested dicts and not nested messages: a message given to another's constructor is copied into it, a dict is not, and
-# the conversion takes 2.3 us where it would take 3.8 (two lines; 390 and 830 us with a thousand).
-
-
-def _order(order: Order) -> dict[str, Any]:
-    return {
-        "order_id": order.order_id,
-        "user_id": order.user_id,
-        "card": order.card,
-        "address": order.address,
-        "lines": [
-            {"sku": line.sku, "name": line.name, "quantity": line.quantity, "price_cents": line.price_cents}
-            for line in order.lines
-        ],
-        "document": order.document,
-    }
-
-
 _STATUS: dict[str, pb.OrderClosed.Status.ValueType] = {
     "shipped": pb.OrderClosed.SHIPPED,
     "rejected": pb.OrderClosed.REJECTED,
 }
 
-_FIELDS: dict[type[Message], Callable[[Any], dict[str, Any]]] = {
-    PlaceOrder: lambda m: {"order": _order(m.order)},
-    OrderPlaced: lambda m: {"order": _order(m.order), "email": m.email},
-    StockReserved: lambda m: {"order": _order(m.order), "total_cents": m.total_cents},
-    OutOfStock: lambda m: {"order": _order(m.order), "reason": m.reason},
-    PaymentTaken: lambda m: {
-        "order": _order(m.order),
-        "total_cents": m.total_cents,
-        "payment_id": m.payment_id,
-    },
-    PaymentDeclined: lambda m: {
-        "order": _order(m.order),
-        "total_cents": m.total_cents,
-        "reason": m.reason,
-    },
-    StockReleased: lambda m: {"order": _order(m.order), "reason": m.reason},
-    OrderShipped: lambda m: {
-        "order": _order(m.order),
-        "total_cents": m.total_cents,
-        "tracking_number": m.tracking_number,
-    },
-    OrderClosed: lambda m: {
-        "order": _order(m.order),
-        "status": _STATUS[m.status],
-        "total_cents": m.total_cents,
-        "tracking_number": m.tracking_number,
-        "reason": m.reason,
-    },
-}
 
+def _closed_fields(closed: OrderClosed) -> dict[str, Any]:
+    return {**FIELDS[OrderClosed](closed), "status": _STATUS[closed.status]}
+
+
+_FIELDS: dict[type[Message], Callable[[Any], dict[str, Any]]] = {**FIELDS, OrderClosed: _closed_fields}
 _PROTOBUF: dict[type[Message], Any] = {message: getattr(pb, message.__name__) for message in KIND}
 _MEMBER = {message: kind.replace("-", "_") for message, kind in KIND.items()}
 _OF_MEMBER = {member: message for message, member in _MEMBER.items()}

@@ -1,0 +1,78 @@
+"""Several processes of a service, and callers that ask again."""
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.provision import free_ports
+from bench.provision.services import services
+from shop.open import open_service
+from shop.workflow import SERVICES
+from transports.base import Setting
+from transports.conformance import an_order
+from transports.errors import TransportError
+from transports.registry import named
+
+PATIENCE_S = 30
+ORDERS = 40
+
+
+def a_setting(trial: str, servers: Mapping[str, str], processes: int = 1, **options: Any) -> Setting:
+    ports = iter(free_ports(len(SERVICES) * processes))
+    addresses = {name: ",".join(f"127.0.0.1:{next(ports)}" for _ in range(processes)) for name in SERVICES}
+    return Setting(
+        trial=f"{trial}-{os.getpid()}", addresses=addresses, servers=servers, processes=processes, options=options
+    )
+
+
+@pytest.mark.parametrize("transport", ["rest", "grpc", "broker", "events"])
+async def test_every_process_of_a_service_gets_orders(
+    transport: str, servers: Mapping[str, str], tmp_path: Path
+) -> None:
+    setting = a_setting(f"shared-{transport}", servers, processes=2)
+    method = named(transport)(setting)
+    await method.prepare()
+    try:
+        async with services(transport, setting, folder=tmp_path, logs=tmp_path, store_folder=None) as running:
+            async with method.connect() as client, asyncio.timeout(PATIENCE_S):
+                receipts = [await client.submit(an_order(f"order-{n}")) for n in range(ORDERS)]
+                outcomes = [await receipt.finished for receipt in receipts]
+            books = {name: await service.audit() for name, service in running.items()}
+    finally:
+        await method.remove()
+    assert Counter(finished.outcome.status for finished in outcomes) == {"shipped": ORDERS}
+    assert sorted(books) == sorted(f"{name}{suffix}" for name in SERVICES for suffix in ("", "-2"))
+    taken = {name: book["tallies"]["payment-taken"]["count"] for name, book in books.items() if "payment" in name}
+    assert sum(taken.values()) == ORDERS
+    assert min(taken.values()) > 0
+
+
+@pytest.mark.parametrize("transport", ["rest", "grpc"])
+@pytest.mark.parametrize("retries", [0, 50])
+async def test_a_service_that_is_away_for_a_while_fails_an_order_unless_it_is_asked_again(
+    transport: str, retries: int
+) -> None:
+    setting = a_setting(f"retries-{transport}", {}, retries=retries)
+    method = named(transport)(setting)
+    opened = {name: open_service(name) for name in SERVICES}
+    async with AsyncExitStack() as stack, asyncio.timeout(PATIENCE_S):
+        for name in SERVICES:
+            if name != "payment":
+                await stack.enter_async_context(method.serve(opened[name]))
+        client = await stack.enter_async_context(method.connect())
+        ordering = asyncio.ensure_future(client.submit(an_order()))
+        done, _ = await asyncio.wait([ordering], timeout=0.5)
+        assert bool(done) is (not retries)
+        await stack.enter_async_context(method.serve(opened["payment"]))
+        if retries:
+            assert (await (await ordering).finished).outcome.status == "shipped"
+            assert opened["payment"].audit()["payment-taken"].count == 1
+        else:
+            with pytest.raises(TransportError):
+                await ordering

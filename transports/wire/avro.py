@@ -1,0 +1,147 @@
+"""Avro in its single-object encoding, by fastavro: a marker, the schema's fingerprint, the record.
+
+One schema, orders.avsc: the union of all messages. So a body says its kind by itself, and a message and an answer are
+the same bytes. Without a registry a reader has to bring the schema that a writer used: see ``known``.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro.schema import fingerprint, to_parsing_canonical_form
+
+from shop.messages import (
+    MESSAGES,
+    TYPE,
+    Line,
+    Message,
+    Order,
+    OrderClosed,
+    OrderPlaced,
+    OrderShipped,
+    OutOfStock,
+    PaymentDeclined,
+    PaymentTaken,
+    PlaceOrder,
+    StockReleased,
+    StockReserved,
+)
+from transports.errors import Unreadable
+from transports.wire.codec import Codec
+from transports.wire.fields import FIELDS
+
+Schema = Sequence[Mapping[str, Any]]
+"""A union of records, as JSON has it."""
+SCHEMA: Schema = json.loads(Path(__file__).with_name("orders.avsc").read_text("utf-8"))
+
+_MARKER = b"\xc3\x01"
+"""Of a single object (Avro specification 1.12, "Single object encoding specification")."""
+_KIND_AT = len(_MARKER) + 8
+"""Where a record begins: with its place in the union, which is one byte for so few."""
+
+
+class AvroCodec(Codec):
+    name = "avro"
+    content_type = "application/avro"
+
+    def __init__(self, known: Sequence[Schema] = ()) -> None:
+        """``known`` are schemas of other writers, older or newer; without them their messages cannot be read."""
+        records = _parsed(SCHEMA)
+        self._writers = {message: (head_of(SCHEMA, n), records[n]) for n, message in enumerate(_UNION)}
+        self._readers = {head_of(schema, 0)[:_KIND_AT]: _parsed(schema) for schema in known}
+        self._readers[head_of(SCHEMA, 0)[:_KIND_AT]] = records
+        self._record = dict(zip(_UNION, records, strict=True))
+
+    def convert(self, message: Message) -> object:
+        return FIELDS[type(message)](message)
+
+    def encode(self, message: Message) -> bytes:
+        head, record = self._writers[type(message)]
+        body = BytesIO()
+        body.write(head)
+        schemaless_writer(body, record, self.convert(message))
+        return body.getvalue()
+
+    def encode_answer(self, fact: Message) -> bytes:
+        return self.encode(fact)
+
+    def decode(self, kind: str, body: bytes) -> Message:
+        message_type = TYPE.get(kind)
+        if message_type is None:
+            raise Unreadable(f"no message is called {kind!r}")
+        return self._decoded(body, message_type)
+
+    def decode_answer(self, body: bytes) -> Message:
+        return self._decoded(body, self.type_of_answer(body))
+
+    def type_of_answer(self, body: bytes) -> type[Message]:
+        records = self._readers.get(body[:_KIND_AT])
+        if records is None:
+            raise Unreadable(
+                f"not avro by a schema that is known here: it begins with {body[:_KIND_AT].hex()}"
+                if body[:2] == _MARKER
+                else "not a single object in avro"
+            )
+        place = body[_KIND_AT : _KIND_AT + 1]
+        number = place[0] // 2 if place and place[0] % 2 == 0 else len(records)
+        if number >= len(records):
+            raise Unreadable("a single object in avro of no known kind")
+        message_type = _OF_NAME.get(records[number]["name"])
+        if message_type is None:
+            raise Unreadable(f"a {records[number]['name']} in avro, which is no message here")
+        return message_type
+
+    def _decoded(self, body: bytes, message_type: type[Message]) -> Message:
+        if self.type_of_answer(body) is not message_type:
+            raise Unreadable(f"not a {message_type.__name__} in avro")
+        written = self._readers[body[:_KIND_AT]][body[_KIND_AT] // 2]
+        record = self._record[message_type]
+        rest = BytesIO(body)
+        rest.seek(_KIND_AT + 1)
+        try:
+            read: Any = schemaless_reader(rest, written, None if written is record else record)
+            message = _MESSAGE[message_type](_order(read["order"]), read)
+        except Exception as error:
+            raise Unreadable(f"not a {message_type.__name__} in avro: {type(error).__name__} {error}") from error
+        if rest.tell() != len(body):
+            raise Unreadable(f"a {message_type.__name__} in avro with {len(body) - rest.tell()} bytes behind it")
+        return message
+
+
+def head_of(schema: Schema, number: int) -> bytes:
+    """What comes before a record: the marker, CRC-64-AVRO of the canonical form, the record's place in the union.
+
+    The place is a zigzag varint, of one byte for the first 64.
+    """
+    crc = bytes.fromhex(fingerprint(to_parsing_canonical_form(list(schema)), "CRC-64-AVRO"))
+    return _MARKER + crc + bytes([2 * number])
+
+
+def _parsed(schema: Schema) -> list[Any]:
+    parsed: Any = parse_schema(list(schema))
+    return list(parsed)
+
+
+_OF_NAME = {f"fourways.orders.{message.__name__}": message for message in MESSAGES}
+_UNION = [_OF_NAME[f"{record['namespace']}.{record['name']}"] for record in SCHEMA]
+
+
+def _order(read: Any) -> Order:
+    lines = tuple([Line(line["sku"], line["name"], line["quantity"], line["price_cents"]) for line in read["lines"]])
+    return Order(read["order_id"], read["user_id"], read["card"], read["address"], lines, read["document"])
+
+
+_MESSAGE: dict[type[Message], Callable[[Order, Any], Message]] = {
+    PlaceOrder: lambda order, m: PlaceOrder(order),
+    OrderPlaced: lambda order, m: OrderPlaced(order, m["email"]),
+    StockReserved: lambda order, m: StockReserved(order, m["total_cents"]),
+    OutOfStock: lambda order, m: OutOfStock(order, m["reason"]),
+    PaymentTaken: lambda order, m: PaymentTaken(order, m["total_cents"], m["payment_id"]),
+    PaymentDeclined: lambda order, m: PaymentDeclined(order, m["total_cents"], m["reason"]),
+    StockReleased: lambda order, m: StockReleased(order, m["reason"]),
+    OrderShipped: lambda order, m: OrderShipped(order, m["total_cents"], m["tracking_number"]),
+    OrderClosed: lambda order, m: OrderClosed(order, m["status"], m["total_cents"], m["tracking_number"], m["reason"]),
+}

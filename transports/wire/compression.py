@@ -1,0 +1,81 @@
+"""Bodies made smaller, by the names of HTTP's Content-Encoding, and made large again with a limit on what comes out."""
+
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import zstandard
+
+from transports.errors import TooLarge, Unreadable
+
+_GZIP = 16 + zlib.MAX_WBITS
+"""Tells zlib of gzip's header and trailer."""
+_LITTLE_BYTES = 64
+"""Of zstd: four may be a block of 128 KiB."""
+
+
+class Compression(ABC):
+    """Stateless: one instance serves a process."""
+
+    @abstractmethod
+    def compress(self, body: bytes) -> bytes: ...
+
+    @abstractmethod
+    def decompress(self, body: bytes, limit_bytes: int) -> bytes:
+        """Raises TooLarge as soon as more than ``limit_bytes`` come out, and Unreadable for what is not whole."""
+
+
+class Gzip(Compression):
+    """At zlib's usual level, 6, which gRPC takes too."""
+
+    def compress(self, body: bytes) -> bytes:
+        compressor = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
+        return compressor.compress(body) + compressor.flush()
+
+    def decompress(self, body: bytes, limit_bytes: int) -> bytes:
+        decompressor = zlib.decompressobj(_GZIP)
+        try:
+            found = decompressor.decompress(body, limit_bytes + 1)
+        except zlib.error as error:
+            raise Unreadable(f"not a body in gzip: {error}") from error
+        if len(found) > limit_bytes:
+            raise TooLarge(len(found), limit_bytes)
+        if not decompressor.eof or decompressor.unused_data:
+            raise Unreadable("not a whole body in gzip")
+        return found
+
+
+class Zstd(Compression):
+    """At zstd's usual level, 3."""
+
+    def __init__(self) -> None:
+        self._compress = zstandard.ZstdCompressor().compress
+
+    def compress(self, body: bytes) -> bytes:
+        return self._compress(body)
+
+    def decompress(self, body: bytes, limit_bytes: int) -> bytes:
+        try:
+            size_bytes = zstandard.get_frame_parameters(body).content_size
+            if size_bytes == zstandard.CONTENTSIZE_UNKNOWN:
+                return self._unsized(body, limit_bytes)
+            if size_bytes > limit_bytes:
+                raise TooLarge(size_bytes, limit_bytes)
+            return zstandard.ZstdDecompressor().decompress(body, allow_extra_data=False)
+        except zstandard.ZstdError as error:
+            raise Unreadable(f"not a body in zstd: {error}") from error
+
+    def _unsized(self, body: bytes, limit_bytes: int) -> bytes:
+        """A frame that does not say how large it will be: a little of it at a time, of which not much can come."""
+        decompressor, found = zstandard.ZstdDecompressor().decompressobj(), bytearray()
+        for start in range(0, len(body), _LITTLE_BYTES):
+            found += decompressor.decompress(body[start : start + _LITTLE_BYTES])
+            if len(found) > limit_bytes:
+                raise TooLarge(len(found), limit_bytes)
+        if not decompressor.eof or decompressor.unused_data:
+            raise Unreadable("not a whole body in zstd")
+        return bytes(found)
+
+
+COMPRESSIONS: Mapping[str, Compression] = {"gzip": Gzip(), "zstd": Zstd()}
+"""By what Content-Encoding calls them."""
