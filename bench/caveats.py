@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-BROKEN = frozenset({"failed", "died", "silent", "audit", "empty"})
+BROKEN = frozenset({"failed", "died", "silent", "audit", "empty", "fault"})
 """Names of what makes a trial say nothing of its method, where others only make it doubtful."""
 
 

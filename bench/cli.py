@@ -15,15 +15,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 
 from bench import profile as profiles
 from bench import run as conductor
+from bench.errors import UsageError
 from bench.files import ResultsError, sentences
 from bench.load.locust import LoadError
-from bench.profile import UsageError
 from bench.provision.base import StartFailed
 from bench.provision.brokers import VARIABLES
 from bench.provision.ledger import place
 from bench.report.curve import draw as draw_curve
 from bench.report.figures import draw
-from bench.report.tables import aa_table, capacity_table, first_look, hops_table
+from bench.report.tables import aa_table, capacity_table, effects_table, first_look, hops_table, outage_table
 from bench.run import House, MissingServer
 from bench.store import Run
 from bench.validity import spread
@@ -51,7 +51,7 @@ def run(
     home: Home = ROOT / ".fourways",
 ) -> None:
     """Measure, and show a first look: what `make bench` does."""
-    _measured(settings or [], results, home, "bench", conductor.ROUNDS)
+    _measured(settings or [], results, home, "bench", lambda _: conductor.ROUNDS)
 
 
 @app.command()
@@ -60,20 +60,23 @@ def study(
     results: Annotated[Path, typer.Option(help="where RUN/ is made")] = ROOT / "results",
     home: Home = ROOT / ".fourways",
 ) -> None:
-    """Search for each method's capacity, and measure below it: what `make study PROFILE=capacity` does."""
-    from bench.study import CAPACITY  # noqa: PLC0415 - the other commands do not need it
+    """A search for each method's capacity, or the effects of a profile's factors: what `make study PROFILE=…` does."""
+    from bench.study import plan_of  # noqa: PLC0415 - the other commands do not need it
 
-    _measured(settings or [], results, home, "study", CAPACITY)
+    _measured(settings or [], results, home, "study", plan_of)
 
 
-def _measured(settings: list[str], results: Path, home: Path, target: str, plan: conductor.Plan) -> None:
+def _measured(
+    settings: list[str], results: Path, home: Path, target: str, plan_of: Callable[[profiles.Profile], conductor.Plan]
+) -> None:
     console = Console()
     resumed = _resumed(settings, results)
-    if resumed is not None and resumed.manifest.get("plan", conductor.ROUNDS.name) != plan.name:
-        other = "bench" if target == "study" else "study"
-        _end(USAGE, f"that run was begun by `make {other}`; go on with `make {other} RESUME=…`")
     try:
         asked = _asked(settings) if resumed is None else _kept(resumed, settings)
+        plan = plan_of(asked)
+        if resumed is not None and resumed.manifest.get("plan", conductor.ROUNDS.name) != plan.name:
+            other = "bench" if target == "study" else "study"
+            _end(USAGE, f"that run was begun by `make {other}`; go on with `make {other} RESUME=…`")
         plan.cells(asked)
     except UsageError as error:
         _end(USAGE, str(error))
@@ -85,6 +88,8 @@ def _measured(settings: list[str], results: Path, home: Path, target: str, plan:
     where = os.path.relpath(kept.path)
     charts = ", ".join(f"{where}/charts/{path.name}" for path in sorted(kept.path.glob("charts/*.png")))
     took = f"{len(kept.trials()) - before} trials, {_precisely(time.monotonic() - begun_s)}"
+    if resumed is None and plan.name != "capacity" and (forecast_s := kept.manifest.get("forecast_s")):
+        took += f" (forecast {_precisely(forecast_s)})"
     console.print(f"\nresults: {where}   chart: {charts}   {took}", highlight=False, soft_wrap=True)
     cells = kept.summary()["cells"]
     if broken := kept.broken():
@@ -188,8 +193,8 @@ def _measure(
     bar = Progress(*columns, console=console)
     task = bar.add_task("starting", total=None, left="")
 
-    def begins(done: int, total: int, what: str, estimate_s: float) -> None:
-        left = "" if done == total else f"about {_minutes((total - done) * estimate_s)} left"
+    def begins(done: int, total: int, what: str, left_s: float) -> None:
+        left = "" if done == total else f"about {_minutes(left_s)} left"
         bar.update(task, completed=done, total=total, description=what, left=left)
         if not console.is_terminal and left:
             console.print(f"[{done + 1}/{total}] {what}, {left}", markup=False, highlight=False)
@@ -212,6 +217,10 @@ def _measure(
             console.print(capacity_table(capacities))
         if asked.arms == 2:
             console.print(aa_table(kept.write_aa()))
+        if asked.designed:
+            console.print(effects_table(kept.write_effects()))
+        if len(outages := kept.outages()):
+            console.print(outage_table(outages))
         trials = kept.trials()
         if len(trials):
             console.print(first_look(kept.summary(), kept.manifest))

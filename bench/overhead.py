@@ -22,6 +22,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from bench.cells import methods
 from bench.floor.load import paced
 from bench.hops import PATH
 from bench.load.arrivals import Schedule
@@ -30,7 +31,7 @@ from bench.load.driver import OpenDriver, Phases
 from bench.load.locust import LoadError, Master, master, worker
 from bench.load.priority import urgent, usual
 from bench.load.trial import TrialReport, TrialSpec
-from bench.profile import load, methods
+from bench.profile import load
 from bench.provision.base import StartFailed
 from bench.provision.ledger import open_run, place
 from bench.provision.process import finish

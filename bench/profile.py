@@ -3,22 +3,23 @@
 import math
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from bench.cells import Cell, cells, designed
+from bench.errors import UsageError
+from bench.faults import Fault, fault_of
 from bench.load.arrivals import ARRIVALS, MOST_ORDERS, Arrivals, check_size
 from bench.load.shape import Burst, Step, shape_of
 from bench.load.trace import Trace
 from bench.workload import SHAPES, Shape, Workload
 from shop.store import Durability
+from shop.workflow import SERVICES
 from transports import registry
 from transports.base import Setting
-from transports.errors import SettingError
-from transports.options import config_from
 from transports.wire import codecs
 
 PROFILES = Path(__file__).parents[1] / "scenarios" / "profiles"
@@ -58,14 +59,14 @@ FLAGS = {
     "DEADLINE": "deadline_s",
     "PORTS": "ports",
     "HOPS": "hops_every",
+    "RETRIES": "retries",
+    "FAULT": "fault",
+    "FAULT_AT": "fault_at_s",
+    "FAULT_FOR": "fault_for_s",
     "RAW": "raw",
     "SLO": "slo_p99_ms",
 }
 """What may be said on the command line, and the key of a profile that it stands for."""
-
-
-class UsageError(Exception):
-    """What was asked for makes no sense; ``str(error)`` is a sentence. Ends the program with exit code 2."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -117,12 +118,18 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     seed: int
     hops_every: int
     """One in so many orders is stamped at every service; 0: none."""
+    retries: int
+    """How often REST and gRPC ask again when nobody listened or the connection was lost."""
+    fault: Fault | None
+    """What is away for a while, in the middle of every trial's window."""
     slo_p99_ms: float | None
     """What p99 of completion is to stay under in a search for the capacity; None: there is no search."""
     raw: bool
     """Whether every order is kept, not only the histograms."""
     ports: int | None
     """The first of four ports in a row on which the services listen; None: free ones."""
+    designed: tuple[Cell, ...] = ()
+    """The cells of a profile with blocks of factors; without any, cells follow from transports and rates."""
 
     def offered_per_s(self, rate_per_s: float) -> float:
         """Orders a second that arrive in the window in the mean, at one of the rates."""
@@ -133,25 +140,6 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return rate_per_s * shape_of(self.arrivals, self.step, self.burst).area(self.duration_s)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """One column of the experiment: a transport with a client, a codec and a compression. ``name`` is stable."""
-
-    name: str
-    transport: str
-    client: str
-    codec: str
-    compression: str
-    rate_per_s: float
-    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """For ``Setting.options``, the client among them."""
-
-    @property
-    def method(self) -> str:
-        """Its name without the rate, or the arm: what is the same at all of them."""
-        return self.name.partition("@")[0]
-
-
 def load(profile: str = "default", flags: Mapping[str, str] | None = None) -> Profile:
     """A profile by name or by the path of a TOML file, with ``flags`` over it; an empty flag is one not given.
 
@@ -159,7 +147,12 @@ def load(profile: str = "default", flags: Mapping[str, str] | None = None) -> Pr
     """
     raw = {**_file(PROFILES / "default.toml"), **({} if profile in ("", "default") else _file(_path(profile)))}
     given = _from_flags(flags or {})
-    _check_arrivals({**raw, **given}.get("arrivals"), given)
+    for key in given:
+        if any(key in block for block in raw.get("block", ()) if isinstance(block, dict)):
+            raise UsageError(
+                f"{_FLAG_OF[key]} is a factor of profile {profile!r}, which has levels for it; leave it out"
+            )
+    _check_arrivals({**raw, **given}, given)
     name = Path(profile).stem if profile else "default"
     return resolve(name, {**raw, **given}, by_name="transports" in given)
 
@@ -239,9 +232,15 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
         deadline_s=_number(raw, "deadline_s"),
         seed=_whole(raw, "seed", least=0),
         hops_every=_whole({"hops_every": 20, **raw}, "hops_every", least=0),
+        retries=_whole({"retries": 0, **raw}, "retries", least=0),
+        fault=fault_of(
+            str(raw.get("fault") or "none"),
+            at_s=_number({"fault_at_s": _third_s(raw), **raw}, "fault_at_s", zero=True),
+            for_s=_number({"fault_for_s": _third_s(raw), **raw}, "fault_for_s"),
+        ),
         slo_p99_ms=_number(raw, "slo_p99_ms") if raw.get("slo_p99_ms") is not None else None,
         raw=_yes(raw, "raw"),
-        ports=_ports(raw),
+        ports=_ports(raw, len(SERVICES) * _whole({"processes": 1, **raw}, "processes")),
     )
     if profile.security != "none":
         raise UsageError(f"SECURITY={profile.security} is not built yet; leave SECURITY out")
@@ -255,8 +254,37 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
     except ValueError as error:
         raise UsageError(f"PAYLOAD is too small: {error}") from error
     _check_plan(profile)
+    _check_fault(profile)
+    if blocks := raw.get("block"):
+        profile = _with_blocks(profile, blocks, raw)
     cells(profile)
     return profile
+
+
+def _with_blocks(profile: Profile, blocks: Any, raw: Mapping[str, Any]) -> Profile:
+    if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
+        raise UsageError(f"blocks of factors are tables [[block]], not {blocks!r}")
+    plain = {key: value for key, value in raw.items() if key != "block"}
+
+    def with_levels(levels: Mapping[str, Any]) -> Profile:
+        return resolve(profile.name, {**plain, **levels})
+
+    return msgspec.structs.replace(profile, designed=tuple(designed(profile, blocks, with_levels)))
+
+
+def _check_fault(profile: Profile) -> None:
+    """Raises UsageError for a fault that would not be over in the window, or after which the books cannot add up."""
+    if (fault := profile.fault) is None:
+        return
+    if fault.at_s + fault.for_s >= profile.duration_s:
+        raise UsageError(
+            f"{fault.part} would be away until {fault.at_s + fault.for_s:g} s of a window of {profile.duration_s:g} s; "
+            "raise DURATION, or lower FAULT_AT or FAULT_FOR"
+        )
+    if fault.action == "kill" and profile.store == "memory":
+        raise UsageError(f"FAULT={fault.name} needs a store that survives it; say STORE=sqlite")
+    if fault.action == "kill" and profile.processes > 1:
+        raise UsageError(f"FAULT={fault.name} is for services of one process; leave PROCESSES out")
 
 
 def _check_plan(profile: Profile) -> None:
@@ -278,87 +306,13 @@ def _check_plan(profile: Profile) -> None:
         )
 
 
-def cells(profile: Profile) -> list[Cell]:
-    """What is measured in every round: in the order of the profile's transports, and each at every rate.
-
-    A cell of ``also`` comes right after its transport's own. It is left out when a codec is given, which all cells then
-    use, and when TRANSPORT= asks for one transport alone, since then there is nothing to confuse. Raises UsageError.
-    """
-    found = [cell for method in methods(profile) for cell in _at_rates(method, profile.rates_per_s)]
-    if profile.arms == 1:
-        return found
-    return [replace(cell, name=f"{cell.name}@{arm}") for cell in found for arm in "ab"]
-
-
-def _at_rates(cell: Cell, rates_per_s: Sequence[float]) -> list[Cell]:
-    """The same method at each of these rates; a single one is not in its name."""
-    if len(rates_per_s) == 1:
-        return [replace(cell, rate_per_s=rates_per_s[0])]
-    return [replace(cell, name=f"{cell.name}@{rate_per_s:g}", rate_per_s=rate_per_s) for rate_per_s in rates_per_s]
-
-
-def methods(profile: Profile) -> list[Cell]:
-    """What is measured, whatever the rate. Raises UsageError."""
-    found: list[Cell] = []
-    alone = profile.by_name and len(profile.transports) == 1
-    for transport in profile.transports:
-        found.append(_cell(profile, transport, profile.codec, profile.compression))
-        for extra in () if alone or profile.codec is not None else profile.also:
-            named, *means = extra.split("+")
-            name, _, client = named.partition(":")
-            if name == transport:
-                codec = next((one for one in means if one in codecs()), None)
-                compression = next((one for one in means if one not in codecs()), profile.compression)
-                found.append(_cell(profile, transport, codec, compression, client))
-    return list({cell.name: cell for cell in found}.values())
-
-
-def _cell(profile: Profile, transport: str, codec: str | None, compression: str, client: str = "") -> Cell:
-    try:
-        kind = registry.named(transport)
-    except SettingError as error:
-        raise UsageError(str(error)) from error
-    known = ("none", *sorted(kind.traits.compressions))
-    if compression not in known:
-        raise UsageError(registry.unknown(f"codec or compression of {transport}", compression, (*codecs(), *known)))
-    has_client = "client" in kind.Config.__annotations__
-    options = dict(profile.options.get(transport, {}))
-    if transport in profile.clients:
-        if not has_client:
-            raise UsageError(f"transport {transport!r} has no choice of client; leave it out of CLIENT=")
-        options["client"] = profile.clients[transport]
-    if client:
-        options["client"] = client
-    try:
-        config: object = config_from(transport, options, kind.Config)
-        default: object = config_from(transport, {}, kind.Config)
-    except SettingError as error:
-        raise UsageError(str(error)) from error
-    client = str(getattr(config, "client", transport))
-    codec = codec or kind.traits.codec
-    name = transport
-    if has_client and client != getattr(default, "client", None):
-        name += f":{client}"
-    if codec != kind.traits.codec:
-        name += f"+{codec}"
-    if compression != "none":
-        name += f"+{compression}"
-    return Cell(
-        name=name,
-        transport=transport,
-        client=client,
-        codec=codec,
-        compression=compression,
-        rate_per_s=profile.rates_per_s[0],
-        options=options,
-    )
-
-
-def _check_arrivals(arrivals: object, given: Mapping[str, Any]) -> None:
-    """Refuse flags that say nothing about these arrivals. A profile may hold settings of several."""
+def _check_arrivals(raw: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse flags that say nothing about the arrivals. A profile may hold settings of several."""
+    arrivals = raw.get("arrivals")
+    levels = {level for block in raw.get("block", ()) for level in block.get("arrivals", ())}
     for key in given:
         kind = key.partition("_")[0]
-        if kind in ("step", "burst", "trace") and kind != arrivals:
+        if kind in ("step", "burst", "trace") and kind != arrivals and kind not in levels:
             raise UsageError(
                 f"{_FLAG_OF[key]} is for ARRIVALS={kind}, and they are {arrivals}; leave it out or say ARRIVALS={kind}"
             )
@@ -366,8 +320,12 @@ def _check_arrivals(arrivals: object, given: Mapping[str, Any]) -> None:
             raise UsageError(f"{_FLAG_OF[key]} is in the trace with ARRIVALS=trace; leave it out")
 
 
+def _third_s(raw: Mapping[str, Any]) -> float:
+    return _number(raw, "duration_s") / 3
+
+
 def _step(raw: Mapping[str, Any]) -> Step:
-    third_s = _number(raw, "duration_s") / 3
+    third_s = _third_s(raw)
     return Step(
         factor=_number({"step_factor": 3, **raw}, "step_factor", zero=True),
         at_s=_number({"step_at_s": third_s, **raw}, "step_at_s", zero=True),
@@ -376,7 +334,7 @@ def _step(raw: Mapping[str, Any]) -> Step:
 
 
 def _burst(raw: Mapping[str, Any]) -> Burst:
-    third_s = _number(raw, "duration_s") / 3
+    third_s = _third_s(raw)
     try:
         return Burst(
             peak=_number({"burst_peak": 10, **raw}, "burst_peak"),
@@ -428,7 +386,7 @@ def _from_flags(flags: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-KEYS = (*dict.fromkeys(FLAGS.values()), "also", "arms", "options")
+KEYS = (*dict.fromkeys(FLAGS.values()), "also", "arms", "block", "options")
 _YES = {"1": True, "yes": True, "true": True, "0": False, "no": False, "false": False}
 _UNITS = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20}
 _FLAG_OF = {key: flag for flag, key in FLAGS.items()}
@@ -501,12 +459,12 @@ def _yes(raw: Mapping[str, Any], key: str) -> bool:
     return _YES[text]
 
 
-def _ports(raw: Mapping[str, Any]) -> int | None:
+def _ports(raw: Mapping[str, Any], count: int) -> int | None:
     if not raw.get("ports"):
         return None
     port = _whole(raw, "ports", least=1024)
-    if port > 65535 - 3:
-        raise UsageError(f"PORTS is the first of four ports in a row, 1024 to 65532, not {port}")
+    if port > 65536 - count:
+        raise UsageError(f"PORTS is the first of {count} ports in a row, 1024 to {65536 - count}, not {port}")
     return port
 
 

@@ -38,14 +38,19 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     codec: str
     compression: str
     shape: str
+    compressible: float
+    order_bytes: int
     payload_bytes: int
     security: str
     durability: str
     store: str
     product: str
     processes: int
+    retries: int
+    fault: str
     plan_hash: str
     arrivals: str
+    rate_per_s: float
     offered_per_s: float
     achieved_per_s: float
     duration_s: float

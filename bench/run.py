@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ import msgspec
 from bench import caveats
 from bench.canary import Canary
 from bench.caveats import Caveat
+from bench.cells import Cell, at, cells
 from bench.files import ResultsError
 from bench.load.locust import LoadError, Master, master
 from bench.machine import git, machine, versions
-from bench.profile import Cell, Profile, cells
+from bench.profile import Profile
 from bench.provision import Broker, Unavailable, alive, brokers
 from bench.provision.base import Say, StartFailed
 from bench.provision.ledger import open_run
@@ -30,8 +32,10 @@ from bench.trial import Measured, Stage, measure, warm
 from transports.errors import TransportError
 from transports.registry import named
 
-OVERHEAD_S = 6.0
-"""A trial beyond its warm-up and window, for the estimate before the first has been timed."""
+OVERHEAD_S = 2.5
+"""Of a trial: processes started and stopped, queues or topics made and removed, the audit."""
+USUAL_WARM_UP_S = 3.0
+"""Of services, where it adapts."""
 
 WARM_TRIALS = 2
 """A broker is used twice before its first trial, since what happens between trials has to be compiled as well."""
@@ -46,8 +50,8 @@ class Progress:
     """How the conductor tells what it is doing; each is called with a sentence or with what is measured next."""
 
     say: Say
-    begins: Callable[[int, int, str, float], None] = lambda done, total, what, estimate_s: None
-    """Trials done, trials in all, the cell that comes, and how long a trial takes."""
+    begins: Callable[[int, int, str, float], None] = lambda done, total, what, left_s: None
+    """Trials done, trials in all, the cell that comes, and how long the rest will take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,21 +157,39 @@ class Conductor:
         """Every cell once a round, in an order that the seed shuffles; what the run has already is left out."""
         trials = self.kept.trials()
         measured = set(zip(trials["round"], trials["cell"], strict=True))
-        total = len(wanted) * self.profile.rounds - len(measured)
-        estimate_s = self.profile.warm_up_s + self.profile.duration_s + OVERHEAD_S
-        started = datetime.now(UTC)
-        done = 0
-        for round_ in range(1, self.profile.rounds + 1):
-            order = self._shuffled(wanted, round_)
-            for slot, cell in enumerate(order, 1):
-                if (round_, cell.name) in measured:
-                    continue
-                if done:
-                    estimate_s = (datetime.now(UTC) - started).total_seconds() / done
-                self._progress.begins(done, total, f"round {round_}: {cell.name}", estimate_s)
-                await self._trial(cell, round_, slot)
-                done += 1
-        self._progress.begins(done, total, "done", 0.0)
+        todo = [
+            (round_, slot, cell)
+            for round_ in range(1, self.profile.rounds + 1)
+            for slot, cell in enumerate(self._shuffled(wanted, round_), 1)
+            if (round_, cell.name) not in measured
+        ]
+        forecast = self._forecast([cell for _, _, cell in todo])
+        self.kept.update_manifest(forecast_s=round(sum(forecast), 1))
+        begun_s = time.monotonic()
+        for done, (round_, slot, cell) in enumerate(todo):
+            # As much longer or shorter than was thought as what is over.
+            pace = (time.monotonic() - begun_s) / sum(forecast[:done]) if done else 1.0
+            self._progress.begins(done, len(todo), f"round {round_}: {cell.name}", pace * sum(forecast[done:]))
+            await self._trial(cell, round_, slot)
+        self._progress.begins(len(todo), len(todo), "done", 0.0)
+
+    def _forecast(self, todo: list[Cell]) -> list[float]:
+        """Seconds that each of these trials will take, a broker's warm-up before the first that needs it included."""
+        cold = {
+            name for name, broker in self._shared.items() if isinstance(broker, Broker) and broker not in self._warm
+        }
+        found = []
+        for cell in todo:
+            profile = at(self.profile, cell)
+            adapts = 0 < profile.warm_up_s < profile.warm_up_max_s
+            warm_up_s = max(profile.warm_up_s, USUAL_WARM_UP_S) if adapts else profile.warm_up_s
+            seconds = warm_up_s + profile.duration_s + OVERHEAD_S
+            needed = cold & named(cell.transport).traits.needs
+            if needed and profile.broker_warm_up_s:
+                cold -= needed
+                seconds += WARM_TRIALS * (profile.broker_warm_up_s + OVERHEAD_S)
+            found.append(seconds)
+        return found
 
     def _shuffled(self, wanted: list[Cell], round_: int) -> list[Cell]:
         """By the seed; the arms of an A/A run stay neighbours, in either order."""
@@ -185,6 +207,8 @@ class Conductor:
 
     async def _trial(self, cell: Cell, round_: int, slot: int) -> None:
         measured = await self._measured(self.profile, cell, round_, slot)
+        if measured.outage is not None:
+            self.kept.add_outage(measured.outage)
         self.kept.add_trial(measured.row, measured.histograms, measured.steps, measured.intervals)
         if not measured.row.valid:
             reasons = "; ".join(caveat.text for caveat in measured.row.caveats)

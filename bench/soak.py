@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import psutil
 from rich.table import Table
 
-from bench.profile import Cell, Profile, cells
+from bench.cells import Cell, cells
+from bench.profile import Profile
 from bench.provision import Broker, Unavailable
 from bench.provision.base import Say
 from bench.provision.ledger import open_run

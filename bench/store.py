@@ -16,12 +16,14 @@ from bench import hlog
 from bench.caveats import BROKEN, Caveat
 from bench.files import ResultsError, append, as_json, csv_line, keep_lines, replace, sentences
 from bench.hops import Step
+from bench.outage import Outage
 from bench.rows import COLUMNS, Capacity, Trial, trial_name
 from bench.stats.aa import aa
-from bench.stats.summary import summarise
+from bench.stats.effects import effects
+from bench.stats.summary import plain_number, summarise
 
-SCHEMA_VERSION = 3
-"""2: ``valid`` is more than ``complete``, which is what it was in 1."""
+SCHEMA_VERSION = 4
+"""docs/results-format.md says what each of them changed."""
 PROBE = ("kind", "per_s", "outcome")
 """Before a trial's own columns in search.csv."""
 
@@ -131,7 +133,7 @@ class Run:
         measured = {trial for trial, lost in zip(where, failed, strict=True) if not lost}
         with sentences(self.path):
             rows = measured | {("round", "slot", "cell")}
-            for name in ("hops.csv", "percentiles.csv", "trials.csv"):
+            for name in ("hops.csv", "outages.csv", "percentiles.csv", "trials.csv"):
                 keep_lines(self.path / name, lambda line: tuple(line.split(",", 3)[:3]) in rows)
             names = {None, *(trial_name(*trial) for trial in measured)}
             keep_lines(self.path / "histograms.hlog", lambda line: hlog.trial_of(line) in names)
@@ -148,6 +150,19 @@ class Run:
             for trial in self.trials().to_dict("records")
             if (why := [name for name in trial["caveats"].split(";") if name in BROKEN])
         ]
+
+    def add_outage(self, row: Outage) -> None:
+        """Keep what a fault did to a trial; before the trial's own row. Raises ResultsError."""
+        with sentences(self.path):
+            append(self.path / "outages.csv", [msgspec.structs.astuple(row)], Outage.__struct_fields__)
+
+    def outages(self) -> pd.DataFrame:
+        """outages.csv, of trials that have a row; empty without any. Raises ResultsError."""
+        found = self._table("outages.csv", Outage.__struct_fields__)
+        known = set(_keys(self.trials()))
+        found = found[pd.Series([key in known for key in _keys(found)], index=found.index, dtype=bool)]
+        numbers = [name for name in Outage.__struct_fields__ if name not in ("cell", "fault")]
+        return self._in_order(found.assign(**{name: pd.to_numeric(found[name]) for name in numbers}))
 
     def add_probe(self, row: Trial, per_s: float, kind: str, outcome: str) -> None:
         """Keep a trial of a search, and what it said of its rate. Raises ResultsError."""
@@ -176,6 +191,13 @@ class Run:
         found = aa(self.trials())
         with sentences(self.path):
             replace(self.path / "aa.csv", found.to_csv(index=False))
+        return found
+
+    def write_effects(self) -> pd.DataFrame:
+        """effects.csv, from the trials so far, and what it holds. Raises ResultsError."""
+        found = effects(self.trials())
+        with sentences(self.path):
+            replace(self.path / "effects.csv", found.to_csv(index=False))
         return found
 
     def _table(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
@@ -250,7 +272,20 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         """What write_summary writes."""
-        return {"schema_version": SCHEMA_VERSION, "run_id": self.manifest["run_id"], **summarise(self.trials())}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "run_id": self.manifest["run_id"],
+            **summarise(self.trials()),
+            **self._effects(),
+        }
+
+    def _effects(self) -> dict[str, Any]:
+        """Of a run with factors; else nothing."""
+        if not self.manifest.get("profile", {}).get("designed"):
+            return {}
+        found = effects(self.trials())
+        rows = found.astype(object).where(found.notna(), None).to_dict("records")
+        return {"effects": [{key: plain_number(value) for key, value in row.items()} for row in rows]}
 
     def write_summary(self) -> None:
         """summary.json: medians over trials with their intervals, and ratios to REST. Raises ResultsError."""

@@ -1,4 +1,4 @@
-"""`make study PROFILE=capacity`: the highest rate that each method sustains, then its latency below that rate.
+"""`make study`: the effects of a profile's factors; or, for PROFILE=capacity, the highest rate of each method.
 
     search    one trial after the other, as bench.search asks: p99 of completion under the objective, no growing backlog
     curve     rounds of trials at equal absolute rates, and at shares of each method's own capacity
@@ -12,9 +12,11 @@ from dataclasses import replace
 import msgspec
 
 from bench.caveats import BROKEN
+from bench.cells import Cell, cells, methods
+from bench.errors import UsageError
 from bench.files import ResultsError
 from bench.hlog import QUANTILES
-from bench.profile import Cell, Profile, UsageError, methods
+from bench.profile import Profile
 from bench.provision.base import StartFailed
 from bench.rows import Capacity, Trial
 from bench.run import Conductor, Plan
@@ -138,3 +140,10 @@ async def _explore(conductor: Conductor, wanted: list[Cell]) -> None:
 
 
 CAPACITY = Plan("capacity", _asked, _explore)
+FACTORS = Plan("factors", cells, Conductor.rounds)
+"""Every combination of a profile's factors once a round; what each factor does is worked out from the trials."""
+
+
+def plan_of(profile: Profile) -> Plan:
+    """What `make study` does with a profile."""
+    return FACTORS if profile.designed else CAPACITY

@@ -9,9 +9,10 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from hdrh.histogram import HdrHistogram
@@ -20,18 +21,21 @@ from bench import audit, caveats, cost, validity
 from bench.artefacts import artefacts
 from bench.canary import Canary
 from bench.caveats import Caveat
+from bench.cells import Cell, at
 from bench.hlog import Interval, Percentiles, empty_histogram, intervals, percentiles
 from bench.hops import Step, agree, steps
 from bench.load.locust import LoadError, Master, worker
 from bench.load.trace import Trace
 from bench.load.trial import HISTOGRAMS, TrialReport, TrialSpec, Watch
-from bench.profile import Cell, Profile
+from bench.outage import Outage
+from bench.profile import Profile
 from bench.provision import Broker, alive, free_ports
 from bench.provision.base import StartFailed
 from bench.provision.process import belonging_to
 from bench.provision.services import ServiceProcess, services
 from bench.rows import Trial, trial_name
 from bench.stats.little import little_gap
+from bench.trouble import troubled
 from bench.workload import probe
 from shop.workflow import SERVICES
 from transports.base import Setting, Transport
@@ -73,6 +77,8 @@ class Measured:
     """Where the time of the sampled orders went."""
     intervals: Sequence[Interval] = ()
     """Every percentile with what it may be within the trial."""
+    outage: Outage | None = None
+    """What a fault did, where there was one."""
 
 
 def _id(stage: Stage, round_: int, slot: int) -> str:
@@ -104,6 +110,7 @@ def setting_of(stage: Stage, cell: Cell, trial: str) -> Setting:
 async def measure(stage: Stage, master: Master, cell: Cell, *, round_: int, slot: int, idle: bool = False) -> Measured:
     """Run one trial. What goes wrong in it makes it invalid and says why in its caveats; nothing is raised for it."""
     trial = _id(stage, round_, slot)
+    stage = replace(stage, profile=at(stage.profile, cell))
     try:
         return await _measure(stage, master, cell, trial, round_, slot, idle)
     except Exception as error:
@@ -138,31 +145,26 @@ async def _measure(
         burnt = {part: (await cost.idle(pids)).cpu_ms_per_s for part, pids in parts.items()} if idle else {}
         watch = Watch(parts=parts, ports=_ports(transport, setting, used))
         spec = spec_of(stage, cell, setting, round_, watch, duration_s=stage.profile.duration_s)
-        if stage.raw is not None:
-            spec = msgspec.structs.replace(
-                spec, raw=str(stage.raw.resolve() / f"{trial_name(round_, slot, cell.name)}.csv")
-            )
+        fault = stage.profile.fault
+        if (raw := stage.raw or (stage.folder if fault is not None else None)) is not None:
+            spec = msgspec.structs.replace(spec, raw=str(raw.resolve() / f"{trial_name(round_, slot, cell.name)}.csv"))
         asked_ns = time.monotonic_ns()
-        async with stage.canary.beside() as runs_us:
+        async with stage.canary.beside() as runs_us, troubled(master, spec, fault, running, broker_pids) as trouble:
             report = await master.run(spec)
         if report.planned:
             bounds["load"] = (asked_ns, _telling_ns(report, asked_ns), time.monotonic_ns())
         clocks = agree(bounds)
         slowness = stage.canary.slowness(runs_us)
-        doubts: list[Caveat] = []
-        stamps: list[Stamp] = report.stamps
-        lost = 0
-        books = report.services_audit
+        books, stamps, doubts = report.services_audit, report.stamps, []
         try:
             if running:
-                books = audit.together(
-                    [(service.name, await service.audit()) for service in running.values()],
-                    shared=stage.profile.store == "sqlite",
-                )
-                stamps = [stamp for service in running.values() for stamp in await service.stamps()]
+                books, stamps = await _told(running, shared=stage.profile.store == "sqlite")
         except StartFailed as error:
             name = "silent" if all(service.alive for service in running.values()) else "died"
-            doubts.append(Caveat(name, f"{cell.name}: {error}", "read the logs in the run's folder"))
+            doubts = [Caveat(name, f"{cell.name}: {error}", "read the logs in the run's folder")]
+        if report.planned and trouble.missing:
+            doubts.append(Caveat("fault", trouble.missing, "raise DURATION, or lower FAULT_AT or FAULT_FOR"))
+        lost = 0
         if books is not None:
             doubts += [caveats.broken_audit(problem) for problem in audit.problems(report.audit, books)]
             lost = audit.lost(report.audit, report.accepted_unfinished, books)
@@ -174,8 +176,16 @@ async def _measure(
     row = msgspec.structs.replace(row, ready_s=ready_s, caveats=hints)
     histograms = {name: _hdr(report, name) for name in HISTOGRAMS}
     facts = {**report.facts, "driver_priority": report.driver_priority} if report.planned else {}
+    outage = trouble.outage(round_=round_, slot=slot, cell=cell.name) if report.planned else None
     within = [line for name, lost_ in _censored(report).items() for line in intervals(name, histograms[name], lost_)]
-    return Measured(row, histograms, facts, burnt, () if clocks else steps(report.sampled, stamps), within)
+    return Measured(row, histograms, facts, burnt, () if clocks else steps(report.sampled, stamps), within, outage)
+
+
+async def _told(running: Mapping[str, ServiceProcess], *, shared: bool) -> tuple[dict[str, Any], list[Stamp]]:
+    """The services' books and stamps. Raises StartFailed when one does not answer."""
+    books = [(service.name, await service.audit()) for service in running.values()]
+    stamps = [stamp for service in running.values() for stamp in await service.stamps()]
+    return audit.together(books, shared=shared), stamps
 
 
 async def warm(stage: Stage, master: Master, cell: Cell, slot: int) -> None:
@@ -184,6 +194,7 @@ async def warm(stage: Stage, master: Master, cell: Cell, slot: int) -> None:
     A JVM is slow until it has compiled what is used (docs/method.md, "Warm"). ``slot`` tells warm-ups apart. Raises
     TransportError, StartFailed or LoadError.
     """
+    stage = replace(stage, profile=at(stage.profile, cell))
     setting = setting_of(stage, cell, _id(stage, 0, slot))
     transport = named(cell.transport)(setting)
     async with AsyncExitStack() as open_:
@@ -305,16 +316,19 @@ def _percentiles(report: TrialReport, series: str) -> Percentiles:
 
 
 def health_of(
-    report: TrialReport, slowness: float | None, *, steady: bool = True, alone: bool = True
+    report: TrialReport, slowness: float | None, *, steady: bool = True, alone: bool = True, keeps_up: bool = True
 ) -> validity.Health:
-    """What is judged of a trial; ``slowness`` is the canary's, ``steady`` are arrivals whose rate does not vary."""
+    """What is judged of a trial; ``slowness`` is the canary's, ``steady`` are arrivals whose rate does not vary.
+
+    ``keeps_up`` is asked of a method unless a part of it was taken away.
+    """
     if not report.planned or not report.window_s:
         return validity.Health(slowness=slowness)
     machine, used = report.machine, report.driver_cpu_ns + sum(part.cpu_ns for part in report.costs.values())
     cores = os.cpu_count() or 1
     return validity.Health(
         achieved_share=report.achieved_per_s * report.window_s / report.planned,
-        ended_share=_ended_share(report),
+        ended_share=_ended_share(report) if keeps_up else None,
         edge_share=3 * math.sqrt(2 * report.in_flight_mean) / report.planned,
         lateness_p50_us=_percentiles(report, "lateness").p50_us,
         response_p99_us=_percentiles(report, "finish").p99_us,
@@ -368,7 +382,9 @@ def _row(
         broken.append(caveats.broken_audit(f"{report.unexpected:,} outcomes were not the planned ones"))
     missing = report.failed or report.unfinished or report.not_sent
     censored = [caveats.incomplete(report.failed, report.unfinished + report.not_sent)] if missing else []
-    health = health_of(report, slowness, steady=profile.arrivals in ("poisson", "constant"), alone=alone)
+    whole = profile.fault is None
+    steady = whole and profile.arrivals in ("poisson", "constant")
+    health = health_of(report, slowness, steady=steady, alone=alone, keeps_up=whole)
     unhealthy = validity.doubts(health)
     hints = artefacts(
         report.histogram("finish").counts(),
@@ -395,6 +411,8 @@ def _row(
         codec=cell.codec,
         compression=cell.compression,
         shape=profile.shape,
+        compressible=profile.compressible,
+        order_bytes=profile.payload_bytes,
         payload_bytes=report.payload_bytes,
         gzip_share=report.gzip_share if report.planned else None,
         security=profile.security,
@@ -402,8 +420,11 @@ def _row(
         store=profile.store,
         product=", ".join(sorted(named(cell.transport).traits.needs)) or "none",
         processes=profile.processes,
+        retries=profile.retries,
+        fault="none" if profile.fault is None else profile.fault.name,
         plan_hash=report.plan_hash,
         arrivals=profile.arrivals,
+        rate_per_s=cell.rate_per_s,
         offered_per_s=profile.offered_per_s(cell.rate_per_s),
         achieved_per_s=report.achieved_per_s,
         duration_s=report.window_s,

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Collection
 from contextlib import AsyncExitStack
 
+from bench.cells import cells
+from bench.errors import UsageError
 from bench.load.locust import check_free, master, worker
 from bench.load.trial import Watch
-from bench.profile import Profile, UsageError, cells
+from bench.profile import Profile
 from bench.provision import Broker, Unavailable
 from bench.provision.base import Say
 from bench.provision.ledger import open_run

@@ -65,10 +65,12 @@ class Carrying:
         if self._driver is not None:
             self._driver.stop()
 
-    async def run(self, connected: Callable[[], Awaitable[None]]) -> TrialReport:
-        """``connected`` is called once before the first order."""
+    async def run(
+        self, connected: Callable[[], Awaitable[None]], opened: Callable[[int], None] = lambda _: None
+    ) -> TrialReport:
+        """``connected`` is called once before the first order, ``opened`` when the window opens, with the instant."""
         try:
-            return await self._run(connected)
+            return await self._run(connected, opened)
         except (TransportError, ValueError) as error:
             sentence = str(error)
         except Exception as error:  # noqa: BLE001 - the conductor is told, whatever it was
@@ -76,7 +78,7 @@ class Carrying:
             sentence = f"load worker {self.worker} failed with {type(error).__name__}: {error}"
         return TrialReport(trial=self.spec.id, worker=self.worker, error=sentence)
 
-    async def _run(self, connected: Callable[[], Awaitable[None]]) -> TrialReport:
+    async def _run(self, connected: Callable[[], Awaitable[None]], opened: Callable[[int], None]) -> TrialReport:
         spec, began_ns = self.spec, time.monotonic_ns()
         if self.worker >= spec.setting.workers:
             raise ValueError(f"trial {spec.id} is for {spec.setting.workers} load workers, and this is one more")
@@ -94,9 +96,15 @@ class Carrying:
             # From here to the driver's first step nothing awaits, so no change and no stop can be missed.
             await connected()
             meter = Meter(spec.watch)
+
+            def at_edge() -> None:
+                meter.read()
+                if self._driver is not None and not meter.closed:
+                    opened(self._driver.opened_ns)
+
             if self._users != users:
                 schedule = schedule_of(spec, workload, self.worker, self._load())
-            driver = self._driver = self._new_driver(client, workload, schedule, meter.read, raw)
+            driver = self._driver = self._new_driver(client, workload, schedule, at_edge, raw)
             if self._stopped:
                 driver.stop()
             await driver.run()

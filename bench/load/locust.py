@@ -92,6 +92,11 @@ class Master:
             raise LoadError(f"Locust did not start trial {spec.id}: {answer['message']}")
         return TrialReport.from_json(await self._ask("GET", f"/fourways/trials/{spec.id}"))
 
+    async def opened(self, trial: str) -> int:
+        """When the trial's window opened, by ``time.monotonic_ns()``; waits until it has. Raises LoadError."""
+        answer = json.loads(await self._ask("GET", f"/fourways/trials/{trial}/opened"))
+        return int(answer["opened_ns"])
+
     async def stop(self) -> None:
         """Stop what runs; returns when all workers have reported. Raises LoadError when the master is gone."""
         await self._ask("POST", "/stop")

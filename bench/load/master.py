@@ -26,7 +26,7 @@ from locust.web import WebUI
 
 from bench.load.arrivals import ARRIVALS, Arrivals
 from bench.load.record import Histogram
-from bench.load.trial import DRAIN, FINAL, RANKS, Mode, TrialReport, TrialSpec, merged
+from bench.load.trial import DRAIN, FINAL, OPENED, RANKS, Mode, TrialReport, TrialSpec, merged
 from bench.workload import Mix
 
 HOW_TO_START = "a scenario needs services to order from, so start it with `make web TRANSPORT=rest`, not with locust"
@@ -105,6 +105,8 @@ class Trial:
         self.drain_s = 0.0
         self.begun = Event()
         self.done = Event()
+        self.opened = Event()
+        self.opened_ns = 0
         self.ranks: dict[str, int] = {}
         self.reports: dict[str, TrialReport] = {}
         self.answer = ("", 503)
@@ -116,6 +118,7 @@ class Trial:
         if not self.done.is_set():
             self.answer = (body, status)
             self.done.set()
+            self.opened.set()
 
 
 class Hooks:
@@ -131,6 +134,7 @@ class Hooks:
         self._current: Trial | None = None
         self._stopping = False
         runner.register_message(FINAL, self._on_final)
+        runner.register_message(OPENED, self._on_opened)
         hooks: Any = environment.events
         hooks.test_start.add_listener(self._on_start)
         hooks.test_stopping.add_listener(self._on_stopping)
@@ -140,6 +144,7 @@ class Hooks:
         app.add_url_rule("/fourways/ready", view_func=self._ready)
         app.add_url_rule("/fourways/gone/<name>", view_func=self._gone, methods=["POST"])
         app.add_url_rule("/fourways/trials/<trial_id>", view_func=self._trial)
+        app.add_url_rule("/fourways/trials/<trial_id>/opened", view_func=self._opened)
         app.after_request(self._with_microseconds)
         self._extend_page()
         gevent.spawn(self._announce)
@@ -199,6 +204,13 @@ class Hooks:
             while len(self._trials) > KEPT_TRIALS:
                 self._trials.popitem(last=False)
         return trial
+
+    def _on_opened(self, msg: Message, **_: Any) -> None:
+        """Of several workers the first says it for all."""
+        trial = self._known(msg.data["trial"])
+        if not trial.opened.is_set():
+            trial.opened_ns = msg.data["opened_ns"]
+            trial.opened.set()
 
     def _on_final(self, msg: Message, **_: Any) -> None:
         trial = self._current
@@ -276,6 +288,14 @@ class Hooks:
         trial.done.wait()
         body, status = trial.answer
         return Response(body, status, mimetype="application/json" if status == 200 else "text/plain")
+
+    def _opened(self, trial_id: str) -> Response:
+        """Waits until the trial's window opens and says when it did; 503 when it ended before."""
+        trial = self._known(trial_id)
+        trial.opened.wait()
+        if not trial.opened_ns:
+            return Response(f"trial {trial_id} ended before its window opened", 503)
+        return Response(json.dumps({"opened_ns": trial.opened_ns}), mimetype="application/json")
 
     # The page.
 

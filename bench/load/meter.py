@@ -19,6 +19,11 @@ class Meter:
         """At an edge; returns at once."""
         self._edges.append(asyncio.create_task(asyncio.to_thread(self._read)))
 
+    @property
+    def closed(self) -> bool:
+        """Whether both edges were read."""
+        return len(self._edges) > 1
+
     async def spent(self) -> tuple[dict[str, PartCost], MachineCost | None, int | None, int]:
         """By part, of the machine, bytes on the wire and connections that ended, from the first edge to the last.
 

@@ -19,6 +19,8 @@ Mode = Literal["open", "closed"]
 # Messages of ours between master and workers, beside Locust's own.
 DRAIN = "fourways.drain"
 """To all workers: send no more, and tell how it ended."""
+OPENED = "fourways.opened"
+"""From a worker: when its window opened."""
 FINAL = "fourways.final"
 """From a worker: its report."""
 RANKS = "trial_ranks"

@@ -28,7 +28,7 @@ import zmq.asyncio
 from bench.load.carry import Carrying
 from bench.load.locust_stats import LocustStats
 from bench.load.priority import urgent
-from bench.load.trial import DRAIN, FINAL, RANKS, TrialReport, TrialSpec
+from bench.load.trial import DRAIN, FINAL, OPENED, RANKS, TrialReport, TrialSpec
 
 PULSE_S = 1.0
 """From heartbeat to heartbeat; Locust's master gives a worker up after three."""
@@ -190,7 +190,7 @@ class Worker:
         await self._send("spawning_complete", {"user_classes_count": self._users, "user_count": count})
 
     async def _carry(self, carrying: Carrying) -> None:
-        report = await carrying.run(self._spawned)
+        report = await carrying.run(self._spawned, lambda at_ns: self._say_opened(carrying.spec.id, at_ns))
         if self._state != "running":
             await self._spawned()
         # Locust's master looks once a second whether users are left before it takes a run for stopped, so it hears
@@ -199,6 +199,9 @@ class Worker:
         await self._report()
         self._carrying = None
         await self._final(report, carrying.trace)
+
+    def _say_opened(self, trial: str, at_ns: int) -> None:
+        self._start(self._send(OPENED, {"trial": trial, "opened_ns": at_ns}))
 
     async def _final(self, report: TrialReport, trace: str) -> None:
         if report.error is not None:

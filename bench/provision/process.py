@@ -119,6 +119,7 @@ def end(processes: Iterable[psutil.Process], *, grace_s: float = GRACE_S) -> Non
         with suppress(psutil.Error):
             if process.ppid() not in pids:
                 process.terminate()
+                process.resume()  # one that a killed run left stopped would not hear of it
                 eldest.append(process)
     _wait(eldest, grace_s)
     left = _wait(everyone, 0.5)

@@ -6,9 +6,10 @@ import os
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +32,46 @@ _LINE_BYTES = 2**24
 class ServiceProcess:
     """A running service."""
 
-    def __init__(self, name: str, process: Process, facts: Mapping[str, str]) -> None:
-        """``name`` is the service's."""
-        self.name = name
-        self.pid = process.pid
-        self.facts = facts
-        self._process = process
+    def __init__(self, spec: NodeSpec, spawn: Callable[[], Awaitable[Process]]) -> None:
+        self.name = spec.service
+        self.facts: Mapping[str, str] = {}
+        self._spec = spec
+        self._spawn = spawn
+        self._process: Process | None = None
+
+    async def spawn(self) -> None:
+        """A process that does not know yet what it is to be: all of them load their libraries at the same time."""
+        self._process = await self._spawn()
+
+    async def start(self) -> None:
+        """Ready when this returns. Raises StartFailed."""
+        if self._process is None:
+            await self.spawn()
+        self.facts = (await _ask(self.process, self._spec, self.name, START_S))["ready"]
+
+    async def kill(self) -> None:
+        """As a crash does; ``start`` begins anew, with what is on its disk."""
+        self.process.kill()
+        await self.process.wait()
+        self._process = None
+
+    async def stop(self) -> None:
+        """What is in hand is finished first."""
+        if self._process is not None:
+            await _stop(self._process)
+
+    @property
+    def process(self) -> Process:
+        assert self._process is not None, "it was not started"
+        return self._process
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
 
     @property
     def alive(self) -> bool:
-        return self._process.returncode is None
+        return self._process is not None and self._process.returncode is None
 
     async def audit(self) -> dict[str, Any]:
         """Its books, as bench.node.audit_of has them. Raises StartFailed when the process is gone."""
@@ -58,7 +89,7 @@ class ServiceProcess:
         return before_ns, theirs_ns, time.monotonic_ns()
 
     async def _asked(self, request: str) -> Any:
-        return (await _ask(self._process, request, self.name, STOP_S))[request]
+        return (await _ask(self.process, request, self.name, STOP_S))[request]
 
 
 @asynccontextmanager
@@ -89,22 +120,24 @@ async def services(
         for number in range(setting.processes)
         for service in SERVICES
     }
-    processes: dict[str, Process] = {}
+    running = {
+        name: ServiceProcess(spec, partial(_spawn, program, folder, logs / f"{setting.trial}-{name}.log"))
+        for name, spec in specs.items()
+    }
     try:
-        for name in specs:
-            processes[name] = await _spawn(program, folder, logs / f"{setting.trial}-{name}.log")
-        answers = await asyncio.gather(
-            *(_ask(process, specs[name], name, START_S) for name, process in processes.items())
-        )
-        yield {
-            name: ServiceProcess(specs[name].service, process, answer["ready"])
-            for (name, process), answer in zip(processes.items(), answers, strict=True)
-        }
+        for service in running.values():
+            await service.spawn()
+        await asyncio.gather(*(service.start() for service in running.values()))
+        yield running
     finally:
-        await finish(_stop_all(processes.values()))
+        await finish(_all(service.stop() for service in running.values()))
         for log in logs.glob(f"{setting.trial}-*.log"):
             if not log.stat().st_size:
                 log.unlink()
+
+
+async def _all(work: Iterable[Awaitable[None]]) -> None:
+    await asyncio.gather(*work)
 
 
 async def _spawn(program: str, folder: Path, log: Path) -> Process:
@@ -140,10 +173,6 @@ async def _ask(process: Process, request: Any, name: str, patience_s: float) -> 
     if "error" in answer:
         raise StartFailed(answer["error"])
     return answer
-
-
-async def _stop_all(processes: Any) -> None:
-    await asyncio.gather(*(_stop(process) for process in processes))
 
 
 async def _stop(process: Process) -> None:

@@ -1,5 +1,6 @@
 """The table on the terminal: a row per cell, errors and losses beside speed, doubts below with their next steps."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,12 @@ from bench.stats.quantiles import samples_needed
 LATENCIES = ("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us")
 PARTS = ("services", "broker", "driver")
 P99_ORDERS = samples_needed(QUANTILES["p99_us"])
+EFFECT_METRICS = {
+    "accept_p50_us": "accept\np50",
+    "finish_p50_us": "finish\np50",
+    "cpu_us_per_order_services": "CPU of\nservices",
+    "wire_bytes_per_order": "bytes on\nthe wire",
+}
 AA_METRICS = (
     *LATENCIES,
     *(f"cpu_us_per_order_{part}" for part in PARTS),
@@ -33,7 +40,8 @@ def first_look(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> Rende
     doubts = list(_doubts(cells, manifest))
     deadline_s = manifest.get("profile", {}).get("deadline_s")
     lines: list[RenderableType] = [_table(cells, doubts, "∞" if deadline_s is None else f"> {deadline_s:g} s")]
-    lines += [Text(sentence) for sentence in ratio_sentences(summary)]
+    if not manifest.get("profile", {}).get("designed"):
+        lines += [Text(sentence) for sentence in ratio_sentences(summary)]
     lines += [Text(sentence, style="bold red") for sentence in _not_compared(cells)]
     lines += [Text(sentence, style="dim") for sentence in (*_ready(cells), *_idle(manifest), *_survives(manifest))]
     for transport, reason in dict(manifest.get("skipped", {})).items():
@@ -88,6 +96,72 @@ def aa_table(found: pd.DataFrame) -> Table:
             f"{row['half_width']:.1%}" if pd.notna(row["half_width"]) else "n/a",
         )
     return table
+
+
+def effects_table(found: pd.DataFrame) -> Table:
+    """What each factor does to the headline metrics, from ``Run.write_effects()``; over all contexts if several."""
+    table = _titled("What each factor does, method by method; below it 95 % intervals")
+    table.add_column("method", no_wrap=True)
+    table.add_column("factor")
+    for heading in EFFECT_METRICS.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    rows = [
+        {str(name): "" if pd.isna(value) else value for name, value in row.items()}
+        for row in found.to_dict("records")
+        if row["kind"] in ("main", *_LINES)
+    ]
+    of: dict[tuple[str, ...], dict[str, Mapping[str, Any]]] = {}
+    for row in rows:
+        said = _LINES.get(row["kind"]) or f"{row['factor']}: {row['level']} for {row['base']}"
+        of.setdefault((f"{row['transport']}:{row['client']}", said, row["context"]), {})[row["metric"]] = row
+    last = ""
+    for (transport, said, context), by_metric in of.items():
+        cells = [_effect(by_metric.get(metric)) for metric in EFFECT_METRICS]
+        method = "" if transport == last else transport
+        table.add_row(Text(method, style="bold"), "\n".join(filter(None, (said, context))), *cells)
+        last = transport
+    return table
+
+
+_LINES = {"slope": "a KiB more", "at 0": "without any content"}
+
+
+def _effect(row: Mapping[str, Any] | None) -> Text:
+    """A ratio as times, a line in its metric's own unit: milliseconds, microseconds of CPU, bytes."""
+    if row is None or row["estimate"] == "":
+        return Text("n/a")
+    metric, is_line = row["metric"], row["kind"] in _LINES
+    scale = 1000.0 if is_line and metric.endswith("p50_us") else 1.0
+    unit = "x" if not is_line else "ms" if scale > 1 else "us" if "cpu" in metric else "B"
+    text = Text(f"{digits(row['estimate'] / scale)} {unit}")
+    if row["low"] != "":
+        text.append(f"\n{digits(row['low'] / scale)}-{digits(row['high'] / scale)}", style="dim")
+    return text
+
+
+def outage_table(outages: pd.DataFrame) -> Table:
+    """A row per cell, from ``Run.outages()``: medians over its trials; what did not come in the window is beyond it."""
+    table = _titled("What happened while a part was away; medians over trials, seconds from when it was back")
+    table.add_column("method", no_wrap=True)
+    table.add_column("away", no_wrap=True)
+    for heading in ("s", "failed", "never\nended", "delayed", "longest\nms", "backlog\ngone s", "as\nbefore s"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    times = ["backlog_gone_s", "as_before_s"]
+    whole = outages.assign(away_s=outages["back_s"] - outages["began_s"]).fillna(dict.fromkeys(times, math.inf))
+    for (cell, fault), rows in whole.groupby(["cell", "fault"], sort=False):
+        middle = rows.median(numeric_only=True)
+        table.add_row(
+            Text(str(cell), style="bold"),
+            str(fault),
+            *(_number(middle[name]) for name in ("away_s", "failed", "unfinished", "delayed")),
+            _number(middle["longest_us"] / 1000),
+            *(_number(middle[name]) for name in times),
+        )
+    return table
+
+
+def _number(value: float) -> str:
+    return "n/a" if pd.isna(value) else "> window" if math.isinf(value) else digits(value)
 
 
 def hops_table(hops: pd.DataFrame) -> Table:

@@ -34,6 +34,11 @@ ORDERS = ("planned", "not_sent", "sent", "finished", "failed", "unfinished", "lo
 """Summed over all trials, the invalid ones too: losses are not dropped with the trial that had them."""
 RATIOS = ("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us", "cpu_us_per_order_services")
 BASELINE = "rest"
+ALIKE = (
+    *("durability", "offered_per_s", "order_bytes", "shape", "compressible", "arrivals", "processes", "store"),
+    *("retries", "fault"),
+)
+"""What two cells have to share for their ratio to say something of their methods."""
 
 
 def summarise(trials: pd.DataFrame) -> dict[str, Any]:
@@ -69,11 +74,11 @@ def _cell(key: Any, rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def ratios(trials: pd.DataFrame) -> list[dict[str, Any]]:
-    """Each cell over the first REST cell of the same durability and rate, by paired rounds; none without REST."""
+    """Each cell over the first REST cell that is like it in all of ``ALIKE``, by paired rounds; none without REST."""
     judged = trials.groupby(CELL, sort=False, dropna=False).filter(is_valid)
     valid = judged[judged["valid"]]
     found = []
-    for (durability, _), group in valid.groupby(["durability", "offered_per_s"], sort=False):
+    for (durability, *_), group in valid.groupby([name for name in ALIKE if name in valid], sort=False):
         bases = group.loc[group["transport"] == BASELINE, "cell"]
         if bases.empty:
             continue
@@ -104,8 +109,13 @@ def _pairs(both: pd.DataFrame, name: str) -> tuple[list[float], list[float]]:
     return list(there[name]), list(there[f"{name}_base"])
 
 
+def plain_number(value: Any) -> Any:
+    """As JSON can hold it: an infinite number, which means censored, is the string "inf"."""
+    return "inf" if isinstance(value, float) and math.isinf(value) else value
+
+
 def plain(estimate: Estimate) -> dict[str, Any]:
     """An estimate as JSON can hold it: an infinite number, which means censored, is the string "inf"."""
     numbers = {"estimate": estimate.value, "low": estimate.low, "high": estimate.high, "coverage": estimate.coverage}
-    safe = {name: "inf" if number is not None and math.isinf(number) else number for name, number in numbers.items()}
+    safe = {name: plain_number(number) for name, number in numbers.items()}
     return {**safe, "n": estimate.n, "reason": estimate.reason}

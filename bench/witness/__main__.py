@@ -15,12 +15,13 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from bench.cells import methods
 from bench.load.arrivals import Schedule
 from bench.load.driver import ClosedDriver, OpenDriver, Phases
 from bench.load.locust import LoadError, Master, master, worker
 from bench.load.record import Record
 from bench.load.trial import TrialReport, TrialSpec
-from bench.profile import load, methods
+from bench.profile import load
 from bench.provision import Broker, Unavailable, brokers
 from bench.provision.base import StartFailed
 from bench.provision.ledger import open_run, place

@@ -87,6 +87,13 @@ def shortest(*settings: str) -> Callable[[House, list[str]], None]:
     return run
 
 
+def study(house: House, words: list[str]) -> None:
+    short = ["TRANSPORT=memory", "DURATION=1", "WARM_UP=0", "ROUNDS=1", "DEADLINE=3"]
+    if "PROFILE=capacity" in words:
+        short += ["RATE=12800", "DURATION=0.3"]
+    shortest(*short)(house, words)
+
+
 def this_is_it(house: House, words: list[str]) -> None:
     """`make test` is what runs this; that it would run everything is what can be said of it."""
     last = house.done([*house.make(*words), "--dry-run"]).stdout.splitlines()[-1]
@@ -109,7 +116,7 @@ HOW: Mapping[str, Callable[[House, list[str]], None]] = {
     "floor": shortest("TRANSPORT=rest", "ROUNDS=1"),
     "codecs": shortest("ROUNDS=1"),
     "soak": shortest("TRANSPORT=rest", "ORDERS=1000"),
-    "study": shortest("TRANSPORT=memory", "RATE=12800", "DURATION=0.3", "WARM_UP=0", "ROUNDS=1", "DEADLINE=3"),
+    "study": study,
     "overhead": shortest("SECONDS_EACH=0.5", "ROUNDS=1", "PAIRS=1"),
     "selftest": shortest("ONLY=50 orders"),
     "setup": shortest(),

@@ -31,7 +31,7 @@ def test_latest_points_to_the_newest_run(tmp_path: Path) -> None:
 
 def test_columns_stand_in_the_order_of_the_contract() -> None:
     assert list(COLUMNS)[:6] == ["round", "slot", "cell", "transport", "client", "codec"]
-    assert list(COLUMNS)[28:35] == ["shipped", "rejected"] + [
+    assert list(COLUMNS)[33:40] == ["shipped", "rejected"] + [
         f"accept_{name}_us" for name in ("p50", "p90", "p99", "p999", "max")
     ]
     assert list(COLUMNS)[-2:] == ["valid", "caveats"]
@@ -96,7 +96,7 @@ def test_the_words_of_a_caveat_stand_in_the_manifest_and_its_name_in_the_row(run
 def test_the_manifest_keeps_what_is_not_changed(run: Run) -> None:
     run.update_manifest(skipped={"events": "no Java"})
     manifest = Run.open(run.path).manifest
-    assert (manifest["seed"], manifest["skipped"], manifest["schema_version"]) == (7, {"events": "no Java"}, 3)
+    assert (manifest["seed"], manifest["skipped"], manifest["schema_version"]) == (7, {"events": "no Java"}, 4)
 
 
 def test_a_full_disk_is_said_in_a_sentence(run: Run) -> None:
@@ -107,7 +107,7 @@ def test_a_full_disk_is_said_in_a_sentence(run: Run) -> None:
 
 def test_a_run_of_an_older_schema_does_not_go_on(run: Run) -> None:
     run.update_manifest(schema_version=2)
-    with pytest.raises(ResultsError, match="is of schema 2, and trials of schema 3 cannot join it; measure again"):
+    with pytest.raises(ResultsError, match="is of schema 2, and trials of schema 4 cannot join it; measure again"):
         Run.resume(run.path)
 
 
@@ -119,7 +119,7 @@ def test_two_processes_do_not_add_to_one_run(run: Run) -> None:
 
 
 def test_a_newer_schema_is_refused(run: Run) -> None:
-    run.update_manifest(schema_version=4)
+    run.update_manifest(schema_version=5)
     with pytest.raises(ResultsError, match="newer Fourways"):
         Run.open(run.path)
 

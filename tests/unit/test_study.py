@@ -8,9 +8,11 @@ import msgspec
 import pytest
 
 from bench.caveats import Caveat
+from bench.cells import Cell, methods
+from bench.errors import UsageError
 from bench.files import ResultsError
 from bench.hlog import Percentiles
-from bench.profile import Cell, Profile, UsageError, load, methods
+from bench.profile import Profile, load
 from bench.provision.base import StartFailed
 from bench.rows import Trial
 from bench.search import Done

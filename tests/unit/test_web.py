@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.profile import UsageError, load
+from bench.errors import UsageError
+from bench.profile import load
 from bench.run import House
 from bench.web import serve
 

@@ -22,6 +22,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_batch_bytes: int = 128 * 1024
     """aiokafka has one produce request on its way per broker; what gathers meanwhile should fit into the next."""
 
+    session_timeout_ms: int = 6_000
+    """How long the group waits for a member that died before its partitions go to another."""
+
+    heartbeat_interval_ms: int = 2_000
+
     fetch_max_wait_ms: int = 100
     """How long an empty fetch stays at the broker. aiokafka may leave a partition out of one fetch when its records
     were held for long, and then the next waits this long."""
@@ -54,6 +59,8 @@ def consumer_options(config: Config, setting: Setting) -> dict[str, Any]:
     return {
         "bootstrap_servers": setting.servers["kafka"],
         "enable_auto_commit": False,
+        "session_timeout_ms": config.session_timeout_ms,
+        "heartbeat_interval_ms": config.heartbeat_interval_ms,
         "fetch_max_wait_ms": config.fetch_max_wait_ms,
         "max_partition_fetch_bytes": 2 * setting.max_message_bytes,
     }

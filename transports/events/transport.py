@@ -45,10 +45,11 @@ class EventsTransport(Transport):
 
     def facts(self) -> Mapping[str, str]:
         library = f"aiokafka {version('aiokafka')}"
+        partitions = max(self._config.partitions, self.setting.processes)
         flush = "flush.messages=1" if self.setting.durability == "safe" else "default flush"
         return {
             "client": library,
-            "server": f"{library}; acks=all, idempotent producer, {self._config.partitions} partition(s), {flush}",
+            "server": f"{library}; acks=all, idempotent producer, {partitions} partition(s), {flush}",
         }
 
     async def prepare(self) -> None:

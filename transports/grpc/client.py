@@ -75,7 +75,9 @@ def target_of(setting: Setting, service: str) -> str:
 @asynccontextmanager
 async def asking(setting: Setting, services: tuple[str, ...], retries: int) -> AsyncIterator[Asker]:
     """One channel per service asked."""
-    options = [*channel_options(setting.max_message_bytes), ("grpc.service_config", _IN_TURNS)]
+    options: list[tuple[str, int | str]] = [*channel_options(setting.max_message_bytes)]
+    if setting.processes > 1:
+        options.append(("grpc.service_config", _IN_TURNS))
     async with AsyncExitStack() as stack:
         channels = {
             service: await stack.enter_async_context(grpc.aio.insecure_channel(target_of(setting, service), options))

@@ -1,0 +1,205 @@
+"""The columns of an experiment: which method, with which client, codec and compression, at which levels."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bench.errors import UsageError
+from bench.faults import BROKER
+from transports import registry
+from transports.errors import SettingError
+from transports.options import config_from
+from transports.wire import codecs
+
+if TYPE_CHECKING:
+    from bench.profile import Profile
+
+METHOD_KEYS = frozenset({"codec", "compression"})
+"""Factors whose level stands in the method's name, and not behind the @."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One column of the experiment: a transport with a client, a codec and a compression. ``name`` is stable."""
+
+    name: str
+    transport: str
+    client: str
+    codec: str
+    compression: str
+    rate_per_s: float
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """For ``Setting.options``, the client among them."""
+    levels: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What differs from the profile in this cell, by the profile's own keys: sizes, shapes, arrivals."""
+
+    @property
+    def method(self) -> str:
+        """Its name without the rate, or the arm: what is the same at all of them."""
+        return self.name.partition("@")[0]
+
+
+def cells(profile: "Profile") -> list[Cell]:
+    """What is measured in every round: in the order of the profile's transports, and each at every rate.
+
+    A cell of ``also`` comes right after its transport's own. It is left out when a codec is given, which all cells then
+    use, and when TRANSPORT= asks for one transport alone, since then there is nothing to confuse. Raises UsageError.
+    """
+    if profile.designed:
+        return list(profile.designed)
+    found = [cell for method in methods(profile) for cell in _at_rates(method, profile.rates_per_s)]
+    if profile.arms == 1:
+        return found
+    return [replace(cell, name=f"{cell.name}@{arm}") for cell in found for arm in "ab"]
+
+
+def _at_rates(cell: Cell, rates_per_s: Sequence[float]) -> list[Cell]:
+    """The same method at each of these rates; a single one is not in its name."""
+    if len(rates_per_s) == 1:
+        return [replace(cell, rate_per_s=rates_per_s[0])]
+    return [replace(cell, name=f"{cell.name}@{rate_per_s:g}", rate_per_s=rate_per_s) for rate_per_s in rates_per_s]
+
+
+def methods(profile: "Profile") -> list[Cell]:
+    """What is measured, whatever the rate. Raises UsageError."""
+    found: list[Cell] = []
+    alone = profile.by_name and len(profile.transports) == 1
+    for transport in profile.transports:
+        found.append(_cell(profile, transport, profile.codec, profile.compression))
+        for extra in () if alone or profile.codec is not None else profile.also:
+            named, *means = extra.split("+")
+            name, _, client = named.partition(":")
+            if name == transport:
+                codec = next((one for one in means if one in codecs()), None)
+                compression = next((one for one in means if one not in codecs()), profile.compression)
+                found.append(_cell(profile, transport, codec, compression, client))
+    return list({cell.name: cell for cell in found}.values())
+
+
+def _cell(profile: "Profile", transport: str, codec: str | None, compression: str, client: str = "") -> Cell:
+    try:
+        kind = registry.named(transport)
+    except SettingError as error:
+        raise UsageError(str(error)) from error
+    known = ("none", *sorted(kind.traits.compressions))
+    if compression not in known:
+        raise UsageError(registry.unknown(f"codec or compression of {transport}", compression, (*codecs(), *known)))
+    if profile.fault is not None and profile.fault.part == BROKER and not kind.traits.needs:
+        raise UsageError(f"{transport} has no broker that could be away; leave it out of TRANSPORT=")
+    if profile.fault is not None and kind.traits.in_process:
+        raise UsageError(f"{transport} has no processes that could be away; leave it out of TRANSPORT=")
+    has_client = "client" in kind.Config.__annotations__
+    options = dict(profile.options.get(transport, {}))
+    if profile.retries and "retries" in kind.Config.__annotations__:
+        options.setdefault("retries", profile.retries)
+    if transport in profile.clients:
+        if not has_client:
+            raise UsageError(f"transport {transport!r} has no choice of client; leave it out of CLIENT=")
+        options["client"] = profile.clients[transport]
+    if client:
+        options["client"] = client
+    try:
+        config: object = config_from(transport, options, kind.Config)
+        default: object = config_from(transport, {}, kind.Config)
+    except SettingError as error:
+        raise UsageError(str(error)) from error
+    client = str(getattr(config, "client", transport))
+    codec = codec or kind.traits.codec
+    name = transport
+    if has_client and client != getattr(default, "client", None):
+        name += f":{client}"
+    if codec != kind.traits.codec:
+        name += f"+{codec}"
+    if compression != "none":
+        name += f"+{compression}"
+    return Cell(
+        name=name,
+        transport=transport,
+        client=client,
+        codec=codec,
+        compression=compression,
+        rate_per_s=profile.rates_per_s[0],
+        options=options,
+    )
+
+
+def at(profile: "Profile", cell: Cell) -> "Profile":
+    """The profile as it is in this cell."""
+    if not cell.levels:
+        return profile
+    return msgspec.convert({**msgspec.to_builtins(profile), **cell.levels}, type(profile))
+
+
+Resolve = Callable[[Mapping[str, Any]], "Profile"]
+"""A profile with these raw settings over the file's. Raises UsageError."""
+
+
+def designed(base: "Profile", blocks: Sequence[Mapping[str, Any]], resolve: Resolve) -> Iterator[Cell]:
+    """Every combination of the levels in each block, for every transport; one that two blocks have, once.
+
+    A list is a factor, and a table of lists one whose levels differ by transport: a transport that it leaves out is not
+    in the block. Anything else in a block holds for all its cells. Raises UsageError for a combination that cannot be,
+    by its name.
+    """
+    seen: dict[str, Cell] = {}
+    for number, block in enumerate(blocks, 1):
+        factors = {key: levels for key, levels in block.items() if isinstance(levels, list | Mapping)}
+        constants = {key: value for key, value in block.items() if key not in factors}
+        if not factors:
+            raise UsageError(f"block {number} of profile {base.name!r} has no factor; give one, for instance payload")
+        for key in factors:
+            if key not in FACTORS:
+                raise UsageError(registry.unknown("factor", key, FACTORS))
+        for transport in base.transports:
+            chosen = {key: _levels(key, levels, transport) for key, levels in factors.items()}
+            if any(levels is None for levels in chosen.values()):
+                continue
+            for combination in product(*(levels or () for levels in chosen.values())):
+                given = dict(zip(chosen, combination, strict=True))
+                cell = _combined(base, transport, given, constants, resolve)
+                known = seen.setdefault(cell.name, cell)
+                if msgspec.to_builtins(known) != msgspec.to_builtins(cell):
+                    raise UsageError(f"two blocks of profile {base.name!r} say different things of cell {cell.name}")
+                if known is cell:
+                    yield cell
+
+
+def _levels(key: str, levels: Any, transport: str) -> Sequence[Any] | None:
+    if isinstance(levels, Mapping):
+        levels = levels.get(transport)
+    if levels is None:
+        return None
+    if not isinstance(levels, list) or not levels:
+        raise UsageError(f"factor {key} takes a list of levels, or a table of lists by transport, not {levels!r}")
+    for level in levels:
+        if not _LEVEL.fullmatch(str(level)):
+            raise UsageError(f"a level of {key} is a word or a number, for it becomes part of a name; not {level!r}")
+    return levels
+
+
+def _combined(
+    base: "Profile", transport: str, given: Mapping[str, Any], constants: Mapping[str, Any], resolve: Resolve
+) -> Cell:
+    try:
+        profile = resolve({**constants, **given, "transports": [transport]})
+        (cell, *_) = methods(profile)
+    except UsageError as error:
+        named = ", ".join(f"{key} {level}" for key, level in given.items())
+        raise UsageError(f"{transport} with {named} cannot be: {error}") from error
+    now, was = msgspec.to_builtins(profile), msgspec.to_builtins(base)
+    levels = {key: value for key, value in now.items() if value != was[key] and key not in _NO_LEVELS}
+    behind = "_".join(str(level) for key, level in given.items() if key not in METHOD_KEYS)
+    return replace(cell, name=f"{cell.name}@{behind}" if behind else cell.name, levels=levels)
+
+
+FACTORS = (
+    *("payload", "shape", "compressible", "codec", "compression", "rate_per_s", "arrivals", "processes"),
+    *("retries", "fault"),
+)
+"""Keys of a profile that a block may vary; each is a column of trials.csv."""
+_LEVEL = re.compile(r"[A-Za-z0-9.-]+")
+_NO_LEVELS = METHOD_KEYS | {"name", "transports", "by_name", "also", "rates_per_s", "designed"}

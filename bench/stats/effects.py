@@ -1,0 +1,178 @@
+"""What each factor of a design does, method by method: ratios to its base level, slopes over sizes, interactions."""
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Any
+
+import pandas as pd
+
+from bench.stats.fit import line
+from bench.stats.intervals import Estimate
+from bench.stats.paired import log_ratios, paired_ratio
+from bench.stats.summary import is_valid
+
+SIZE = "order_bytes"
+FACTORS = (
+    *("codec", "compression", "shape", "compressible", "arrivals", "processes", "retries", "fault", "rate_per_s"),
+    SIZE,
+)
+"""Columns of trials.csv that a design may vary."""
+BASES = {"codec": "json", "compression": "none", "shape": "document", "arrivals": "poisson", "fault": "none"}
+"""The level that the others of a factor are set against; of numbers it is the least."""
+METRICS = (
+    *("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us"),
+    *("cpu_us_per_order_services", "cpu_us_per_order_broker", "wire_bytes_per_order", "payload_bytes"),
+    *("rss_mib_services", "rss_mib_broker"),
+)
+COLUMNS = (
+    *("transport", "client", "factor", "level", "base", "context", "metric", "kind"),
+    *("estimate", "low", "high", "n", "reason"),
+)
+KIB = 1024
+
+
+def effects(trials: pd.DataFrame) -> pd.DataFrame:
+    """A row per method, factor, level and metric; empty for a run in which no factor varies.
+
+    ``kind`` is "ratio" (of a level to the base, in one context, which are the levels of the other factors), "main" (the
+    same over all contexts: the mean of their logarithms in each round), "interaction" (how many times its ratio in the
+    base context the ratio is in another), and for sizes "slope" (a KiB more) and "at 0" (what is left without any). All
+    but the lines are Hodges and Lehmann's over paired rounds. INVALID cells and invalid trials are left out.
+    """
+    judged = trials.groupby("cell", sort=False).filter(is_valid) if len(trials) else trials
+    valid = judged[judged["valid"]] if len(judged) else judged
+    found: list[dict[str, Any]] = []
+    for (transport, client), rows in valid.groupby(["transport", "client"], sort=False):
+        varied = [name for name in FACTORS if name in rows and rows[name].nunique() > 1]
+        for row in _of_method(rows, varied):
+            found.append({"transport": transport, "client": client, **row})
+    return pd.DataFrame(found, columns=list(COLUMNS))
+
+
+def _of_method(rows: pd.DataFrame, varied: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for factor in varied:
+        others = [name for name in varied if name != factor]
+        if factor == SIZE:
+            for context, group in _contexts(rows, others):
+                yield from _lines(group, context)
+            continue
+        for level in _levels(rows, factor):
+            yield from _ratios(rows, factor, level, others)
+    for one, other in combinations([name for name in varied if name != SIZE], 2):
+        yield from _interactions(rows, one, other, [name for name in varied if name not in (one, other)])
+    for one in varied:
+        if one != SIZE and SIZE in varied:
+            yield from _interactions(rows, one, SIZE, [name for name in varied if name not in (one, SIZE)])
+
+
+def _contexts(rows: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows at each combination of levels, and how it is called."""
+    if not names:
+        yield "", rows
+        return
+    for levels, group in rows.groupby(list(names), sort=False):
+        yield ", ".join(f"{name}={_said(level)}" for name, level in zip(names, levels, strict=True)), group
+
+
+def _said(level: Any) -> str:
+    return f"{level:g}" if isinstance(level, float) else str(level)
+
+
+def _base(rows: pd.DataFrame, factor: str) -> Any:
+    levels = list(rows[factor].unique())
+    named = BASES.get(factor)
+    return named if named in levels else min(levels)
+
+
+def _levels(rows: pd.DataFrame, factor: str) -> list[Any]:
+    base = _base(rows, factor)
+    return [level for level in rows[factor].unique() if level != base]
+
+
+def _lines(group: pd.DataFrame, context: str) -> Iterator[dict[str, Any]]:
+    if group[SIZE].nunique() < 2:
+        return
+    for metric in METRICS:
+        there = group[[SIZE, metric]].dropna() if metric in group else group[[]]
+        if there.empty:
+            continue
+        fitted = line(list(there[SIZE] / KIB), list(there[metric]))
+        for kind, estimate in (("slope", fitted.slope), ("at 0", fitted.intercept)):
+            yield _row(SIZE, "KiB", "", context, metric, kind, estimate)
+
+
+def _ratios(rows: pd.DataFrame, factor: str, level: Any, others: Sequence[str]) -> Iterator[dict[str, Any]]:
+    base = _base(rows, factor)
+    logs: dict[str, list[dict[Any, float]]] = {metric: [] for metric in METRICS}
+    for context, group in _contexts(rows, others):
+        both = _paired(group, factor, level, base)
+        for metric in METRICS:
+            here = _logs(both, metric)
+            if here:
+                logs[metric].append(here)
+                yield _row(factor, _said(level), _said(base), context, metric, "ratio", _ratio(list(here.values())))
+    for metric, contexts in logs.items():
+        if contexts:
+            rounds = sorted(set.intersection(*(set(here) for here in contexts)))
+            means = [sum(here[at] for here in contexts) / len(contexts) for at in rounds]
+            yield _row(factor, _said(level), _said(base), "", metric, "main", _ratio(means))
+
+
+def _interactions(rows: pd.DataFrame, one: str, other: str, rest: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Of factor ``one``: how its ratio at another level of ``other`` compares with that at its base."""
+    base, base_of_other = _base(rows, one), _base(rows, other)
+    for level in _levels(rows, one):
+        for context, group in _contexts(rows, rest):
+            at_base = _paired(group[group[other] == base_of_other], one, level, base)
+            for elsewhere in _levels(rows, other):
+                here = _paired(group[group[other] == elsewhere], one, level, base)
+                for metric in METRICS:
+                    there, then = _logs(here, metric), _logs(at_base, metric)
+                    if rounds := sorted(there.keys() & then.keys()):
+                        where = ", ".join(filter(None, (f"{other}={_said(elsewhere)}", context)))
+                        estimate = _ratio([there[at] - then[at] for at in rounds])
+                        yield _row(one, _said(level), _said(base), where, metric, "interaction", estimate)
+
+
+def _logs(both: pd.DataFrame, metric: str) -> dict[Any, float]:
+    """By round the logarithm of level over base: infinite where one is censored, not a number where both are."""
+    if f"{metric}_level" not in both:
+        return {}
+    there = both[[f"{metric}_level", f"{metric}_base"]].dropna()
+    return dict(zip(there.index, log_ratios(list(there.iloc[:, 0]), list(there.iloc[:, 1])), strict=True))
+
+
+def _paired(rows: pd.DataFrame, factor: str, level: Any, base: Any) -> pd.DataFrame:
+    """Rounds that have the level and the base, a row each."""
+    names = [metric for metric in METRICS if metric in rows]
+    of_level, of_base = (
+        rows[rows[factor] == wanted].drop_duplicates("round").set_index("round")[names] for wanted in (level, base)
+    )
+    both: pd.DataFrame = of_level.add_suffix("_level").join(of_base.add_suffix("_base"), how="inner")
+    return both
+
+
+def _ratio(logs: Sequence[float]) -> Estimate:
+    """Hodges and Lehmann's over rounds; a round without a ratio leaves none, since to drop it would flatter."""
+    if any(map(math.isnan, logs)):
+        return Estimate(None, None, None, None, len(logs), "in a round both are censored, or both are zero")
+    return paired_ratio([math.exp(log) for log in logs], [1.0] * len(logs))
+
+
+def _row(
+    factor: str, level: str, base: str, context: str, metric: str, kind: str, estimate: Estimate
+) -> dict[str, Any]:
+    return {
+        "factor": factor,
+        "level": level,
+        "base": base,
+        "context": context,
+        "metric": metric,
+        "kind": kind,
+        "estimate": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "n": estimate.n,
+        "reason": estimate.reason or "",
+    }

@@ -1,0 +1,66 @@
+"""A line through measurements whose errors grow with them, beside scipy."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+from scipy.optimize import curve_fit
+
+from bench.stats.fit import line
+
+KIB = [0.2, 4.0, 64.0, 256.0, 1024.0]
+
+
+def measured(slope: float, intercept: float, noise: float, seed: int) -> tuple[list[float], list[float]]:
+    draw = random.Random(seed)
+    x = KIB * 3
+    return x, [(intercept + slope * at) * math.exp(draw.gauss(0, noise)) for at in x]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_slope_and_intercept_with_their_errors_are_scipys(seed: int) -> None:
+    x, y = measured(slope=12.0, intercept=5000.0, noise=0.1, seed=seed)
+    found = line(x, y)
+    places, values = np.array(x), np.array(y)
+    assert found.slope.value is not None
+    assert found.intercept.value is not None
+    fitted = found.intercept.value + found.slope.value * places
+    best, covariance = curve_fit(lambda at, a, b: a + b * at, places, values, p0=(y[0], 1.0), sigma=fitted)
+    assert (found.intercept.value, found.slope.value) == pytest.approx(tuple(best), rel=1e-4)
+    t = 2.1603686564610127  # scipy.stats.t.ppf(0.975, 13)
+    for estimate, variance in ((found.intercept, covariance[0, 0]), (found.slope, covariance[1, 1])):
+        assert estimate.high - estimate.low == pytest.approx(2 * t * math.sqrt(variance), rel=1e-3)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.25])
+def test_95_percent_of_the_intervals_hold_the_slope(noise: float) -> None:
+    held = 0
+    for seed in range(1000):
+        # Of a log-normal scatter the median is 1 and the mean, which a line goes through, is more.
+        x, y = measured(slope=12.0, intercept=5000.0, noise=noise, seed=seed)
+        found = line(x, [value / math.exp(noise**2 / 2) for value in y])
+        assert found.slope.low is not None
+        assert found.slope.high is not None
+        held += found.slope.low <= 12.0 <= found.slope.high
+    assert 0.92 <= held / 1000 <= 0.97
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "why"),
+    [
+        ([1.0, 2.0], [1.0, 2.0], "takes 3 points at 2 places"),
+        ([1.0, 1.0, 1.0], [1.0, 2.0, 3.0], "takes 3 points at 2 places"),
+        ([1.0, 2.0, 3.0], [1.0, math.inf, 3.0], "missing, censored or not above 0"),
+        ([1.0, 2.0, 3.0], [0.0, 2.0, 3.0], "missing, censored or not above 0"),
+    ],
+)
+def test_what_makes_no_line_has_a_reason(x: list[float], y: list[float], why: str) -> None:
+    found = line(x, y)
+    assert (found.slope.value, found.slope.low) == (None, None)
+    assert why in (found.slope.reason or "")
+
+
+def test_places_and_values_are_as_many() -> None:
+    with pytest.raises(ValueError, match="make no line"):
+        line([1.0], [1.0, 2.0])
