@@ -11,6 +11,7 @@ import msgspec
 from bench.errors import UsageError
 from bench.faults import BROKER
 from transports import registry
+from transports.base import Traits
 from transports.errors import SettingError
 from transports.options import config_from
 from transports.wire import codecs
@@ -85,13 +86,7 @@ def _cell(profile: "Profile", transport: str, codec: str | None, compression: st
         kind = registry.named(transport)
     except SettingError as error:
         raise UsageError(str(error)) from error
-    known = ("none", *sorted(kind.traits.compressions))
-    if compression not in known:
-        raise UsageError(registry.unknown(f"codec or compression of {transport}", compression, (*codecs(), *known)))
-    if profile.fault is not None and profile.fault.part == BROKER and not kind.traits.needs:
-        raise UsageError(f"{transport} has no broker that could be away; leave it out of TRANSPORT=")
-    if profile.fault is not None and kind.traits.in_process:
-        raise UsageError(f"{transport} has no processes that could be away; leave it out of TRANSPORT=")
+    _check_traits(profile, transport, kind.traits, compression)
     has_client = "client" in kind.Config.__annotations__
     options = dict(profile.options.get(transport, {}))
     if profile.retries and "retries" in kind.Config.__annotations__:
@@ -125,6 +120,19 @@ def _cell(profile: "Profile", transport: str, codec: str | None, compression: st
         rate_per_s=profile.rates_per_s[0],
         options=options,
     )
+
+
+def _check_traits(profile: "Profile", transport: str, traits: Traits, compression: str) -> None:
+    """Raises UsageError for what is asked of a method that it does not promise."""
+    known = ("none", *sorted(traits.compressions))
+    if compression not in known:
+        raise UsageError(registry.unknown(f"codec or compression of {transport}", compression, (*codecs(), *known)))
+    if profile.fault is not None and profile.fault.part == BROKER and not traits.needs:
+        raise UsageError(f"{transport} has no broker that could be away; leave it out of TRANSPORT=")
+    if profile.fault is not None and traits.in_process:
+        raise UsageError(f"{transport} has no processes that could be away; leave it out of TRANSPORT=")
+    if profile.processes > 1 and not traits.scales:
+        raise UsageError(f"{transport} does not share a service's orders among processes; leave PROCESSES out")
 
 
 def at(profile: "Profile", cell: Cell) -> "Profile":

@@ -3,7 +3,7 @@
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -148,7 +148,7 @@ def load(profile: str = "default", flags: Mapping[str, str] | None = None) -> Pr
     raw = {**_file(PROFILES / "default.toml"), **({} if profile in ("", "default") else _file(_path(profile)))}
     given = _from_flags(flags or {})
     for key in given:
-        if any(key in block for block in raw.get("block", ()) if isinstance(block, dict)):
+        if any(key in block for block in _blocks(raw)):
             raise UsageError(
                 f"{_FLAG_OF[key]} is a factor of profile {profile!r}, which has levels for it; leave it out"
             )
@@ -255,15 +255,21 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
         raise UsageError(f"PAYLOAD is too small: {error}") from error
     _check_plan(profile)
     _check_fault(profile)
-    if blocks := raw.get("block"):
+    if blocks := _blocks(raw):
         profile = _with_blocks(profile, blocks, raw)
     cells(profile)
     return profile
 
 
-def _with_blocks(profile: Profile, blocks: Any, raw: Mapping[str, Any]) -> Profile:
+def _blocks(raw: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Of factors. Raises UsageError for anything but tables."""
+    blocks = raw.get("block", [])
     if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
         raise UsageError(f"blocks of factors are tables [[block]], not {blocks!r}")
+    return blocks
+
+
+def _with_blocks(profile: Profile, blocks: Sequence[Mapping[str, Any]], raw: Mapping[str, Any]) -> Profile:
     plain = {key: value for key, value in raw.items() if key != "block"}
 
     def with_levels(levels: Mapping[str, Any]) -> Profile:
@@ -309,10 +315,10 @@ def _check_plan(profile: Profile) -> None:
 def _check_arrivals(raw: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Refuse flags that say nothing about the arrivals. A profile may hold settings of several."""
     arrivals = raw.get("arrivals")
-    levels = {level for block in raw.get("block", ()) for level in block.get("arrivals", ())}
+    levels = [block["arrivals"] for block in _blocks(raw) if "arrivals" in block]
     for key in given:
         kind = key.partition("_")[0]
-        if kind in ("step", "burst", "trace") and kind != arrivals and kind not in levels:
+        if kind in ("step", "burst", "trace") and kind != arrivals and not any(kind in level for level in levels):
             raise UsageError(
                 f"{_FLAG_OF[key]} is for ARRIVALS={kind}, and they are {arrivals}; leave it out or say ARRIVALS={kind}"
             )

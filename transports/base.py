@@ -51,6 +51,8 @@ class Traits:
     """Whether its services stamp sampled orders, so that a report can say where the time went; see trace.py."""
     codec: str = "json"
     """The codec that the method's users would take."""
+    scales: bool = False
+    """Whether several processes of a service share its orders: at ``Setting.addresses_of``, or at a server."""
     compressions: frozenset[str] = frozenset()
     """What the method can make bodies smaller with by its own means, beside ``none``."""
     needs: frozenset[str] = frozenset()

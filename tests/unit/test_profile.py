@@ -397,6 +397,22 @@ def test_a_fault_that_could_not_be_or_would_not_end_is_refused(flags: dict[str, 
         load(flags=flags)
 
 
+@pytest.mark.parametrize("block", ["[block]\nrate_per_s = [1]", "block = 'rates'", "block = [1]"])
+def test_blocks_that_are_no_tables_are_refused(tmp_path: Path, block: str) -> None:
+    with pytest.raises(UsageError, match=r"are tables \[\[block\]\]"):
+        load(str(a_design(tmp_path, f"{block}\n")))
+
+
+def test_flags_of_arrivals_that_a_block_has_are_taken() -> None:
+    profile = load("frequency", {"BURST_PEAK": "5"})
+    assert {at(profile, cell).burst.peak for cell in cells(profile)} == {5}
+
+
+def test_several_processes_are_for_methods_that_share_orders_among_them() -> None:
+    with pytest.raises(UsageError, match="memory does not share a service's orders among processes"):
+        load(flags={"TRANSPORT": "memory", "PROCESSES": "2"})
+
+
 def test_a_factor_cannot_be_given_as_a_flag_too(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="PAYLOAD is a factor of profile"):
         load(str(a_design(tmp_path, BLOCKS)), {"PAYLOAD": "2KiB"})

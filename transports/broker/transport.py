@@ -29,6 +29,7 @@ class BrokerTransport(Transport):
         ordered=False,
         concurrency="up to the prefetch of 200 messages",
         stamped=True,
+        scales=True,
         needs=frozenset({"rabbitmq"}),
     )
     Config = Config

@@ -33,6 +33,7 @@ class EventsTransport(Transport):
         concurrency="a fetched batch at a time, in order",
         compressions=COMPRESSIONS,
         stamped=True,
+        scales=True,
         needs=frozenset({"kafka"}),
     )
     Config = Config

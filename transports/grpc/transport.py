@@ -29,6 +29,7 @@ class GrpcTransport(Transport):
         concurrency="unbounded calls",
         compressions=frozenset(COMPRESSIONS) - {"none"},
         stamped=True,
+        scales=True,
         codec="protobuf",
     )
     Config = Config

@@ -49,9 +49,7 @@ async def engine(config: Config) -> AsyncIterator[Post]:
         transport = None
         if config.client == "httpx-aiohttp":
             transport = AiohttpTransport(client=lambda: _session(config, aiohttp.ClientTimeout()))
-        async with httpx.AsyncClient(
-            limits=limits, trust_env=False, transport=transport, headers={"accept-encoding": "identity"}
-        ) as client:
+        async with httpx.AsyncClient(limits=limits, trust_env=False, transport=transport) as client:
             yield _httpx_post(client)
 
 

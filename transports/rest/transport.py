@@ -30,6 +30,7 @@ class RestTransport(Transport):
         concurrency="unbounded requests",
         compressions=frozenset(COMPRESSIONS),
         stamped=True,
+        scales=True,
     )
     Config = Config
 

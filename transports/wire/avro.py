@@ -104,7 +104,7 @@ class AvroCodec(Codec):
         try:
             read: Any = schemaless_reader(rest, written, None if written is record else record)
             message = _MESSAGE[message_type](_order(read["order"]), read)
-        except Exception as error:
+        except Exception as error:  # fastavro has none of its own for bytes that are no record
             raise Unreadable(f"not a {message_type.__name__} in avro: {type(error).__name__} {error}") from error
         if rest.tell() != len(body):
             raise Unreadable(f"a {message_type.__name__} in avro with {len(body) - rest.tell()} bytes behind it")
