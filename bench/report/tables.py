@@ -75,21 +75,22 @@ def capacity_table(capacities: pd.DataFrame) -> Table:
 def aa_table(found: pd.DataFrame) -> Table:
     """A row per method and headline metric, from ``Run.write_aa()``: how often 1 was in the interval, and the noise.
 
-    "six tell" is how far the interval of six rounds reaches either way.
+    "six tell" is how far the interval of six rounds reaches either way. Reads 80 columns wide.
     """
     table = _titled("A/A: the same method as both arms, b to a; 95 % of the intervals should hold 1")
-    table.add_column("method", no_wrap=True)
     table.add_column("metric", no_wrap=True)
-    for heading in ("runs", "hold 1", "95 % of that", "ratio of all", "pair to pair", "six tell"):
+    for heading in ("hold 1", "95 % of\nthat", "ratio of all", "pair to\npair", "six\ntell"):
         table.add_column(heading, justify="right", no_wrap=True)
+    last = ""
     for row in found[found["metric"].isin(AA_METRICS)].to_dict("records"):
+        if row["method"] != last:
+            last = row["method"]
+            table.add_row(Text(last, style="bold"))
         held, runs = int(row["held"]), int(row["runs"])
         ends = (f"{digits(row['low'])}-{digits(row['high'])}",) if pd.notna(row["low"]) else ()
         table.add_row(
-            Text(row["method"], style="bold"),
-            row["metric"],
-            str(runs),
-            f"{held} ({held / runs:.0%})" if runs else "n/a",
+            f" {row['metric']}",
+            f"{held}/{runs}",
             f"{row['held_low']:.0%}-{row['held_high']:.0%}" if runs else "n/a",
             " ".join((f"{row['ratio']:.3f}", *ends)),
             f"{row['pair_noise']:.1%}" if pd.notna(row["pair_noise"]) else "n/a",

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from bench.report.tables import aa_table
+from bench.report.tables import AA_METRICS, aa_table
 from bench.stats.aa import PAIRS, aa
 from bench.stats.paired import paired_ratio
 
@@ -113,6 +113,14 @@ def test_nothing_valid_is_nothing_to_show() -> None:
 @pytest.mark.parametrize("rounds", [ROUNDS, 2])
 def test_the_table_says_how_many_intervals_held(rounds: int) -> None:
     found = aa(bank(rounds=rounds))
-    Console(file=(text := io.StringIO()), width=100).print(aa_table(found))
-    held = the(found)["held"]
-    assert (f"{held} ({held / 30:.0%})" if rounds == ROUNDS else "n/a") in text.getvalue()
+    Console(file=(text := io.StringIO()), width=80).print(aa_table(found))
+    row = the(found)
+    assert f"{row['held']}/{row['runs']}" in text.getvalue()
+    assert ("n/a" in text.getvalue()) is (rounds != ROUNDS)
+
+
+def test_the_table_fits_eighty_columns_without_cutting_a_name() -> None:
+    found = pd.concat([aa(bank()).assign(metric=metric) for metric in AA_METRICS])
+    Console(file=(text := io.StringIO()), width=80).print(aa_table(found))
+    assert "…" not in text.getvalue()
+    assert all(metric in text.getvalue() for metric in AA_METRICS)
