@@ -73,6 +73,15 @@ def unsteady(warm_up_s: float) -> Caveat:
     )
 
 
+def other_speed(slowness: float) -> Caveat:
+    return Caveat(
+        "speed",
+        f"the machine changed its speed: a fixed piece of work took {slowness:.2f} times as long as in the fastest "
+        "trial before it; rounds share that among the cells, and intervals are wider",
+        "compare these numbers with each other, and not with those of other runs",
+    )
+
+
 def dirty_tree(commit: str) -> Caveat:
     return Caveat(
         "dirty-tree",

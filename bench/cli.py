@@ -25,6 +25,8 @@ from bench.report.curve import draw as draw_curve
 from bench.report.figures import draw
 from bench.report.tables import aa_table, capacity_table, effects_table, first_look, hops_table, outage_table
 from bench.run import House, MissingServer
+from bench.stats.aa import by_speed
+from bench.stats.summary import RATIOS
 from bench.store import Run
 from bench.validity import spread
 from transports.errors import SettingError, TransportError
@@ -138,11 +140,16 @@ def soak(
 def health(
     run: Annotated[Path, typer.Argument(help="a folder of results")] = ROOT / "results" / "latest",
 ) -> None:
-    """How near a run's trials came to the limits beyond which they are invalid."""
+    """How near a run's trials came to the limits beyond which they are invalid; for A/A, what speed does."""
     try:
-        print(spread(Run.open(run).trials()))
+        kept = Run.open(run)
+        trials = kept.trials()
     except ResultsError as error:
         _end(NO_RESULTS, str(error))
+    print(spread(trials))
+    if kept.manifest["profile"].get("arms") == 2:
+        found = by_speed(trials)
+        print(f"\n{found[found['metric'].isin(RATIOS)].to_string(index=False, float_format='{:.3g}'.format)}")
 
 
 @app.command()

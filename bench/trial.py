@@ -394,6 +394,7 @@ def _row(
     )
     if not report.steady:
         hints.append(caveats.unsteady(report.warm_up_s))
+    hints.extend(validity.remarks(health))
     # What was used between the edges of the window went into what finished between them.
     orders = report.achieved_per_s * report.window_s
     parts = {part: spent for part, spent in report.costs.items() if not spent.died}

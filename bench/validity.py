@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 import pandas as pd
 
-from bench.caveats import Caveat
+from bench.caveats import Caveat, other_speed
 from bench.stats.gaps import Gaps, GapTest, against_plan
+from bench.stats.noise import SAME_SPEED
 from bench.stats.trend import backlog_grows
 
 ACHIEVED_SHARE = 0.98
@@ -31,8 +32,8 @@ STEAL_SHARE = 0.02
 """Of all cores' time."""
 OTHERS_CORES = 0.25
 """Used by processes that are neither services, broker nor driver: the conductor and Locust's master need 0.1."""
-SLOWNESS = 1.5
-"""Of a fixed piece of work, over the fastest so far in this run."""
+SLOWNESS = 2.0
+"""Of a fixed piece of work, over the fastest so far. Below it rounds see to it (docs/method.md, "The canary")."""
 JUDGED = (
     "achieved_share",
     "lateness_p50_us",
@@ -93,6 +94,12 @@ def gap_test(sent_us: Mapping[int, int], planned_us: Mapping[int, int]) -> GapTe
 def doubts(health: Health) -> list[Caveat]:
     """Every reason to call the trial invalid."""
     return [*_of_the_generator(health), *_of_the_machine(health)]
+
+
+def remarks(health: Health) -> Iterator[Caveat]:
+    """What a reader should know of a trial that is valid all the same."""
+    if (slowness := health.slowness) is not None and slowness > SAME_SPEED:
+        yield other_speed(slowness)
 
 
 def _of_the_generator(health: Health) -> Iterator[Caveat]:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from bench.stats.noise import pair_noise, share_holding
+from bench.stats.noise import SAME_SPEED, pair_noise, share_holding
 from bench.stats.paired import log_ratios, paired_ratio
 from bench.stats.summary import METRICS
 
 PAIRS = 6
-"""Of a run: as many as the default rounds, the fewest that have an interval of 95 %."""
+"""Of a run: the fewest that have an interval of 95 %."""
 COLUMNS = (
     *("method", "metric", "pairs", "ratio", "low", "high", "pair_noise"),
     *("runs", "held", "held_low", "held_high", "half_width"),
@@ -38,6 +38,20 @@ def aa(trials: pd.DataFrame) -> pd.DataFrame:
                 pairs = both[[f"{metric}_b", f"{metric}_a"]].dropna()
                 rows += _row(method, metric, list(pairs.itertuples(index=False, name=None)))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def by_speed(trials: pd.DataFrame) -> pd.DataFrame:
+    """Does it matter that the machine changes its speed? ``aa`` once more, over all pairs, with a column ``of`` first.
+
+    "all" are all pairs, also those with a trial that is not to be believed; "alike" of these the ones whose two trials
+    ran at the same speed of the machine, by the canary, and "changed" the others.
+    """
+    method = trials["cell"].str.partition("@")[0]
+    of_pair = trials.groupby(["round", method])["slowness"]
+    changed = of_pair.transform("max") > SAME_SPEED * of_pair.transform("min")
+    parts = {"all": trials, "alike": trials[~changed], "changed": trials[changed]}
+    found = [(name, aa(rows.assign(valid=True))) for name, rows in parts.items()]
+    return pd.concat([rows.assign(of=name) for name, rows in found])[["of", *COLUMNS]]
 
 
 def _row(method: str, metric: str, pairs: list[tuple[float, float]]) -> list[dict[str, Any]]:

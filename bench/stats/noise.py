@@ -8,6 +8,9 @@ from statistics import fmean, stdev
 from bench.stats.distributions import binomial_cdf, bisect
 from bench.stats.intervals import CONFIDENCE
 
+SAME_SPEED = 1.25
+"""Of a fixed piece of work, between two trials: beyond it the machine has changed its speed (docs/method.md)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Share:

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from bench.report.tables import AA_METRICS, aa_table
-from bench.stats.aa import PAIRS, aa
+from bench.stats.aa import PAIRS, aa, by_speed
 from bench.stats.paired import paired_ratio
 
 ROUNDS = 180
@@ -108,6 +108,14 @@ def test_too_few_rounds_for_a_run_still_have_a_ratio() -> None:
 
 def test_nothing_valid_is_nothing_to_show() -> None:
     assert aa(bank(valid=False)).empty
+
+
+def test_pairs_are_told_apart_by_whether_the_machine_changed_its_speed_between_their_trials() -> None:
+    trials = bank(slowness=1.0)
+    trials.loc[trials["round"] <= 30, "slowness"] = 1.6
+    trials.loc[(trials["round"] <= 12) & (trials["cell"] == "rest@b"), ["slowness", "valid"]] = [1.0, False]
+    pairs = {of: the(rows)["pairs"] for of, rows in by_speed(trials).groupby("of")}
+    assert pairs == {"all": ROUNDS, "alike": ROUNDS - 12, "changed": 12}
 
 
 @pytest.mark.parametrize("rounds", [ROUNDS, 2])

@@ -99,5 +99,5 @@ def test_load_processes_share_what_they_used() -> None:
 
 
 def test_a_trial_that_did_not_run_says_nothing_but_of_the_machine() -> None:
-    health = health_of(TrialReport(trial="trial-1"), slowness=2.0)
+    health = health_of(TrialReport(trial="trial-1"), slowness=2.5)
     assert [caveat.name for caveat in doubts(health)] == ["canary"]

@@ -20,7 +20,7 @@ MEMORY = {"TRANSPORT": "memory"}
 def test_the_default_is_what_the_contract_says() -> None:
     profile = load()
     assert profile.transports == ("rest", "grpc", "broker", "events")
-    assert (profile.rates_per_s, profile.duration_s, profile.warm_up_s, profile.rounds) == ((150,), 6, 2, 6)
+    assert (profile.rates_per_s, profile.duration_s, profile.warm_up_s, profile.rounds) == ((150,), 6, 2, 7)
     assert (profile.payload_bytes, profile.durability, profile.store, profile.by_name) == (
         1024,
         "fast",
@@ -185,7 +185,7 @@ def test_a_profile_of_ones_own_changes_the_default(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('transports = ["memory"]\nrate_per_s = 20.5\npayload = 300\n[options.memory]\n')
     profile = load(str(path))
-    assert (profile.name, profile.rates_per_s, profile.payload_bytes, profile.rounds) == ("mine", (20.5,), 300, 6)
+    assert (profile.name, profile.rates_per_s, profile.payload_bytes, profile.rounds) == ("mine", (20.5,), 300, 7)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from bench.canary import Canary
 from bench.stats.gaps import GapTest
-from bench.validity import Health, backlog_grew, doubts, gap_test, spread
+from bench.validity import Health, backlog_grew, doubts, gap_test, remarks, spread
 
 WELL = Health(
     achieved_share=1.0,
@@ -129,6 +129,15 @@ def test_a_backlog_grows_when_orders_in_flight_rise_by_a_part_of_what_comes(in_f
 
 def test_without_gaps_there_is_no_test() -> None:
     assert gap_test({}, {}) is None
+
+
+@pytest.mark.parametrize(("slowness", "said"), [(1.6, ["speed"]), (1.2, []), (None, [])])
+def test_a_machine_that_has_changed_its_speed_is_said_and_no_reason_to_doubt(
+    slowness: float | None, said: list[str]
+) -> None:
+    health = healthy(slowness=slowness)
+    assert [caveat.name for caveat in remarks(health)] == said
+    assert names(health) == []
 
 
 def test_the_canary_is_the_median_of_a_trial_over_the_best_so_far() -> None:
