@@ -51,6 +51,10 @@ class Traits:
     """Whether its services stamp sampled orders, so that a report can say where the time went; see trace.py."""
     codec: str = "json"
     """The codec that the method's users would take."""
+    codecs: frozenset[str] | None = None
+    """Those that it can carry; None: every one."""
+    largest_bytes: int | None = None
+    """What its server takes at once, as it is provided here; None: it has no limit of its own."""
     scales: bool = False
     """Whether several processes of a service share its orders: at ``Setting.addresses_of``, or at a server."""
     compressions: frozenset[str] = frozenset()

@@ -270,6 +270,16 @@ async def test_a_reply_queue_that_is_gone_makes_a_dead_letter_and_not_a_loop(ser
         await trial.ships()
 
 
+async def test_an_order_whose_id_amqp_cannot_carry_on_is_a_dead_letter_and_not_a_loop(
+    servers: Mapping[str, str],
+) -> None:
+    async with a_trial(servers) as trial:
+        await trial.put("user", JSON.encode(PlaceOrder(an_order("x" * 300))), type="place-order")
+        assert (await trial.dead_letter()).type == "place-order"
+        assert trial.serving["user"].failed == 1
+        await trial.ships()
+
+
 async def test_an_outcome_told_twice_is_counted_as_duplicated(servers: Mapping[str, str]) -> None:
     async with a_trial(servers) as trial:
         receipt = await trial.client.submit(PlaceOrder(an_order("twice")))

@@ -1,9 +1,12 @@
 """Putting a message on a queue and waiting for the broker's confirm."""
 
+import asyncio
+
 from aio_pika import DeliveryMode
 from aio_pika import Message as AmqpMessage
-from aio_pika.abc import AbstractChannel
+from aio_pika.abc import AbstractRobustChannel
 from aio_pika.exceptions import DeliveryError, PublishError
+from aiormq.exceptions import ChannelInvalidStateError
 
 from shop.messages import KIND, Message
 from transports.base import Setting
@@ -11,9 +14,12 @@ from transports.broker.topology import LIBRARY_ERRORS
 from transports.errors import NoOutcome, NotAccepted, TooLarge, Unreachable
 from transports.wire import codec_named
 
+_PAUSE_S = 0.01
+
 
 class Publisher:
-    def __init__(self, channel: AbstractChannel, setting: Setting, limit_bytes: int) -> None:
+    def __init__(self, channel: AbstractRobustChannel, setting: Setting, limit_bytes: int) -> None:
+        self._channel = channel
         self._exchange = channel.default_exchange
         self._codec = codec_named(setting.codec)
         self._limit_bytes = limit_bytes
@@ -39,11 +45,27 @@ class Publisher:
             content_type=self._codec.content_type,
             delivery_mode=self._mode,
         )
+        sent = False
         try:
-            await self._exchange.publish(amqp, queue, timeout=self._deadline_s)
+            async with asyncio.timeout(self._deadline_s):
+                while True:
+                    # Of a connection that was lost: until it is back, with everything on it.
+                    await self._channel.ready()
+                    sent = True
+                    try:
+                        await self._exchange.publish(amqp, queue)
+                        return
+                    except ChannelInvalidStateError:  # lost a moment ago, which it does not know yet; nothing was sent
+                        sent = False
+                        await asyncio.sleep(_PAUSE_S)
         except (DeliveryError, PublishError) as error:
             raise NotAccepted(f"RabbitMQ did not take a message for queue {queue}: {error}") from error
         except TimeoutError as error:
+            if not sent:
+                raise Unreachable(f"RabbitMQ was away for {self._deadline_s:g} s") from error
             raise NoOutcome(f"RabbitMQ did not confirm within {self._deadline_s:g} s") from error
-        except LIBRARY_ERRORS as error:
+        except Exception as error:
+            # Where a connection just ends, aiormq fails what waits with a bare one.
+            if not isinstance(error, LIBRARY_ERRORS) and type(error) is not Exception:
+                raise
             raise Unreachable(f"RabbitMQ was lost while publishing: {error or type(error).__name__}") from error

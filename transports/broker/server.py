@@ -12,12 +12,14 @@ from shop.messages import Message
 from shop.workflow import consumer_of, is_outcome, kinds_consumed_by
 from transports.base import Serving, Setting
 from transports.broker.publisher import Publisher
-from transports.broker.topology import LIBRARY_ERRORS, work_queue
+from transports.broker.topology import LIBRARY_ERRORS, queue_on, work_queue
 from transports.errors import NoOutcome, Unreachable, Unreadable
 from transports.relay import Desk
 from transports.wire import codec_named
 
 _log = logging.getLogger(__name__)
+
+_CANCEL_S = 5.0
 
 
 class Consumer:
@@ -93,11 +95,12 @@ class Consumer:
 async def consuming(channel: AbstractChannel, consumer: Consumer, queue: str, prefetch: int) -> AsyncIterator[None]:
     """Deliveries to ``consumer`` until exit; then no new ones, and those in hand are finished."""
     await channel.set_qos(prefetch_count=prefetch)
-    source = await channel.get_queue(queue, ensure=False)
+    source = await queue_on(channel, queue)
     tag = await source.consume(consumer.take)
     try:
         yield
     finally:
         with suppress(*LIBRARY_ERRORS):
-            await source.cancel(tag)
+            async with asyncio.timeout(_CANCEL_S):  # aio-pika waits for a broker that is away without end
+                await source.cancel(tag)
         await consumer.finished()

@@ -11,15 +11,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aio_pika
-from aio_pika.abc import AbstractChannel
-from aiormq.exceptions import AMQPError
+from aio_pika.abc import AbstractChannel, AbstractQueue, AbstractRobustChannel
+from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 
 from shop.workflow import SERVICES
 from transports.base import Setting
 from transports.errors import Unreachable
 
-LIBRARY_ERRORS = (AMQPError, ConnectionError, OSError)
+LIBRARY_ERRORS = (AMQPError, ChannelInvalidStateError, ConnectionError, OSError)
 """What aio-pika raises when the broker is gone or refuses; TimeoutError is an OSError."""
+
+RECONNECT_S = 0.5
+"""Between two tries to get back to a broker that is gone: aio-pika's own 5 s would be most of a short outage."""
 
 
 def work_queue(setting: Setting, service: str) -> str:
@@ -35,7 +38,7 @@ def dead_letter_queue(setting: Setting) -> str:
 
 
 @asynccontextmanager
-async def channel(setting: Setting, purpose: str) -> AsyncIterator[AbstractChannel]:
+async def channel(setting: Setting, purpose: str) -> AsyncIterator[AbstractRobustChannel]:
     """A channel with publisher confirms on a connection of its own.
 
     Publishing and consuming each want one: the broker slows a publisher down by not reading from its socket.
@@ -44,12 +47,26 @@ async def channel(setting: Setting, purpose: str) -> AsyncIterator[AbstractChann
     url = setting.servers["rabbitmq"]
     try:
         connection = await aio_pika.connect_robust(
-            url, timeout=setting.deadline_s, client_properties={"connection_name": f"{setting.trial}.{purpose}"}
+            url,
+            timeout=setting.deadline_s,
+            client_properties={"connection_name": f"{setting.trial}.{purpose}"},
+            reconnect_interval=RECONNECT_S,
         )
     except LIBRARY_ERRORS as error:
         raise Unreachable(f"RabbitMQ does not answer at {shown(url)}: {error or type(error).__name__}") from error
     async with connection:
         yield await connection.channel(publisher_confirms=True, on_return_raises=True)
+
+
+async def queue_on(channel: AbstractChannel, name: str) -> AbstractQueue:
+    """A queue that is there already, whose consumers come back when the connection does.
+
+    Asked for: aio-pika forgets the consumers of a queue that it has only been told of. Raises Unreachable.
+    """
+    try:
+        return await channel.get_queue(name)
+    except LIBRARY_ERRORS as error:
+        raise Unreachable(f"RabbitMQ has no queue {name}: {error or type(error).__name__}") from error
 
 
 def shown(url: str) -> str:
@@ -59,15 +76,17 @@ def shown(url: str) -> str:
 
 
 async def declare(setting: Setting) -> None:
-    """Create the queues. ``fast``: transient classic queues. ``safe``: quorum queues, fsynced before they confirm."""
+    """Create the queues. ``fast``: classic queues. ``safe``: quorum queues, fsynced before they confirm.
+
+    A queue outlives its broker's restart either way; whether what is in it does is said by each message.
+    """
     async with channel(setting, "prepare") as ch:
         kind: dict[str, str] = {"x-queue-type": "quorum"} if setting.durability == "safe" else {}
         dead_letters = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead_letter_queue(setting)}
-        durable = setting.durability == "safe"
         for name in (dead_letter_queue(setting), *(reply_queue(setting, n) for n in range(setting.workers))):
-            await ch.declare_queue(name, durable=durable, arguments={**kind})
+            await ch.declare_queue(name, durable=True, arguments={**kind})
         for service in SERVICES:
-            await ch.declare_queue(work_queue(setting, service), durable=durable, arguments={**kind, **dead_letters})
+            await ch.declare_queue(work_queue(setting, service), durable=True, arguments={**kind, **dead_letters})
 
 
 async def delete(setting: Setting) -> None:

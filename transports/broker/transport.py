@@ -30,6 +30,7 @@ class BrokerTransport(Transport):
         concurrency="up to the prefetch of 200 messages",
         stamped=True,
         scales=True,
+        largest_bytes=16 * 1024 * 1024,  # max_message_size in bench/provision/rabbitmq.py
         needs=frozenset({"rabbitmq"}),
     )
     Config = Config
@@ -41,9 +42,9 @@ class BrokerTransport(Transport):
         self._config = config_from("broker", setting.options, Config)
 
     def facts(self) -> Mapping[str, str]:
-        queue = "quorum queues" if self.setting.durability == "safe" else "transient classic queues"
+        queue = "quorum queues, persistent" if self.setting.durability == "safe" else "classic queues, transient"
         libraries = f"aio-pika {version('aio-pika')}, aiormq {version('aiormq')}"
-        return {"client": libraries, "server": f"{libraries}; {queue}, prefetch {self._config.prefetch}"}
+        return {"client": libraries, "server": f"{libraries}; {queue} messages, prefetch {self._config.prefetch}"}
 
     async def prepare(self) -> None:
         await declare(self.setting)
