@@ -9,7 +9,7 @@ from pathlib import Path
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from bench.provision.base import Broker, StartFailed
+from bench.provision.base import FAR, Broker, StartFailed
 from bench.provision.ports import LOOPBACK, accepts, free_ports
 from bench.provision.process import quiet, ready, spawn
 
@@ -25,6 +25,8 @@ LARGEST = 8 * 1024 * 1024 + 64 * 1024
 SETTINGS = {
     "auto.create.topics.enable": "false",
     "group.initial.rebalance.delay.ms": "0",
+    # After a kill -9 the one controller refuses the one broker until its old session is over: 9 s by default.
+    "broker.session.timeout.ms": "6000",
     "group.min.session.timeout.ms": "1000",
     # A trial's topics and groups go when it removes them, not a minute or ten later.
     "log.segment.delete.delay.ms": "1000",
@@ -81,12 +83,12 @@ async def start(folder: Path, *, home: Path) -> Broker:
     """
     if (why := missing(home)) is not None:
         raise StartFailed(why)
-    port, controller_port = free_ports(2)
+    port, controller_port, far_port = free_ports(3)
     properties, log = folder / "server.properties", folder / "server.log"
     temporary = folder / "tmp"
     temporary.mkdir()
     (folder / "log4j.properties").write_text(LOGGING.format(folder=folder))
-    properties.write_text(_properties(folder, port, controller_port))
+    properties.write_text(_properties(folder, port, controller_port, far_port))
     common = (
         f"-Dlog4j.configuration=file:{folder}/log4j.properties",
         f"-Djava.io.tmpdir={temporary}",
@@ -107,7 +109,8 @@ async def start(folder: Path, *, home: Path) -> Broker:
     async def version() -> str | None:
         return version_in(home) if await answers(url) else None
 
-    return Broker("kafka", url, "native", await ready(process, version, deadline_s=60), (process.pid,))
+    said = await ready(process, version, deadline_s=60)
+    return Broker("kafka", url, "native", said, (process.pid,), near=f"{LOOPBACK}:{far_port}")
 
 
 async def answers(bootstrap: str, *, timeout_s: float = 5) -> bool:
@@ -128,16 +131,17 @@ async def answers(bootstrap: str, *, timeout_s: float = 5) -> bool:
         await admin.close()
 
 
-def _properties(folder: Path, port: int, controller_port: int) -> str:
+def _properties(folder: Path, port: int, controller_port: int, far_port: int) -> str:
+    """A client goes where Kafka says that it is, so that those who come by way of FAR have a listener of their own."""
     settings = {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
-        "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
+        "listeners": f"PLAINTEXT://{LOOPBACK}:{port},FAR://{LOOPBACK}:{far_port},CONTROLLER://{LOOPBACK}:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port},FAR://{FAR}:{far_port}",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,FAR:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "log.dirs": str(folder / "data"),
         **SETTINGS,
     }

@@ -17,7 +17,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionError, for_code
 
 from bench.provision.services import services
 from shop.messages import KIND, PlaceOrder, StockReserved
@@ -543,7 +543,7 @@ async def test_a_record_that_was_small_only_compressed_does_not_end_the_service(
     counted: tuple[int, int],
 ) -> None:
     """Too large for a dead letter as it is, so that the dead letter says where it lies."""
-    async with a_trial(servers, max_message_bytes=16_384) as trial:
+    async with a_trial(servers, max_message_bytes=16_384, compression="gzip") as trial:
         topic = f"{trial.name}.stock-reserved"
         async with a_producer(servers, compression_type="gzip") as zipping:
             await zipping.send_and_wait(topic, body, key=b"large", headers=headers)
@@ -555,3 +555,12 @@ async def test_a_record_that_was_small_only_compressed_does_not_end_the_service(
         assert (serving.unreadable, serving.failed, serving.handled) == (*counted, 0)
         assert f"it lies at {topic}/0/0" in caplog.text
         await trial.ships()
+
+
+async def test_a_batch_that_would_inflate_without_end_is_refused_by_the_broker(servers: Mapping[str, str]) -> None:
+    async with a_trial(servers, max_message_bytes=16_384) as trial:
+        async with a_producer(servers, compression_type="gzip", max_request_size=2**26) as zipping:
+            with pytest.raises(MessageSizeTooLargeError):
+                await zipping.send_and_wait(f"{trial.name}.stock-reserved", bytes(2**24), key=b"bomb")
+        await trial.ships()
+        assert trial.serving["payment"].unreadable == 0

@@ -1,6 +1,7 @@
 """The buyer: publishes place-order, hears order-closed on a partition of its own."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -9,12 +10,15 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, RequestTimedOutError
 
 from shop.messages import OrderClosed, PlaceOrder
-from transports.base import Client, Finished, Receipt, Setting
-from transports.errors import NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable, Unreadable
+from transports.base import Client, Receipt, Setting
+from transports.errors import NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable
 from transports.events.config import Config, consumer_options, producer_options
 from transports.events.server import reply_header
-from transports.events.topology import OUTCOME, started, topic_of
+from transports.events.topology import ASK_AGAIN_S, passes, started, topic_of
+from transports.outcomes import Outcomes
 from transports.wire import codec_named
+
+_log = logging.getLogger(__name__)
 
 
 class EventsClient(Client):
@@ -25,21 +29,20 @@ class EventsClient(Client):
         self._codec = codec_named(setting.codec)
         self._topic = topic_of(setting, PlaceOrder)
         self._headers = [reply_header(setting.worker)]
-        self._waiting: dict[str, asyncio.Future[Finished]] = {}
+        self._outcomes = Outcomes(self._codec)
 
     async def submit(self, order: PlaceOrder) -> Receipt:
         body = self._codec.encode(order)
         if len(body) > self._setting.max_order_bytes:
             raise TooLarge(len(body), self._setting.max_order_bytes)
         order_id = order.order.order_id
-        finished: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
-        self._waiting[order_id] = finished
+        finished = self._outcomes.expect(order_id)
         try:
             async with asyncio.timeout(self._setting.deadline_s):
                 sent = await self._producer.send(self._topic, body, key=order_id.encode(), headers=self._headers)
                 await sent
         except BaseException as error:
-            self._waiting.pop(order_id, None)
+            self._outcomes.give_up(order_id)
             if isinstance(error, KafkaError | TimeoutError):
                 raise translated(error, self._setting) from error
             raise
@@ -48,24 +51,20 @@ class EventsClient(Client):
     async def listen(self) -> None:
         """Outcomes as they come, until cancelled."""
         while True:
-            fetched = await self._consumer.getmany(timeout_ms=1000)
+            try:
+                fetched = await self._consumer.getmany(timeout_ms=1000)
+            except KafkaError as error:
+                if not passes(error):
+                    self._outcomes.fail(translated(error, self._setting))
+                _log.warning("outcomes are late: %r", error)
+                await asyncio.sleep(ASK_AGAIN_S)
+                continue
             at_ns = time.monotonic_ns()
             for records in fetched.values():
                 for record in records:
-                    self._hear(record.key or b"", record.value or b"", at_ns)
-
-    def _hear(self, key: bytes, body: bytes, at_ns: int) -> None:
-        finished = self._waiting.pop(key.decode(errors="replace"), None)
-        if finished is None or finished.done():
-            self.duplicated += 1
-            return
-        try:
-            outcome = self._codec.decode(OUTCOME, body)
-            assert isinstance(outcome, OrderClosed)
-        except Unreadable as error:
-            finished.set_exception(error)
-        else:
-            finished.set_result(Finished(outcome, at_ns))
+                    key = (record.key or b"").decode(errors="replace")
+                    if not self._outcomes.hear(key, record.value or b"", at_ns):
+                        self.duplicated += 1
 
 
 def translated(error: KafkaError | TimeoutError, setting: Setting) -> TransportError:
@@ -86,7 +85,7 @@ async def buying(setting: Setting, config: Config) -> AsyncIterator[Client]:
         try:
             producer = AIOKafkaProducer(**producer_options(config, setting))
             await stack.enter_async_context(started(producer))
-            consumer = AIOKafkaConsumer(**consumer_options(config, setting))
+            consumer = AIOKafkaConsumer(auto_offset_reset="earliest", **consumer_options(config, setting))
             # By assignment and without a group: nobody else reads this partition.
             consumer.assign([mine])
             await stack.enter_async_context(started(consumer))

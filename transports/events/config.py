@@ -27,6 +27,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     heartbeat_interval_ms: int = 2_000
 
+    idle_s: float = 540.0
+    """How long a client keeps an idle connection: the library's own nine minutes. One that fetches is never idle."""
+
     fetch_max_wait_ms: int = 100
     """How long an empty fetch stays at the broker. aiokafka may leave a partition out of one fetch when its records
     were held for long, and then the next waits this long."""
@@ -52,6 +55,7 @@ def producer_options(config: Config, setting: Setting) -> dict[str, Any]:
         "max_request_size": max_batch_bytes(setting),
         "request_timeout_ms": round(setting.deadline_s * 1000),
         "compression_type": None if setting.compression == "none" else setting.compression,
+        "connections_max_idle_ms": round(config.idle_s * 1000),
     }
 
 
@@ -63,4 +67,5 @@ def consumer_options(config: Config, setting: Setting) -> dict[str, Any]:
         "heartbeat_interval_ms": config.heartbeat_interval_ms,
         "fetch_max_wait_ms": config.fetch_max_wait_ms,
         "max_partition_fetch_bytes": 2 * setting.max_message_bytes,
+        "connections_max_idle_ms": round(config.idle_s * 1000),
     }

@@ -13,7 +13,7 @@ from shop.messages import Message
 from shop.workflow import is_outcome
 from transports.base import Serving, Setting
 from transports.errors import TooLarge, Unreadable
-from transports.events.topology import dead_letter_topic, topic_of, topics_consumed_by, unreachable
+from transports.events.topology import ASK_AGAIN_S, dead_letter_topic, passes, topic_of, topics_consumed_by, unreachable
 from transports.relay import Desk
 from transports.wire import codec_named
 
@@ -49,6 +49,7 @@ class Member:
         self._kinds = topics_consumed_by(setting, desk.service.name)
         self._reply_partitions = {reply_header(worker)[1]: worker for worker in range(setting.workers)}
         self._stopping = False
+        self._failing_since_s = 0.0
         self._commits = _Commits(consumer, setting)
 
     async def run(self) -> None:
@@ -59,7 +60,7 @@ class Member:
         committing = asyncio.create_task(self._commits.run())
         try:
             while not self._stopping and not committing.done():
-                fetched = await self._consumer.getmany(timeout_ms=_IDLE_MS)
+                fetched = await self._fetched()
                 if fetched:
                     await self._take(fetched)
         except KafkaError as error:
@@ -70,6 +71,21 @@ class Member:
 
     def stop(self) -> None:
         self._stopping = True
+
+    async def _fetched(self) -> dict[TopicPartition, list[ConsumerRecord]]:
+        """Raises KafkaError for what will not pass, or has not within the deadline."""
+        try:
+            fetched: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(timeout_ms=_IDLE_MS)
+        except KafkaError as error:
+            now_s = time.monotonic()
+            self._failing_since_s = self._failing_since_s or now_s
+            if not passes(error) or now_s - self._failing_since_s > self._setting.deadline_s:
+                raise
+            _log.warning("Kafka is not ready: %r", error)
+            await asyncio.sleep(ASK_AGAIN_S)
+            return {}
+        self._failing_since_s = 0.0
+        return fetched
 
     async def _take(self, fetched: dict[TopicPartition, list[ConsumerRecord]]) -> None:
         """Facts are on their way when this returns. Their acknowledgements and the commit are waited for elsewhere:

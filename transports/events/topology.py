@@ -28,8 +28,13 @@ from transports.base import Setting
 from transports.errors import NotAccepted, Unreachable
 from transports.events.config import Config, max_batch_bytes
 
-OUTCOME = KIND[OrderClosed]
 ASK_AGAIN_S = 0.02
+"""Of a broker that is not ready yet, or not again."""
+
+
+def passes(error: KafkaError) -> bool:
+    """Whether to ask again; a coordinator that is only just starting is told as no more than a KafkaError."""
+    return bool(error.retriable) or type(error) is KafkaError
 
 
 def topic_of(setting: Setting, message_type: type[Message]) -> str:
@@ -51,7 +56,12 @@ def group_of(setting: Setting, service: str) -> str:
 
 async def create(setting: Setting, config: Config) -> None:
     """Returns when the broker knows them. Raises Unreachable, and NotAccepted when the cluster refuses a topic."""
-    topic_config = {"max.message.bytes": str(max_batch_bytes(setting))}
+    topic_config = {
+        "max.message.bytes": str(max_batch_bytes(setting)),
+        # Batches compressed otherwise are made so by the broker, which then looks at their size: of those, what would
+        # inflate a thousandfold costs the broker's heap and reaches no service.
+        "compression.type": "uncompressed" if setting.compression == "none" else setting.compression,
+    }
     if setting.durability == "safe":
         topic_config |= {"flush.messages": "1", "flush.ms": "0"}
 

@@ -34,6 +34,7 @@ class EventsTransport(Transport):
         compressions=COMPRESSIONS,
         stamped=True,
         scales=True,
+        largest_bytes=8 * 1024 * 1024,  # message.max.bytes in bench/provision/kafka.py
         needs=frozenset({"kafka"}),
     )
     Config = Config
