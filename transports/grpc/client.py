@@ -9,7 +9,7 @@ from shop.messages import Message, PlaceOrder
 from shop.workflow import FRONT
 from transports.base import Client, Receipt, Setting
 from transports.errors import Failed, NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable
-from transports.grpc.config import COMPRESSIONS, channel_options
+from transports.grpc.config import COMPRESSIONS, Config, channel_options
 from transports.grpc.methods import CODEC_METADATA, METHODS
 from transports.relay import told
 from transports.retry import reached
@@ -73,7 +73,7 @@ def target_of(setting: Setting, service: str) -> str:
 
 
 @asynccontextmanager
-async def asking(setting: Setting, services: tuple[str, ...], retries: int) -> AsyncIterator[Asker]:
+async def asking(setting: Setting, services: tuple[str, ...], config: Config) -> AsyncIterator[Asker]:
     """One channel per service asked."""
     options: list[tuple[str, int | str]] = [*channel_options(setting.max_message_bytes)]
     if setting.processes > 1:
@@ -83,7 +83,7 @@ async def asking(setting: Setting, services: tuple[str, ...], retries: int) -> A
             service: await stack.enter_async_context(grpc.aio.insecure_channel(target_of(setting, service), options))
             for service in services
         }
-        yield Asker(channels, setting, retries)
+        yield Asker(channels, setting, config.retries)
 
 
 class GrpcClient(Client):

@@ -13,7 +13,7 @@ from shop.workflow import FRONT
 from transports.base import Serving, Setting
 from transports.errors import Failed, NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable, Unreadable
 from transports.grpc.client import Asker
-from transports.grpc.config import COMPRESSIONS, Config, channel_options
+from transports.grpc.config import COMPRESSIONS, Config, channel_options, idle, readable
 from transports.grpc.methods import CODEC_METADATA, METHODS, Method
 from transports.relay import Desk, answer
 from transports.wire import Codec, codec_named
@@ -36,7 +36,13 @@ async def listening(desk: Desk, serving: Serving, ask: Asker, setting: Setting, 
     limit_bytes = setting.max_order_bytes if name == FRONT else setting.max_message_bytes
     # Without so_reuseport=0 two servers would share a taken port in silence.
     server = grpc.aio.server(
-        options=[*channel_options(limit_bytes), ("grpc.so_reuseport", 0)], compression=COMPRESSIONS[setting.compression]
+        options=[
+            *channel_options(limit_bytes),
+            *idle(config.idle_s),
+            readable(setting.compression),
+            ("grpc.so_reuseport", 0),
+        ],
+        compression=COMPRESSIONS[setting.compression],
     )
     method = METHODS[name]
     server.add_generic_rpc_handlers((_handlers(method, desk, serving, ask, codec_named(setting.codec)),))

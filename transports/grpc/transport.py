@@ -47,12 +47,12 @@ class GrpcTransport(Transport):
         onward = tuple(other for other in SERVICES if is_onward(service.name, other))
         async with (
             Desk(service, serving.trace) as desk,
-            asking(self.setting, onward, self._config.retries) as ask,
+            asking(self.setting, onward, self._config) as ask,
             listening(desk, serving, ask, self.setting, self._config),
         ):
             yield serving
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Client]:
-        async with asking(self.setting, (FRONT,), self._config.retries) as ask:
+        async with asking(self.setting, (FRONT,), self._config) as ask:
             yield GrpcClient(ask, codec_named(self.setting.codec))

@@ -12,7 +12,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     retries: int = 0
     """How often a request is made again whose connection was refused or lost; with an Idempotency-Key then."""
 
-    client_keepalive_s: float = 30.0
+    idle_s: float = 30.0
     """How long a client keeps an idle connection."""
 
     server_keepalive_s: int = 75

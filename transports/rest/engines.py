@@ -43,9 +43,7 @@ async def engine(config: Config) -> AsyncIterator[Post]:
         async with _session(config, aiohttp.ClientTimeout()) as session:
             yield _aiohttp_post(session)
     else:
-        limits = httpx.Limits(
-            max_connections=None, max_keepalive_connections=None, keepalive_expiry=config.client_keepalive_s
-        )
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=config.idle_s)
         transport = None
         if config.client == "httpx-aiohttp":
             transport = AiohttpTransport(client=lambda: _session(config, aiohttp.ClientTimeout()))
@@ -54,7 +52,7 @@ async def engine(config: Config) -> AsyncIterator[Post]:
 
 
 def _session(config: Config, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=config.client_keepalive_s)
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=config.idle_s)
     return aiohttp.ClientSession(
         connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
     )

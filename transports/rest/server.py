@@ -21,7 +21,7 @@ from shop.messages import KIND, Line, Message, Order, PlaceOrder
 from shop.payments import GOOD_CARD
 from shop.workflow import FRONT, REQUEST
 from transports.base import Serving, Setting
-from transports.errors import Failed, NoOutcome, TooLarge, TransportError, Unreachable, Unreadable
+from transports.errors import Failed, NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable, Unreadable
 from transports.relay import Desk, answer
 from transports.rest.client import Asker
 from transports.rest.config import Config
@@ -33,6 +33,7 @@ PROBLEM = "application/problem+json"  # RFC 9457
 _STATUS: tuple[tuple[type[TransportError], int], ...] = (
     (Unreadable, 400),
     (TooLarge, 413),
+    (NotAccepted, 502),
     (Unreachable, 502),
     (NoOutcome, 504),
     (Failed, 502),
