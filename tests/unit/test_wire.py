@@ -209,9 +209,11 @@ def test_a_message_with_damaged_bytes_is_another_message_or_unreadable(codec, da
 def test_a_message_that_was_cut_short_is_unreadable(codec, message_type) -> None:
     values = {"order": an_order(), "status": "shipped", "total_cents": 5}
     message = message_type(**{name: values.get(name, "x" * 40) for name in message_type.__dataclass_fields__})
-    body = codec.encode(message)
-    with pytest.raises(Unreadable):
-        codec.decode(KIND[message_type], body[:-10])
+    body, kind = codec.encode(message), KIND[message_type]
+    assert codec.decode(kind, body) == message
+    for length in range(len(body)):
+        with pytest.raises(Unreadable):
+            codec.decode(kind, body[:length])
 
 
 @pytest.mark.parametrize("name", ["json", "msgpack"])

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctransports/wire/orders.proto\x12\x0f\x66ourways.orders\"H\n\x04Line\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12\x13\n\x0bprice_cents\x18\x04 \x01(\x03\"\x81\x01\n\x05Order\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0c\n\x04\x63\x61rd\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12$\n\x05lines\x18\x05 \x03(\x0b\x32\x15.fourways.orders.Line\x12\x10\n\x08\x64ocument\x18\x06 \x01(\x0c\"3\n\nPlaceOrder\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.fourways.orders.Order\"C\n\x0bOrderPlaced\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.fourways.orders.Order\x12\r\n\x05\x65mail\x18\x02 \x01(\t\"K\n\rStockReserved\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.fourways.orders.Order\x12\x13\n\x0btotal_cents\x18\x02 \x01(\x03\"C\n\nOutOfStock\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.fourways.orders.Order\x12\x0e\n\x06reason\x18\x02 \x01(\t\"^\n\x0cPaymentTaken\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.fourways.orders.Order\x12\x13\n\x0btotal_cents\x18\x02 \x01(\x03\x12\x12\n\npayment_id\x18\x03 \x01(\t\"]\n\x0fPaymentDeclined\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.fourways.orders.Order\x12\x13\n\x0btotal_cents\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"F\n\rStockReleased\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.fourways.orders.Order\x12\x0e\n\x06reason\x18\x02 \x01(\t\"c\n\x0cOrderShipped\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.fourways.orders.Order\x12\x13\n\x0btotal_cents\x18\x02 \x01(\x03\x12\x17\n\x0ftracking_number\x18\x03 \x01(\t\"\xd9\x01\n\x0bOrderClosed\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.fourways.orders.Order\x12\x33\n\x06status\x18\x02 \x01(\x0e\x32#.fourways.orders.OrderClosed.Status\x12\x13\n\x0btotal_cents\x18\x03 \x01(\x03\x12\x17\n\x0ftracking_number\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\"0\n\x06Status\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x0b\n\x07SHIPPED\x10\x01\x12\x0c\n\x08REJECTED\x10\x02\"\x87\x04\n\x06\x41nswer\x12\x32\n\x0bplace_order\x18\x01 \x01(\x0b\x32\x1b.fourways.orders.PlaceOrderH\x00\x12\x34\n\x0corder_placed\x18\x02 \x01(\x0b\x32\x1c.fourways.orders.OrderPlacedH\x00\x12\x38\n\x0estock_reserved\x18\x03 \x01(\x0b\x32\x1e.fourways.orders.StockReservedH\x00\x12\x33\n\x0cout_of_stock\x18\x04 \x01(\x0b\x32\x1b.fourways.orders.OutOfStockH\x00\x12\x36\n\rpayment_taken\x18\x05 \x01(\x0b\x32\x1d.fourways.orders.PaymentTakenH\x00\x12<\n\x10payment_declined\x18\x06 \x01(\x0b\x32 .fourways.orders.PaymentDeclinedH\x00\x12\x38\n\x0estock_released\x18\x07 \x01(\x0b\x32\x1e.fourways.orders.StockReleasedH\x00\x12\x36\n\rorder_shipped\x18\x08 \x01(\x0b\x32\x1d.fourways.orders.OrderShippedH\x00\x12\x34\n\x0corder_closed\x18\t \x01(\x0b\x32\x1c.fourways.orders.OrderClosedH\x00\x42\x06\n\x04\x66\x61\x63t2E\n\x04User\x12=\n\x05Place\x12\x1b.fourways.orders.PlaceOrder\x1a\x17.fourways.orders.Answer2K\n\x07Product\x12@\n\x07Reserve\x12\x1c.fourways.orders.OrderPlaced\x1a\x17.fourways.orders.Answer2I\n\x07Payment\x12>\n\x03Pay\x12\x1e.fourways.orders.StockReserved\x1a\x17.fourways.orders.Answer2J\n\x08Shipping\x12>\n\x04Ship\x12\x1d.fourways.orders.PaymentTaken\x1a\x17.fourways.orders.Answerb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctransports/wire/orders.proto\x12\x0f\x66ourways.orders\"H\n\x04Line\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12\x13\n\x0bprice_cents\x18\x04 \x01(\x03\"\x81\x01\n\x05Order\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0c\n\x04\x63\x61rd\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12$\n\x05lines\x18\x05 \x03(\x0b\x32\x15.fourways.orders.Line\x12\x10\n\x08\x64ocument\x18\x06 \x01(\x0c\"3\n\nPlaceOrder\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.fourways.orders.Order\"R\n\x0bOrderPlaced\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.fourways.orders.Order\x12\x12\n\x05\x65mail\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_email\"`\n\rStockReserved\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.fourways.orders.Order\x12\x18\n\x0btotal_cents\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_total_cents\"S\n\nOutOfStock\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.fourways.orders.Order\x12\x13\n\x06reason\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\t\n\x07_reason\"\x87\x01\n\x0cPaymentTaken\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.fourways.orders.Order\x12\x18\n\x0btotal_cents\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x17\n\npayment_id\x18\x03 \x01(\tH\x01\x88\x01\x01\x42\x0e\n\x0c_total_centsB\r\n\x0b_payment_id\"\x82\x01\n\x0fPaymentDeclined\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.fourways.orders.Order\x12\x18\n\x0btotal_cents\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x06reason\x18\x03 \x01(\tH\x01\x88\x01\x01\x42\x0e\n\x0c_total_centsB\t\n\x07_reason\"V\n\rStockReleased\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.fourways.orders.Order\x12\x13\n\x06reason\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\t\n\x07_reason\"\x91\x01\n\x0cOrderShipped\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.fourways.orders.Order\x12\x18\n\x0btotal_cents\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x1c\n\x0ftracking_number\x18\x03 \x01(\tH\x01\x88\x01\x01\x42\x0e\n\x0c_total_centsB\x12\n\x10_tracking_number\"\xa7\x02\n\x0bOrderClosed\x12%\n\x05order\x18\x01 \x01(\x0b\x32\x16.fourways.orders.Order\x12\x38\n\x06status\x18\x02 \x01(\x0e\x32#.fourways.orders.OrderClosed.StatusH\x00\x88\x01\x01\x12\x18\n\x0btotal_cents\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x1c\n\x0ftracking_number\x18\x04 \x01(\tH\x02\x88\x01\x01\x12\x13\n\x06reason\x18\x05 \x01(\tH\x03\x88\x01\x01\"0\n\x06Status\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x0b\n\x07SHIPPED\x10\x01\x12\x0c\n\x08REJECTED\x10\x02\x42\t\n\x07_statusB\x0e\n\x0c_total_centsB\x12\n\x10_tracking_numberB\t\n\x07_reason\"\x87\x04\n\x06\x41nswer\x12\x32\n\x0bplace_order\x18\x01 \x01(\x0b\x32\x1b.fourways.orders.PlaceOrderH\x00\x12\x34\n\x0corder_placed\x18\x02 \x01(\x0b\x32\x1c.fourways.orders.OrderPlacedH\x00\x12\x38\n\x0estock_reserved\x18\x03 \x01(\x0b\x32\x1e.fourways.orders.StockReservedH\x00\x12\x33\n\x0cout_of_stock\x18\x04 \x01(\x0b\x32\x1b.fourways.orders.OutOfStockH\x00\x12\x36\n\rpayment_taken\x18\x05 \x01(\x0b\x32\x1d.fourways.orders.PaymentTakenH\x00\x12<\n\x10payment_declined\x18\x06 \x01(\x0b\x32 .fourways.orders.PaymentDeclinedH\x00\x12\x38\n\x0estock_released\x18\x07 \x01(\x0b\x32\x1e.fourways.orders.StockReleasedH\x00\x12\x36\n\rorder_shipped\x18\x08 \x01(\x0b\x32\x1d.fourways.orders.OrderShippedH\x00\x12\x34\n\x0corder_closed\x18\t \x01(\x0b\x32\x1c.fourways.orders.OrderClosedH\x00\x42\x06\n\x04\x66\x61\x63t2E\n\x04User\x12=\n\x05Place\x12\x1b.fourways.orders.PlaceOrder\x1a\x17.fourways.orders.Answer2K\n\x07Product\x12@\n\x07Reserve\x12\x1c.fourways.orders.OrderPlaced\x1a\x17.fourways.orders.Answer2I\n\x07Payment\x12>\n\x03Pay\x12\x1e.fourways.orders.StockReserved\x1a\x17.fourways.orders.Answer2J\n\x08Shipping\x12>\n\x04Ship\x12\x1d.fourways.orders.PaymentTaken\x1a\x17.fourways.orders.Answerb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,31 +38,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLACEORDER']._serialized_start=255
   _globals['_PLACEORDER']._serialized_end=306
   _globals['_ORDERPLACED']._serialized_start=308
-  _globals['_ORDERPLACED']._serialized_end=375
-  _globals['_STOCKRESERVED']._serialized_start=377
-  _globals['_STOCKRESERVED']._serialized_end=452
-  _globals['_OUTOFSTOCK']._serialized_start=454
-  _globals['_OUTOFSTOCK']._serialized_end=521
-  _globals['_PAYMENTTAKEN']._serialized_start=523
-  _globals['_PAYMENTTAKEN']._serialized_end=617
-  _globals['_PAYMENTDECLINED']._serialized_start=619
-  _globals['_PAYMENTDECLINED']._serialized_end=712
-  _globals['_STOCKRELEASED']._serialized_start=714
-  _globals['_STOCKRELEASED']._serialized_end=784
-  _globals['_ORDERSHIPPED']._serialized_start=786
-  _globals['_ORDERSHIPPED']._serialized_end=885
-  _globals['_ORDERCLOSED']._serialized_start=888
-  _globals['_ORDERCLOSED']._serialized_end=1105
-  _globals['_ORDERCLOSED_STATUS']._serialized_start=1057
-  _globals['_ORDERCLOSED_STATUS']._serialized_end=1105
-  _globals['_ANSWER']._serialized_start=1108
-  _globals['_ANSWER']._serialized_end=1627
-  _globals['_USER']._serialized_start=1629
-  _globals['_USER']._serialized_end=1698
-  _globals['_PRODUCT']._serialized_start=1700
-  _globals['_PRODUCT']._serialized_end=1775
-  _globals['_PAYMENT']._serialized_start=1777
-  _globals['_PAYMENT']._serialized_end=1850
-  _globals['_SHIPPING']._serialized_start=1852
-  _globals['_SHIPPING']._serialized_end=1926
+  _globals['_ORDERPLACED']._serialized_end=390
+  _globals['_STOCKRESERVED']._serialized_start=392
+  _globals['_STOCKRESERVED']._serialized_end=488
+  _globals['_OUTOFSTOCK']._serialized_start=490
+  _globals['_OUTOFSTOCK']._serialized_end=573
+  _globals['_PAYMENTTAKEN']._serialized_start=576
+  _globals['_PAYMENTTAKEN']._serialized_end=711
+  _globals['_PAYMENTDECLINED']._serialized_start=714
+  _globals['_PAYMENTDECLINED']._serialized_end=844
+  _globals['_STOCKRELEASED']._serialized_start=846
+  _globals['_STOCKRELEASED']._serialized_end=932
+  _globals['_ORDERSHIPPED']._serialized_start=935
+  _globals['_ORDERSHIPPED']._serialized_end=1080
+  _globals['_ORDERCLOSED']._serialized_start=1083
+  _globals['_ORDERCLOSED']._serialized_end=1378
+  _globals['_ORDERCLOSED_STATUS']._serialized_start=1272
+  _globals['_ORDERCLOSED_STATUS']._serialized_end=1320
+  _globals['_ANSWER']._serialized_start=1381
+  _globals['_ANSWER']._serialized_end=1900
+  _globals['_USER']._serialized_start=1902
+  _globals['_USER']._serialized_end=1971
+  _globals['_PRODUCT']._serialized_start=1973
+  _globals['_PRODUCT']._serialized_end=2048
+  _globals['_PAYMENT']._serialized_start=2050
+  _globals['_PAYMENT']._serialized_end=2123
+  _globals['_SHIPPING']._serialized_start=2125
+  _globals['_SHIPPING']._serialized_end=2199
 # @@protoc_insertion_point(module_scope)

@@ -86,6 +86,10 @@ Global___Order: _TypeAlias = Order  # noqa: Y015
 
 @_typing.final
 class PlaceOrder(_message.Message):
+    """`optional` is said of what every message of its kind has: so a message that was cut short is told from one whose
+    total is 0. Write it even where it is empty.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ORDER_FIELD_NUMBER: _builtins.int
@@ -117,13 +121,15 @@ class OrderPlaced(_message.Message):
         self,
         *,
         order: Global___Order | None = ...,
-        email: _builtins.str = ...,
+        email: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_email", b"_email", "email", b"email", "order", b"order"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "order", b"order"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_email", b"_email", "email", b"email", "order", b"order"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__email: _TypeAlias = _typing.Literal["email"]  # noqa: Y015
+    _WhichOneofArgType__email: _TypeAlias = _typing.Literal["_email", b"_email"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__email) -> _WhichOneofReturnType__email | None: ...
 
 Global___OrderPlaced: _TypeAlias = OrderPlaced  # noqa: Y015
 
@@ -140,13 +146,15 @@ class StockReserved(_message.Message):
         self,
         *,
         order: Global___Order | None = ...,
-        total_cents: _builtins.int = ...,
+        total_cents: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_total_cents", b"_total_cents", "order", b"order", "total_cents", b"total_cents"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "total_cents", b"total_cents"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total_cents", b"_total_cents", "order", b"order", "total_cents", b"total_cents"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__total_cents: _TypeAlias = _typing.Literal["total_cents"]  # noqa: Y015
+    _WhichOneofArgType__total_cents: _TypeAlias = _typing.Literal["_total_cents", b"_total_cents"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__total_cents) -> _WhichOneofReturnType__total_cents | None: ...
 
 Global___StockReserved: _TypeAlias = StockReserved  # noqa: Y015
 
@@ -163,13 +171,15 @@ class OutOfStock(_message.Message):
         self,
         *,
         order: Global___Order | None = ...,
-        reason: _builtins.str = ...,
+        reason: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "order", b"order", "reason", b"reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "order", b"order", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
+    _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
 
 Global___OutOfStock: _TypeAlias = OutOfStock  # noqa: Y015
 
@@ -188,14 +198,21 @@ class PaymentTaken(_message.Message):
         self,
         *,
         order: Global___Order | None = ...,
-        total_cents: _builtins.int = ...,
-        payment_id: _builtins.str = ...,
+        total_cents: _builtins.int | None = ...,
+        payment_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id", "_total_cents", b"_total_cents", "order", b"order", "payment_id", b"payment_id", "total_cents", b"total_cents"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "payment_id", b"payment_id", "total_cents", b"total_cents"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id", "_total_cents", b"_total_cents", "order", b"order", "payment_id", b"payment_id", "total_cents", b"total_cents"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__payment_id: _TypeAlias = _typing.Literal["payment_id"]  # noqa: Y015
+    _WhichOneofArgType__payment_id: _TypeAlias = _typing.Literal["_payment_id", b"_payment_id"]  # noqa: Y015
+    _WhichOneofReturnType__total_cents: _TypeAlias = _typing.Literal["total_cents"]  # noqa: Y015
+    _WhichOneofArgType__total_cents: _TypeAlias = _typing.Literal["_total_cents", b"_total_cents"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__payment_id) -> _WhichOneofReturnType__payment_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__total_cents) -> _WhichOneofReturnType__total_cents | None: ...
 
 Global___PaymentTaken: _TypeAlias = PaymentTaken  # noqa: Y015
 
@@ -214,14 +231,21 @@ class PaymentDeclined(_message.Message):
         self,
         *,
         order: Global___Order | None = ...,
-        total_cents: _builtins.int = ...,
-        reason: _builtins.str = ...,
+        total_cents: _builtins.int | None = ...,
+        reason: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "_total_cents", b"_total_cents", "order", b"order", "reason", b"reason", "total_cents", b"total_cents"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "reason", b"reason", "total_cents", b"total_cents"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "_total_cents", b"_total_cents", "order", b"order", "reason", b"reason", "total_cents", b"total_cents"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
+    _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
+    _WhichOneofReturnType__total_cents: _TypeAlias = _typing.Literal["total_cents"]  # noqa: Y015
+    _WhichOneofArgType__total_cents: _TypeAlias = _typing.Literal["_total_cents", b"_total_cents"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__total_cents) -> _WhichOneofReturnType__total_cents | None: ...
 
 Global___PaymentDeclined: _TypeAlias = PaymentDeclined  # noqa: Y015
 
@@ -238,13 +262,15 @@ class StockReleased(_message.Message):
         self,
         *,
         order: Global___Order | None = ...,
-        reason: _builtins.str = ...,
+        reason: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "order", b"order", "reason", b"reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "order", b"order", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
+    _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
 
 Global___StockReleased: _TypeAlias = StockReleased  # noqa: Y015
 
@@ -263,14 +289,21 @@ class OrderShipped(_message.Message):
         self,
         *,
         order: Global___Order | None = ...,
-        total_cents: _builtins.int = ...,
-        tracking_number: _builtins.str = ...,
+        total_cents: _builtins.int | None = ...,
+        tracking_number: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_total_cents", b"_total_cents", "_tracking_number", b"_tracking_number", "order", b"order", "total_cents", b"total_cents", "tracking_number", b"tracking_number"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "total_cents", b"total_cents", "tracking_number", b"tracking_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total_cents", b"_total_cents", "_tracking_number", b"_tracking_number", "order", b"order", "total_cents", b"total_cents", "tracking_number", b"tracking_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__total_cents: _TypeAlias = _typing.Literal["total_cents"]  # noqa: Y015
+    _WhichOneofArgType__total_cents: _TypeAlias = _typing.Literal["_total_cents", b"_total_cents"]  # noqa: Y015
+    _WhichOneofReturnType__tracking_number: _TypeAlias = _typing.Literal["tracking_number"]  # noqa: Y015
+    _WhichOneofArgType__tracking_number: _TypeAlias = _typing.Literal["_tracking_number", b"_tracking_number"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__total_cents) -> _WhichOneofReturnType__total_cents | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tracking_number) -> _WhichOneofReturnType__tracking_number | None: ...
 
 Global___OrderShipped: _TypeAlias = OrderShipped  # noqa: Y015
 
@@ -308,16 +341,31 @@ class OrderClosed(_message.Message):
         self,
         *,
         order: Global___Order | None = ...,
-        status: Global___OrderClosed.Status.ValueType = ...,
-        total_cents: _builtins.int = ...,
-        tracking_number: _builtins.str = ...,
-        reason: _builtins.str = ...,
+        status: Global___OrderClosed.Status.ValueType | None = ...,
+        total_cents: _builtins.int | None = ...,
+        tracking_number: _builtins.str | None = ...,
+        reason: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "_status", b"_status", "_total_cents", b"_total_cents", "_tracking_number", b"_tracking_number", "order", b"order", "reason", b"reason", "status", b"status", "total_cents", b"total_cents", "tracking_number", b"tracking_number"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "reason", b"reason", "status", b"status", "total_cents", b"total_cents", "tracking_number", b"tracking_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "_status", b"_status", "_total_cents", b"_total_cents", "_tracking_number", b"_tracking_number", "order", b"order", "reason", b"reason", "status", b"status", "total_cents", b"total_cents", "tracking_number", b"tracking_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
+    _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
+    _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
+    _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
+    _WhichOneofReturnType__total_cents: _TypeAlias = _typing.Literal["total_cents"]  # noqa: Y015
+    _WhichOneofArgType__total_cents: _TypeAlias = _typing.Literal["_total_cents", b"_total_cents"]  # noqa: Y015
+    _WhichOneofReturnType__tracking_number: _TypeAlias = _typing.Literal["tracking_number"]  # noqa: Y015
+    _WhichOneofArgType__tracking_number: _TypeAlias = _typing.Literal["_tracking_number", b"_tracking_number"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__total_cents) -> _WhichOneofReturnType__total_cents | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tracking_number) -> _WhichOneofReturnType__tracking_number | None: ...
 
 Global___OrderClosed: _TypeAlias = OrderClosed  # noqa: Y015
 

@@ -90,9 +90,15 @@ _OF_TAG = {
 }
 
 
+_REQUIRED = {message: tuple(message.__dataclass_fields__) for message in KIND}
+"""A field that is not there is an empty one to protobuf, and a total of 0 would be charged."""
+
+
 def _message(message_type: type[Message], m: Any) -> Message:
-    if not m.HasField("order"):
-        raise Unreadable(f"a {KIND[message_type]} in protobuf without an order")
+    there = m.HasField
+    for name in _REQUIRED[message_type]:
+        if not there(name):
+            raise Unreadable(f"a {KIND[message_type]} in protobuf without {name}")
     return _MESSAGE[message_type](_shop_order(m.order), m)
 
 
