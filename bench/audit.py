@@ -68,11 +68,35 @@ def problems(driver: Audit, books: Books) -> list[str]:
         ):
             if not 0 <= ahead <= unheard:
                 found.append(f"the shop has {ahead:,} {what} more than the driver heard of, {unheard:,} were in doubt")
+        # Each is committed before the next service hears of it, so that only the last may be missing.
+        if not sent_off["count"] <= taken["count"] <= reserved["count"] - declined["count"]:
+            found.append(
+                f"{sent_off['count']:,} shipments of {taken['count']:,} charges of {reserved['count']:,} reservations, "
+                f"{declined['count']:,} cards declined"
+            )
+        if released["count"] > declined["count"]:
+            found.append(f"{released['count']:,} reservations released of {declined['count']:,} declined cards")
     return found
 
 
+def charged_unheard(driver: Audit, books: Books) -> int:
+    """How many orders were charged of whose shipment the driver never heard."""
+    return max(0, _tally(books, "payment", "payment-taken")["count"] - driver.shipped.count)
+
+
+def asked_again(books: Books) -> int:
+    """Messages that a service had answered before: it told the same again, and did nothing twice.
+
+    A service that was started again counts from there.
+    """
+    return sum(book["repeated"] for book in books.values())
+
+
 def lost(driver: Audit, accepted_unfinished: int, books: Books) -> int:
-    """Of the orders that were accepted and did not finish, how many the shop has not ended either."""
+    """Of the orders that were accepted and did not finish, how many at the least the shop has not ended either.
+
+    One that the driver took for failed, and that the shop ended, may hide another that is lost.
+    """
     ended = _tally(books, "user", "shipped")["count"] + _tally(books, "user", "rejected")["count"]
     unheard_of = ended - driver.shipped.count - driver.rejected.count
     return max(0, accepted_unfinished - max(0, unheard_of))

@@ -42,8 +42,12 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def audit_of(service: Service) -> dict[str, Any]:
-    """The service's own books: by fact its tally, and its balance."""
-    return {"tallies": msgspec.to_builtins(dict(service.audit())), "balance": dict(service.balance())}
+    """The service's own books: by fact its tally, its balance, and how often it was asked again."""
+    return {
+        "tallies": msgspec.to_builtins(dict(service.audit())),
+        "balance": dict(service.balance()),
+        "repeated": service.repeated,
+    }
 
 
 async def serve() -> int:

@@ -57,6 +57,8 @@ class Service:
         self.store = store
         self._handlers = self.handlers()
         self._tallies: dict[str, Tally] = {}
+        self.repeated = 0
+        """Messages answered before, in the life of this object."""
         for order_id, decision in store.decisions():
             self._count(order_id, decision)
 
@@ -99,6 +101,8 @@ class Service:
             handler.act(message, decision)
             self.store.remember(kind, order.order_id, decision)
             decided(order.order_id, decision)
+        else:
+            self.repeated += 1
         return handler.tell(message, decision)
 
     def _count(self, order_id: str, decision: Decision) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench.audit import lost, problems
+from bench.audit import asked_again, charged_unheard, lost, problems
 from bench.load.record import Sum
 from bench.load.trial import Audit
 from bench.node import audit_of
@@ -115,3 +115,35 @@ def test_an_accepted_order_that_neither_has_is_lost() -> None:
     assert lost(in_doubt(driver, 3), 3, books) == 0
     books["user"]["tallies"]["shipped"]["count"] -= 2
     assert lost(in_doubt(driver, 3), 3, books) == 2
+
+
+def test_orders_that_were_charged_and_never_heard_of_are_counted() -> None:
+    driver, books = a_day()
+    assert charged_unheard(driver, books) == 0
+    driver.shipped.count -= 3
+    driver.failed += 3
+    assert problems(driver, books) == []
+    assert charged_unheard(driver, books) == 3
+
+
+def test_a_second_charge_does_not_hide_among_the_orders_in_doubt() -> None:
+    driver, books = a_day()
+    driver.failed += 3
+    books["payment"]["tallies"]["payment-taken"]["count"] += 1
+    assert any("charges of" in problem for problem in problems(driver, books))
+
+
+def test_stock_released_twice_does_not_hide_among_the_orders_in_doubt() -> None:
+    driver, books = a_day()
+    driver.failed += 3
+    books["product"]["tallies"]["stock-released"]["count"] += 1
+    assert any("reservations released" in problem for problem in problems(driver, books))
+
+
+def test_messages_that_were_answered_before_are_counted_over_all_services() -> None:
+    driver, books = a_day()
+    assert asked_again(books) == 0
+    books["payment"]["repeated"] = 2
+    books["user"]["repeated"] = 1
+    assert asked_again(books) == 3
+    assert problems(driver, books) == []
