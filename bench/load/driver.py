@@ -18,6 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from bench.load.arrivals import Schedule
 from bench.load.pacer import Clock, Pacer, best_pacer
@@ -26,7 +27,7 @@ from bench.load.record import Record, Sampled
 from bench.stats.trend import steady
 from bench.workload import Workload
 from shop.messages import PlaceOrder
-from transports.base import Client, Finished
+from transports.base import Client
 from transports.errors import TransportError
 from transports.trace import MOST_STAMPS, Trace
 
@@ -38,6 +39,8 @@ SWEEP_S = 1.0
 """How often orders over their deadline are looked for; also how much longer than the client's own deadline they get."""
 SLICES = 12
 """Of the window, over which the orders in flight are averaged."""
+TOGETHER = 32
+"""Orders are booked together: few enough to take a tenth of a millisecond."""
 DISTINCT_FAILURES = 50
 """Error classes told apart; any further ones are counted together."""
 
@@ -66,12 +69,32 @@ class Phases:
         return 0 < self.warm_up_s < self.warm_up_max_s
 
 
+class _End(NamedTuple):
+    """An order that finished."""
+
+    number: int
+    order_id: str
+    status: str
+    own: bool
+    """Whether the outcome is this order's."""
+    total_cents: int
+    in_window: bool
+    planned_ns: int
+    sent_ns: int
+    accepted_ns: int
+    finished_ns: int
+
+
 class OtherClock(Exception):
     """A transport's instants cannot be; ``str(error)`` says which."""
 
 
 class Driver(ABC):
-    """One trial of one load process. ``record`` may be read at any time and is complete when ``run`` returns."""
+    """One trial of one load process. ``record`` may be read at any time and is complete when ``run`` returns.
+
+    What an order brings is booked with that of others: in a loop it takes a fraction of what it does between two
+    orders, when all of it has left the processor's caches.
+    """
 
     def __init__(
         self,
@@ -88,7 +111,11 @@ class Driver(ABC):
 
         ``raw`` takes every order of the window as it ends.
         """
-        self.record = Record()
+        self._record = Record()
+        self._sends: list[tuple[int, int]] = []
+        """Planned and sent, of orders of the window that are not booked yet."""
+        self._ends: list[_End] = []
+        """Orders that finished and are not booked yet."""
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
         self._at_edge = at_edge
@@ -142,10 +169,19 @@ class Driver(ABC):
                 self._count_unstarted()
         if self._crash is not None:
             raise self._crash
-        if width_ns := self.record.window_ns // SLICES:
-            slices = zip(self.record.in_flight_slices, self._lost_ns, strict=False)
-            self.record.in_flight_slices = [mean - lost_ns / width_ns for mean, lost_ns in slices]
-        self.record.close()
+        if width_ns := self._record.window_ns // SLICES:
+            slices = zip(self._record.in_flight_slices, self._lost_ns, strict=False)
+            self._record.in_flight_slices = [mean - lost_ns / width_ns for mean, lost_ns in slices]
+        self._book()
+        if self._crash is not None:  # of raw
+            raise self._crash
+        self._record.close()
+
+    @property
+    def record(self) -> Record:
+        """What is counted so far."""
+        self._book()
+        return self._record
 
     def stop(self) -> None:
         """Send no more; ``run`` goes on to the drain. Idempotent."""
@@ -176,14 +212,15 @@ class Driver(ABC):
         duration_s = self._phases.duration_s
         self._opens_ns = opens_ns
         self._closes_ns = None if duration_s is None else opens_ns + int(duration_s * _NS)
-        self.record.warm_up_ns = opens_ns - self._start_ns
+        self._record.warm_up_ns = opens_ns - self._start_ns
         self._opening = self._loop.call_later((opens_ns - self._clock()) / _NS, self._open)
 
     def _open(self) -> None:
         if self._stopped.done():
             return
+        self._book()
         self._settle()
-        self.record.in_flight_ns = 0
+        self._record.in_flight_ns = 0
         self._cpu_ns = time.process_time_ns()
         self._at_edge()
         if self._closes_ns is not None:
@@ -191,7 +228,7 @@ class Driver(ABC):
 
     async def _slice(self, closes_ns: int) -> None:
         """Keep the mean of the orders in flight over each part of the window: where a growing backlog shows."""
-        record, width_ns = self.record, (closes_ns - self._opens_ns) // SLICES
+        record, width_ns = self._record, (closes_ns - self._opens_ns) // SLICES
         then_ns = self._settled_ns
         for number in range(1, SLICES + 1):
             before_ns = record.in_flight_ns
@@ -201,11 +238,12 @@ class Driver(ABC):
             then_ns = now_ns
 
     def _shut(self) -> None:
+        self._book()
         now_ns = self._settle()
         self._closes_ns = now_ns if self._closes_ns is None else min(self._closes_ns, now_ns)
-        self.record.window_ns = max(0, self._closes_ns - self._opens_ns)
-        if self.record.window_ns:
-            self.record.driver_cpu_ns = time.process_time_ns() - self._cpu_ns
+        self._record.window_ns = max(0, self._closes_ns - self._opens_ns)
+        if self._record.window_ns:
+            self._record.driver_cpu_ns = time.process_time_ns() - self._cpu_ns
             self._at_edge()
 
     def _settle(self) -> int:
@@ -214,8 +252,8 @@ class Driver(ABC):
         Once ``_shut`` has set the window's length, nothing is added any more.
         """
         now_ns = self._clock()
-        if not self.record.window_ns:
-            self.record.in_flight_ns += len(self._in_flight) * (now_ns - self._settled_ns)
+        if not self._record.window_ns:
+            self._record.in_flight_ns += len(self._in_flight) * (now_ns - self._settled_ns)
             self._settled_ns = now_ns
         return now_ns
 
@@ -227,7 +265,7 @@ class Driver(ABC):
     def _lose(self, sent_ns: int) -> None:
         """An order in flight since then is given up: it does not tell whether the method keeps up with the others."""
         now_ns = self._clock()
-        self.record.in_flight_lost_ns += self._within(sent_ns, now_ns)
+        self._record.in_flight_lost_ns += self._within(sent_ns, now_ns)
         if self._closes_ns is None:
             return
         width_ns = (self._closes_ns - self._opens_ns) // SLICES
@@ -239,7 +277,7 @@ class Driver(ABC):
 
     def _launch(self, planned_ns: int) -> asyncio.Task[None] | None:
         """The next order on its way. None when too many are: it is left out, so that order k stays the plan's k."""
-        record = self.record
+        record = self._record
         in_window = planned_ns >= self._opens_ns
         record.all.planned += 1
         if in_window:
@@ -265,7 +303,7 @@ class Driver(ABC):
             self._ready = self._workload.order(self._number)
 
     async def _carry(self, number: int, order: PlaceOrder, planned_ns: int, in_window: bool) -> None:
-        record = self.record
+        record = self._record
         every, window = record.all, record.window
         accepted_ns = finished_ns = 0
         every.sent += 1
@@ -273,19 +311,26 @@ class Driver(ABC):
             window.sent += 1
         sent_ns = self._clock()
         if in_window:
-            self._note_gap(planned_ns, sent_ns)
+            self._sends.append((planned_ns, sent_ns))
         try:
             receipt = await self._submit(order)
             accepted_ns = self._possible(sent_ns, receipt.accepted_ns)
             finished = await receipt.finished
             finished_ns = self._possible(sent_ns, finished.at_ns)
-            status = "finished"
-            self._finish(number, order, finished, in_window)
-            record.sojourn_ns += self._within(sent_ns, finished_ns)
-            if in_window:
-                self._time(order.order.order_id, planned_ns, sent_ns, accepted_ns, finished_ns)
-            else:
-                self._fresh_us.append((finished_ns - planned_ns) // 1000)
+            order_id, outcome = order.order.order_id, finished.outcome
+            # Without the order and its outcome, which may be large.
+            end = _End(
+                number,
+                order_id,
+                outcome.status,
+                outcome.order.order_id == order_id,
+                outcome.total_cents,
+                in_window,
+                planned_ns,
+                sent_ns,
+                accepted_ns,
+                finished_ns,
+            )
         except asyncio.CancelledError:
             status = "unfinished"
             every.unfinished += 1
@@ -302,13 +347,17 @@ class Driver(ABC):
             self._lose(sent_ns)
             if not isinstance(error, TransportError):
                 self._end_with(error)
-        if in_window:
-            try:
-                self._close(number, status, planned_ns, sent_ns, accepted_ns, finished_ns)
-            except OSError as error:  # of raw
-                self._end_with(error)
+        else:
+            status = "finished"
+            self._ends.append(end)
+            if not in_window:
+                self._fresh_us.append((finished_ns - planned_ns) // 1000)
+        if in_window and status != "finished":
+            self._close(number, status, planned_ns, sent_ns, accepted_ns, 0)
         self._settle()
         del self._in_flight[number]
+        if len(self._ends) >= TOGETHER:
+            self._book()
 
     def _possible(self, sent_ns: int, at_ns: int) -> int:
         """An instant that a transport gave. Raises OtherClock."""
@@ -325,64 +374,89 @@ class Driver(ABC):
         self._crash = self._crash or error
         self.stop()
 
-    def _note_gap(self, planned_ns: int, sent_ns: int) -> None:
-        if self._last_sent_ns:
-            self.record.gap_planned.record((planned_ns - self._last_planned_ns) // 1000)
-            self.record.gap_sent.record((sent_ns - self._last_sent_ns) // 1000)
-        self._last_planned_ns, self._last_sent_ns = planned_ns, sent_ns
+    def _book(self) -> None:
+        """Count what has been sent and what has finished since the last time, in the order of either."""
+        if not self._sends and not self._ends:
+            return
+        sends, ends = self._sends, self._ends
+        self._sends, self._ends = [], []
+        self._book_gaps(sends)
+        for end in ends:
+            try:
+                self._finish(end)
+                if end.in_window:
+                    self._time(end)
+                    self._close(end.number, "finished", end.planned_ns, end.sent_ns, end.accepted_ns, end.finished_ns)
+            except Exception as error:  # noqa: BLE001 - a client's outcome that cannot be counted
+                self._end_with(error)
 
-    def _finish(self, number: int, order: PlaceOrder, finished: Finished, in_window: bool) -> None:
-        record = self.record
-        outcome = finished.outcome
-        order_id = order.order.order_id
-        shipped = outcome.status == "shipped"
+    def _book_gaps(self, sends: list[tuple[int, int]]) -> None:
+        last_planned_ns, last_sent_ns = self._last_planned_ns, self._last_sent_ns
+        between_planned, between_sent = self._record.gap_planned.record, self._record.gap_sent.record
+        for planned_ns, sent_ns in sends:
+            if last_sent_ns:
+                between_planned((planned_ns - last_planned_ns) // 1000)
+                between_sent((sent_ns - last_sent_ns) // 1000)
+            last_planned_ns, last_sent_ns = planned_ns, sent_ns
+        self._last_planned_ns, self._last_sent_ns = last_planned_ns, last_sent_ns
+
+    def _finish(self, end: "_End") -> None:
+        record = self._record
+        shipped = end.status == "shipped"
         record.all.finished += 1
         if shipped:
-            record.shipped.add(order_id, outcome.total_cents)
+            record.shipped.add(end.order_id, end.total_cents)
         else:
-            record.rejected.add(order_id, 0)
-        if outcome.status != self._workload.expected(number) or outcome.order.order_id != order_id:
+            record.rejected.add(end.order_id, 0)
+        if end.status != self._workload.expected(end.number) or not end.own:
             record.unexpected += 1
-        if finished.at_ns >= self._opens_ns and (self._closes_ns is None or finished.at_ns < self._closes_ns):
+        record.sojourn_ns += self._within(end.sent_ns, end.finished_ns)
+        if end.finished_ns >= self._opens_ns and (self._closes_ns is None or end.finished_ns < self._closes_ns):
             record.finished_within += 1
-        if in_window:
+        if end.in_window:
             record.window.finished += 1
             if shipped:
                 record.shipped_in_window += 1
             else:
                 record.rejected_in_window += 1
 
-    def _time(self, order_id: str, planned_ns: int, sent_ns: int, accepted_ns: int, finished_ns: int) -> None:
-        record = self.record
+    def _time(self, end: "_End") -> None:
+        record, planned_ns, sent_ns, finished_ns = self._record, end.planned_ns, end.sent_ns, end.finished_ns
         record.response_ns += finished_ns - planned_ns
         record.service_ns += finished_ns - sent_ns
         record.finish.record((finished_ns - planned_ns) // 1000)
         record.finish_service.record((finished_ns - sent_ns) // 1000)
-        if self._trace.wants(order_id) and len(record.sampled) < MOST_STAMPS:
-            record.sampled.append(Sampled(order_id, planned_ns, sent_ns, accepted_ns, finished_ns))
+        if self._trace.wants(end.order_id) and len(record.sampled) < MOST_STAMPS:
+            record.sampled.append(Sampled(end.order_id, planned_ns, sent_ns, end.accepted_ns, finished_ns))
 
     def _close(
         self, number: int, status: str, planned_ns: int, sent_ns: int, accepted_ns: int, finished_ns: int
     ) -> None:
         """An order of the window that was sent has ended, however it did."""
-        record = self.record
+        record = self._record
         record.lateness.record((sent_ns - planned_ns) // 1000)
         if accepted_ns:
             record.window.accepted += 1
             record.accept.record((accepted_ns - planned_ns) // 1000)
             record.accept_service.record((accepted_ns - sent_ns) // 1000)
+        self._keep(number, status, planned_ns, sent_ns, accepted_ns, finished_ns)
+
+    def _keep(self, *order: Any) -> None:
+        """A line of the raw file, if there is one; a full disk ends the trial."""
         if self._raw is not None:
-            self._raw(number, status, planned_ns, sent_ns, accepted_ns, finished_ns)
+            try:
+                self._raw(*order)
+            except OSError as error:
+                self._end_with(error)
 
     def _leave_out(self, number: int, planned_ns: int) -> None:
-        self.record.all.not_sent += 1
+        self._record.all.not_sent += 1
         if planned_ns >= self._opens_ns:
-            self.record.window.not_sent += 1
-            if self._raw is not None:
-                self._raw(number, "not_sent", planned_ns, 0, 0, 0)
+            self._record.window.not_sent += 1
+            self._keep(number, "not_sent", planned_ns, 0, 0, 0)
 
     def _note_failure(self, name: str) -> None:
-        failures = self.record.failures
+        failures = self._record.failures
         if name not in failures and len(failures) >= DISTINCT_FAILURES:
             name = "other"
         failures[name] += 1
@@ -471,7 +545,7 @@ class OpenDriver(Driver):
 
     async def _watch(self) -> None:
         """Look at the warm-up every now and then; open the window when it is steady, or at the cap."""
-        phases, record = self._phases, self.record
+        phases, record = self._phases, self._record
         in_flight: list[float] = []
         p50_us: list[float] = []
         least_ns, most_ns = (self._start_ns + int(s * _NS) for s in (phases.warm_up_s, phases.warm_up_max_s))
