@@ -44,13 +44,13 @@ doctor: .venv/.ready ## what is here, what is missing, what to type
 
 # Settings that `make bench`, `make web` and the rest hand on: make bench TRANSPORT=grpc RATE=300
 SETTINGS := PROFILE TRANSPORT RATE PAYLOAD SHAPE COMPRESSIBLE CODEC COMPRESSION SECURITY DURABILITY PROCESSES CLIENT ROUNDS DURATION WARM_UP WARM_UP_MAX BROKER_WARM_UP SEED STORE \
-            ARRIVALS STEP_FACTOR STEP_AT STEP_FOR BURST_PEAK BURST_PERIOD TRACE MAX_MESSAGE DEADLINE PORTS HOPS RAW SLO RETRIES FAULT FAULT_AT FAULT_FOR
+            ARRIVALS STEP_FACTOR STEP_AT STEP_FOR BURST_PEAK BURST_PERIOD TRACE MAX_MESSAGE DEADLINE PORTS HOPS RAW SLO RETRIES KEEP_ALIVE FAULT FAULT_AT FAULT_FOR
 ASKED = $(foreach key,$(SETTINGS) RESUME,$(if $($(key)),'$(key)=$($(key))'))
 
 bench: setup ## measure; TRANSPORT= RATE= PAYLOAD= CODEC= CLIENT= ROUNDS= … (docs/results-format.md)
 	@$(BIN)/python -m bench run --results '$(RESULTS)' --home '$(STATE)' $(ASKED)
 
-study: setup ## PROFILE=capacity: each method's highest rate under an objective, and the curve below; half an hour
+study: setup ## PROFILE=capacity, size, format, frequency, outage or processes; up to three quarters of an hour
 	@$(BIN)/python -m bench study --results '$(RESULTS)' --home '$(STATE)' $(ASKED)
 
 web: setup ## services up and Locust's page on 127.0.0.1:8089 (WEB_PORT=); needs TRANSPORT=
@@ -58,7 +58,8 @@ web: setup ## services up and Locust's page on 127.0.0.1:8089 (WEB_PORT=); needs
 
 floor: setup ## what we cost beside the barest chain of the same libraries
 	@$(BIN)/python -m bench.floor --out '$(RESULTS)' --home '$(STATE)' $(if $(TRANSPORT),--transport '$(TRANSPORT)') \
-	  $(if $(ROUNDS),--rounds '$(ROUNDS)')
+	  $(if $(ROUNDS),--rounds '$(ROUNDS)') \
+	  $(if $(PAYLOAD),--payload '$(PAYLOAD)') $(if $(SECONDS_EACH),--seconds '$(SECONDS_EACH)')
 
 codecs: .venv/.ready ## bytes and nanoseconds of every format by itself, and how it takes a newer order; half a minute
 	@$(BIN)/python -m bench.codecs $(if $(ROUNDS),--rounds '$(ROUNDS)')
@@ -86,6 +87,7 @@ witness: setup $(WITNESSES)/.ready ## the same rate by vegeta, ghz, PerfTest and
 	@$(BIN)/python -m bench.witness --home '$(STATE)' $(if $(RATE),--rate '$(RATE)') $(if $(ROUNDS),--rounds '$(ROUNDS)')
 
 test: setup ## every test, on real brokers
+	@$(BIN)/python -m bench.provision.toxiproxy '$(STATE)'
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: .venv/.ready ## format, lint, types and arrows

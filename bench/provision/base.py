@@ -5,6 +5,10 @@ from dataclasses import dataclass
 
 Say = Callable[[str], None]
 
+FAR = "127.0.0.2"
+"""Loopback as well. What comes to a port of it goes on to the same port of 127.0.0.1, through a network that can be
+cut and slowed (bench/provision/toxiproxy.py)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Broker:
@@ -20,6 +24,8 @@ class Broker:
     """as the server says it, empty when it cannot be asked"""
     pids: tuple[int, ...] = ()
     """its processes on this machine, the server itself first; none when it was given or is in a container"""
+    near: str = ""
+    """host:port where it listens for clients that come by way of FAR; empty when there is no such way"""
 
 
 @dataclass(frozen=True, slots=True)

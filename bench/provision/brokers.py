@@ -112,7 +112,7 @@ async def standing(
                 if (lock := ledger.try_lock(users, shared=True)) is None:
                     continue  # `down` is stopping it
                 uses.enter_context(lock)
-                if await _ask(name, broker.url) is not None:
+                if await version_at(name, broker.url) is not None:
                     found[name] = replace(broker, provided_by="kept")
                 else:
                     lock.close()
@@ -121,7 +121,7 @@ async def standing(
 
 
 async def _given(name: str, url: str) -> Broker | Unavailable:
-    version = await _ask(name, url)
+    version = await version_at(name, url)
     return Unavailable(name, _silent(name, url)) if version is None else Broker(name, url, "given", version)
 
 
@@ -182,7 +182,7 @@ async def _contain(name: str, run: Run, command: tuple[str, ...], say: Say) -> B
     say(f"starting {name} with {' '.join(command)} (the first time it fetches an image)")
     await compose.up(project, name, port)
     url = f"{LOOPBACK}:{port}" if name == "kafka" else f"amqp://guest:guest@{LOOPBACK}:{port}/"
-    version = await ready(None, lambda: _ask(name, url), deadline_s=90)
+    version = await ready(None, lambda: version_at(name, url), deadline_s=90)
     return Broker(name, url, "compose", version or compose.image_version(name))
 
 
@@ -197,7 +197,7 @@ async def _only_one(home: Path) -> AsyncIterator[None]:
         yield
 
 
-async def _ask(name: str, url: str) -> str | None:
+async def version_at(name: str, url: str) -> str | None:
     """The version of the server there, "" if it does not say; None when there is no answer."""
     if name == "rabbitmq":
         return await rabbitmq.version_of(url)

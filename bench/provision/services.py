@@ -100,6 +100,7 @@ async def services(
     folder: Path,
     logs: Path,
     store_folder: Path | None,
+    seen_by: Callable[[str], Setting] | None = None,
     program: str = "bench.node",
 ) -> AsyncIterator[dict[str, ServiceProcess]]:
     """All four, ready, each in so many processes as the setting says; the second of payment is ``payment-2``.
@@ -107,6 +108,7 @@ async def services(
     Raises StartFailed with the reason that the first of them gave.
 
     ``folder`` marks the processes as the run's own, ``logs`` gets what they complain about, a file per service.
+    ``seen_by`` gives the setting as a service is told it, where that is not what all are.
     ``program`` is a module that is told what to be and answers as bench.node does.
     """
     logs.mkdir(parents=True, exist_ok=True)
@@ -114,7 +116,7 @@ async def services(
         service if number == 0 else f"{service}-{number + 1}": NodeSpec(
             service=service,
             transport=transport,
-            setting=replace(setting, process=number),
+            setting=replace(setting if seen_by is None else seen_by(service), process=number),
             folder=None if store_folder is None else str(store_folder),
         )
         for number in range(setting.processes)

@@ -30,7 +30,8 @@ class House:
         self.results = folder / "results"
         self.home = folder / "home"
         self.home.mkdir()
-        (self.home / "kafka").symlink_to(ROOT / ".fourways" / "kafka")
+        for kept in ("kafka", "toxiproxy"):
+            (self.home / kept).symlink_to(ROOT / ".fourways" / kept)
         # Without what `make test` hands on to the makes below it.
         ours = {*VARIABLES.values(), "MAKEFLAGS", "MFLAGS", "MAKELEVEL"}
         self.env = {name: value for name, value in os.environ.items() if name not in ours}

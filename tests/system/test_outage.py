@@ -1,5 +1,6 @@
 """A part that is away in the middle of a trial, on real services and brokers."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -52,3 +53,85 @@ def test_retries_wait_for_a_service_that_comes_back(bench: Bench) -> None:
 def test_a_fault_without_sense_is_refused(bench: Bench) -> None:
     done = bench.run("FAULT=stop the world")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+
+
+BLOCK = """
+transports = ["rest", "grpc", "broker", "events"]
+also = []
+[[block]]
+fault = ["cut-payment", "delay-payment"]
+[[block]]
+fault = { broker = ["stop-broker"], events = ["stop-broker"] }
+"""
+
+
+@pytest.fixture
+def house_with_a_network(tmp_path: Path) -> Iterator[Bench]:
+    """Brokers of its own, since a given one tells its clients to come straight to it."""
+    if shutil.which("go") is None:
+        pytest.skip("Toxiproxy is built with Go")
+    made = Bench(tmp_path, {})
+    yield made
+    for process in made.processes():
+        process.kill()
+
+
+def test_a_network_or_a_broker_that_stands_still_delays_orders_on_every_method_and_loses_none(
+    house_with_a_network: Bench, tmp_path: Path
+) -> None:
+    bench, profile = house_with_a_network, tmp_path / "network.toml"
+    profile.write_text(BLOCK)
+    done = bench.run(f"PROFILE={profile}", *AWAY, *SOON, "DURATION=3")
+    assert went_through(done), done.stderr
+    trials, outages = bench.latest().trials(), bench.latest().outages()
+    assert trials["complete"].all(), trials["caveats"].tolist()
+    assert len(outages) == 10
+    assert (outages[outages["fault"] == "stop-broker"]["longest_us"] > 900_000).all()
+    cut, slow = (outages[outages["fault"] == fault] for fault in ("cut-payment", "delay-payment"))
+    assert (cut["longest_us"] > 900_000).all(), cut
+    # A chain waits for a question and its answer. Elsewhere a message comes, and what follows goes.
+    added_us = (slow["during_p50_us"] - slow["before_p50_us"])[slow["cell"].str.startswith(("rest", "grpc"))]
+    assert (added_us > 9_000).all(), slow
+    # One way at least; a service that was only just started is slow before it as well.
+    assert (slow["during_p50_us"] > 10_000).all(), slow
+    assert (slow["during_p50_us"] < 500_000).all(), slow
+    assert bench.left() == []
+
+
+@pytest.mark.parametrize("durability", ["fast", "safe"])
+def test_a_broker_that_is_killed_and_starts_again_is_used_again(tmp_path: Path, durability: str) -> None:
+    bench = Bench(tmp_path, {})
+    done = bench.run(
+        "TRANSPORT=broker,events",
+        "FAULT=kill-broker",
+        f"DURABILITY={durability}",
+        *AWAY,
+        *SOON,
+        "DURATION=12",
+        "DEADLINE=20",
+    )
+    assert went_through(done), done.stderr
+    outages = bench.latest().outages().set_index("cell")
+    assert (outages["back_s"] - outages["began_s"]).min() > 1
+    raw = bench.latest().trials().set_index("cell")
+    # Most of what came after it finished: consumers and publishers found their way back.
+    assert (raw["finished"] > 0.5 * raw["planned"]).all(), raw[["planned", "finished", "failed", "unfinished"]]
+    assert not raw["caveats"].fillna("").str.contains("audit|died|silent").any(), raw["caveats"].tolist()
+    if durability == "safe":
+        assert (raw["lost"] == 0).all()
+    assert bench.left() == []
+
+
+def test_a_broker_that_make_up_keeps_is_not_killed(bench: Bench) -> None:
+    done = bench.run("TRANSPORT=broker", "FAULT=kill-broker", *AWAY, *SOON)
+    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1), done.stderr
+    assert "needs a rabbitmq that the run itself starts" in done.stderr
+
+
+def test_a_step_says_when_orders_are_as_before(bench: Bench) -> None:
+    step = ("ARRIVALS=step", "STEP_FACTOR=4", "STEP_AT=1", "STEP_FOR=1", "DURATION=4")
+    done = bench.run("TRANSPORT=rest", *AWAY, *step)
+    assert went_through(done), done.stderr
+    (row,) = bench.latest().outages().to_dict("records")
+    assert (row["fault"], row["began_s"], row["back_s"]) == ("step", 1.0, 2.0)
+    assert row["before_p50_us"] > 0

@@ -1,0 +1,42 @@
+"""From outages.csv to what an outage did to each cell: a pandas frame in, plain data out."""
+
+from typing import Any
+
+import pandas as pd
+
+from bench.stats.intervals import median_of
+from bench.stats.summary import is_valid, plain
+
+ORDERS = ("planned", "failed", "unfinished", "lost", "asked_again", "told_twice", "charged_unheard", "delayed")
+"""Summed over all trials, the invalid ones too: what one of six lost is no median of theirs. None: not known of all."""
+TIMES = (
+    *("accept_before_p50_us", "accept_during_p50_us", "before_p50_us", "during_p50_us", "longest_us"),
+    *("away_s", "backlog_gone_s", "as_before_s"),
+)
+
+
+def summarise_outages(outages: pd.DataFrame) -> list[dict[str, Any]]:
+    """Per cell and fault: orders summed over trials, times as medians with their intervals over the valid ones.
+
+    ``outages`` is ``Run.outages()``. Of a cell with too many invalid trials all are in the medians.
+    """
+    whole = outages.assign(away_s=outages["back_s"] - outages["began_s"])
+    found = []
+    for (cell, fault), rows in whole.groupby(["cell", "fault"], sort=False):
+        judged = rows[rows["valid"]] if is_valid(rows) else rows
+        failures: dict[str, int] = {}
+        for said in rows["failures"]:
+            for name, count in (entry.split(":") for entry in str(said).split(";") if ":" in entry):
+                failures[name] = failures.get(name, 0) + int(count)
+        found.append(
+            {
+                "cell": cell,
+                "fault": fault,
+                "trials": len(rows),
+                "valid_trials": int(rows["valid"].sum()),
+                "orders": {name: int(rows[name].sum()) if rows[name].notna().all() else None for name in ORDERS},
+                "failures": failures,
+                "times": {name: plain(median_of(judged[name].dropna())) for name in TIMES},
+            }
+        )
+    return found
