@@ -43,7 +43,7 @@ class Cost:
     rss_mib: float
     """At the second reading."""
     peak_rss_mib: float
-    """The sum of each process's own peak since it started."""
+    """The sum of each process's own peak since it started, or since it was forgotten."""
     context_switches: int
     """Of threads that live at the second reading."""
     died: tuple[int, ...]
@@ -67,6 +67,13 @@ def family(pid: int) -> tuple[int, ...]:
         return (pid, *(child.pid for child in parent.children(recursive=True)))
     except psutil.NoSuchProcess:
         return ()
+
+
+def forget_peaks(pids: Iterable[int]) -> None:
+    """From now on a process's peak memory is that since now: see clear_refs in proc(5)."""
+    for pid in pids:
+        with suppress(OSError):
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def read(pids: Iterable[int]) -> Reading:

@@ -47,6 +47,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     product: str
     processes: int
     retries: int
+    keep_alive_s: float
     fault: str
     plan_hash: str
     arrivals: str
@@ -61,7 +62,9 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     finished: int
     failed: int
     unfinished: int
-    lost: int
+    failures: str = ""
+    """Of those that failed, ``Unreachable:120;NoOutcome:3``."""
+    lost: int | None
     duplicated: int
     shipped: int
     rejected: int

@@ -16,13 +16,14 @@ from bench import hlog
 from bench.caveats import BROKEN, Caveat
 from bench.files import ResultsError, append, as_json, csv_line, keep_lines, replace, sentences
 from bench.hops import Step
-from bench.outage import Outage
+from bench.outage import Outage, Stretch
 from bench.rows import COLUMNS, Capacity, Trial, trial_name
 from bench.stats.aa import aa
-from bench.stats.effects import effects
+from bench.stats.effects import effects as effects_of
+from bench.stats.outages import summarise_outages
 from bench.stats.summary import plain_number, summarise
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """docs/results-format.md says what each of them changed."""
 PROBE = ("kind", "per_s", "outcome")
 """Before a trial's own columns in search.csv."""
@@ -35,6 +36,8 @@ class Run:
         """Use ``create`` or ``open``."""
         self.path = path
         self.manifest: Mapping[str, Any] = manifest
+        self._effects: tuple[int, pd.DataFrame] | None = None
+        """Of so many trials: those of a large design take seconds."""
 
     @classmethod
     def create(cls, root: Path, run_id: str, manifest: Mapping[str, Any]) -> "Run":
@@ -133,7 +136,7 @@ class Run:
         measured = {trial for trial, lost in zip(where, failed, strict=True) if not lost}
         with sentences(self.path):
             rows = measured | {("round", "slot", "cell")}
-            for name in ("hops.csv", "outages.csv", "percentiles.csv", "trials.csv"):
+            for name in ("hops.csv", "outages.csv", "percentiles.csv", "timeline.csv", "trials.csv"):
                 keep_lines(self.path / name, lambda line: tuple(line.split(",", 3)[:3]) in rows)
             names = {None, *(trial_name(*trial) for trial in measured)}
             keep_lines(self.path / "histograms.hlog", lambda line: hlog.trial_of(line) in names)
@@ -151,17 +154,33 @@ class Run:
             if (why := [name for name in trial["caveats"].split(";") if name in BROKEN])
         ]
 
-    def add_outage(self, row: Outage) -> None:
+    def add_outage(self, row: Outage, stretches: Sequence[Stretch] = ()) -> None:
         """Keep what a fault did to a trial; before the trial's own row. Raises ResultsError."""
         with sentences(self.path):
+            lines = [msgspec.structs.astuple(stretch) for stretch in stretches]
+            append(self.path / "timeline.csv", lines, Stretch.__struct_fields__)
             append(self.path / "outages.csv", [msgspec.structs.astuple(row)], Outage.__struct_fields__)
 
     def outages(self) -> pd.DataFrame:
-        """outages.csv, of trials that have a row; empty without any. Raises ResultsError."""
-        found = self._table("outages.csv", Outage.__struct_fields__)
-        known = set(_keys(self.trials()))
-        found = found[pd.Series([key in known for key in _keys(found)], index=found.index, dtype=bool)]
-        numbers = [name for name in Outage.__struct_fields__ if name not in ("cell", "fault")]
+        """outages.csv, of trials that have a row, and whether these are ``valid``; empty without any.
+
+        Raises ResultsError.
+        """
+        return self._of_trials("outages.csv", Outage)
+
+    def timeline(self) -> pd.DataFrame:
+        """timeline.csv in the same way."""
+        return self._of_trials("timeline.csv", Stretch)
+
+    def _of_trials(self, name: str, kind: type[msgspec.Struct]) -> pd.DataFrame:
+        # Those of older runs have fewer columns.
+        columns = list(kind.__struct_fields__)
+        found = self._table(name, columns).reindex(columns=columns, fill_value="")
+        trials = self.trials()
+        valid = dict(zip(_keys(trials), trials["valid"], strict=True))
+        found = found[pd.Series([key in valid for key in _keys(found)], index=found.index, dtype=bool)]
+        found = found.assign(valid=[valid[key] for key in _keys(found)])
+        numbers = [field.name for field in msgspec.structs.fields(kind) if field.type is not str]
         return self._in_order(found.assign(**{name: pd.to_numeric(found[name]) for name in numbers}))
 
     def add_probe(self, row: Trial, per_s: float, kind: str, outcome: str) -> None:
@@ -193,12 +212,12 @@ class Run:
             replace(self.path / "aa.csv", found.to_csv(index=False))
         return found
 
-    def write_effects(self) -> pd.DataFrame:
-        """effects.csv, from the trials so far, and what it holds. Raises ResultsError."""
-        found = effects(self.trials())
-        with sentences(self.path):
-            replace(self.path / "effects.csv", found.to_csv(index=False))
-        return found
+    def effects(self) -> pd.DataFrame:
+        """What each factor of the design does, from the trials so far: what effects.csv holds. Raises ResultsError."""
+        trials = self.trials()
+        if self._effects is None or self._effects[0] != len(trials):
+            self._effects = len(trials), effects_of(trials)
+        return self._effects[1]
 
     def _table(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
         """All cells as text; empty when there is no such file, without a half-written last line."""
@@ -276,20 +295,31 @@ class Run:
             "schema_version": SCHEMA_VERSION,
             "run_id": self.manifest["run_id"],
             **summarise(self.trials()),
-            **self._effects(),
+            **(self._effects_summary() if self._designed else {}),
+            **self._outages(),
         }
 
-    def _effects(self) -> dict[str, Any]:
-        """Of a run with factors; else nothing."""
-        if not self.manifest.get("profile", {}).get("designed"):
-            return {}
-        found = effects(self.trials())
+    @property
+    def _designed(self) -> bool:
+        return bool(self.manifest.get("profile", {}).get("designed"))
+
+    def _effects_summary(self) -> dict[str, Any]:
+        found = self.effects()
         rows = found.astype(object).where(found.notna(), None).to_dict("records")
         return {"effects": [{key: plain_number(value) for key, value in row.items()} for row in rows]}
 
+    def _outages(self) -> dict[str, Any]:
+        found = self.outages()
+        return {"outages": summarise_outages(found)} if len(found) else {}
+
     def write_summary(self) -> None:
-        """summary.json: medians over trials with their intervals, and ratios to REST. Raises ResultsError."""
+        """summary.json: medians over trials with their intervals, and ratios to REST; of a design effects.csv as well.
+
+        Raises ResultsError.
+        """
         with sentences(self.path):
+            if self._designed:
+                replace(self.path / "effects.csv", self.effects().to_csv(index=False))
             replace(self.path / "summary.json", as_json(self.summary()))
 
 

@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import itertools
-import math
-import os
 import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -17,25 +15,27 @@ from typing import Any
 import msgspec
 from hdrh.histogram import HdrHistogram
 
-from bench import audit, caveats, cost, validity
-from bench.artefacts import artefacts
+from bench import audit, caveats, cost
 from bench.canary import Canary
 from bench.caveats import Caveat
 from bench.cells import Cell, at
-from bench.hlog import Interval, Percentiles, empty_histogram, intervals, percentiles
+from bench.faults import Away, Parts
+from bench.hlog import Interval, intervals
 from bench.hops import Step, agree, steps
+from bench.links import BUYER, Links
 from bench.load.locust import LoadError, Master, worker
 from bench.load.trace import Trace
 from bench.load.trial import HISTOGRAMS, TrialReport, TrialSpec, Watch
-from bench.outage import Outage
+from bench.outage import Outage, Stretch
 from bench.profile import Profile
 from bench.provision import Broker, alive, free_ports
 from bench.provision.base import StartFailed
 from bench.provision.process import belonging_to
 from bench.provision.services import ServiceProcess, services
+from bench.provision.toxiproxy import Network, network
 from bench.rows import Trial, trial_name
-from bench.stats.little import little_gap
-from bench.trouble import troubled
+from bench.trouble import Trouble, is_disturbed, troubled
+from bench.verdict import censored, histogram_of, row_of
 from bench.workload import probe
 from shop.workflow import SERVICES
 from transports.base import Setting, Transport
@@ -43,6 +43,7 @@ from transports.errors import SettingError, TransportError
 from transports.registry import named
 from transports.trace import Stamp
 
+_SEE_LOGS = "read the logs in the run's folder"
 PROBE_S = 10.0
 PROBE_AGAIN_S = 3.0
 PROBE_PAUSE_S = 0.1
@@ -60,6 +61,8 @@ class Stage:
     folder: Path
     """Marks processes as the run's own and holds the services' databases."""
     logs: Path
+    home: Path | None = None
+    """What set-up keeps, a network's program among it; only for a fault of the network."""
     raw: Path | None = None
     """Where every order is kept, trial by trial."""
     canary: Canary = field(default_factory=Canary)
@@ -79,6 +82,10 @@ class Measured:
     """Every percentile with what it may be within the trial."""
     outage: Outage | None = None
     """What a fault did, where there was one."""
+    timeline: Sequence[Stretch] = ()
+    """The same, stretch by stretch."""
+    again: Broker | None = None
+    """A broker that was killed on purpose and is another process since."""
 
 
 def _id(stage: Stage, round_: int, slot: int) -> str:
@@ -109,83 +116,151 @@ def setting_of(stage: Stage, cell: Cell, trial: str) -> Setting:
 
 async def measure(stage: Stage, master: Master, cell: Cell, *, round_: int, slot: int, idle: bool = False) -> Measured:
     """Run one trial. What goes wrong in it makes it invalid and says why in its caveats; nothing is raised for it."""
-    trial = _id(stage, round_, slot)
-    stage = replace(stage, profile=at(stage.profile, cell))
+    stage, away = replace(stage, profile=at(stage.profile, cell)), Away()
     try:
-        return await _measure(stage, master, cell, trial, round_, slot, idle)
+        return _measured(stage, cell, round_, slot, await _ran(stage, master, cell, round_, slot, idle, away))
     except Exception as error:
         if master.process.returncode is not None:
             raise
         known = isinstance(error, TransportError | StartFailed | LoadError | SettingError)
         said = f"{error}" if known else f"{type(error).__name__}: {error}"
-        doubt = Caveat("failed", f"{cell.name}: {said}", "read the logs in the run's folder")
-        empty = TrialReport(trial=trial)
-        return Measured(_row(stage, cell, round_, slot, empty, [doubt], 0), {}, {}, {})
+        doubt = Caveat("failed", f"{cell.name}: {said}", _SEE_LOGS)
+        row = row_of(stage.profile, cell, round_, slot, TrialReport(trial=_id(stage, round_, slot)), [doubt])
+        return Measured(row, {}, {}, {}, again=away.again)
 
 
-async def _measure(
-    stage: Stage, master: Master, cell: Cell, trial: str, round_: int, slot: int, idle: bool
-) -> Measured:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ran:
+    """What a trial left when its processes were stopped."""
+
+    report: TrialReport
+    books: Mapping[str, Any] | None
+    stamps: Sequence[Stamp]
+    doubts: Sequence[Caveat]
+    trouble: Trouble
+    used: Sequence[Broker]
+    ready_s: float | None
+    burnt: Mapping[str, float]
+    clocks: str
+    """Why they cannot be compared, if they cannot."""
+    on_wire: bool
+    """Whether bytes on the wire were to be counted."""
+    slowness: float | None
+
+
+async def _ran(stage: Stage, master: Master, cell: Cell, round_: int, slot: int, idle: bool, away: Away) -> _Ran:
+    trial = _id(stage, round_, slot)
     setting = setting_of(stage, cell, trial)
     transport = named(cell.transport)(setting)
     used = [stage.brokers[name] for name in transport.traits.needs if name in stage.brokers]
-    broker_pids = tuple(pid for broker in used for pid in broker.pids)
+    fault = stage.profile.fault
+    links = Links(fault, setting, used)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(remove_quietly, transport)
         await transport.prepare()
+        way = await stack.enter_async_context(_network(stage, links))
         begun_s = time.monotonic()
-        running = await stack.enter_async_context(serving(stage, cell, setting, transport))
+        running = await stack.enter_async_context(serving(stage, cell, setting, transport, links))
         ready_s = time.monotonic() - begun_s if running else None
         bounds = {name: await service.clock() for name, service in running.items()}
         await stack.enter_async_context(
             worker(master, log=stage.logs / f"{trial}-worker.log", env=belonging_to(stage.folder), urgent=True)
         )
-        parts = {"services": tuple(service.pid for service in running.values()), "broker": broker_pids}
+        parts = {
+            "services": tuple(service.pid for service in running.values()),
+            "broker": tuple(pid for broker in used for pid in broker.pids),
+        }
         parts = {part: pids for part, pids in parts.items() if pids}
         burnt = {part: (await cost.idle(pids)).cpu_ms_per_s for part, pids in parts.items()} if idle else {}
-        watch = Watch(parts=parts, ports=_ports(transport, setting, used))
-        spec = spec_of(stage, cell, setting, round_, watch, duration_s=stage.profile.duration_s)
-        fault = stage.profile.fault
-        if (raw := stage.raw or (stage.folder if fault is not None else None)) is not None:
+        # What goes through a network of ours passes its port twice.
+        watch = Watch(parts=parts, ports=() if way else _ports(transport, setting, used))
+        spec = spec_of(stage, cell, links.seen_by(BUYER), round_, watch, duration_s=stage.profile.duration_s)
+        if (raw := stage.raw or (stage.folder if is_disturbed(spec, fault) else None)) is not None:
             spec = msgspec.structs.replace(spec, raw=str(raw.resolve() / f"{trial_name(round_, slot, cell.name)}.csv"))
         asked_ns = time.monotonic_ns()
-        async with stage.canary.beside() as runs_us, troubled(master, spec, fault, running, broker_pids) as trouble:
+        at_risk = Parts(running, used, way, quorum=setting.durability == "safe")
+        async with stage.canary.beside() as runs_us, troubled(master, spec, fault, at_risk, away) as trouble:
             report = await master.run(spec)
         if report.planned:
             bounds["load"] = (asked_ns, _telling_ns(report, asked_ns), time.monotonic_ns())
-        clocks = agree(bounds)
-        slowness = stage.canary.slowness(runs_us)
-        books, stamps, doubts = report.services_audit, report.stamps, []
-        try:
-            if running:
-                books, stamps = await _told(running, shared=stage.profile.store == "sqlite")
-        except StartFailed as error:
-            name = "silent" if all(service.alive for service in running.values()) else "died"
-            doubts = [Caveat(name, f"{cell.name}: {error}", "read the logs in the run's folder")]
-        if report.planned and trouble.missing:
-            doubts.append(Caveat("fault", trouble.missing, "raise DURATION, or lower FAULT_AT or FAULT_FOR"))
-        lost = 0
-        if books is not None:
-            doubts += [caveats.broken_audit(problem) for problem in audit.problems(report.audit, books)]
-            lost = audit.lost(report.audit, report.accepted_unfinished, books)
-    doubts += [caveats.died(broker.name) for broker in used if not alive(broker)]
-    alone = all(broker.pids for broker in used)
-    row = _row(stage, cell, round_, slot, report, doubts, lost, slowness, alone=alone)
-    wire = caveats.of_wire(report.wire_bytes, report.connections_closed) if report.planned and watch.ports else ()
-    hints = (*row.caveats, *([caveats.other_clock(clocks)] if clocks else []), *wire)
-    row = msgspec.structs.replace(row, ready_s=ready_s, caveats=hints)
-    histograms = {name: _hdr(report, name) for name in HISTOGRAMS}
-    facts = {**report.facts, "driver_priority": report.driver_priority} if report.planned else {}
-    outage = trouble.outage(round_=round_, slot=slot, cell=cell.name) if report.planned else None
-    within = [line for name, lost_ in _censored(report).items() for line in intervals(name, histograms[name], lost_)]
-    return Measured(row, histograms, facts, burnt, () if clocks else steps(report.sampled, stamps), within, outage)
+        books, stamps, doubts = await _told(stage, cell, running, report)
+    if (again := trouble.away.again) is not None:
+        used = [again if again.name == broker.name else broker for broker in used]
+    return _Ran(
+        report=report,
+        books=books,
+        stamps=stamps,
+        doubts=[*doubts, *(caveats.died(broker.name) for broker in used if not alive(broker))],
+        trouble=trouble,
+        used=used,
+        ready_s=ready_s,
+        burnt=burnt,
+        clocks=agree(bounds),
+        on_wire=bool(watch.ports),
+        slowness=stage.canary.slowness(runs_us),
+    )
 
 
-async def _told(running: Mapping[str, ServiceProcess], *, shared: bool) -> tuple[dict[str, Any], list[Stamp]]:
-    """The services' books and stamps. Raises StartFailed when one does not answer."""
-    books = [(service.name, await service.audit()) for service in running.values()]
-    stamps = [stamp for service in running.values() for stamp in await service.stamps()]
-    return audit.together(books, shared=shared), stamps
+async def _told(
+    stage: Stage, cell: Cell, running: Mapping[str, ServiceProcess], report: TrialReport
+) -> tuple[Mapping[str, Any] | None, Sequence[Stamp], list[Caveat]]:
+    """The services' books and stamps, and the doubt when one does not answer; of services in the driver, its own."""
+    if not running:
+        return report.services_audit, report.stamps, []
+    try:
+        books = [(service.name, await service.audit()) for service in running.values()]
+        stamps = [stamp for service in running.values() for stamp in await service.stamps()]
+    except StartFailed as error:
+        name = "silent" if all(service.alive for service in running.values()) else "died"
+        return report.services_audit, report.stamps, [Caveat(name, f"{cell.name}: {error}", _SEE_LOGS)]
+    return audit.together(books, shared=stage.profile.store == "sqlite"), stamps, []
+
+
+def _measured(stage: Stage, cell: Cell, round_: int, slot: int, ran: _Ran) -> Measured:
+    report, trouble, fault = ran.report, ran.trouble, stage.profile.fault
+    doubts = list(ran.doubts)
+    if report.planned and trouble.missing is not None:
+        doubts.append(trouble.missing)
+    lost = charged_unheard = asked_again = None
+    if ran.books is not None:
+        doubts += [caveats.broken_audit(problem) for problem in audit.problems(report.audit, ran.books)]
+        lost = audit.lost(report.audit, report.accepted_unfinished, ran.books)
+        charged_unheard = audit.charged_unheard(report.audit, ran.books)
+        asked_again = audit.asked_again(ran.books)
+    # A process that was started again is not among those whose CPU is counted, nor is the network's.
+    alone = all(broker.pids for broker in ran.used) and (fault is None or fault.action == "stop")
+    row = row_of(stage.profile, cell, round_, slot, report, doubts, lost, ran.slowness, alone=alone)
+    hints = list(row.caveats)
+    if ran.clocks:
+        hints.append(caveats.other_clock(ran.clocks))
+    if report.planned and ran.on_wire:
+        hints += caveats.of_wire(report.wire_bytes, report.connections_closed)
+    histograms = {name: histogram_of(report, name) for name in HISTOGRAMS}
+    outage: Outage | None = None
+    stretches: Sequence[Stretch] = ()
+    if report.planned and (happened := trouble.outage(round_=round_, slot=slot, cell=cell.name)) is not None:
+        whole, stretches = happened
+        outage = msgspec.structs.replace(
+            whole,
+            lost=lost,
+            asked_again=asked_again,
+            told_twice=report.duplicated,
+            charged_unheard=charged_unheard,
+            failures=row.failures,
+        )
+    return Measured(
+        row=msgspec.structs.replace(row, ready_s=ran.ready_s, caveats=tuple(hints)),
+        histograms=histograms,
+        facts={**report.facts, "driver_priority": report.driver_priority} if report.planned else {},
+        idle_cpu_ms_per_s=ran.burnt,
+        steps=() if ran.clocks else steps(report.sampled, ran.stamps),
+        intervals=[
+            line for name, lost_ in censored(report).items() for line in intervals(name, histograms[name], lost_)
+        ],
+        outage=outage,
+        timeline=stretches,
+        again=trouble.away.again,
+    )
 
 
 async def warm(stage: Stage, master: Master, cell: Cell, slot: int) -> None:
@@ -208,8 +283,20 @@ async def warm(stage: Stage, master: Master, cell: Cell, slot: int) -> None:
 
 
 @contextlib.asynccontextmanager
+async def _network(stage: Stage, links: Links) -> AsyncIterator[Network | None]:
+    """Toxiproxy, where the trial's fault is one of the network."""
+    if not links.addresses:
+        yield None
+        return
+    assert stage.home is not None
+    log = stage.logs / f"{links.setting.trial}-network.log"
+    async with network(links.addresses, home=stage.home, folder=stage.folder, log=log) as way:
+        yield way
+
+
+@contextlib.asynccontextmanager
 async def serving(
-    stage: Stage, cell: Cell, setting: Setting, transport: Transport
+    stage: Stage, cell: Cell, setting: Setting, transport: Transport, links: Links | None = None
 ) -> AsyncIterator[Mapping[str, ServiceProcess]]:
     """The services, proven ready by an order that goes through them; none where they live in the driver."""
     if transport.traits.in_process:
@@ -220,7 +307,12 @@ async def serving(
         store_folder = stage.folder / setting.trial
         store_folder.mkdir()
     async with services(
-        cell.transport, setting, folder=stage.folder, logs=stage.logs, store_folder=store_folder
+        cell.transport,
+        setting,
+        folder=stage.folder,
+        logs=stage.logs,
+        store_folder=store_folder,
+        seen_by=None if links is None else links.seen_by,
     ) as running:
         await probed(transport)
         yield running
@@ -294,179 +386,6 @@ def _ports(transport: Transport, setting: Setting, used: list[Broker]) -> tuple[
     return tuple(int(port) for address in where for port in re.findall(r":(\d+)(?=[/,?]|$)", address))
 
 
-def _hdr(report: TrialReport, name: str) -> HdrHistogram:
-    packed = report.histograms.get(name)
-    return empty_histogram() if packed is None else HdrHistogram.decode(packed.hdr)
-
-
-def _censored(report: TrialReport) -> dict[str, int]:
-    """By series, the orders that have no such latency and count as slower than all that have."""
-    unfinished = report.planned - report.finished
-    return {
-        "accept": report.planned - report.accepted,
-        "finish": unfinished,
-        "finish_service": unfinished,
-        "accept_service": report.planned - report.accepted,
-        "lateness": report.not_sent,
-    }
-
-
-def _percentiles(report: TrialReport, series: str) -> Percentiles:
-    return percentiles(_hdr(report, series), _censored(report)[series])
-
-
-def health_of(
-    report: TrialReport, slowness: float | None, *, steady: bool = True, alone: bool = True, keeps_up: bool = True
-) -> validity.Health:
-    """What is judged of a trial; ``slowness`` is the canary's, ``steady`` are arrivals whose rate does not vary.
-
-    ``keeps_up`` is asked of a method unless a part of it was taken away.
-    """
-    if not report.planned or not report.window_s:
-        return validity.Health(slowness=slowness)
-    machine, used = report.machine, report.driver_cpu_ns + sum(part.cpu_ns for part in report.costs.values())
-    cores = os.cpu_count() or 1
-    return validity.Health(
-        achieved_share=report.achieved_per_s * report.window_s / report.planned,
-        ended_share=_ended_share(report) if keeps_up else None,
-        edge_share=3 * math.sqrt(2 * report.in_flight_mean) / report.planned,
-        lateness_p50_us=_percentiles(report, "lateness").p50_us,
-        response_p99_us=_percentiles(report, "finish").p99_us,
-        service_p99_us=_percentiles(report, "finish_service").p99_us,
-        gap=validity.gap_test(*(report.histogram(name).counts() for name in ("gap_sent", "gap_planned"))),
-        driver_share=report.driver_cpu_ns / 1e9 / report.window_s / report.workers,
-        little=little_gap(report.in_flight_mean, report.in_flight_by_instants)
-        if report.in_flight_by_instants
-        else None,
-        backlog_grew=steady and validity.backlog_grew(report.in_flight_slices, report.planned),
-        steal_share=None if machine is None else machine.steal_s / machine.duration_s / cores,
-        others_cores=None if machine is None or not alone else (machine.busy_s - used / 1e9) / machine.duration_s,
-        slowness=slowness,
-    )
-
-
 def _telling_ns(report: TrialReport, asked_ns: int) -> int:
     """The load process's clock at its beginning if that shows that it lags, else at its end, where it may be ahead."""
     return report.began_ns if report.began_ns < asked_ns else report.ended_ns
-
-
-def _ended_share(report: TrialReport) -> float | None:
-    """Orders that ended while the window was open, over those that ever did or were not sent; None if none did.
-
-    In an overload most of the planned orders end after the window, as long as they are waited for.
-    """
-    ever = report.planned - report.unfinished
-    return (report.achieved_per_s * report.window_s + report.failed) / ever if ever else None
-
-
-def _row(
-    stage: Stage,
-    cell: Cell,
-    round_: int,
-    slot: int,
-    report: TrialReport,
-    doubts: list[Caveat],
-    lost: int,
-    slowness: float | None = None,
-    *,
-    alone: bool = True,
-) -> Trial:
-    """``alone``: every process that serves the trial is known, so that all other CPU is somebody else's."""
-    profile = stage.profile
-    broken = list(doubts)
-    if report.error:
-        broken.append(Caveat("failed", f"{cell.name}: {report.error}", "read the logs in the run's folder"))
-    elif not report.planned and not broken:
-        broken.append(caveats.empty(profile.offered_per_s(cell.rate_per_s), report.window_s))
-    if report.unexpected:
-        broken.append(caveats.broken_audit(f"{report.unexpected:,} outcomes were not the planned ones"))
-    missing = report.failed or report.unfinished or report.not_sent
-    censored = [caveats.incomplete(report.failed, report.unfinished + report.not_sent)] if missing else []
-    whole = profile.fault is None
-    steady = whole and profile.arrivals in ("poisson", "constant")
-    health = health_of(report, slowness, steady=steady, alone=alone, keeps_up=whole)
-    unhealthy = validity.doubts(health)
-    hints = artefacts(
-        report.histogram("finish").counts(),
-        needs=named(cell.transport).traits.needs,
-        offered_per_s=profile.offered_per_s(cell.rate_per_s),
-        achieved_per_s=report.achieved_per_s,
-    )
-    if not report.steady:
-        hints.append(caveats.unsteady(report.warm_up_s))
-    hints.extend(validity.remarks(health))
-    # What was used between the edges of the window went into what finished between them.
-    orders = report.achieved_per_s * report.window_s
-    parts = {part: spent for part, spent in report.costs.items() if not spent.died}
-
-    def per_order(part: str) -> float | None:
-        return parts[part].cpu_ns / 1e3 / orders if part in parts and orders else None
-
-    wire = report.wire_bytes
-    return Trial(
-        round=round_,
-        slot=slot,
-        cell=cell.name,
-        transport=cell.transport,
-        client=cell.client,
-        codec=cell.codec,
-        compression=cell.compression,
-        shape=profile.shape,
-        compressible=profile.compressible,
-        order_bytes=profile.payload_bytes,
-        payload_bytes=report.payload_bytes,
-        gzip_share=report.gzip_share if report.planned else None,
-        security=profile.security,
-        durability=profile.durability,
-        store=profile.store,
-        product=", ".join(sorted(named(cell.transport).traits.needs)) or "none",
-        processes=profile.processes,
-        retries=profile.retries,
-        fault="none" if profile.fault is None else profile.fault.name,
-        plan_hash=report.plan_hash,
-        arrivals=profile.arrivals,
-        rate_per_s=cell.rate_per_s,
-        offered_per_s=profile.offered_per_s(cell.rate_per_s),
-        achieved_per_s=report.achieved_per_s,
-        duration_s=report.window_s,
-        planned=report.planned,
-        not_sent=report.not_sent,
-        sent=report.sent,
-        accepted=report.accepted,
-        finished=report.finished,
-        failed=report.failed,
-        unfinished=report.unfinished,
-        lost=lost,
-        duplicated=report.duplicated,
-        shipped=report.shipped,
-        rejected=report.rejected,
-        accept=_percentiles(report, "accept"),
-        finish=_percentiles(report, "finish"),
-        finish_service=_percentiles(report, "finish_service"),
-        accept_service=_percentiles(report, "accept_service"),
-        lateness=_percentiles(report, "lateness"),
-        cpu_us_per_order_services=per_order("services"),
-        cpu_us_per_order_broker=per_order("broker"),
-        cpu_us_per_order_driver=report.driver_cpu_ns / 1e3 / orders if orders else None,
-        rss_mib_services=parts["services"].peak_rss_mib if "services" in parts else None,
-        rss_mib_broker=parts["broker"].peak_rss_mib if "broker" in parts else None,
-        wire_bytes_per_order=None if wire is None or not orders else wire / orders,
-        context_switches_per_order=parts["services"].context_switches / orders
-        if "services" in parts and orders
-        else None,
-        warm_up_s=report.warm_up_s if report.planned else None,
-        in_flight_mean=report.in_flight_mean if report.planned else None,
-        opened_epoch_ms=report.opened_epoch_ms,
-        achieved_share=health.achieved_share,
-        lateness_in_p99=health.lateness_in_p99,
-        driver_share=health.driver_share,
-        gap_distance=None if health.gap is None else health.gap.distance,
-        gap_threshold=None if health.gap is None else health.gap.threshold,
-        little=health.little,
-        steal_share=health.steal_share,
-        others_cores=health.others_cores,
-        slowness=health.slowness,
-        complete=not broken and not censored and report.planned > 0,
-        valid=not broken and not unhealthy and report.planned > 0,
-        caveats=tuple(broken + censored + unhealthy + hints),
-    )

@@ -130,11 +130,6 @@ class Carrying:
     def _load(self) -> float:
         return self._users if self.spec.mode == "closed" else self._users * self.spec.orders_per_s_per_user
 
-    def _tick_s(self) -> float:
-        """Long enough for some orders, short enough for the warm-up to have as many looks as its slope takes."""
-        load, longest_s = self._load(), self.spec.warm_up_max_s / (WINDOWS + 1)
-        return min(max(TICK_S, TICK_ORDERS / load), longest_s or TICK_S) if load else TICK_S
-
     def _new_driver(
         self,
         client: Client,
@@ -149,7 +144,7 @@ class Carrying:
             # Several load processes open their windows together, so none waits for what it alone sees; and a closed
             # loop has no rate that it could settle at.
             warm_up_max_s=spec.warm_up_max_s if spec.setting.workers == 1 and spec.mode == "open" else 0.0,
-            tick_s=self._tick_s(),
+            tick_s=tick_s(self._load(), spec.warm_up_max_s),
             duration_s=spec.duration_s,
             drain_s=spec.drain_s,
             deadline_s=spec.setting.deadline_s,
@@ -160,6 +155,15 @@ class Carrying:
             return ClosedDriver(client, workload, phases, self._users, at_edge=at_edge, raw=raw)
         warm_up = warm_up_of(spec, self.worker, self._load())
         return OpenDriver(client, workload, phases, schedule, at_edge=at_edge, raw=raw, warm_up=warm_up)
+
+
+def tick_s(orders_per_s: float, warm_up_max_s: float) -> float:
+    """How often a warm-up is looked at.
+
+    Seldom enough for some orders, often enough for it to have as many looks as its slope takes.
+    """
+    longest_s = warm_up_max_s / (WINDOWS + 1)
+    return min(max(TICK_S, TICK_ORDERS / orders_per_s), longest_s or TICK_S) if orders_per_s else TICK_S
 
 
 def schedule_of(spec: TrialSpec, workload: Workload, worker: int, orders_per_s: float) -> Schedule | None:

@@ -17,7 +17,7 @@ class Meter:
 
     def read(self) -> None:
         """At an edge; returns at once."""
-        self._edges.append(asyncio.create_task(asyncio.to_thread(self._read)))
+        self._edges.append(asyncio.create_task(asyncio.to_thread(self._read, first=not self._edges)))
 
     @property
     def closed(self) -> bool:
@@ -52,7 +52,10 @@ class Meter:
         )
         return costs, machine, wire, closed
 
-    def _read(self) -> _Edge:
+    def _read(self, *, first: bool) -> _Edge:
+        if first:
+            for pids in self._watch.parts.values():
+                cost.forget_peaks(pids)
         readings = {part: cost.read(pids) for part, pids in self._watch.parts.items()}
         wire = cost.wire(self._watch.ports) if self._watch.ports else None
         return readings, wire, cost.machine_times()

@@ -51,6 +51,7 @@ def a_trial(**changes: Any) -> Trial:
         "product": "uvicorn 0.54.0",
         "processes": 1,
         "retries": 0,
+        "keep_alive_s": 0.0,
         "fault": "none",
         "plan_hash": "c0ffee",
         "arrivals": "constant",

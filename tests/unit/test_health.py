@@ -7,8 +7,8 @@ import pytest
 
 from bench.load.record import Record
 from bench.load.trial import MachineCost, PartCost, TrialReport
-from bench.trial import health_of
 from bench.validity import doubts
+from bench.verdict import health_of
 
 S = 1_000_000_000
 

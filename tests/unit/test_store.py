@@ -31,7 +31,7 @@ def test_latest_points_to_the_newest_run(tmp_path: Path) -> None:
 
 def test_columns_stand_in_the_order_of_the_contract() -> None:
     assert list(COLUMNS)[:6] == ["round", "slot", "cell", "transport", "client", "codec"]
-    assert list(COLUMNS)[33:40] == ["shipped", "rejected"] + [
+    assert list(COLUMNS)[35:42] == ["shipped", "rejected"] + [
         f"accept_{name}_us" for name in ("p50", "p90", "p99", "p999", "max")
     ]
     assert list(COLUMNS)[-2:] == ["valid", "caveats"]
@@ -96,7 +96,7 @@ def test_the_words_of_a_caveat_stand_in_the_manifest_and_its_name_in_the_row(run
 def test_the_manifest_keeps_what_is_not_changed(run: Run) -> None:
     run.update_manifest(skipped={"events": "no Java"})
     manifest = Run.open(run.path).manifest
-    assert (manifest["seed"], manifest["skipped"], manifest["schema_version"]) == (7, {"events": "no Java"}, 4)
+    assert (manifest["seed"], manifest["skipped"], manifest["schema_version"]) == (7, {"events": "no Java"}, 5)
 
 
 def test_a_full_disk_is_said_in_a_sentence(run: Run) -> None:
@@ -107,7 +107,7 @@ def test_a_full_disk_is_said_in_a_sentence(run: Run) -> None:
 
 def test_a_run_of_an_older_schema_does_not_go_on(run: Run) -> None:
     run.update_manifest(schema_version=2)
-    with pytest.raises(ResultsError, match="is of schema 2, and trials of schema 4 cannot join it; measure again"):
+    with pytest.raises(ResultsError, match="is of schema 2, and trials of schema 5 cannot join it; measure again"):
         Run.resume(run.path)
 
 
@@ -119,7 +119,7 @@ def test_two_processes_do_not_add_to_one_run(run: Run) -> None:
 
 
 def test_a_newer_schema_is_refused(run: Run) -> None:
-    run.update_manifest(schema_version=5)
+    run.update_manifest(schema_version=6)
     with pytest.raises(ResultsError, match="newer Fourways"):
         Run.open(run.path)
 
@@ -220,6 +220,21 @@ def test_ratios_pair_the_trials_of_a_round(run: Run) -> None:
     (ratio,) = run.summary()["ratios"]
     assert (ratio["cell"], ratio["base"]) == ("events", "rest")
     assert ratio["metrics"]["finish_p50_us"]["estimate"] == pytest.approx(1.5)
+
+
+def test_a_method_without_retries_has_a_ratio_to_a_rest_that_asks_again(run: Run) -> None:
+    run.add_trial(a_trial(retries=3), {})
+    run.add_trial(a_trial(slot=2, cell="broker", transport="broker"), {})
+    assert [ratio["cell"] for ratio in run.summary()["ratios"]] == ["broker"]
+
+
+def test_of_several_numbers_of_retries_each_is_set_against_the_same(run: Run) -> None:
+    for slot, (transport, retries) in enumerate((t, n) for n in (0, 3) for t in ("rest", "grpc")):
+        run.add_trial(a_trial(slot=slot, cell=f"{transport}@{retries}", transport=transport, retries=retries), {})
+    assert [(ratio["cell"], ratio["base"]) for ratio in run.summary()["ratios"]] == [
+        ("grpc@0", "rest@0"),
+        ("grpc@3", "rest@3"),
+    ]
 
 
 def test_there_is_no_ratio_across_durability_classes(run: Run) -> None:
