@@ -13,9 +13,11 @@ from matplotlib.figure import Figure
 from bench.report import style
 from bench.report.numbers import digits
 from bench.stats.intervals import Estimate, median_of
-from bench.stats.summary import is_valid, shown
+from bench.stats.summary import ALIKE, is_valid, shown
 
 NAME = "curve"
+UNEVEN = frozenset({"step", "burst"})
+"""Arrivals whose mean rate says little of what the method had to carry."""
 PANELS = {"p50": "Median of completion", "p99": "99th percentile of completion"}
 COLUMNS = ("method", "cell", "quantile", "achieved_per_s", "latency_ms", "low_ms", "high_ms", "trials", "valid")
 
@@ -45,11 +47,18 @@ def draw(trials: pd.DataFrame, folder: Path) -> None:
 
 
 def points(trials: pd.DataFrame) -> Iterator[Point]:
-    """Of every method that was measured at several rates, in the order of the rates."""
+    """Of every method that was measured at several rates and else alike, in the order of the rates."""
     named = trials.assign(method=trials["cell"].str.partition("@")[0])
-    for (method, transport), group in named.groupby(["method", "transport"], sort=False):
-        if group["offered_per_s"].nunique() < 2:
-            continue
+    alike = [name for name in ALIKE if name != "offered_per_s" and name in named]
+    drawn = [
+        (str(method), str(transport), levels, group)
+        for (method, transport, *levels), group in named.groupby(["method", "transport", *alike], sort=False)
+        if group["offered_per_s"].nunique() > 1 and not set(group["arrivals"]) & UNEVEN
+    ]
+    # Of what is drawn, what tells two lines of a method apart.
+    apart = [at for at, _ in enumerate(alike) if len({levels[at] for _, _, levels, _ in drawn}) > 1]
+    for method, transport, levels, group in drawn:
+        label = "".join((method, *(f", {alike[at]} {levels[at]}" for at in apart)))
         for _, cells in group.groupby("offered_per_s"):
             for cell, all_trials in cells.groupby("cell", sort=False):
                 measured = shown(all_trials)
@@ -59,7 +68,7 @@ def points(trials: pd.DataFrame) -> Iterator[Point]:
                 for quantile in PANELS:
                     latency = median_of(measured[f"finish_{quantile}_us"].dropna() / 1000)
                     valid = is_valid(all_trials)
-                    yield Point(str(method), str(transport), str(cell), quantile, achieved_per_s, latency, valid)
+                    yield Point(label, transport, str(cell), quantile, achieved_per_s, latency, valid)
 
 
 def rows(drawn: Sequence[Point]) -> Iterator[tuple[object, ...]]:
@@ -96,7 +105,7 @@ def _figure(drawn: Sequence[Point]) -> Figure:
         axes.set_ylim(low_ms, top_ms)
     panels[0].set_ylabel("milliseconds from the planned time (log)", fontsize=9)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9.5)
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(4, len(labels)), frameon=False, fontsize=9.5)
     caption = (
         "Medians over trials; bars: 95 % intervals, where there are trials enough; ∞: orders that did not finish. "
         "Hollow: INVALID cells."
@@ -118,7 +127,7 @@ def _line(axes: Axes, line: Sequence[Point], top_ms: float) -> None:
         return
     transport = there[0].transport
     colour, marker = style.colour(transport), style.marker(transport)
-    dashed = "--" if "+" in there[0].method or ":" in there[0].method else "-"
+    dashed = "--" if set("+:,") & set(there[0].method) else "-"
     axes.plot(
         [point.achieved_per_s for point in there],
         [min(point.latency.value or math.nan, top_ms) for point in there],

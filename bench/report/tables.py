@@ -100,7 +100,7 @@ def aa_table(found: pd.DataFrame) -> Table:
 
 
 def effects_table(found: pd.DataFrame) -> Table:
-    """What each factor does to the headline metrics, from ``Run.write_effects()``; over all contexts if several."""
+    """What each factor does to the headline metrics, from ``Run.effects()``; over all contexts if several."""
     table = _titled("What each factor does, method by method; below it 95 % intervals")
     table.add_column("method", no_wrap=True)
     table.add_column("factor")
@@ -140,29 +140,58 @@ def _effect(row: Mapping[str, Any] | None) -> Text:
     return text
 
 
-def outage_table(outages: pd.DataFrame) -> Table:
-    """A row per cell, from ``Run.outages()``: medians over its trials; what did not come in the window is beyond it."""
-    table = _titled("What happened while a part was away; medians over trials, seconds from when it was back")
-    table.add_column("method", no_wrap=True)
-    table.add_column("away", no_wrap=True)
-    for heading in ("s", "failed", "never\nended", "delayed", "longest\nms", "backlog\ngone s", "as\nbefore s"):
+def outage_table(found: Sequence[Mapping[str, Any]]) -> Table:
+    """A row per cell, from the ``outages`` of a summary. Reads 80 columns wide.
+
+    Orders are sums over trials, times medians over them; what did not come in the window is longer than it.
+    """
+    table = _titled("While a part was away, then and afterwards: orders of all trials, medians of times")
+    table.padding = (0, 1, 0, 0)
+    table.add_column("method", overflow="fold")
+    for heading in ("failed\nunfin.", "lost\ntwice\nagain", "charged,\nnot told"):
         table.add_column(heading, justify="right", no_wrap=True)
-    times = ["backlog_gone_s", "as_before_s"]
-    whole = outages.assign(away_s=outages["back_s"] - outages["began_s"]).fillna(dict.fromkeys(times, math.inf))
-    for (cell, fault), rows in whole.groupby(["cell", "fault"], sort=False):
-        middle = rows.median(numeric_only=True)
+    for heading in (
+        "accept ms\nbefore\nthen",
+        "finish ms\nbefore\nthen",
+        "longest\nms",
+        "backlog\ngone s",
+        "as\nbefore s",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in found:
+        orders, times = row["orders"], row["times"]
+        seen = ", ".join(f"{name} {count:,}" for name, count in row["failures"].items())
         table.add_row(
-            Text(str(cell), style="bold"),
-            str(fault),
-            *(_number(middle[name]) for name in ("away_s", "failed", "unfinished", "delayed")),
-            _number(middle["longest_us"] / 1000),
-            *(_number(middle[name]) for name in times),
+            Text.assemble((str(row["cell"]), "bold"), f"\n{row['fault']} {_seconds(times['away_s'])} s", f"\n{seen}"),
+            f"{orders['failed']:,}\n{orders['unfinished']:,}",
+            f"{_count(orders['lost'])}\n{_count(orders['told_twice'])}\n{_count(orders['asked_again'])}",
+            _count(orders["charged_unheard"]),
+            *(_before_and_then(times, prefix) for prefix in ("accept_", "")),
+            estimate_ms(times["longest_us"]),
+            *(_with_interval(times[name]) for name in ("backlog_gone_s", "as_before_s")),
         )
     return table
 
 
-def _number(value: float) -> str:
-    return "n/a" if pd.isna(value) else "> window" if math.isinf(value) else digits(value)
+def _count(orders: int | None) -> str:
+    return "n/a" if orders is None else f"{orders:,}"
+
+
+def _before_and_then(times: Mapping[str, Any], prefix: str) -> str:
+    return "\n".join(estimate_ms(times[f"{prefix}{when}_p50_us"], "never") for when in ("before", "during"))
+
+
+def _seconds(estimate: Mapping[str, Any]) -> str:
+    value = estimate["estimate"]
+    return "n/a" if value is None else "> window" if math.isinf(as_number(value)) else digits(as_number(value))
+
+
+def _with_interval(estimate: Mapping[str, Any]) -> Text:
+    text = Text(_seconds(estimate))
+    if estimate["low"] is not None:
+        low, high = (as_number(estimate[end]) for end in ("low", "high"))
+        text.append(f"\n{digits(low)}-{digits(high)}", style="dim")
+    return text
 
 
 def hops_table(hops: pd.DataFrame) -> Table:

@@ -1,7 +1,7 @@
 """What each factor of a design does, method by method: ratios to its base level, slopes over sizes, interactions."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -14,12 +14,23 @@ from bench.stats.summary import is_valid
 
 SIZE = "order_bytes"
 FACTORS = (
-    *("codec", "compression", "shape", "compressible", "arrivals", "processes", "retries", "fault", "rate_per_s"),
-    SIZE,
+    *("codec", "compression", "shape", "compressible", "arrivals", "processes", "retries", "keep_alive_s", "fault"),
+    *("durability", "rate_per_s", SIZE),
 )
 """Columns of trials.csv that a design may vary."""
-BASES = {"codec": "json", "compression": "none", "shape": "document", "arrivals": "poisson", "fault": "none"}
-"""The level that the others of a factor are set against; of numbers it is the least."""
+BASES: Mapping[str, Any] = {
+    "codec": "json",
+    "compression": "none",
+    "shape": "document",
+    "arrivals": "poisson",
+    "keep_alive_s": 0.0,
+    "fault": "none",
+}
+"""The level that the others of a factor are set against, where there is one; else the least."""
+NEEDED = frozenset({"fault", "durability"})
+"""Factors that are no ratio without their base: faults are no degrees of one another, and classes are not compared."""
+FROM_THE_TOP = frozenset({"keep_alive_s"})
+"""Factors whose base is the greatest level: with it connections stay."""
 METRICS = (
     *("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us"),
     *("cpu_us_per_order_services", "cpu_us_per_order_broker", "wire_bytes_per_order", "payload_bytes"),
@@ -56,14 +67,12 @@ def _of_method(rows: pd.DataFrame, varied: Sequence[str]) -> Iterator[dict[str, 
         if factor == SIZE:
             for context, group in _contexts(rows, others):
                 yield from _lines(group, context)
-            continue
-        for level in _levels(rows, factor):
-            yield from _ratios(rows, factor, level, others)
-    for one, other in combinations([name for name in varied if name != SIZE], 2):
+        else:
+            yield from _ratios(rows, factor, others)
+    named = [name for name in varied if name != SIZE]
+    pairs = [*combinations(named, 2), *((name, SIZE) for name in named if SIZE in varied)]
+    for one, other in pairs:
         yield from _interactions(rows, one, other, [name for name in varied if name not in (one, other)])
-    for one in varied:
-        if one != SIZE and SIZE in varied:
-            yield from _interactions(rows, one, SIZE, [name for name in varied if name not in (one, SIZE)])
 
 
 def _contexts(rows: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -79,15 +88,19 @@ def _said(level: Any) -> str:
     return f"{level:g}" if isinstance(level, float) else str(level)
 
 
-def _base(rows: pd.DataFrame, factor: str) -> Any:
-    levels = list(rows[factor].unique())
+def _base(levels: Sequence[Any], factor: str) -> Any:
+    """What the other levels are set against; None where they stand alone.
+
+    A design need not have every level in every context.
+    """
     named = BASES.get(factor)
-    return named if named in levels else min(levels)
+    if named in levels:
+        return named
+    return None if factor in NEEDED else (max if factor in FROM_THE_TOP else min)(levels)
 
 
-def _levels(rows: pd.DataFrame, factor: str) -> list[Any]:
-    base = _base(rows, factor)
-    return [level for level in rows[factor].unique() if level != base]
+def _unique(rows: pd.DataFrame, factor: str) -> list[Any]:
+    return list(rows[factor].unique())
 
 
 def _lines(group: pd.DataFrame, context: str) -> Iterator[dict[str, Any]]:
@@ -102,18 +115,21 @@ def _lines(group: pd.DataFrame, context: str) -> Iterator[dict[str, Any]]:
             yield _row(SIZE, "KiB", "", context, metric, kind, estimate)
 
 
-def _ratios(rows: pd.DataFrame, factor: str, level: Any, others: Sequence[str]) -> Iterator[dict[str, Any]]:
-    base = _base(rows, factor)
-    logs: dict[str, list[dict[Any, float]]] = {metric: [] for metric in METRICS}
+def _ratios(rows: pd.DataFrame, factor: str, others: Sequence[str]) -> Iterator[dict[str, Any]]:
+    logs: dict[tuple[Any, Any], dict[str, list[dict[Any, float]]]] = {}
     for context, group in _contexts(rows, others):
-        both = _paired(group, factor, level, base)
-        for metric in METRICS:
-            here = _logs(both, metric)
-            if here:
-                logs[metric].append(here)
-                yield _row(factor, _said(level), _said(base), context, metric, "ratio", _ratio(list(here.values())))
-    for metric, contexts in logs.items():
-        if contexts:
+        levels = _unique(group, factor)
+        base = _base(levels, factor)
+        for level in levels:
+            if base is None or level == base:
+                continue
+            both = _paired(group, factor, level, base)
+            for metric in METRICS:
+                if here := _logs(both, metric):
+                    logs.setdefault((level, base), {}).setdefault(metric, []).append(here)
+                    yield _row(factor, _said(level), _said(base), context, metric, "ratio", _ratio(list(here.values())))
+    for (level, base), by_metric in logs.items():
+        for metric, contexts in by_metric.items():
             rounds = sorted(set.intersection(*(set(here) for here in contexts)))
             means = [sum(here[at] for here in contexts) / len(contexts) for at in rounds]
             yield _row(factor, _said(level), _said(base), "", metric, "main", _ratio(means))
@@ -121,17 +137,25 @@ def _ratios(rows: pd.DataFrame, factor: str, level: Any, others: Sequence[str]) 
 
 def _interactions(rows: pd.DataFrame, one: str, other: str, rest: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Of factor ``one``: how its ratio at another level of ``other`` compares with that at its base."""
-    base, base_of_other = _base(rows, one), _base(rows, other)
-    for level in _levels(rows, one):
-        for context, group in _contexts(rows, rest):
-            at_base = _paired(group[group[other] == base_of_other], one, level, base)
-            for elsewhere in _levels(rows, other):
-                here = _paired(group[group[other] == elsewhere], one, level, base)
+    for context, group in _contexts(rows, rest):
+        levels = _unique(group, one)
+        base = _base(levels, one)
+        for level in levels:
+            if base is None or level == base:
+                continue
+            pairs = {at: _paired(group[group[other] == at], one, level, base) for at in _unique(group, other)}
+            there = {at: both for at, both in pairs.items() if len(both)}
+            if len(there) < 2:
+                continue
+            base_of_other = _base(list(there), other)
+            for elsewhere, here in there.items():
+                if base_of_other is None or elsewhere == base_of_other:
+                    continue
                 for metric in METRICS:
-                    there, then = _logs(here, metric), _logs(at_base, metric)
-                    if rounds := sorted(there.keys() & then.keys()):
+                    now, then = _logs(here, metric), _logs(there[base_of_other], metric)
+                    if rounds := sorted(now.keys() & then.keys()):
                         where = ", ".join(filter(None, (f"{other}={_said(elsewhere)}", context)))
-                        estimate = _ratio([there[at] - then[at] for at in rounds])
+                        estimate = _ratio([now[at] - then[at] for at in rounds])
                         yield _row(one, _said(level), _said(base), where, metric, "interaction", estimate)
 
 

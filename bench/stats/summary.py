@@ -36,9 +36,11 @@ RATIOS = ("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us", "c
 BASELINE = "rest"
 ALIKE = (
     *("durability", "offered_per_s", "order_bytes", "shape", "compressible", "arrivals", "processes", "store"),
-    *("retries", "fault"),
+    "fault",
 )
 """What two cells have to share for their ratio to say something of their methods."""
+OWN = ("retries", "keep_alive_s")
+"""These as well where a run has several of them; a method that knows no such thing has it at 0."""
 
 
 def summarise(trials: pd.DataFrame) -> dict[str, Any]:
@@ -78,7 +80,10 @@ def ratios(trials: pd.DataFrame) -> list[dict[str, Any]]:
     judged = trials.groupby(CELL, sort=False, dropna=False).filter(is_valid)
     valid = judged[judged["valid"]]
     found = []
-    for (durability, *_), group in valid.groupby([name for name in ALIKE if name in valid], sort=False):
+    of_base = valid[valid["transport"] == BASELINE]
+    alike = [name for name in ALIKE if name in valid]
+    alike += [name for name in OWN if name in valid and of_base[name].nunique() > 1]
+    for (durability, *_), group in valid.groupby(alike, sort=False):
         bases = group.loc[group["transport"] == BASELINE, "cell"]
         if bases.empty:
             continue

@@ -1,0 +1,199 @@
+"""What each factor of a design does: a forest of ratios, and lines over sizes."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.report import style
+from bench.report.numbers import digits
+from bench.stats.effects import KIB, SIZE
+from bench.stats.summary import is_valid, shown
+
+FOREST, LINES = "effects", "size"
+RATIOS: Mapping[str, str] = {
+    "accept_p50_us": "Median acceptance",
+    "finish_p50_us": "Median completion",
+    "cpu_us_per_order_services": "CPU of services",
+    "wire_bytes_per_order": "Bytes on the wire",
+}
+SIZES: Mapping[str, tuple[str, float]] = {
+    "finish_p50_us": ("Median completion, ms", 1000),
+    "cpu_us_per_order_services": ("CPU of services, ms an order", 1000),
+    "wire_bytes_per_order": ("On the wire, KiB an order", KIB),
+}
+"""Title, and what the metric is divided by."""
+COLUMNS = ("transport", "factor", "level", "base", "metric", "ratio", "low", "high", "n")
+SIZE_COLUMNS = ("transport", "context", "order_bytes", "metric", "median", "slope_per_kib", "at_0")
+
+
+def draw(trials: pd.DataFrame, found: pd.DataFrame, folder: Path) -> None:
+    """effects and size, each .svg, .png and .csv; nothing of either that the design does not have. Raises OSError.
+
+    ``found`` is what bench.stats.effects says of ``trials``.
+    """
+    ratios = found[(found["kind"] == "main") & found["metric"].isin(list(RATIOS)) & found["estimate"].notna()]
+    if len(ratios):
+        with mpl.rc_context(style.SETTINGS):
+            figure = _forest(ratios)
+        style.save(figure, folder, FOREST, heading="What each factor does", description=_sentence(ratios))
+        style.export(folder, FOREST, COLUMNS, _rows(ratios))
+    lines = found[found["kind"].isin(["slope", "at 0"])]
+    if len(lines):
+        points = list(_points(trials, lines))
+        with mpl.rc_context(style.SETTINGS):
+            figure = _sizes(points)
+        said = "Completion, CPU and bytes on the wire over the size of an order, with the lines of effects.csv."
+        style.save(figure, folder, LINES, heading="What a larger order costs", description=said)
+        style.export(folder, LINES, SIZE_COLUMNS, (tuple(point.values()) for point in points))
+
+
+def _rows(ratios: pd.DataFrame) -> Iterator[tuple[object, ...]]:
+    for row in ratios.to_dict("records"):
+        ends = ["" if pd.isna(row[end]) else f"{row[end]:.6g}" for end in ("estimate", "low", "high")]
+        yield (*(row[name] for name in ("transport", "factor", "level", "base", "metric")), *ends, row["n"])
+
+
+def _steps(ratios: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Factor, level and base, in the order in which they come."""
+    return list(dict.fromkeys(zip(ratios["factor"], ratios["level"], ratios["base"], strict=True)))
+
+
+def _forest(ratios: pd.DataFrame) -> Figure:
+    steps = _steps(ratios)
+    transports = list(dict.fromkeys(ratios["transport"]))
+    height = 1.6 + len(steps) * (0.25 + 0.17 * len(transports))
+    figure = Figure(figsize=(10, height), layout="constrained", facecolor="white")
+    panels: Sequence[Axes] = figure.subplots(1, len(RATIOS), sharey=True)
+    for axes, (metric, heading) in zip(panels, RATIOS.items(), strict=True):
+        axes.set_title(heading, loc="left", fontsize=10.5, fontweight="bold", pad=8)
+        axes.set_xscale("log")
+        style.log_scale(axes.xaxis)
+        axes.grid(axis="x", linewidth=0.8)
+        axes.axvline(1, color=style.MUTED, linewidth=1)
+        axes.tick_params(axis="y", length=0)
+        axes.set_axisbelow(True)
+        here = ratios[ratios["metric"] == metric]
+        for place, step in enumerate(steps):
+            for lane, transport in enumerate(transports):
+                at = place + (lane - (len(transports) - 1) / 2) * 0.18
+                of_step = here[(here["transport"] == transport) & (_steps_of(here) == step)]
+                for row in of_step.to_dict("records"):
+                    _mark(axes, at, row)
+    labels = [f"{factor}\n{level} for {base}" for factor, level, base in steps]
+    panels[0].set_yticks(range(len(steps)), labels, fontsize=9.5)
+    panels[0].set_ylim(len(steps) - 0.5, -0.5)
+    handles = [
+        mpl.lines.Line2D([], [], color=style.colour(name), marker=style.marker(name), linestyle="none", markersize=6)
+        for name in transports
+    ]
+    titles = [style.title(name, name) for name in transports]
+    figure.legend(handles, titles, loc="outside upper center", ncols=len(titles), frameon=False, fontsize=9.5)
+    caption = "Times the base level (log), over all contexts; bars: 95 % intervals over paired rounds."
+    figure.supxlabel(caption, fontsize=8.5, color=style.MUTED, x=0.012, ha="left")
+    return figure
+
+
+def _steps_of(rows: pd.DataFrame) -> "pd.Series[Any]":
+    return pd.Series(
+        list(zip(rows["factor"], rows["level"], rows["base"], strict=True)), index=rows.index, dtype=object
+    )
+
+
+def _mark(axes: Axes, at: float, row: Mapping[Any, Any]) -> None:
+    colour, value = style.colour(row["transport"]), float(row["estimate"])
+    if not math.isfinite(value):
+        return
+    if pd.notna(row["low"]) and math.isfinite(row["high"]):
+        axes.plot([row["low"], row["high"]], [at, at], color=colour, alpha=0.35, linewidth=4, zorder=2)
+    axes.plot([value], [at], color=colour, marker=style.marker(row["transport"]), markersize=6, zorder=3)
+
+
+def _sentence(ratios: pd.DataFrame) -> str:
+    """What one sees, for those who cannot: the completion of every step."""
+    parts = []
+    for row in ratios[ratios["metric"] == "finish_p50_us"].to_dict("records"):
+        name = style.title(row["transport"], row["transport"])
+        parts.append(f"{name} with {row['level']} for {row['base']} {digits(float(row['estimate']))} times")
+    return f"Median completion against the base level: {'; '.join(parts)}."
+
+
+def _points(trials: pd.DataFrame, lines: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """A median for every size of every line, with the line's own numbers."""
+    fitted = {
+        (row["transport"], row["context"], row["metric"], row["kind"]): row["estimate"]
+        for row in lines.to_dict("records")
+    }
+    measured = pd.concat([shown(rows) for _, rows in trials.groupby("cell", sort=False) if is_valid(rows)])
+    for transport, context in dict.fromkeys(zip(lines["transport"], lines["context"], strict=True)):
+        rows = measured[measured["transport"] == transport]
+        for level in filter(None, context.split(", ")):
+            name, _, value = level.partition("=")
+            rows = rows[rows[name].map(lambda one: f"{one:g}" if isinstance(one, float) else str(one)) == value]
+        for order_bytes, of_size in rows.groupby(SIZE):
+            for metric in SIZES:
+                values = of_size[metric].dropna()
+                if len(values):
+                    yield {
+                        "transport": transport,
+                        "context": context,
+                        "order_bytes": order_bytes,
+                        "metric": metric,
+                        "median": float(values.median()),
+                        "slope_per_kib": fitted.get((transport, context, metric, "slope")),
+                        "at_0": fitted.get((transport, context, metric, "at 0")),
+                    }
+
+
+def _sizes(points: Sequence[Mapping[str, Any]]) -> Figure:
+    figure = Figure(figsize=(11, 4.6), layout="constrained", facecolor="white")
+    panels: Sequence[Axes] = figure.subplots(1, len(SIZES), sharex=True)
+    contexts = list(dict.fromkeys(point["context"] for point in points))
+    dashes = ("-", "--", ":", "-.")
+    for axes, (metric, (heading, unit)) in zip(panels, SIZES.items(), strict=True):
+        axes.set_title(heading, loc="left", fontsize=10.5, fontweight="bold", pad=8)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        style.log_scale(axes.xaxis)
+        style.log_scale(axes.yaxis)
+        axes.grid(linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.set_xlabel("KiB of an order's JSON (log)", fontsize=9)
+        for transport, context in dict.fromkeys((point["transport"], point["context"]) for point in points):
+            here = [
+                point
+                for point in points
+                if (point["transport"], point["context"], point["metric"]) == (transport, context, metric)
+            ]
+            if not here:
+                continue
+            kib = [point["order_bytes"] / KIB for point in here]
+            colour = style.colour(transport)
+            axes.plot(
+                kib,
+                [point["median"] / unit for point in here],
+                color=colour,
+                marker=style.marker(transport),
+                markersize=5,
+                linestyle="none",
+            )
+            slope, at_0 = here[0]["slope_per_kib"], here[0]["at_0"]
+            if slope is not None and at_0 is not None and pd.notna(slope):
+                fitted = [(at_0 + slope * at) / unit for at in kib]
+                if min(fitted) > 0:
+                    axes.plot(
+                        kib,
+                        fitted,
+                        color=colour,
+                        linewidth=1.2,
+                        linestyle=dashes[contexts.index(context) % len(dashes)],
+                        label=f"{style.title(transport, transport)} {context}",
+                    )
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)
+    return figure

@@ -1,0 +1,108 @@
+"""What happened around an outage or a step, quarter second by quarter second."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.report import style
+from bench.stats.summary import is_valid
+
+NAME = "outage"
+PANELS: Mapping[str, str] = {"accept_p50_us": "Accepted", "finish_p50_us": "Finished"}
+COLUMNS = ("fault", "cell", "from_s", "accept_ms", "finish_ms", "failed_share")
+
+
+def draw(timeline: pd.DataFrame, outages: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """outage.svg, .png and .csv in ``folder``; nothing without a timeline. Raises OSError.
+
+    ``timeline`` is ``Run.timeline()`` and ``outages`` are a summary's.
+    """
+    if timeline.empty:
+        return
+    lines = list(_lines(timeline))
+    with mpl.rc_context(style.SETTINGS):
+        figure = _figure(lines, outages)
+    said = "Median acceptance and completion before, while and after a part was away, a row for each fault."
+    style.save(figure, folder, NAME, heading="Around an outage", description=said)
+    style.export(folder, NAME, COLUMNS, _rows(lines))
+
+
+def _lines(timeline: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Fault, cell and, by stretch, medians over trials; infinite where half of the trials had none."""
+    for (fault, cell), rows in timeline.groupby(["fault", "cell"], sort=False):
+        judged = rows[rows["valid"]] if is_valid(rows.drop_duplicates("round")) else rows
+        by_stretch = judged.groupby("from_s").agg(
+            accept_p50_us=("accept_p50_us", "median"),
+            finish_p50_us=("finish_p50_us", "median"),
+            planned=("planned", "sum"),
+            failed=("failed", "sum"),
+        )
+        yield str(fault), str(cell), by_stretch
+
+
+def _rows(lines: Sequence[tuple[str, str, pd.DataFrame]]) -> Iterator[tuple[object, ...]]:
+    for fault, cell, rows in lines:
+        for from_s, row in rows.iterrows():
+            times = (f"{row[name] / 1000:.6g}" for name in PANELS)
+            yield (fault, cell, from_s, *times, f"{row['failed'] / row['planned']:.3g}")
+
+
+def _figure(lines: Sequence[tuple[str, str, pd.DataFrame]], outages: Sequence[Mapping[str, Any]]) -> Figure:
+    faults = list(dict.fromkeys(fault for fault, _, _ in lines))
+    figure = Figure(figsize=(9, 1.2 + 1.9 * len(faults)), layout="constrained", facecolor="white")
+    grid = figure.subplots(len(faults), len(PANELS), sharex=True, sharey=True, squeeze=False)
+    finite = [value for _, _, rows in lines for name in PANELS for value in rows[name] if 0 < value < math.inf]
+    low_ms, top_ms = min(finite, default=1000.0) / 1300, max(finite, default=10_000.0) / 600
+    for place, (axes_row, fault) in enumerate(zip(grid, faults, strict=True)):
+        away_s = max((_away_s(row) for row in outages if row["fault"] == fault), default=0.0)
+        for axes, (metric, heading) in zip(axes_row, PANELS.items(), strict=True):
+            axes.set_yscale("log")
+            style.log_scale(axes.yaxis)
+            axes.grid(axis="y", linewidth=0.8)
+            axes.set_axisbelow(True)
+            axes.axvspan(0, away_s, color=style.RULE, zorder=0)
+            axes.set_ylim(low_ms, top_ms)
+            if not place:
+                axes.set_title(heading, loc="left", fontsize=10.5, fontweight="bold", pad=8)
+            for of_fault, cell, rows in lines:
+                if of_fault == fault:
+                    _line(axes, cell, fault, rows[metric] / 1000, top_ms)
+        axes_row[0].set_ylabel(f"{fault}\nms (log)", fontsize=9)
+    for axes in grid[-1]:
+        axes.set_xlabel("seconds from when the part went away", fontsize=9)
+    labelled: dict[str, Any] = {}
+    for axes in grid.flat:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            labelled.setdefault(label, handle)
+    figure.legend(
+        list(labelled.values()), list(labelled), loc="outside upper center", ncols=4, frameon=False, fontsize=9.5
+    )
+    caption = "Grey: away, the longest of the cells. At the top: half of the orders were not accepted, or not finished."
+    figure.supxlabel(caption, fontsize=8.5, color=style.MUTED, x=0.012, ha="left")
+    return figure
+
+
+def _away_s(outage: Mapping[str, Any]) -> float:
+    value = outage["times"]["away_s"]["estimate"]
+    return 0.0 if value is None else float(value)
+
+
+def _line(axes: Axes, cell: str, fault: str, times_ms: "pd.Series[float]", top_ms: float) -> None:
+    method, _, behind = cell.partition("@")
+    transport = method.partition("+")[0].partition(":")[0]
+    # Another level that tells a cell from its neighbours in the same row: asked again, safe, another rate.
+    beside = " ".join(level for level in behind.split("_") if level not in ("", fault))
+    axes.plot(
+        times_ms.index,
+        times_ms.clip(upper=top_ms),
+        color=style.colour(transport),
+        linewidth=1.5,
+        linestyle="--" if beside else "-",
+        label=" ".join(filter(None, (style.title(method, transport), beside))),
+    )
