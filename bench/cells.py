@@ -86,11 +86,12 @@ def _cell(profile: "Profile", transport: str, codec: str | None, compression: st
         kind = registry.named(transport)
     except SettingError as error:
         raise UsageError(str(error)) from error
-    _check_traits(profile, transport, kind.traits, compression)
+    _check_traits(profile, transport, kind.traits, codec, compression)
     has_client = "client" in kind.Config.__annotations__
     options = dict(profile.options.get(transport, {}))
-    if profile.retries and "retries" in kind.Config.__annotations__:
-        options.setdefault("retries", profile.retries)
+    for key, option in _OF_CONFIG.items():
+        if (value := getattr(profile, key)) and option in kind.Config.__annotations__:
+            options.setdefault(option, value)
     if transport in profile.clients:
         if not has_client:
             raise UsageError(f"transport {transport!r} has no choice of client; leave it out of CLIENT=")
@@ -122,8 +123,14 @@ def _cell(profile: "Profile", transport: str, codec: str | None, compression: st
     )
 
 
-def _check_traits(profile: "Profile", transport: str, traits: Traits, compression: str) -> None:
+def _check_traits(profile: "Profile", transport: str, traits: Traits, codec: str | None, compression: str) -> None:
     """Raises UsageError for what is asked of a method that it does not promise."""
+    if codec is not None and traits.codecs is not None and codec not in traits.codecs:
+        raise UsageError(registry.unknown(f"codec of {transport}", codec, tuple(sorted(traits.codecs))))
+    if traits.largest_bytes is not None and profile.max_message_bytes > traits.largest_bytes:
+        raise UsageError(
+            f"{transport} takes {traits.largest_bytes:,} bytes at once; lower MAX_MESSAGE or leave it out of TRANSPORT="
+        )
     known = ("none", *sorted(traits.compressions))
     if compression not in known:
         raise UsageError(registry.unknown(f"codec or compression of {transport}", compression, (*codecs(), *known)))
@@ -198,6 +205,10 @@ def _combined(
     except UsageError as error:
         named = ", ".join(f"{key} {level}" for key, level in given.items())
         raise UsageError(f"{transport} with {named} cannot be: {error}") from error
+    annotations = registry.named(transport).Config.__annotations__
+    for key, option in _OF_CONFIG.items():
+        if given.get(key) and option not in annotations:
+            raise UsageError(f"{transport} has no {key}, so that it cannot be varied; leave it out of the block")
     now, was = msgspec.to_builtins(profile), msgspec.to_builtins(base)
     levels = {key: value for key, value in now.items() if value != was[key] and key not in _NO_LEVELS}
     behind = "_".join(str(level) for key, level in given.items() if key not in METHOD_KEYS)
@@ -206,8 +217,10 @@ def _combined(
 
 FACTORS = (
     *("payload", "shape", "compressible", "codec", "compression", "rate_per_s", "arrivals", "processes"),
-    *("retries", "fault"),
+    *("retries", "keep_alive_s", "durability", "fault"),
 )
 """Keys of a profile that a block may vary; each is a column of trials.csv."""
 _LEVEL = re.compile(r"[A-Za-z0-9.-]+")
+_OF_CONFIG = {"retries": "retries", "keep_alive_s": "idle_s"}
+"""Keys of a profile that only methods with such an option heed."""
 _NO_LEVELS = METHOD_KEYS | {"name", "transports", "by_name", "also", "rates_per_s", "designed"}

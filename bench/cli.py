@@ -22,8 +22,10 @@ from bench.provision.base import StartFailed
 from bench.provision.brokers import VARIABLES
 from bench.provision.ledger import place
 from bench.report.curve import draw as draw_curve
+from bench.report.effects import draw as draw_effects
 from bench.report.figures import draw
 from bench.report.tables import aa_table, capacity_table, effects_table, first_look, hops_table, outage_table
+from bench.report.timeline import draw as draw_timeline
 from bench.run import House, MissingServer
 from bench.stats.aa import by_speed
 from bench.stats.summary import RATIOS
@@ -31,6 +33,8 @@ from bench.store import Run
 from bench.validity import spread
 from transports.errors import SettingError, TransportError
 
+MOST_ROWS = 20
+"""Of the chart with a row for each cell; a study has charts of its own."""
 USAGE, MISSING, FAILED, NO_RESULTS, INVALID, DOUBTFUL, STOPPED = 2, 3, 4, 5, 6, 7, 130
 ROOT = Path(__file__).parents[1]
 T = TypeVar("T")
@@ -224,16 +228,21 @@ def _measure(
             console.print(capacity_table(capacities))
         if asked.arms == 2:
             console.print(aa_table(kept.write_aa()))
-        if asked.designed:
-            console.print(effects_table(kept.write_effects()))
-        if len(outages := kept.outages()):
-            console.print(outage_table(outages))
-        trials = kept.trials()
+        effects = kept.effects() if asked.designed else None
+        if effects is not None:
+            console.print(effects_table(effects))
+        trials, summary = kept.trials(), kept.summary()
+        if "outages" in summary:
+            console.print(outage_table(summary["outages"]))
         if len(trials):
-            console.print(first_look(kept.summary(), kept.manifest))
+            console.print(first_look(summary, kept.manifest))
             with sentences(kept.path):
-                draw(trials, kept.manifest, kept.path / "charts")
+                if trials["cell"].nunique() <= MOST_ROWS:
+                    draw(trials, kept.manifest, kept.path / "charts")
                 draw_curve(trials, kept.path / "charts")
+                draw_timeline(kept.timeline(), summary.get("outages", []), kept.path / "charts")
+                if effects is not None:
+                    draw_effects(trials, effects, kept.path / "charts")
         return kept
 
     return measured()

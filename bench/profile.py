@@ -11,7 +11,7 @@ import msgspec
 
 from bench.cells import Cell, cells, designed
 from bench.errors import UsageError
-from bench.faults import Fault, fault_of
+from bench.faults import BROKER, Fault, fault_of
 from bench.load.arrivals import ARRIVALS, MOST_ORDERS, Arrivals, check_size
 from bench.load.shape import Burst, Step, shape_of
 from bench.load.trace import Trace
@@ -25,6 +25,8 @@ from transports.wire import codecs
 PROFILES = Path(__file__).parents[1] / "scenarios" / "profiles"
 LONGEST_PREFIX = "0000r999s99w0"
 """What order ids of a run begin with at the most, as bench.trial names them."""
+_AROUND_BYTES = len('{"order":}')
+"""Of the message around an order, in JSON."""
 SECURITIES = ("none", "tls", "mtls")
 DURABILITIES = ("fast", "safe")
 STORES = ("memory", "sqlite")
@@ -60,6 +62,7 @@ FLAGS = {
     "PORTS": "ports",
     "HOPS": "hops_every",
     "RETRIES": "retries",
+    "KEEP_ALIVE": "keep_alive_s",
     "FAULT": "fault",
     "FAULT_AT": "fault_at_s",
     "FAULT_FOR": "fault_for_s",
@@ -120,6 +123,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """One in so many orders is stamped at every service; 0: none."""
     retries: int
     """How often REST and gRPC ask again when nobody listened or the connection was lost."""
+    keep_alive_s: float
+    """How long clients keep an idle connection; 0: as long as each library does."""
     fault: Fault | None
     """What is away for a while, in the middle of every trial's window."""
     slo_p99_ms: float | None
@@ -147,11 +152,13 @@ def load(profile: str = "default", flags: Mapping[str, str] | None = None) -> Pr
     """
     raw = {**_file(PROFILES / "default.toml"), **({} if profile in ("", "default") else _file(_path(profile)))}
     given = _from_flags(flags or {})
-    for key in given:
-        if any(key in block for block in _blocks(raw)):
-            raise UsageError(
-                f"{_FLAG_OF[key]} is a factor of profile {profile!r}, which has levels for it; leave it out"
-            )
+    for block in _blocks(raw):
+        for key in given.keys() & block.keys():
+            if isinstance(block[key], list | Mapping):
+                raise UsageError(
+                    f"{_FLAG_OF[key]} is a factor of profile {profile!r}, which has levels for it; leave it out"
+                )
+            del block[key]
     _check_arrivals({**raw, **given}, given)
     name = Path(profile).stem if profile else "default"
     return resolve(name, {**raw, **given}, by_name="transports" in given)
@@ -233,6 +240,7 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
         seed=_whole(raw, "seed", least=0),
         hops_every=_whole({"hops_every": 20, **raw}, "hops_every", least=0),
         retries=_whole({"retries": 0, **raw}, "retries", least=0),
+        keep_alive_s=_keep_alive_s(raw),
         fault=fault_of(
             str(raw.get("fault") or "none"),
             at_s=_number({"fault_at_s": _third_s(raw), **raw}, "fault_at_s", zero=True),
@@ -244,10 +252,10 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
     )
     if profile.security != "none":
         raise UsageError(f"SECURITY={profile.security} is not built yet; leave SECURITY out")
-    if profile.payload_bytes > profile.max_message_bytes - Setting.HEADROOM_BYTES:
+    if profile.payload_bytes > (most_bytes := profile.max_message_bytes - Setting.HEADROOM_BYTES - _AROUND_BYTES):
         raise UsageError(
-            f"PAYLOAD of {profile.payload_bytes:,} bytes is over the limit of an order, MAX_MESSAGE less "
-            f"{Setting.HEADROOM_BYTES:,} bytes; lower PAYLOAD or raise MAX_MESSAGE"
+            f"PAYLOAD of {profile.payload_bytes:,} bytes is over the limit of an order, which with this MAX_MESSAGE is "
+            f"{most_bytes:,} bytes; lower PAYLOAD or raise MAX_MESSAGE"
         )
     try:
         Workload(prefix=LONGEST_PREFIX, seed=profile.seed, payload_bytes=profile.payload_bytes, shape=profile.shape)
@@ -275,7 +283,12 @@ def _with_blocks(profile: Profile, blocks: Sequence[Mapping[str, Any]], raw: Map
     def with_levels(levels: Mapping[str, Any]) -> Profile:
         return resolve(profile.name, {**plain, **levels})
 
-    return msgspec.structs.replace(profile, designed=tuple(designed(profile, blocks, with_levels)))
+    found = tuple(designed(profile, blocks, with_levels))
+    if not found:
+        raise UsageError(
+            f"profile {profile.name!r} has no cell for {', '.join(profile.transports)}; give TRANSPORT= others"
+        )
+    return msgspec.structs.replace(profile, designed=found)
 
 
 def _check_fault(profile: Profile) -> None:
@@ -287,9 +300,9 @@ def _check_fault(profile: Profile) -> None:
             f"{fault.part} would be away until {fault.at_s + fault.for_s:g} s of a window of {profile.duration_s:g} s; "
             "raise DURATION, or lower FAULT_AT or FAULT_FOR"
         )
-    if fault.action == "kill" and profile.store == "memory":
+    if fault.action == "kill" and fault.part != BROKER and profile.store == "memory":
         raise UsageError(f"FAULT={fault.name} needs a store that survives it; say STORE=sqlite")
-    if fault.action == "kill" and profile.processes > 1:
+    if fault.action == "kill" and fault.part != BROKER and profile.processes > 1:
         raise UsageError(f"FAULT={fault.name} is for services of one process; leave PROCESSES out")
 
 
@@ -458,6 +471,13 @@ def _arms(raw: Mapping[str, Any]) -> int:
     return arms
 
 
+def _keep_alive_s(raw: Mapping[str, Any]) -> float:
+    seconds = _number({"keep_alive_s": 0, **raw}, "keep_alive_s", zero=True)
+    if seconds and not 0.1 <= seconds <= 86_400:
+        raise UsageError(f"{_shown('keep_alive_s')} must be 0 or 0.1 to 86400 seconds, not {seconds:g}")
+    return seconds
+
+
 def _yes(raw: Mapping[str, Any], key: str) -> bool:
     text = str(raw.get(key, "no")).strip().lower()
     if text not in _YES:
@@ -475,13 +495,17 @@ def _ports(raw: Mapping[str, Any], count: int) -> int | None:
 
 
 def _size(raw: Mapping[str, Any], key: str) -> int:
-    """Bytes, from 200, "200", "1KiB" or "1.5MiB"."""
     value = raw.get(key)
-    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?(B|KiB|MiB)?", str(value).strip())
-    size = float(match[1]) * _UNITS[match[2] or ""] if match else 0
-    if isinstance(value, bool) or size < 1 or size != int(size):
+    if isinstance(value, bool) or (size := bytes_of(str(value))) is None:
         raise UsageError(f"{_shown(key)} must be a positive number of bytes, for instance 200 or 64KiB, not {value!r}")
-    return int(size)
+    return size
+
+
+def bytes_of(text: str) -> int | None:
+    """Of 200, 1KiB or 1.5MiB; None for anything else, and for what is no whole number of them."""
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?(B|KiB|MiB)?", text.strip())
+    size = float(match[1]) * _UNITS[match[2] or ""] if match else 0
+    return int(size) if size >= 1 and size == int(size) else None
 
 
 def _clients(value: object, installed: tuple[str, ...]) -> dict[str, str]:

@@ -18,11 +18,13 @@ from bench import caveats
 from bench.canary import Canary
 from bench.caveats import Caveat
 from bench.cells import Cell, at, cells
+from bench.faults import BROKER, Fault
 from bench.files import ResultsError
+from bench.forecast import WARM_TRIALS, forecast_s
 from bench.load.locust import LoadError, Master, master
 from bench.machine import git, machine, versions
 from bench.profile import Profile
-from bench.provision import Broker, Unavailable, alive, brokers
+from bench.provision import VARIABLES, Broker, Unavailable, alive, brokers, toxiproxy
 from bench.provision.base import Say, StartFailed
 from bench.provision.ledger import open_run
 from bench.provision.process import belonging_to, finish
@@ -32,13 +34,8 @@ from bench.trial import Measured, Stage, measure, warm
 from transports.errors import TransportError
 from transports.registry import named
 
-OVERHEAD_S = 2.5
-"""Of a trial: processes started and stopped, queues or topics made and removed, the audit."""
-USUAL_WARM_UP_S = 3.0
-"""Of services, where it adapts."""
-
-WARM_TRIALS = 2
-"""A broker is used twice before its first trial, since what happens between trials has to be compiled as well."""
+NETWORK = "network"
+"""What can be missing beside servers."""
 
 
 class MissingServer(Exception):
@@ -93,8 +90,8 @@ async def run(
     async with AsyncExitStack() as stack:
         asked = plan.cells(profile)
         shared = await provide(stack, profile, house, progress)
-        wanted = [cell for cell in asked if not _missing(cell, shared)]
-        skipped = {cell.name: why for cell in asked if (why := _missing(cell, shared))}
+        skipped = {cell.name: why for cell in asked if (why := _missing(cell, at(profile, cell).fault, shared))}
+        wanted = [cell for cell in asked if cell.name not in skipped]
         if not wanted or (profile.by_name and skipped):
             raise MissingServer("; ".join(dict.fromkeys(skipped.values())))
         manifest = {**_manifest(profile, house, shared, wanted, skipped, command), "plan": plan.name}
@@ -163,7 +160,11 @@ class Conductor:
             for slot, cell in enumerate(self._shuffled(wanted, round_), 1)
             if (round_, cell.name) not in measured
         ]
-        forecast = self._forecast([cell for _, _, cell in todo])
+        cold = {
+            name for name, broker in self._shared.items() if isinstance(broker, Broker) and broker not in self._warm
+        }
+        forecast = forecast_s(self.profile, [cell for _, _, cell in todo], cold)
+        self.say(f"{len(wanted)} cells, {len(todo)} trials: about {sum(forecast) / 60:.0f} min")
         self.kept.update_manifest(forecast_s=round(sum(forecast), 1))
         begun_s = time.monotonic()
         for done, (round_, slot, cell) in enumerate(todo):
@@ -172,24 +173,6 @@ class Conductor:
             self._progress.begins(done, len(todo), f"round {round_}: {cell.name}", pace * sum(forecast[done:]))
             await self._trial(cell, round_, slot)
         self._progress.begins(len(todo), len(todo), "done", 0.0)
-
-    def _forecast(self, todo: list[Cell]) -> list[float]:
-        """Seconds that each of these trials will take, a broker's warm-up before the first that needs it included."""
-        cold = {
-            name for name, broker in self._shared.items() if isinstance(broker, Broker) and broker not in self._warm
-        }
-        found = []
-        for cell in todo:
-            profile = at(self.profile, cell)
-            adapts = 0 < profile.warm_up_s < profile.warm_up_max_s
-            warm_up_s = max(profile.warm_up_s, USUAL_WARM_UP_S) if adapts else profile.warm_up_s
-            seconds = warm_up_s + profile.duration_s + OVERHEAD_S
-            needed = cold & named(cell.transport).traits.needs
-            if needed and profile.broker_warm_up_s:
-                cold -= needed
-                seconds += WARM_TRIALS * (profile.broker_warm_up_s + OVERHEAD_S)
-            found.append(seconds)
-        return found
 
     def _shuffled(self, wanted: list[Cell], round_: int) -> list[Cell]:
         """By the seed; the arms of an A/A run stay neighbours, in either order."""
@@ -208,7 +191,7 @@ class Conductor:
     async def _trial(self, cell: Cell, round_: int, slot: int) -> None:
         measured = await self._measured(self.profile, cell, round_, slot)
         if measured.outage is not None:
-            self.kept.add_outage(measured.outage)
+            self.kept.add_outage(measured.outage, measured.timeline)
         self.kept.add_trial(measured.row, measured.histograms, measured.steps, measured.intervals)
         if not measured.row.valid:
             reasons = "; ".join(caveat.text for caveat in measured.row.caveats)
@@ -221,6 +204,7 @@ class Conductor:
             brokers={name: b for name, b in self._shared.items() if isinstance(b, Broker)},
             run_id=self.kept.manifest["run_id"],
             folder=self._folder,
+            home=self._house.home,
             logs=self._logs,
             raw=self.kept.path / "raw" if self.profile.raw else None,
             canary=self._canary,
@@ -228,6 +212,8 @@ class Conductor:
         await self._warm_up(stage, cell)
         first = cell.method not in self._seen
         measured = await measure(stage, self._locust, cell, round_=round_, slot=slot, idle=first)
+        if measured.again is not None:
+            self._shared[measured.again.name] = measured.again
         if self._canary.fastest_us != self.kept.manifest.get("canary_us"):
             self.kept.update_manifest(canary_us=self._canary.fastest_us)
         if first and measured.facts:
@@ -279,13 +265,35 @@ async def provide(
             found[name] = Unavailable(name, f"{name} is needed and not given: type {name.upper()}_URL=… before make")
         else:
             found[name] = Broker(name, url, "given", "")
+    faults = [fault for cell in cells(profile) if (fault := at(profile, cell).fault) is not None]
+    if any(fault.of_network for fault in faults) and (why := await toxiproxy.missing(house.home, progress.say)):
+        found[NETWORK] = Unavailable(NETWORK, why)
     return found
 
 
-def _missing(cell: Cell, shared: Mapping[str, Broker | Unavailable]) -> str:
+def _missing(cell: Cell, fault: Fault | None, shared: Mapping[str, Broker | Unavailable]) -> str:
     """Why a cell cannot be measured; empty when it can."""
-    missing = [shared[need] for need in sorted(named(cell.transport).traits.needs)]
-    return "; ".join(server.why for server in missing if isinstance(server, Unavailable))
+    servers = [shared[need] for need in sorted(named(cell.transport).traits.needs)]
+    missing = [server.why for server in servers if isinstance(server, Unavailable)]
+    if missing or fault is None:
+        return "; ".join(missing)
+    there = [server for server in servers if isinstance(server, Broker)]
+    if fault.of_network:
+        network = shared.get(NETWORK)
+        if isinstance(network, Unavailable):
+            return network.why
+        far = [broker for broker in there if not broker.near]
+    elif fault.part == BROKER:
+        # One that is kept is `make up`'s, which knows it by the process that it started.
+        far = [broker for broker in there if not broker.pids or (fault.action, broker.provided_by) == ("kill", "kept")]
+    else:
+        far = []
+    instead = {"kept": "type `make down`", "compose": "it runs in a container; install it on this machine instead"}
+    return "; ".join(
+        f"{fault.name} needs a {broker.name} that the run itself starts: "
+        + instead.get(broker.provided_by, f"unset {VARIABLES.get(broker.name, f'{broker.name.upper()}_URL')}")
+        for broker in far
+    )
 
 
 def _manifest(

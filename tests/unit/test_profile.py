@@ -11,8 +11,12 @@ from bench.cells import at, cells
 from bench.errors import UsageError
 from bench.hlog import tag
 from bench.load.shape import Burst, Step
-from bench.profile import kept, load, profiles, resolve
+from bench.profile import LONGEST_PREFIX, kept, load, profiles, resolve
 from bench.rows import trial_name
+from bench.workload import Workload
+from transports.base import Setting
+from transports.memory import MemoryTransport
+from transports.wire import codec_named
 
 MEMORY = {"TRANSPORT": "memory"}
 
@@ -389,6 +393,8 @@ def test_every_name_of_a_cell_can_tag_a_histogram_and_name_a_file(name: str) -> 
         ({"FAULT": "kill-payment"}, "needs a store that survives it"),
         ({"FAULT": "kill-payment", "STORE": "sqlite", "PROCESSES": "2"}, "services of one process"),
         ({"FAULT": "stop-broker", "TRANSPORT": "rest"}, "rest has no broker"),
+        ({"FAULT": "kill-broker", "TRANSPORT": "grpc"}, "grpc has no broker"),
+        ({"FAULT": "cut-payment", "TRANSPORT": "memory"}, "memory has no processes"),
         ({"FAULT": "stop-payment", "TRANSPORT": "memory"}, "memory has no processes"),
     ],
 )
@@ -408,9 +414,58 @@ def test_flags_of_arrivals_that_a_block_has_are_taken() -> None:
     assert {at(profile, cell).burst.peak for cell in cells(profile)} == {5}
 
 
+def test_idle_connections_are_closed_by_each_client_that_closes_any() -> None:
+    profile = load(flags={"KEEP_ALIVE": "1.5", "TRANSPORT": "rest,grpc,broker,events"})
+    assert {cell.transport: cell.options.get("idle_s") for cell in cells(profile)} == {
+        "rest": 1.5,
+        "grpc": 1.5,
+        "broker": None,
+        "events": 1.5,
+    }
+
+
+def test_a_limit_over_that_of_a_methods_server_is_refused_for_that_method() -> None:
+    with pytest.raises(UsageError, match="events takes 8,388,608 bytes at once"):
+        load(flags={"TRANSPORT": "events", "MAX_MESSAGE": "9MiB"})
+    assert load(flags={"TRANSPORT": "rest,grpc,broker", "MAX_MESSAGE": "16MiB"}).max_message_bytes == 2**24
+
+
+def test_the_largest_payload_is_one_that_goes_through() -> None:
+    most_bytes = 4 * 2**20 - 4096 - 10
+    profile = load(flags={"PAYLOAD": str(most_bytes)})
+    workload = Workload(prefix=LONGEST_PREFIX, seed=1, payload_bytes=most_bytes)
+    limit_bytes = Setting(trial="t", max_message_bytes=profile.max_message_bytes).max_order_bytes
+    assert len(codec_named("json").encode(workload.order(0))) == limit_bytes
+    with pytest.raises(UsageError, match=f"is {most_bytes:,} bytes"):
+        load(flags={"PAYLOAD": str(most_bytes + 1)})
+
+
+def test_a_codec_that_a_method_cannot_carry_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryTransport, "traits", replace(MemoryTransport.traits, codecs=frozenset({"json"})))
+    assert load(flags={"TRANSPORT": "memory", "CODEC": "json"}).codec == "json"
+    with pytest.raises(UsageError, match="no codec of memory 'avro'; there are: json"):
+        load(flags={"TRANSPORT": "memory", "CODEC": "avro"})
+
+
+@pytest.mark.parametrize("factor", ["retries = [0, 50]", "keep_alive_s = [1]"])
+def test_a_factor_that_a_method_does_not_have_is_refused(tmp_path: Path, factor: str) -> None:
+    with pytest.raises(UsageError, match="broker has no"):
+        load(str(a_design(tmp_path, f'transports = ["rest", "broker"]\nalso = []\n[[block]]\n{factor}\n')))
+
+
 def test_several_processes_are_for_methods_that_share_orders_among_them() -> None:
     with pytest.raises(UsageError, match="memory does not share a service's orders among processes"):
         load(flags={"TRANSPORT": "memory", "PROCESSES": "2"})
+
+
+def test_a_flag_goes_over_what_holds_for_a_whole_block() -> None:
+    profile = load("frequency", {"DURATION": "3", "BURST_PERIOD": "1.5"})
+    assert {at(profile, cell).duration_s for cell in cells(profile)} == {3}
+
+
+def test_a_design_without_a_cell_for_what_was_asked_is_refused() -> None:
+    with pytest.raises(UsageError, match="profile 'outage' has no cell for memory"):
+        load("outage", {"TRANSPORT": "memory"})
 
 
 def test_a_factor_cannot_be_given_as_a_flag_too(tmp_path: Path) -> None:
@@ -418,6 +473,6 @@ def test_a_factor_cannot_be_given_as_a_flag_too(tmp_path: Path) -> None:
         load(str(a_design(tmp_path, BLOCKS)), {"PAYLOAD": "2KiB"})
 
 
-@pytest.mark.parametrize(("name", "least"), [("size", 40), ("format", 40), ("frequency", 24), ("outage", 16)])
+@pytest.mark.parametrize(("name", "least"), [("size", 40), ("format", 40), ("frequency", 24), ("outage", 24)])
 def test_the_studies_are_designs_whose_cells_all_can_be(name: str, least: int) -> None:
     assert len(cells(load(name))) >= least

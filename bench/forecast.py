@@ -1,0 +1,42 @@
+"""How long trials will take, before the first."""
+
+from collections.abc import Iterable, Sequence
+
+from bench.cells import Cell, at
+from bench.load.carry import tick_s
+from bench.profile import Profile
+from bench.stats.trend import WINDOWS
+from transports.registry import named
+
+OVERHEAD_S = 1.8
+"""Of a trial: processes started and stopped, queues or topics made and removed, the audit."""
+WARM_TRIALS = 2
+"""A broker is used twice before its first trial, since what happens between trials has to be compiled as well."""
+
+
+def forecast_s(profile: Profile, todo: Sequence[Cell], cold: Iterable[str]) -> list[float]:
+    """Of each of these trials, a broker's warm-up before the first that needs it included.
+
+    ``cold`` are the brokers that nobody used yet, by name; one that is killed is cold again.
+    """
+    cold = set(cold)
+    found = []
+    for cell in todo:
+        here = at(profile, cell)
+        needs = named(cell.transport).traits.needs
+        seconds = _warm_up_s(here, cell.rate_per_s) + here.duration_s + OVERHEAD_S
+        if (needed := cold & needs) and here.broker_warm_up_s:
+            cold -= needed
+            seconds += WARM_TRIALS * (here.broker_warm_up_s + OVERHEAD_S)
+        if here.fault is not None and here.fault.name == "kill-broker":
+            cold |= needs
+        found.append(seconds)
+    return found
+
+
+def _warm_up_s(profile: Profile, rate_per_s: float) -> float:
+    """How long it mostly is: as few looks as it takes, where it adapts."""
+    if not 0 < profile.warm_up_s < profile.warm_up_max_s:
+        return profile.warm_up_s
+    looks_s = WINDOWS * tick_s(rate_per_s, profile.warm_up_max_s)
+    return min(max(profile.warm_up_s, looks_s), profile.warm_up_max_s)
