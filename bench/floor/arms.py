@@ -62,9 +62,11 @@ async def ours(
 async def barest(
     name: str, setting: Setting, orders: Sequence[PlaceOrder], folder: Path, logs: Path
 ) -> AsyncIterator[Running]:
-    """The bare chain, which passes on the compact JSON of the same orders. Raises StartFailed, and what its library
-    raises."""
-    encode = codec_named("json").encode
+    """The bare chain, which passes on the same orders as the method's codec makes them.
+
+    Raises StartFailed, and what its library raises.
+    """
+    encode = codec_named(setting.codec).encode
     bodies = [encode(order) for order in orders]
     async with (
         services(name, setting, folder=folder, logs=logs, store_folder=None, program="bench.floor.node") as processes,

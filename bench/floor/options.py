@@ -7,6 +7,7 @@ from typing import NoReturn
 import msgspec
 
 from bench.floor.measure import Load
+from bench.profile import bytes_of
 from transports.registry import unknown
 
 TRANSPORTS = ("rest", "grpc", "broker", "events")
@@ -34,7 +35,9 @@ def options(arguments: list[str]) -> Options:
     parser.add_argument("--transport", type=_transports, default=TRANSPORTS, help=",".join(TRANSPORTS))
     parser.add_argument("--rounds", type=_count, default=4, help="each measures both arms")
     parser.add_argument("--orders", type=_count, default=default.orders, help="of the closed loop")
-    parser.add_argument("--payload", type=_count, default=default.payload_bytes, help="bytes of an order's JSON")
+    parser.add_argument(
+        "--payload", type=_bytes, default=default.payload_bytes, help="bytes of an order's JSON, or 64KiB"
+    )
     parser.add_argument("--seconds", type=_seconds, default=default.seconds, help="of the open loop")
     parser.add_argument("--out", type=Path, default=ROOT / "results", help="the folder for JSON and text")
     parser.add_argument("--home", type=Path, default=ROOT / ".fourways", help="brokers' data, jars and our logs")
@@ -55,6 +58,14 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not int(text):
         raise argparse.ArgumentTypeError(f"a whole number from 1 on is needed, not {text!r}")
     return int(text)
+
+
+def _bytes(text: str) -> int:
+    if (size := bytes_of(text)) is None:
+        raise argparse.ArgumentTypeError(
+            f"a positive number of bytes is needed, for instance 200 or 64KiB, not {text!r}"
+        )
+    return size
 
 
 def _seconds(text: str) -> float:

@@ -47,7 +47,7 @@ def table(transport: str, slots: Sequence[Slot]) -> Table:
             Text(f"{found.ratio:.2f}", "bold"),
             f"{min(found.ratios):.2f}..{max(found.ratios):.2f}",
             " ".join(f"{ratio:.2f}" for ratio in found.ratios),
-            _SIGNS[metric.bound].format(metric.goal),
+            "" if found.goal is None else _SIGNS[metric.bound].format(metric.goal),
             verdict,
         )
     return drawn

@@ -106,7 +106,17 @@ def test_the_goals_are_those_that_were_set() -> None:
         "orders_per_s": ("at least", 0.90),
         "cpu_us_per_order_services": ("at most", 1.15),
         "p50_us": ("at most", 1.20),
+        "p99_us": ("at most", 1.50),
     }
+    assert [metric.needs for metric in METRICS if metric.field == "p99_us"] == [662]
+
+
+@pytest.mark.parametrize(("orders", "goal"), [(661, None), (662, "at most 1.50")])
+def test_a_p99_has_a_goal_when_there_are_orders_enough_for_one(orders: int, goal: str | None) -> None:
+    (metric,) = (metric for metric in METRICS if metric.field == "p99_us")
+    found = compared(metric, [a_slot(arm, latencies_us=[5000] * orders) for arm in ("ours", "bare")])
+    assert found is not None
+    assert (found.goal, found.met) == (goal, None if goal is None else True)
 
 
 def test_every_metric_is_a_field_of_what_was_measured() -> None:
@@ -203,7 +213,7 @@ def test_a_transport_named_twice_is_measured_once() -> None:
         (["--rounds", "0"], "a whole number from 1 on is needed, not '0'"),
         (["--rounds", "1.5"], "a whole number"),
         (["--orders", "-3"], "a whole number"),
-        (["--payload", "½"], "a whole number"),
+        (["--payload", "½"], "a positive number of bytes"),
         (["--seconds", "soon"], "a number of seconds"),
         (["--seconds", "nan"], "a number of seconds"),
         (["--seconds", "0"], "from 0.1 to 3600"),
