@@ -15,8 +15,8 @@ from bench.load.trial import TrialReport, TrialSpec
 from bench.selftest.model import Model, responses_s
 from bench.selftest.stub import NAME
 from bench.stats.quantiles import rank
-from bench.trial import health_of
 from bench.validity import doubts
+from bench.verdict import health_of
 from bench.workload import Mix
 from transports.base import Setting
 

@@ -13,8 +13,8 @@ from bench.search import Done, Probe, Settings, Tried, next_step
 from bench.selftest.cases import Case, Line, response
 from bench.selftest.model import Model
 from bench.stats.quantiles import samples_needed
-from bench.trial import health_of
 from bench.validity import doubts
+from bench.verdict import health_of
 from shop.workflow import SERVICES
 from transports.base import Setting
 

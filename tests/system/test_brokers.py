@@ -76,8 +76,9 @@ async def both(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[s
 
 async def test_both_brokers_listen_on_loopback_only(both: dict[str, Broker]) -> None:
     found = [place for broker in both.values() for place in listeners(broker.pids)]
-    # RabbitMQ: AMQP, distribution, epmd twice (it cannot be kept from ::1); Kafka: clients, controller.
-    assert len(found) == 6
+    # RabbitMQ: AMQP, distribution, epmd twice (it cannot be kept from ::1).
+    # Kafka: clients, clients by way of FAR, controller.
+    assert len(found) == 7
     assert all(ip_address(address).is_loopback for address, _ in found)
     assert [address for address, _ in found if address != "127.0.0.1"] == ["::1"]
 

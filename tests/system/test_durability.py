@@ -115,22 +115,10 @@ def cmdline(process: psutil.Process) -> list[str]:
     return []
 
 
-ELECT = "[ra:trigger_election({Name, node()}) || {Name, State} <- ets:tab2list(ra_state), State =/= leader]."
-
-
 async def answers(broker: Broker, folder: Path) -> bool:
-    """With RabbitMQ an open port is not enough: every quorum queue needs a leader.
-
-    Seen with 3.10.8: after a kill -9 one of them waits for an election that does not come, and whoever consumes from it
-    waits as well. An operator would call the election, and so does this.
-    """
     if broker.name == "kafka":
         return await kafka.answers(broker.url)
-    if await rabbitmq.version_of(broker.url) is None:
-        return False
-    asked = [str(folder / "ctl"), "eval", ELECT]
-    said = await asyncio.to_thread(subprocess.run, asked, capture_output=True, text=True, check=False)
-    return said.stdout.strip() == "[]"
+    return await rabbitmq.version_of(broker.url) is not None and await rabbitmq.elected(folder)
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import shlex
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -91,6 +92,16 @@ def study(house: House, words: list[str]) -> None:
     short = ["TRANSPORT=memory", "DURATION=1", "WARM_UP=0", "ROUNDS=1", "DEADLINE=3"]
     if "PROFILE=capacity" in words:
         short += ["RATE=12800", "DURATION=0.3"]
+    if "PROFILE=frequency" in words:
+        short += ["STEP_AT=0.3", "STEP_FOR=0.3", "BURST_PERIOD=0.5"]
+    if "PROFILE=size" in words:
+        short += ["TRANSPORT=rest", "DURATION=2"]
+    if "PROFILE=outage" in words and shutil.which("go") is None:
+        pytest.skip("Toxiproxy is built with Go")
+    if "PROFILE=processes" in words:
+        short += ["TRANSPORT=rest"]
+    if "PROFILE=outage" in words:
+        short += ["TRANSPORT=rest", "DURATION=2", "FAULT_AT=0.5", "FAULT_FOR=0.5"]
     shortest(*short)(house, words)
 
 
@@ -113,7 +124,7 @@ HOW: Mapping[str, Callable[[House, list[str]], None]] = {
     "web": web,
     "test": this_is_it,
     "up": up_and_down,
-    "floor": shortest("TRANSPORT=rest", "ROUNDS=1"),
+    "floor": shortest("TRANSPORT=rest", "ROUNDS=1", "SECONDS_EACH=1"),
     "codecs": shortest("ROUNDS=1"),
     "soak": shortest("TRANSPORT=rest", "ORDERS=1000"),
     "study": study,
