@@ -211,7 +211,7 @@ def _combined(
             raise UsageError(f"{transport} has no {key}, so that it cannot be varied; leave it out of the block")
     now, was = msgspec.to_builtins(profile), msgspec.to_builtins(base)
     levels = {key: value for key, value in now.items() if value != was[key] and key not in _NO_LEVELS}
-    behind = "_".join(str(level) for key, level in given.items() if key not in METHOD_KEYS)
+    behind = "_".join(_NAMED.get(key, "") + str(level) for key, level in given.items() if key not in METHOD_KEYS)
     return replace(cell, name=f"{cell.name}@{behind}" if behind else cell.name, levels=levels)
 
 
@@ -220,6 +220,13 @@ FACTORS = (
     *("retries", "keep_alive_s", "durability", "fault"),
 )
 """Keys of a profile that a block may vary; each is a column of trials.csv."""
+_NAMED = {
+    "compressible": "compressible-",
+    "processes": "processes-",
+    "retries": "retries-",
+    "keep_alive_s": "keep-alive-",
+}
+"""What stands before a level that does not speak for itself in a cell's name."""
 _LEVEL = re.compile(r"[A-Za-z0-9.-]+")
 _OF_CONFIG = {"retries": "retries", "keep_alive_s": "idle_s"}
 """Keys of a profile that only methods with such an option heed."""

@@ -9,18 +9,16 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from bench.load.arrivals import MOST_ORDERS, Arrivals, Schedule
 from bench.load.driver import ClosedDriver, Driver, OpenDriver, Phases
 from bench.load.meter import Meter
 from bench.load.priority import priority
 from bench.load.raw import Write, raw_file
-from bench.load.record import Record, Sum
+from bench.load.record import Record
 from bench.load.shape import shape_of
 from bench.load.trial import TrialReport, TrialSpec
+from bench.node import audit_of
 from bench.stats.trend import WINDOWS
 from bench.workload import Workload
 from shop.open import open_service
@@ -119,7 +117,7 @@ class Carrying:
             first = codec_named(setting.codec).encode(workload.order(0))
             report.payload_bytes, report.gzip_share = len(first), len(gzip.compress(first, 6)) / len(first)
             if hosted is not None:
-                report.services_audit = {name: _audit(service) for name, (service, _) in hosted.items()}
+                report.services_audit = {name: audit_of(service) for name, (service, _) in hosted.items()}
                 report.stamps = [stamp for _, serving in hosted.values() for stamp in serving.trace.stamps]
             return report
 
@@ -203,10 +201,3 @@ async def _hosted(transport: Transport, stack: AsyncExitStack) -> Mapping[str, t
         stack.callback(service.store.close)
         services[name] = service, await stack.enter_async_context(transport.serve(service))
     return services
-
-
-def _audit(service: Service) -> dict[str, Any]:
-    return {
-        "tallies": {fact: msgspec.to_builtins(Sum.of(tally)) for fact, tally in service.audit().items()},
-        "balance": dict(service.balance()),
-    }

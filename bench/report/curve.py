@@ -99,7 +99,8 @@ def _figure(drawn: Sequence[Point]) -> Figure:
         axes.set_axisbelow(True)
         axes.set_xlabel("orders a second achieved", fontsize=9)
         for method in dict.fromkeys(point.method for point in drawn):
-            _line(axes, [point for point in drawn if (point.method, point.quantile) == (method, quantile)], top_ms)
+            line = [point for point in drawn if (point.method, point.quantile) == (method, quantile)]
+            _line(axes, line, top_ms, _dash(drawn, method))
         axes.margins(x=0.04)
         axes.set_xlim(left=0)
         axes.set_ylim(low_ms, top_ms)
@@ -121,18 +122,24 @@ def _limits(drawn: Sequence[Point]) -> tuple[float, float]:
     return min(finite) / 1.3, max(finite) * 1.6
 
 
-def _line(axes: Axes, line: Sequence[Point], top_ms: float) -> None:
+def _dash(drawn: Sequence[Point], method: str) -> str:
+    """Which of its transport's lines it is."""
+    transport = next(point.transport for point in drawn if point.method == method)
+    lines = list(dict.fromkeys(point.method for point in drawn if point.transport == transport))
+    return style.DASHES[lines.index(method) % len(style.DASHES)]
+
+
+def _line(axes: Axes, line: Sequence[Point], top_ms: float, dash: str) -> None:
     there = [point for point in line if point.latency.value is not None]
     if not there:
         return
     transport = there[0].transport
     colour, marker = style.colour(transport), style.marker(transport)
-    dashed = "--" if set("+:,") & set(there[0].method) else "-"
     axes.plot(
         [point.achieved_per_s for point in there],
         [min(point.latency.value or math.nan, top_ms) for point in there],
         color=colour,
-        linestyle=dashed,
+        linestyle=dash,
         linewidth=1.6,
         marker=marker,
         markersize=6,

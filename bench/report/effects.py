@@ -9,6 +9,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.report import style
 from bench.report.numbers import digits
@@ -28,6 +29,8 @@ SIZES: Mapping[str, tuple[str, float]] = {
     "wire_bytes_per_order": ("On the wire, KiB an order", KIB),
 }
 """Title, and what the metric is divided by."""
+FEWEST_SIZES = 3
+"""For a picture: two points are no line."""
 COLUMNS = ("transport", "factor", "level", "base", "metric", "ratio", "low", "high", "n")
 SIZE_COLUMNS = ("transport", "context", "order_bytes", "metric", "median", "slope_per_kib", "at_0")
 
@@ -44,7 +47,7 @@ def draw(trials: pd.DataFrame, found: pd.DataFrame, folder: Path) -> None:
         style.save(figure, folder, FOREST, heading="What each factor does", description=_sentence(ratios))
         style.export(folder, FOREST, COLUMNS, _rows(ratios))
     lines = found[found["kind"].isin(["slope", "at 0"])]
-    if len(lines):
+    if len(lines) and trials[SIZE].nunique() >= FEWEST_SIZES:
         points = list(_points(trials, lines))
         with mpl.rc_context(style.SETTINGS):
             figure = _sizes(points)
@@ -73,18 +76,22 @@ def _forest(ratios: pd.DataFrame) -> Figure:
     for axes, (metric, heading) in zip(panels, RATIOS.items(), strict=True):
         axes.set_title(heading, loc="left", fontsize=10.5, fontweight="bold", pad=8)
         axes.set_xscale("log")
-        style.log_scale(axes.xaxis)
         axes.grid(axis="x", linewidth=0.8)
         axes.axvline(1, color=style.MUTED, linewidth=1)
         axes.tick_params(axis="y", length=0)
         axes.set_axisbelow(True)
         here = ratios[ratios["metric"] == metric]
+        numbers = [float(value) for value in here[["estimate", "low", "high"]].to_numpy().flat]
+        seen = [value for value in numbers if math.isfinite(value) and value > 0]
+        style.ratio_scale(axes.xaxis, seen)
+        low, high = min((1.0, *seen)) / 1.15, max((1.0, *seen)) * 1.15
+        axes.set_xlim(low, high)
         for place, step in enumerate(steps):
             for lane, transport in enumerate(transports):
                 at = place + (lane - (len(transports) - 1) / 2) * 0.18
                 of_step = here[(here["transport"] == transport) & (_steps_of(here) == step)]
                 for row in of_step.to_dict("records"):
-                    _mark(axes, at, row)
+                    _mark(axes, at, row, low, high)
     labels = [f"{factor}\n{level} for {base}" for factor, level, base in steps]
     panels[0].set_yticks(range(len(steps)), labels, fontsize=9.5)
     panels[0].set_ylim(len(steps) - 0.5, -0.5)
@@ -94,7 +101,10 @@ def _forest(ratios: pd.DataFrame) -> Figure:
     ]
     titles = [style.title(name, name) for name in transports]
     figure.legend(handles, titles, loc="outside upper center", ncols=len(titles), frameon=False, fontsize=9.5)
-    caption = "Times the base level (log), over all contexts; bars: 95 % intervals over paired rounds."
+    caption = (
+        "Times the base level (log), over the contexts that every method and level has; bars: 95 % intervals; "
+        "arrows: orders that did not finish."
+    )
     figure.supxlabel(caption, fontsize=8.5, color=style.MUTED, x=0.012, ha="left")
     return figure
 
@@ -105,13 +115,14 @@ def _steps_of(rows: pd.DataFrame) -> "pd.Series[Any]":
     )
 
 
-def _mark(axes: Axes, at: float, row: Mapping[Any, Any]) -> None:
+def _mark(axes: Axes, at: float, row: Mapping[Any, Any], low: float, high: float) -> None:
+    """What is infinite or zero, since orders did not finish, is an arrow at the edge."""
     colour, value = style.colour(row["transport"]), float(row["estimate"])
-    if not math.isfinite(value):
-        return
-    if pd.notna(row["low"]) and math.isfinite(row["high"]):
-        axes.plot([row["low"], row["high"]], [at, at], color=colour, alpha=0.35, linewidth=4, zorder=2)
-    axes.plot([value], [at], color=colour, marker=style.marker(row["transport"]), markersize=6, zorder=3)
+    if pd.notna(row["low"]):
+        ends = [min(max(row[end], low), high) for end in ("low", "high")]
+        axes.plot(ends, [at, at], color=colour, alpha=0.35, linewidth=4, zorder=2)
+    marker = ">" if math.isinf(value) else style.marker(row["transport"]) if value > 0 else "<"
+    axes.plot([min(max(value, low), high)], [at], color=colour, marker=marker, markersize=6, zorder=3, clip_on=False)
 
 
 def _sentence(ratios: pd.DataFrame) -> str:
@@ -150,16 +161,34 @@ def _points(trials: pd.DataFrame, lines: pd.DataFrame) -> Iterator[dict[str, Any
                     }
 
 
+def _lanes(points: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], int]:
+    """The dash of each line: what is measured in the same way has the same one on every method."""
+    lanes: dict[tuple[str, str], int] = {}
+    of_method: dict[str, list[str]] = {}
+    known: list[str] = []
+    for transport, context in dict.fromkeys((point["transport"], point["context"]) for point in points):
+        shape = context.rpartition("shape=")[2] if "shape=" in context else context
+        if shape not in known:
+            known.append(shape)
+        lane = known.index(shape)
+        # A method with several formats has more lines of a shape.
+        lane += 2 * of_method.setdefault(transport, []).count(shape)
+        of_method[transport].append(shape)
+        lanes[transport, context] = lane
+    return lanes
+
+
 def _sizes(points: Sequence[Mapping[str, Any]]) -> Figure:
     figure = Figure(figsize=(11, 4.6), layout="constrained", facecolor="white")
     panels: Sequence[Axes] = figure.subplots(1, len(SIZES), sharex=True)
-    contexts = list(dict.fromkeys(point["context"] for point in points))
-    dashes = ("-", "--", ":", "-.")
+    lanes = _lanes(points)
     for axes, (metric, (heading, unit)) in zip(panels, SIZES.items(), strict=True):
         axes.set_title(heading, loc="left", fontsize=10.5, fontweight="bold", pad=8)
         axes.set_xscale("log")
         axes.set_yscale("log")
-        style.log_scale(axes.xaxis)
+        axes.xaxis.set_major_locator(FixedLocator([size / KIB for size in sorted({p["order_bytes"] for p in points})]))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: digits(value)))
+        axes.xaxis.set_minor_locator(NullLocator())
         style.log_scale(axes.yaxis)
         axes.grid(linewidth=0.8)
         axes.set_axisbelow(True)
@@ -173,15 +202,17 @@ def _sizes(points: Sequence[Mapping[str, Any]]) -> Figure:
             if not here:
                 continue
             kib = [point["order_bytes"] / KIB for point in here]
-            colour = style.colour(transport)
+            colour, dash = style.colour(transport), style.DASHES[lanes[transport, context] % len(style.DASHES)]
             axes.plot(
                 kib,
                 [point["median"] / unit for point in here],
                 color=colour,
                 marker=style.marker(transport),
                 markersize=5,
+                fillstyle="full" if dash == "-" else "none",
                 linestyle="none",
             )
+            axes.plot([], [], color=colour, linestyle=dash, label=f"{style.title(transport, transport)} {context}")
             slope, at_0 = here[0]["slope_per_kib"], here[0]["at_0"]
             if slope is not None and at_0 is not None and pd.notna(slope):
                 fitted = [(at_0 + slope * at) / unit for at in kib]
@@ -191,8 +222,7 @@ def _sizes(points: Sequence[Mapping[str, Any]]) -> Figure:
                         fitted,
                         color=colour,
                         linewidth=1.2,
-                        linestyle=dashes[contexts.index(context) % len(dashes)],
-                        label=f"{style.title(transport, transport)} {context}",
+                        linestyle=dash,
                     )
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)

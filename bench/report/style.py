@@ -10,12 +10,13 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 COLOURS: Mapping[str, str] = {"rest": "#0072B2", "grpc": "#D55E00", "broker": "#009E73", "events": "#CC79A7"}
 """Okabe and Ito's palette for the colour-blind; each has a contrast of 3:1 or more on white."""
 MARKERS: Mapping[str, str] = {"rest": "o", "grpc": "s", "broker": "^", "events": "D"}
 _OTHER_COLOUR, _OTHER_MARKER = "#5A5F66", "P"
+DASHES = ("-", "--", ":", "-.")
 INK, MUTED, RULE = "#14171A", "#5A5F66", "#E3E6E9"
 
 PRODUCTS: Mapping[str, str] = {"rest": "REST", "grpc": "gRPC", "broker": "RabbitMQ", "events": "Kafka"}
@@ -55,6 +56,21 @@ def log_scale(axis: Axis) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
+
+
+def ratio_scale(axis: Axis, values: Sequence[float]) -> None:
+    """Around 1: ticks as close as what is shown needs them."""
+    farthest = max((max(value, 1 / value) for value in values), default=1.0)
+    steps = _CLOSE if farthest < CLOSE else _NEAR if farthest < NEAR else _FAR
+    axis.set_major_locator(FixedLocator(steps))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+CLOSE, NEAR = 1.3, 3.0
+_CLOSE = (0.8, 0.9, 1, 1.1, 1.2)
+_NEAR = (0.4, 0.5, 0.7, 1, 1.5, 2)
+_FAR = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 
 def title(cell: str, transport: str) -> str:

@@ -145,7 +145,7 @@ def outage_table(found: Sequence[Mapping[str, Any]]) -> Table:
 
     Orders are sums over trials, times medians over them; what did not come in the window is longer than it.
     """
-    table = _titled("While a part was away, then and afterwards: orders of all trials, medians of times")
+    table = _titled("Before, then (a part away, the rate up) and afterwards: orders of all trials, median times")
     table.padding = (0, 1, 0, 0)
     table.add_column("method", overflow="fold")
     for heading in ("failed\nunfin.", "lost\ntwice\nagain", "charged,\nnot told"):

@@ -28,8 +28,10 @@ def draw(timeline: pd.DataFrame, outages: Sequence[Mapping[str, Any]], folder: P
     lines = list(_lines(timeline))
     with mpl.rc_context(style.SETTINGS):
         figure = _figure(lines, outages)
-    said = "Median acceptance and completion before, while and after a part was away, a row for each fault."
-    style.save(figure, folder, NAME, heading="Around an outage", description=said)
+    said = (
+        "Median acceptance and completion before, while and after a part was away or the rate was up, a row for each."
+    )
+    style.save(figure, folder, NAME, heading="Around what happened in the middle", description=said)
     style.export(folder, NAME, COLUMNS, _rows(lines))
 
 
@@ -70,12 +72,19 @@ def _figure(lines: Sequence[tuple[str, str, pd.DataFrame]], outages: Sequence[Ma
             axes.set_ylim(low_ms, top_ms)
             if not place:
                 axes.set_title(heading, loc="left", fontsize=10.5, fontweight="bold", pad=8)
-            for of_fault, cell, rows in lines:
-                if of_fault == fault:
-                    _line(axes, cell, fault, rows[metric] / 1000, top_ms)
+            of_fault = [(cell, rows) for name, cell, rows in lines if name == fault]
+            for cell, rows in of_fault:
+                _line(
+                    axes,
+                    cell,
+                    fault,
+                    rows[metric] / 1000,
+                    top_ms,
+                    _besides(of_fault, fault).index(_beside(cell, fault)),
+                )
         axes_row[0].set_ylabel(f"{fault}\nms (log)", fontsize=9)
     for axes in grid[-1]:
-        axes.set_xlabel("seconds from when the part went away", fontsize=9)
+        axes.set_xlabel("seconds from when it began", fontsize=9)
     labelled: dict[str, Any] = {}
     for axes in grid.flat:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -83,7 +92,10 @@ def _figure(lines: Sequence[tuple[str, str, pd.DataFrame]], outages: Sequence[Ma
     figure.legend(
         list(labelled.values()), list(labelled), loc="outside upper center", ncols=4, frameon=False, fontsize=9.5
     )
-    caption = "Grey: away, the longest of the cells. At the top: half of the orders were not accepted, or not finished."
+    caption = (
+        "Grey: how long it lasted, the longest of the cells. "
+        "At the top: half of the orders were not accepted, or not finished."
+    )
     figure.supxlabel(caption, fontsize=8.5, color=style.MUTED, x=0.012, ha="left")
     return figure
 
@@ -93,16 +105,24 @@ def _away_s(outage: Mapping[str, Any]) -> float:
     return 0.0 if value is None else float(value)
 
 
-def _line(axes: Axes, cell: str, fault: str, times_ms: "pd.Series[float]", top_ms: float) -> None:
-    method, _, behind = cell.partition("@")
+def _beside(cell: str, fault: str) -> str:
+    """The levels that tell a cell from its neighbours in the same row: asked again, safe, another rate."""
+    return " ".join(level for level in cell.partition("@")[2].split("_") if level not in ("", fault))
+
+
+def _besides(lines: Sequence[tuple[str, pd.DataFrame]], fault: str) -> list[str]:
+    """In the order in which they come, the plainest first."""
+    return sorted(dict.fromkeys(_beside(cell, fault) for cell, _ in lines), key=bool)
+
+
+def _line(axes: Axes, cell: str, fault: str, times_ms: "pd.Series[float]", top_ms: float, dash: int) -> None:
+    method, beside = cell.partition("@")[0], _beside(cell, fault)
     transport = method.partition("+")[0].partition(":")[0]
-    # Another level that tells a cell from its neighbours in the same row: asked again, safe, another rate.
-    beside = " ".join(level for level in behind.split("_") if level not in ("", fault))
     axes.plot(
         times_ms.index,
         times_ms.clip(upper=top_ms),
         color=style.colour(transport),
         linewidth=1.5,
-        linestyle="--" if beside else "-",
+        linestyle=style.DASHES[dash % len(style.DASHES)],
         label=" ".join(filter(None, (style.title(method, transport), beside))),
     )

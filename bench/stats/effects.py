@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -47,28 +47,57 @@ def effects(trials: pd.DataFrame) -> pd.DataFrame:
     """A row per method, factor, level and metric; empty for a run in which no factor varies.
 
     ``kind`` is "ratio" (of a level to the base, in one context, which are the levels of the other factors), "main" (the
-    same over all contexts: the mean of their logarithms in each round), "interaction" (how many times its ratio in the
-    base context the ratio is in another), and for sizes "slope" (a KiB more) and "at 0" (what is left without any). All
-    but the lines are Hodges and Lehmann's over paired rounds. INVALID cells and invalid trials are left out.
+    same over the contexts in which every method has every level of the factor: the mean of their logarithms in each
+    round; its ``context`` says of how many, where there are more), "interaction" (how many times its ratio in the base
+    context the ratio is in another), and for sizes "slope" (a KiB more) and "at 0" (what is left without any). All but
+    the lines are Hodges and Lehmann's over paired rounds. INVALID cells and invalid trials are left out.
     """
     judged = trials.groupby("cell", sort=False).filter(is_valid) if len(trials) else trials
     valid = judged[judged["valid"]] if len(judged) else judged
+    methods = [
+        (key, rows, [name for name in FACTORS if name in rows and rows[name].nunique() > 1])
+        for key, rows in valid.groupby(["transport", "client"], sort=False)
+    ]
+    common = {factor: _common([(rows, varied) for _, rows, varied in methods], factor) for factor in FACTORS}
     found: list[dict[str, Any]] = []
-    for (transport, client), rows in valid.groupby(["transport", "client"], sort=False):
-        varied = [name for name in FACTORS if name in rows and rows[name].nunique() > 1]
-        for row in _of_method(rows, varied):
+    for (transport, client), rows, varied in methods:
+        for row in _of_method(rows, varied, common):
             found.append({"transport": transport, "client": client, **row})
     return pd.DataFrame(found, columns=list(COLUMNS))
 
 
-def _of_method(rows: pd.DataFrame, varied: Sequence[str]) -> Iterator[dict[str, Any]]:
+class Common(NamedTuple):
+    """Where the levels of a factor are compared on every method."""
+
+    names: tuple[str, ...]
+    """The other factors that all these methods vary, by whose levels a context is known."""
+    contexts: Mapping[Any, set[tuple[Any, ...]]]
+    """By base."""
+
+
+def _common(methods: Sequence[tuple[pd.DataFrame, Sequence[str]]], factor: str) -> Common:
+    """A mean over other contexts for one level than for another would be one of different things."""
+    having = [(rows, varied) for rows, varied in methods if factor in varied and factor != SIZE]
+    names = tuple(name for name in FACTORS if name != factor and having and all(name in v for _, v in having))
+    found: dict[Any, dict[tuple[int, Any], set[tuple[Any, ...]]]] = {}
+    for number, (rows, _) in enumerate(having):
+        for at, group in rows.groupby(list(names), sort=False) if names else [((), rows)]:
+            levels = _unique(group, factor)
+            base = _base(levels, factor)
+            for level in levels:
+                if base is not None and level != base:
+                    found.setdefault(base, {}).setdefault((number, level), set()).add(tuple(at))
+    return Common(names, {base: set.intersection(*where.values()) for base, where in found.items()})
+
+
+def _of_method(rows: pd.DataFrame, varied: Sequence[str], common: Mapping[str, Common]) -> Iterator[dict[str, Any]]:
     for factor in varied:
         others = [name for name in varied if name != factor]
         if factor == SIZE:
             for context, group in _contexts(rows, others):
                 yield from _lines(group, context)
         else:
-            yield from _ratios(rows, factor, others)
+            yield from _ratios(rows, factor, others, common[factor])
     named = [name for name in varied if name != SIZE]
     pairs = [*combinations(named, 2), *((name, SIZE) for name in named if SIZE in varied)]
     for one, other in pairs:
@@ -107,32 +136,35 @@ def _lines(group: pd.DataFrame, context: str) -> Iterator[dict[str, Any]]:
     if group[SIZE].nunique() < 2:
         return
     for metric in METRICS:
-        there = group[[SIZE, metric]].dropna() if metric in group else group[[]]
+        there = group[[SIZE, metric, "round"]].dropna() if metric in group else group[[]]
         if there.empty:
             continue
-        fitted = line(list(there[SIZE] / KIB), list(there[metric]))
+        fitted = line(list(there[SIZE] / KIB), list(there[metric]), list(there["round"]))
         for kind, estimate in (("slope", fitted.slope), ("at 0", fitted.intercept)):
             yield _row(SIZE, "KiB", "", context, metric, kind, estimate)
 
 
-def _ratios(rows: pd.DataFrame, factor: str, others: Sequence[str]) -> Iterator[dict[str, Any]]:
-    logs: dict[tuple[Any, Any], dict[str, list[dict[Any, float]]]] = {}
+def _ratios(rows: pd.DataFrame, factor: str, others: Sequence[str], common: Common) -> Iterator[dict[str, Any]]:
+    logs: dict[tuple[Any, Any, str], list[tuple[bool, dict[Any, float]]]] = {}
     for context, group in _contexts(rows, others):
         levels = _unique(group, factor)
         base = _base(levels, factor)
+        at = tuple(group[name].iloc[0] for name in common.names)
         for level in levels:
             if base is None or level == base:
                 continue
             both = _paired(group, factor, level, base)
             for metric in METRICS:
                 if here := _logs(both, metric):
-                    logs.setdefault((level, base), {}).setdefault(metric, []).append(here)
+                    logs.setdefault((level, base, metric), []).append((at in common.contexts.get(base, ()), here))
                     yield _row(factor, _said(level), _said(base), context, metric, "ratio", _ratio(list(here.values())))
-    for (level, base), by_metric in logs.items():
-        for metric, contexts in by_metric.items():
+    for (level, base, metric), everywhere in logs.items():
+        contexts = [here for is_common, here in everywhere if is_common]
+        if contexts:
             rounds = sorted(set.intersection(*(set(here) for here in contexts)))
             means = [sum(here[at] for here in contexts) / len(contexts) for at in rounds]
-            yield _row(factor, _said(level), _said(base), "", metric, "main", _ratio(means))
+            part = f"{len(contexts)} of {len(everywhere)} contexts" if len(contexts) < len(everywhere) else ""
+            yield _row(factor, _said(level), _said(base), part, metric, "main", _ratio(means))
 
 
 def _interactions(rows: pd.DataFrame, one: str, other: str, rest: Sequence[str]) -> Iterator[dict[str, Any]]:

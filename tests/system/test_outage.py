@@ -89,10 +89,7 @@ def test_a_network_or_a_broker_that_stands_still_delays_orders_on_every_method_a
     assert (outages[outages["fault"] == "stop-broker"]["longest_us"] > 900_000).all()
     cut, slow = (outages[outages["fault"] == fault] for fault in ("cut-payment", "delay-payment"))
     assert (cut["longest_us"] > 900_000).all(), cut
-    # A chain waits for a question and its answer. Elsewhere a message comes, and what follows goes.
-    added_us = (slow["during_p50_us"] - slow["before_p50_us"])[slow["cell"].str.startswith(("rest", "grpc"))]
-    assert (added_us > 9_000).all(), slow
-    # One way at least; a service that was only just started is slow before it as well.
+    # A chain waits for a question and its answer, elsewhere a message comes and what follows goes: 5 ms each.
     assert (slow["during_p50_us"] > 10_000).all(), slow
     assert (slow["during_p50_us"] < 500_000).all(), slow
     assert bench.left() == []

@@ -46,6 +46,45 @@ def test_95_percent_of_the_intervals_hold_the_slope(noise: float) -> None:
     assert 0.92 <= held / 1000 <= 0.97
 
 
+@pytest.mark.parametrize(("luck", "rounds"), [(0.08, 3), (0.15, 3), (0.15, 6), (0.0, 3)])
+def test_some_95_percent_of_the_intervals_hold_slope_and_intercept_where_a_round_shares_its_luck(
+    luck: float, rounds: int
+) -> None:
+    """Three rounds know little of how rounds scatter: 93 % at a luck of 0.15, of 1,500."""
+    held = {"slope": 0, "intercept": 0}
+    for seed in range(600):
+        draw = random.Random(seed)
+        of_round = [math.exp(draw.gauss(0, luck) - luck**2 / 2) for _ in range(rounds)]
+        x = KIB * rounds
+        y = [
+            (5000.0 + 12.0 * at) * of_round[n // len(KIB)] * math.exp(draw.gauss(0, 0.05) - 0.05**2 / 2)
+            for n, at in enumerate(x)
+        ]
+        found = line(x, y, [n // len(KIB) for n in range(len(x))])
+        for name, estimate, truth in (("slope", found.slope, 12.0), ("intercept", found.intercept, 5000.0)):
+            assert estimate.low is not None
+            assert estimate.high is not None
+            held[name] += estimate.low <= truth <= estimate.high
+    assert all(0.91 <= count / 600 <= 0.99 for count in held.values()), held
+
+
+def test_what_a_round_shares_does_not_bend_the_line() -> None:
+    x = [1.0, 10.0, 100.0, 1.0, 10.0, 100.0]
+    y = [2 * (100.0 + 3 * at) for at in x[:3]] + [0.5 * (100.0 + 3 * at) for at in x[3:]]
+    found = line(x, y, [1, 1, 1, 2, 2, 2])
+    assert found.slope.value is not None
+    assert found.intercept.value is not None
+    assert found.intercept.value / found.slope.value == pytest.approx(100 / 3, rel=1e-6)
+
+
+def test_what_is_no_line_says_where_it_is_farthest_off() -> None:
+    bent = line(KIB * 3, [1000 + (5 if at <= 64 else 40) * at for at in KIB * 3])
+    assert "no straight line: at " in (bent.slope.reason or "")
+    assert bent.slope.value is not None
+    x, y = measured(slope=12.0, intercept=5000.0, noise=0.03, seed=1)
+    assert not line(x, y).slope.reason
+
+
 @pytest.mark.parametrize(
     ("x", "y", "why"),
     [
