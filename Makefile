@@ -88,7 +88,7 @@ witness: setup $(WITNESSES)/.ready ## the same rate by vegeta, ghz, PerfTest and
 
 test: setup ## every test, on real brokers
 	@$(BIN)/python -m bench.provision.toxiproxy '$(STATE)'
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 check: .venv/.ready ## format, lint, types and arrows
 	@$(BIN)/ruff format --check -q && $(BIN)/ruff check -q && $(BIN)/mypy && $(BIN)/lint-imports --no-logo

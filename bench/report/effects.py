@@ -81,7 +81,7 @@ def _forest(ratios: pd.DataFrame) -> Figure:
         axes.tick_params(axis="y", length=0)
         axes.set_axisbelow(True)
         here = ratios[ratios["metric"] == metric]
-        numbers = [float(value) for value in here[["estimate", "low", "high"]].to_numpy().flat]
+        numbers = here[["estimate", "low", "high"]].astype(float).to_numpy().flat
         seen = [value for value in numbers if math.isfinite(value) and value > 0]
         style.ratio_scale(axes.xaxis, seen)
         low, high = min((1.0, *seen)) / 1.15, max((1.0, *seen)) * 1.15

@@ -186,7 +186,8 @@ def _interactions(rows: pd.DataFrame, one: str, other: str, rest: Sequence[str])
                 for metric in METRICS:
                     now, then = _logs(here, metric), _logs(there[base_of_other], metric)
                     if rounds := sorted(now.keys() & then.keys()):
-                        where = ", ".join(filter(None, (f"{other}={_said(elsewhere)}", context)))
+                        against = f"{other}={_said(elsewhere)} against {_said(base_of_other)}"
+                        where = ", ".join(filter(None, (against, context)))
                         estimate = _ratio([now[at] - then[at] for at in rounds])
                         yield _row(one, _said(level), _said(base), where, metric, "interaction", estimate)
 

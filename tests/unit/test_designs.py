@@ -3,7 +3,9 @@
 import math
 import random
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,6 +17,7 @@ from bench.hlog import QUANTILES
 from bench.profile import Profile, load
 from bench.stats.effects import FACTORS, METRICS, effects
 from bench.stats.quantiles import samples_needed
+from bench.store import Run
 from transports.registry import named
 
 STUDIES = ("size", "format", "frequency", "outage", "processes")
@@ -64,6 +67,20 @@ def test_a_study_takes_no_longer_than_three_quarters_of_an_hour(name: str) -> No
 def test_the_default_run_takes_less_than_nine_minutes() -> None:
     profile = load()
     assert sum(forecast_s(profile, cells(profile) * profile.rounds, BROKERS)) < 9 * 60
+
+
+KEPT = Path(__file__).parents[2] / "results" / "reference"
+FORECAST = [path.parent for path in sorted(KEPT.glob("*/manifest.json")) if path.parent.name != "capacity"]
+"""Of a search nobody knows beforehand how many trials it takes."""
+
+
+@pytest.mark.parametrize("kept", FORECAST, ids=lambda path: path.name)
+def test_what_was_forecast_was_within_a_fifth_of_what_came(kept: Path) -> None:
+    run = Run.open(kept)
+    last = run.trials().sort_values("opened_epoch_ms").iloc[-1]
+    began_s = datetime.fromisoformat(run.manifest["started_at"]).timestamp()
+    took_s = last["opened_epoch_ms"] / 1000 + last["duration_s"] - began_s
+    assert run.manifest["forecast_s"] == pytest.approx(took_s, rel=0.2)
 
 
 def test_a_broker_that_is_killed_is_warmed_again() -> None:

@@ -94,7 +94,7 @@ def test_a_main_effect_is_over_contexts_that_have_every_level_on_every_method() 
 def test_an_interaction_is_how_much_a_ratio_differs_between_contexts() -> None:
     row = the(effects(design()), kind="interaction")
     expected = ((3600 + 1280) / (4000 + 1920)) / ((3600 + 20) / (4000 + 30))
-    assert row["context"] == "order_bytes=65536"
+    assert row["context"] == "order_bytes=65536 against 1024"
     assert row["estimate"] == pytest.approx(expected, rel=0.03)
     assert row["high"] < 1
 

@@ -64,6 +64,27 @@ def test_a_forest_has_every_step_of_every_method(tmp_path: Path) -> None:
     assert (tmp_path / "effects.png").is_file()
 
 
+def test_one_round_has_a_forest_without_intervals(tmp_path: Path) -> None:
+    trials = a_design()
+    once = trials[trials["round"] == 1]
+    found = effects(once)
+    found["low"] = found["high"] = None  # as plain python has it
+    of_effects.draw(once, found, tmp_path)
+    assert all(row["low"] == "" for row in rows_of(tmp_path / "effects.csv"))
+
+
+def test_a_ratio_that_is_infinite_or_zero_is_drawn_at_the_edge(tmp_path: Path) -> None:
+    trials = a_design()
+    trials.loc[(trials["codec"] == "avro") & (trials["transport"] == "rest"), "finish_p50_us"] = math.inf
+    trials.loc[(trials["codec"] == "json") & (trials["transport"] == "events"), "finish_p50_us"] = math.inf
+    of_effects.draw(trials, effects(trials), tmp_path)
+    assert {row["ratio"] for row in rows_of(tmp_path / "effects.csv") if row["metric"] == "finish_p50_us"} == {
+        "inf",
+        "0",
+    }
+    assert (tmp_path / "effects.png").is_file()
+
+
 def test_lines_over_sizes_have_a_point_for_each_size_and_the_slope_of_effects_csv(tmp_path: Path) -> None:
     trials = a_design()
     of_effects.draw(trials, effects(trials), tmp_path)
