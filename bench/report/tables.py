@@ -190,7 +190,7 @@ def _with_interval(estimate: Mapping[str, Any]) -> Text:
     text = Text(_seconds(estimate))
     if estimate["low"] is not None:
         low, high = (as_number(estimate[end]) for end in ("low", "high"))
-        text.append(f"\n{digits(low)}-{digits(high)}", style="dim")
+        text.append(f"\n{digits(low)}-\n{digits(high)}", style="dim")
     return text
 
 
