@@ -151,7 +151,7 @@ def health(
     except ResultsError as error:
         _end(NO_RESULTS, str(error))
     print(spread(trials))
-    if kept.manifest["profile"].get("arms") == 2:
+    if kept.manifest["profile"].get("arms") == 2 and "slowness" in trials:
         found = by_speed(trials)
         print(f"\n{found[found['metric'].isin(RATIOS)].to_string(index=False, float_format='{:.3g}'.format)}")
 
