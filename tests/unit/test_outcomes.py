@@ -7,8 +7,8 @@ import pytest
 
 from shop.messages import OrderClosed
 from tests.conftest import an_order
-from transports.errors import Unreadable
-from transports.outcomes import Outcomes
+from transports.errors import Unreachable, Unreadable
+from transports.outcomes import REMEMBERED, Outcomes
 from transports.wire import codec_named
 
 JSON = codec_named("json")
@@ -46,6 +46,23 @@ def test_the_outcome_of_an_order_that_was_given_up_is_none_too_many_but_the_next
 
     assert heard(lambda outcomes: outcomes.give_up("one"))[0]
     assert not heard(given_up_and_told)[0]
+
+
+@pytest.mark.parametrize(("others", "remembered"), [(REMEMBERED - 1, True), (REMEMBERED, False)])
+def test_of_the_orders_given_up_the_newest_are_remembered(others: int, remembered: bool) -> None:
+    def given_up_with(outcomes: Outcomes) -> None:
+        outcomes.give_up("one")
+        for number in range(others):
+            outcomes.expect(f"other-{number}")
+            outcomes.give_up(f"other-{number}")
+
+    assert heard(given_up_with)[0] is remembered
+
+
+def test_those_who_wait_are_told_that_no_outcome_can_come() -> None:
+    known, finished = heard(lambda outcomes: outcomes.fail(Unreachable("gone")))
+    assert not known
+    assert isinstance(finished.exception(), Unreachable)
 
 
 def test_an_outcome_that_nobody_expected_is_one_too_many() -> None:
