@@ -526,12 +526,22 @@ async def test_a_message_nested_without_end_does_not_end_the_service(servers: Ma
         await trial.ships()
 
 
+BARELY_BYTES = 20_440
+"""Of a record that is allowed at a limit of 16,384 as long as it is compressed: with what is around it, it is not."""
+
+
+def padded(size_bytes: int) -> bytes:
+    """A fact of this size."""
+    bare = len(JSON.encode(StockReserved(an_order(address=""), 1)))
+    return JSON.encode(StockReserved(an_order(address="z" * (size_bytes - bare)), 1))
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "counted"),
     [
-        (b"z" * 100_000, [], (1, 0)),
-        (JSON.encode(StockReserved(an_order(address="z" * 100_000), 1)), [], (0, 1)),
-        (JSON.encode(StockReserved(an_order(), 1)), [("note", b"z" * 100_000)], (0, 1)),
+        (b"z" * BARELY_BYTES, [], (1, 0)),
+        (padded(BARELY_BYTES), [], (0, 1)),
+        (padded(1_000), [("note", b"z" * (BARELY_BYTES - 1_020))], (0, 1)),
     ],
     ids=["unreadable", "readable", "headers"],
 )
@@ -555,6 +565,37 @@ async def test_a_record_that_was_small_only_compressed_does_not_end_the_service(
         assert (serving.unreadable, serving.failed, serving.handled) == (*counted, 0)
         assert f"it lies at {topic}/0/0" in caplog.text
         await trial.ships()
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd", "lz4", "snappy"])
+async def test_a_batch_that_would_inflate_beyond_the_limit_is_left_out_and_what_is_around_it_is_not(
+    servers: Mapping[str, str], compression: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with a_trial(servers, max_message_bytes=16_384, compression=compression) as trial:
+        topic, paid = f"{trial.name}.stock-reserved", trial.services["payment"]
+        async with a_producer(servers, compression_type=compression, max_request_size=2**26) as zipping:
+            for number, body in enumerate((padded(1_000), bytes(2**17), padded(1_000), bytes(2**16), padded(1_000))):
+                await zipping.send_and_wait(topic, body, key=f"order-{number}".encode())
+        dead = await trial.records("unreadable", 2)
+        assert [list(letter.headers) for letter in dead] == [
+            [("lies-at", f"{topic}/0/1".encode())],
+            [("lies-at", f"{topic}/0/3".encode())],
+        ]
+        assert trial.serving["payment"].unreadable == 2
+        assert "over the limit when it is inflated" in caplog.text
+        await trial.ships()
+        assert trial.serving["payment"].handled == 4
+        assert paid.audit()["payment-taken"].count == 2  # three facts of one order, and the order after them
+
+
+async def test_an_outcome_that_would_inflate_beyond_the_limit_keeps_nobody_from_hearing_the_next(
+    servers: Mapping[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with a_trial(servers, max_message_bytes=16_384, compression="gzip") as trial:
+        async with a_producer(servers, compression_type="gzip", max_request_size=2**26) as zipping:
+            await zipping.send_and_wait(f"{trial.name}.order-closed", bytes(2**17), key=b"bomb")
+        await trial.ships()
+        assert f"an outcome is over the limit when it is inflated: {trial.name}.order-closed/0/0" in caplog.text
 
 
 async def test_a_batch_that_would_inflate_without_end_is_refused_by_the_broker(servers: Mapping[str, str]) -> None:

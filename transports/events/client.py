@@ -12,7 +12,8 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError,
 from shop.messages import OrderClosed, PlaceOrder
 from transports.base import Client, Receipt, Setting
 from transports.errors import NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable
-from transports.events.config import Config, consumer_options, producer_options
+from transports.events.config import Config, consumer_options, max_batch_bytes, producer_options
+from transports.events.inflating import Reader, up_to
 from transports.events.server import reply_header
 from transports.events.topology import ASK_AGAIN_S, passes, started, topic_of
 from transports.outcomes import Outcomes
@@ -22,14 +23,14 @@ _log = logging.getLogger(__name__)
 
 
 class EventsClient(Client):
-    def __init__(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, setting: Setting) -> None:
+    def __init__(self, producer: AIOKafkaProducer, reader: Reader, setting: Setting) -> None:
         self._producer = producer
-        self._consumer = consumer
         self._setting = setting
         self._codec = codec_named(setting.codec)
         self._topic = topic_of(setting, PlaceOrder)
         self._headers = [reply_header(setting.worker)]
         self._outcomes = Outcomes(self._codec)
+        self._reader = reader
 
     async def submit(self, order: PlaceOrder) -> Receipt:
         body = self._codec.encode(order)
@@ -50,9 +51,13 @@ class EventsClient(Client):
 
     async def listen(self) -> None:
         """Outcomes as they come, until cancelled."""
+        with up_to(max_batch_bytes(self._setting)):
+            await self._listen()
+
+    async def _listen(self) -> None:
         while True:
             try:
-                fetched = await self._consumer.getmany(timeout_ms=1000)
+                fetched, left_out = await self._reader.fetched(timeout_ms=1000)
             except KafkaError as error:
                 if not passes(error):
                     self._outcomes.fail(translated(error, self._setting))
@@ -60,6 +65,8 @@ class EventsClient(Client):
                 await asyncio.sleep(ASK_AGAIN_S)
                 continue
             at_ns = time.monotonic_ns()
+            for place in left_out:
+                _log.warning("an outcome is over the limit when it is inflated: %s", place)
             for records in fetched.values():
                 for record in records:
                     key = (record.key or b"").decode(errors="replace")
@@ -90,10 +97,10 @@ async def buying(setting: Setting, config: Config) -> AsyncIterator[Client]:
             consumer.assign([mine])
             await stack.enter_async_context(started(consumer))
             await consumer.seek_to_end(mine)
-            await consumer.position(mine)
+            reader = Reader(consumer, {mine: await consumer.position(mine)})
         except KafkaError as error:
             raise Unreachable(f"Kafka does not answer at {setting.servers['kafka']}: {error}") from error
-        client = EventsClient(producer, consumer, setting)
+        client = EventsClient(producer, reader, setting)
         listening = asyncio.create_task(client.listen())
         try:
             yield client

@@ -13,6 +13,8 @@ from shop.messages import Message
 from shop.workflow import is_outcome
 from transports.base import Serving, Setting
 from transports.errors import TooLarge, Unreadable
+from transports.events.config import max_batch_bytes
+from transports.events.inflating import Reader, up_to
 from transports.events.topology import ASK_AGAIN_S, dead_letter_topic, passes, topic_of, topics_consumed_by, unreachable
 from transports.relay import Desk
 from transports.wire import codec_named
@@ -23,7 +25,7 @@ REPLY = "reply"
 """The header that travels along with an order: the partition of order-closed on which its buyer listens."""
 
 LIES_AT = "lies-at"
-"""The header of a dead letter without key and body: TOPIC/PARTITION/OFFSET of a record too large to be copied."""
+"""The header of a dead letter without key and body: TOPIC/PARTITION/OFFSET of what is too large to be copied."""
 
 _IDLE_MS = 200
 Offsets = dict[TopicPartition, int]
@@ -50,6 +52,7 @@ class Member:
         self._reply_partitions = {reply_header(worker)[1]: worker for worker in range(setting.workers)}
         self._stopping = False
         self._failing_since_s = 0.0
+        self._reader = Reader(consumer)
         self._commits = _Commits(consumer, setting)
 
     async def run(self) -> None:
@@ -59,10 +62,11 @@ class Member:
         """
         committing = asyncio.create_task(self._commits.run())
         try:
-            while not self._stopping and not committing.done():
-                fetched = await self._fetched()
-                if fetched:
-                    await self._take(fetched)
+            with up_to(max_batch_bytes(self._setting)):
+                while not self._stopping and not committing.done():
+                    fetched = await self._fetched()
+                    if fetched:
+                        await self._take(fetched)
         except KafkaError as error:
             raise unreachable(self._setting, error) from error
         finally:
@@ -75,7 +79,7 @@ class Member:
     async def _fetched(self) -> dict[TopicPartition, list[ConsumerRecord]]:
         """Raises KafkaError for what will not pass, or has not within the deadline."""
         try:
-            fetched: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(timeout_ms=_IDLE_MS)
+            fetched, left_out = await self._reader.fetched(_IDLE_MS)
         except KafkaError as error:
             now_s = time.monotonic()
             self._failing_since_s = self._failing_since_s or now_s
@@ -85,6 +89,10 @@ class Member:
             await asyncio.sleep(ASK_AGAIN_S)
             return {}
         self._failing_since_s = 0.0
+        for place in left_out:
+            self._serving.unreadable += 1
+            _log.warning("over the limit when it is inflated, to the dead-letter topic: %s", place)
+            await (await self._note(place))
         return fetched
 
     async def _take(self, fetched: dict[TopicPartition, list[ConsumerRecord]]) -> None:
@@ -152,8 +160,14 @@ class Member:
         except MessageSizeTooLargeError as error:
             place = f"{record.topic}/{record.partition}/{record.offset}"
             _log.warning("too large for a dead letter, which only says that it lies at %s: %s", place, error)
-            note: asyncio.Future[Any] = await self._producer.send(topic, b"", headers=[(LIES_AT, place.encode())])
-            return note
+            return await self._note(place)
+
+    async def _note(self, place: str) -> "asyncio.Future[Any]":
+        """A dead letter that says where it lies."""
+        note: asyncio.Future[Any] = await self._producer.send(
+            dead_letter_topic(self._setting), b"", headers=[(LIES_AT, place.encode())]
+        )
+        return note
 
     def _reply_partition(self, record: ConsumerRecord) -> int:
         """Where the buyer listens; 0 for an order that does not say, or names a partition that is not there."""
