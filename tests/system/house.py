@@ -87,6 +87,34 @@ class House:
         return [path.name for path in self.home.glob("run-*")]
 
 
+class Bench(House):
+    """`python -m bench run …` in a folder of its own."""
+
+    def command(self, *settings: str) -> list[str]:
+        return self.python("bench", "run", f"--results={self.results}", f"--home={self.home}", *settings)
+
+    def run(self, *settings: str) -> "subprocess.CompletedProcess[str]":
+        return self.done(self.command(*settings))
+
+    def running(self, *settings: str) -> "contextlib.AbstractContextManager[subprocess.Popen[str]]":
+        return self.started(self.command(*settings))
+
+    def load_processes(self) -> list[psutil.Process]:
+        """Those that send orders, once they run as such."""
+        found = []
+        for process in self.processes("python"):
+            with contextlib.suppress(psutil.Error):
+                if "bench.load.worker" in process.cmdline():
+                    found.append(process)
+        return found
+
+    def trials(self) -> int:
+        try:
+            return len(self.latest().trials())
+        except Exception:  # noqa: BLE001 - not there yet, whatever the reason
+            return 0
+
+
 def went_through(done: "subprocess.CompletedProcess[str]") -> bool:
     """If a `bench` went its whole way, itself or by make; that short trials are doubtful is the machine's doing."""
     return done.returncode in (0, DOUBTFUL) or f"Error {DOUBTFUL}\n" in done.stderr

@@ -1,24 +1,15 @@
 """A part that is away in the middle of a trial, on real services and brokers."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.system.house import went_through
-from tests.system.test_bench import Bench
+from tests.system.house import Bench, went_through
 
 AWAY = ("ROUNDS=1", "WARM_UP=0.5", "WARM_UP_MAX=0", "BROKER_WARM_UP=0", "RATE=50", "DEADLINE=10", "STORE=sqlite")
 SOON = ("DURATION=4", "FAULT_AT=1", "FAULT_FOR=1")
-
-
-@pytest.fixture
-def bench(tmp_path: Path, servers: Mapping[str, str]) -> Iterator[Bench]:
-    made = Bench(tmp_path, servers)
-    yield made
-    for process in made.processes():
-        process.kill()
 
 
 def test_a_service_that_is_stopped_delays_orders_on_every_method_and_loses_none(bench: Bench) -> None:
