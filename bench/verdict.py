@@ -174,7 +174,8 @@ def row_of(
         cpu_us_per_order_driver=report.driver_cpu_ns / 1e3 / orders if orders else None,
         rss_mib_services=parts["services"].peak_rss_mib if "services" in parts else None,
         rss_mib_broker=parts["broker"].peak_rss_mib if "broker" in parts else None,
-        wire_bytes_per_order=None if wire is None or not orders else wire / orders,
+        # Of orders that finished none is without bytes: then all connections had come and gone unseen.
+        wire_bytes_per_order=wire / orders if wire and orders else None,
         context_switches_per_order=parts["services"].context_switches / orders
         if "services" in parts and orders
         else None,

@@ -13,9 +13,11 @@ from matplotlib.figure import Figure
 from bench.report import style
 from bench.report.numbers import digits
 from bench.stats.intervals import Estimate, median_of
-from bench.stats.summary import ALIKE, is_valid, shown
+from bench.stats.summary import ALIKE, OWN, is_valid, shown
 
 NAME = "curve"
+_LETTERS = 100
+"""That stand beside one another over the figure."""
 UNEVEN = frozenset({"step", "burst"})
 """Arrivals whose mean rate says little of what the method had to carry."""
 PANELS = {"p50": "Median of completion", "p99": "99th percentile of completion"}
@@ -49,7 +51,7 @@ def draw(trials: pd.DataFrame, folder: Path) -> None:
 def points(trials: pd.DataFrame) -> Iterator[Point]:
     """Of every method that was measured at several rates and else alike, in the order of the rates."""
     named = trials.assign(method=trials["cell"].str.partition("@")[0])
-    alike = [name for name in ALIKE if name != "offered_per_s" and name in named]
+    alike = [name for name in (*ALIKE, *OWN) if name != "offered_per_s" and name in named]
     drawn = [
         (str(method), str(transport), levels, group)
         for (method, transport, *levels), group in named.groupby(["method", "transport", *alike], sort=False)
@@ -106,7 +108,10 @@ def _figure(drawn: Sequence[Point]) -> Figure:
         axes.set_ylim(low_ms, top_ms)
     panels[0].set_ylabel("milliseconds from the planned time (log)", fontsize=9)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(4, len(labels)), frameon=False, fontsize=9.5)
+    columns = max(1, _LETTERS // (max(map(len, labels)) + 6))
+    figure.legend(
+        handles, labels, loc="outside upper center", ncols=min(columns, len(labels)), frameon=False, fontsize=9.5
+    )
     caption = (
         "Medians over trials; bars: 95 % intervals, where there are trials enough; ∞: orders that did not finish. "
         "Hollow: INVALID cells."

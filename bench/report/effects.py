@@ -187,7 +187,7 @@ def _sizes(points: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.xaxis.set_major_locator(FixedLocator([size / KIB for size in sorted({p["order_bytes"] for p in points})]))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: digits(value)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
         axes.xaxis.set_minor_locator(NullLocator())
         style.log_scale(axes.yaxis)
         axes.grid(linewidth=0.8)

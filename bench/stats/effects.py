@@ -31,6 +31,8 @@ NEEDED = frozenset({"fault", "durability"})
 """Factors that are no ratio without their base: faults are no degrees of one another, and classes are not compared."""
 FROM_THE_TOP = frozenset({"keep_alive_s"})
 """Factors whose base is the greatest level: with it connections stay."""
+UNCOUNTED = frozenset({("keep_alive_s", "wire_bytes_per_order")})
+"""What a factor makes a metric blind to: bytes of a connection that was closed are not counted."""
 METRICS = (
     *("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us"),
     *("cpu_us_per_order_services", "cpu_us_per_order_broker", "wire_bytes_per_order", "payload_bytes"),
@@ -155,6 +157,8 @@ def _ratios(rows: pd.DataFrame, factor: str, others: Sequence[str], common: Comm
                 continue
             both = _paired(group, factor, level, base)
             for metric in METRICS:
+                if (factor, metric) in UNCOUNTED:
+                    continue
                 if here := _logs(both, metric):
                     logs.setdefault((level, base, metric), []).append((at in common.contexts.get(base, ()), here))
                     yield _row(factor, _said(level), _said(base), context, metric, "ratio", _ratio(list(here.values())))
@@ -184,6 +188,8 @@ def _interactions(rows: pd.DataFrame, one: str, other: str, rest: Sequence[str])
                 if base_of_other is None or elsewhere == base_of_other:
                     continue
                 for metric in METRICS:
+                    if {(one, metric), (other, metric)} & UNCOUNTED:
+                        continue
                     now, then = _logs(here, metric), _logs(there[base_of_other], metric)
                     if rounds := sorted(now.keys() & then.keys()):
                         against = f"{other}={_said(elsewhere)} against {_said(base_of_other)}"

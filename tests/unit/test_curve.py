@@ -2,8 +2,10 @@
 
 import csv
 import math
+import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from bench.hlog import percentiles
@@ -78,6 +80,25 @@ def test_the_same_data_give_the_same_bytes_and_a_sentence_for_those_who_cannot_s
     assert one == other
     assert "REST" in one
     assert "at 48.5 orders/s" in one
+
+
+def test_cells_that_keep_their_connections_for_another_time_are_lines_of_their_own(run: Run) -> None:
+    trials = run.trials()
+    other = trials.assign(cell=trials["cell"] + "_keep-alive-0.5", keep_alive_s=0.5)
+    found = {point.method for point in points(pd.concat([trials, other], ignore_index=True))}
+    assert found == {f"{method}, keep_alive_s {at}" for method in ("rest", "grpc+json") for at in (0.0, 0.5)}
+
+
+def test_a_long_legend_is_as_wide_as_the_figure_and_no_wider(run: Run, tmp_path: Path) -> None:
+    trials = run.trials()
+    many = [trials.assign(cell=trials["cell"] + f"_{kind}", arrivals=kind) for kind in ("poisson", "constant")]
+    draw(pd.concat(many, ignore_index=True), tmp_path)
+    svg = (tmp_path / "curve.svg").read_text()
+    width = float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1])  # type: ignore[index]
+    labels = re.findall(r'<text[^>]*transform="translate\(([-\d.]+) [^)]*\)"[^>]*>[^<]*arrivals[^<]*<', svg)
+    labels += re.findall(r'<text[^>]*x="([-\d.]+)"[^>]*>[^<]*arrivals[^<]*<', svg)
+    assert len(labels) == 4
+    assert all(30 < float(x) < width - 150 for x in labels)
 
 
 def test_a_run_at_one_rate_has_no_curve(tmp_path: Path) -> None:

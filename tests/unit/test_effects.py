@@ -163,3 +163,10 @@ def test_the_table_has_ratios_and_lines() -> None:
     assert "avro for json" in text.getvalue()
     assert "a KiB more" in text.getvalue()
     assert " x" in text.getvalue()
+
+
+def test_bytes_are_not_compared_where_connections_are_closed() -> None:
+    """What a closed one carried is not counted, and nothing would seem to be on the wire."""
+    trials = design(wire_bytes_per_order=1.0).assign(keep_alive_s=lambda rows: (rows["codec"] == "avro") * 60.0)
+    found = effects(trials.assign(codec="json"))
+    assert set(found[found["factor"] == "keep_alive_s"]["metric"]) == {"finish_p50_us"}
