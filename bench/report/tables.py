@@ -162,7 +162,12 @@ def outage_table(found: Sequence[Mapping[str, Any]]) -> Table:
         orders, times = row["orders"], row["times"]
         seen = ", ".join(f"{name} {count:,}" for name, count in row["failures"].items())
         table.add_row(
-            Text.assemble((str(row["cell"]), "bold"), f"\n{row['fault']} {_seconds(times['away_s'])} s", f"\n{seen}"),
+            Text.assemble(
+                (str(row["cell"]), "bold"),
+                ("" if row["valid"] else " INVALID", "bold red"),
+                f"\n{row['fault']} {_seconds(times['away_s'])} s",
+                f"\n{seen}",
+            ),
             f"{orders['failed']:,}\n{orders['unfinished']:,}",
             f"{_count(orders['lost'])}\n{_count(orders['told_twice'])}\n{_count(orders['asked_again'])}",
             _count(orders["charged_unheard"]),

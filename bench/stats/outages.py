@@ -34,6 +34,7 @@ def summarise_outages(outages: pd.DataFrame) -> list[dict[str, Any]]:
                 "fault": fault,
                 "trials": len(rows),
                 "valid_trials": int(rows["valid"].sum()),
+                "valid": is_valid(rows),
                 "orders": {name: int(rows[name].sum()) if rows[name].notna().all() else None for name in ORDERS},
                 "failures": failures,
                 "times": {name: plain(median_of(judged[name].dropna())) for name in TIMES},

@@ -182,8 +182,17 @@ def test_an_invalid_trial_is_in_the_sums_and_not_in_the_times() -> None:
     found = rows(*(said(orders(drained_s=d)) for d in (1.0, 1.0, 1.0, 3.0)))
     found.loc[3, "valid"] = False
     (cell,) = summarise_outages(found)
+    assert cell["valid"]
     assert cell["orders"]["planned"] == 4 * 1200
     assert cell["times"]["backlog_gone_s"]["estimate"] == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize(("invalid", "shown"), [(1, False), (2, True)])
+def test_a_cell_with_too_many_invalid_trials_is_called_invalid_in_the_table(invalid: int, shown: bool) -> None:
+    found = rows(*[said(orders())] * 4)
+    found.loc[: invalid - 1, "valid"] = False
+    Console(file=(text := io.StringIO()), width=80).print(outage_table(summarise_outages(found)))
+    assert ("INVALID" in text.getvalue()) is shown
 
 
 def test_in_the_table_what_did_not_come_in_the_window_is_beyond_it_and_it_fits_eighty_columns() -> None:
