@@ -78,6 +78,15 @@ class House:
                     found.append(process)
         return found
 
+    def programs(self, module: str) -> list[psutil.Process]:
+        """Those that run this module and are still there."""
+        found = []
+        for process in self.processes("python"):
+            with contextlib.suppress(psutil.Error):
+                if module in process.cmdline():
+                    found.append(process)
+        return found
+
     def left(self) -> list[object]:
         """What is there that should have gone with a run: processes and folders."""
         return [*self.processes(), *self.runs()]
@@ -101,12 +110,7 @@ class Bench(House):
 
     def load_processes(self) -> list[psutil.Process]:
         """Those that send orders, once they run as such."""
-        found = []
-        for process in self.processes("python"):
-            with contextlib.suppress(psutil.Error):
-                if "bench.load.worker" in process.cmdline():
-                    found.append(process)
-        return found
+        return self.programs("bench.load.worker")
 
     def trials(self) -> int:
         try:

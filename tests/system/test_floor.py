@@ -5,7 +5,6 @@ import os
 import signal
 from pathlib import Path
 
-import psutil
 import pytest
 
 from bench.floor.options import TRANSPORTS
@@ -45,12 +44,8 @@ def test_make_floor_hands_its_settings_on(house: House) -> None:
 @pytest.mark.parametrize("arm", ["ours", "bare"])
 def test_a_signal_in_either_arm_leaves_nothing_running(house: House, arm: str) -> None:
     program = {"ours": "bench.node", "bare": "bench.floor.node"}[arm]
-
-    def there() -> list[psutil.Process]:
-        return [process for process in house.processes() if process.cmdline()[-1:] == [program]]
-
     with house.started(floor(house, "--transport=rest", "--rounds=1", "--orders=40")) as process:
-        until(lambda: len(there()) == len(SERVICES))
+        until(lambda: len(house.programs(program)) == len(SERVICES))
         os.killpg(process.pid, signal.SIGINT)
         out, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, out
