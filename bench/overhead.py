@@ -27,8 +27,9 @@ from bench.floor.load import paced
 from bench.hops import PATH
 from bench.load.arrivals import Schedule
 from bench.load.carry import Carrying
-from bench.load.driver import OpenDriver, Phases
+from bench.load.driver import Phases
 from bench.load.locust import LoadError, Master, master, worker
+from bench.load.open import OpenDriver
 from bench.load.priority import urgent, usual
 from bench.load.trial import TrialReport, TrialSpec
 from bench.profile import load

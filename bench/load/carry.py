@@ -11,8 +11,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from bench.load.arrivals import MOST_ORDERS, Arrivals, Schedule
-from bench.load.driver import ClosedDriver, Driver, OpenDriver, Phases
+from bench.load.closed import ClosedDriver
+from bench.load.driver import Driver, Phases
 from bench.load.meter import Meter
+from bench.load.open import OpenDriver
 from bench.load.priority import priority
 from bench.load.raw import Write, raw_file
 from bench.load.record import Record

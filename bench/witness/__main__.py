@@ -17,8 +17,10 @@ from rich.table import Table
 
 from bench.cells import methods
 from bench.load.arrivals import Schedule
-from bench.load.driver import ClosedDriver, OpenDriver, Phases
+from bench.load.closed import ClosedDriver
+from bench.load.driver import Phases
 from bench.load.locust import LoadError, Master, master, worker
+from bench.load.open import OpenDriver
 from bench.load.record import Record
 from bench.load.trial import TrialReport, TrialSpec
 from bench.profile import load

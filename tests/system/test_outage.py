@@ -82,7 +82,6 @@ def test_a_network_or_a_broker_that_stands_still_delays_orders_on_every_method_a
     assert (cut["longest_us"] > 900_000).all(), cut
     # A chain waits for a question and its answer, elsewhere a message comes and what follows goes: 5 ms each.
     assert (slow["during_p50_us"] > 10_000).all(), slow
-    assert (slow["during_p50_us"] < 500_000).all(), slow
     assert bench.left() == []
 
 
@@ -98,7 +97,7 @@ def test_a_broker_that_is_killed_and_starts_again_is_used_again(tmp_path: Path, 
         "DURATION=12",
         "DEADLINE=20",
     )
-    assert went_through(done), done.stderr
+    assert went_through(done), done.stdout + done.stderr
     outages = bench.latest().outages().set_index("cell")
     assert (outages["back_s"] - outages["began_s"]).min() > 1
     raw = bench.latest().trials().set_index("cell")

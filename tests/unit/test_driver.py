@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from bench.load.arrivals import Schedule
-from bench.load.driver import ClosedDriver, Driver, OpenDriver, OtherClock, Phases
+from bench.load.closed import ClosedDriver
+from bench.load.driver import Driver, OtherClock, Phases
+from bench.load.open import OpenDriver
 from bench.load.pacer import LoopPacer, Pacer
 from bench.load.raw import Write
 from bench.workload import Mix, Workload

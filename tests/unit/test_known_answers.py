@@ -5,7 +5,9 @@ import dataclasses
 import pytest
 
 from bench.load.carry import schedule_of, warm_up_of
-from bench.load.driver import ClosedDriver, Driver, OpenDriver, Phases
+from bench.load.closed import ClosedDriver
+from bench.load.driver import Driver, Phases
+from bench.load.open import OpenDriver
 from bench.load.trial import TrialReport, TrialSpec
 from bench.selftest.cases import CASES, Case, Line, expected_s
 from bench.selftest.model import Model, responses_s

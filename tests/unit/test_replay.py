@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from bench.load.carry import schedule_of
-from bench.load.driver import Driver, OpenDriver, Phases
+from bench.load.driver import Driver, Phases
+from bench.load.open import OpenDriver
 from bench.load.shape import Burst, Step
 from bench.load.trace import Trace
 from bench.load.trial import TrialSpec
