@@ -13,7 +13,7 @@ from bench.provision.brokers import version_at
 from bench.provision.process import MARK, end, finish, gone, ready, spawn
 from bench.provision.rabbitmq import elected
 
-START_S = 60.0
+START_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
