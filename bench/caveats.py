@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-BROKEN = frozenset({"failed", "died", "silent", "audit", "empty", "fault"})
+BROKEN = frozenset({"failed", "died", "silent", "audit", "empty", "fault", "cipher"})
 """Names of what makes a trial say nothing of its method, where others only make it doubtful."""
 
 
@@ -47,6 +47,14 @@ def broken_audit(text: str) -> Caveat:
 
 def other_clock(what: str) -> Caveat:
     return Caveat("clocks", f"{what}, so where the time went is left out", "run all processes on one machine")
+
+
+def other_cipher(cipher: str, wanted: str) -> Caveat:
+    return Caveat(
+        "cipher",
+        f"client and server agreed on {cipher}, and all methods are compared with {wanted}",
+        "do not use this trial; report it",
+    )
 
 
 def died(what: str) -> Caveat:

@@ -14,6 +14,7 @@ from transports import registry
 from transports.base import Traits
 from transports.errors import SettingError
 from transports.options import config_from
+from transports.security import NONE
 from transports.wire import codecs
 
 if TYPE_CHECKING:
@@ -134,6 +135,8 @@ def _check_traits(profile: "Profile", transport: str, traits: Traits, codec: str
     known = ("none", *sorted(traits.compressions))
     if compression not in known:
         raise UsageError(registry.unknown(f"codec or compression of {transport}", compression, (*codecs(), *known)))
+    if profile.security not in (levels := (NONE, *sorted(traits.securities))):
+        raise UsageError(registry.unknown(f"security of {transport}", profile.security, levels))
     if profile.fault is not None and profile.fault.part == BROKER and not traits.needs:
         raise UsageError(f"{transport} has no broker that could be away; leave it out of TRANSPORT=")
     if profile.fault is not None and traits.in_process:
@@ -217,7 +220,7 @@ def _combined(
 
 FACTORS = (
     *("payload", "shape", "compressible", "codec", "compression", "rate_per_s", "arrivals", "processes"),
-    *("retries", "keep_alive_s", "durability", "fault"),
+    *("retries", "keep_alive_s", "durability", "security", "fault"),
 )
 """Keys of a profile that a block may vary; each is a column of trials.csv."""
 _NAMED = {

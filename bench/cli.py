@@ -264,7 +264,8 @@ def _house(home: Path, results: Path = ROOT / "results") -> House:
         for name, url in os.environ.items()
         if name.endswith("_URL") and name not in VARIABLES.values()
     }
-    return House(checkout=ROOT, home=place(home), results=results, given=given)
+    keys = os.environ.get("KEYS")
+    return House(checkout=ROOT, home=place(home), results=results, given=given, keys=Path(keys) if keys else None)
 
 
 def _asked(settings: list[str] | None) -> profiles.Profile:

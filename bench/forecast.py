@@ -17,19 +17,23 @@ WARM_TRIALS = 2
 def forecast_s(profile: Profile, todo: Sequence[Cell], cold: Iterable[str]) -> list[float]:
     """Of each of these trials, a broker's warm-up before the first that needs it included.
 
-    ``cold`` are the brokers that nobody used yet, by name; one that is killed is cold again.
+    ``cold`` are the brokers that nobody used yet, by name; one that is killed is cold again, and one that was used at a
+    level of security is cold at the others.
     """
     cold = set(cold)
+    warm: set[tuple[str, str]] = set()
     found = []
     for cell in todo:
         here = at(profile, cell)
         needs = named(cell.transport).traits.needs
         seconds = _warm_up_s(here, cell.rate_per_s) + here.duration_s + OVERHEAD_S
-        if (needed := cold & needs) and here.broker_warm_up_s:
-            cold -= needed
+        needed = {(name, here.security) for name in cold & needs} - warm
+        if needed and here.broker_warm_up_s:
+            warm |= needed
             seconds += WARM_TRIALS * (here.broker_warm_up_s + OVERHEAD_S)
         if here.fault is not None and here.fault.name == "kill-broker":
             cold |= needs
+            warm -= {(name, here.security) for name in needs}
         found.append(seconds)
     return found
 

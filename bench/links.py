@@ -47,5 +47,7 @@ class Links:
             return replace(self.setting, addresses={**self.setting.addresses, part: there})
         if who != part:
             return self.setting
-        servers = {broker.name: _NEAR.sub(far(broker.near), broker.url) for broker in self.brokers}
+        servers = {
+            broker.name: _NEAR.sub(far(broker.near), self.setting.servers[broker.name]) for broker in self.brokers
+        }
         return replace(self.setting, servers={**self.setting.servers, **servers})

@@ -20,6 +20,7 @@ from shop.store import Durability
 from shop.workflow import SERVICES
 from transports import registry
 from transports.base import Setting
+from transports.security import LEVELS
 from transports.wire import codecs
 
 PROFILES = Path(__file__).parents[1] / "scenarios" / "profiles"
@@ -27,7 +28,6 @@ LONGEST_PREFIX = "0000r999s99w0"
 """What order ids of a run begin with at the most, as bench.trial names them."""
 _AROUND_BYTES = len('{"order":}')
 """Of the message around an order, in JSON."""
-SECURITIES = ("none", "tls", "mtls")
 DURABILITIES = ("fast", "safe")
 STORES = ("memory", "sqlite")
 
@@ -108,6 +108,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     compression: str
     """For all cells; one that cannot is an error."""
     security: str
+    """A level of transports/security/levels.py."""
     durability: Durability
     store: Literal["memory", "sqlite"]
     processes: int
@@ -229,7 +230,7 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
         compressible=_share({"compressible": 1, **raw}, "compressible"),
         codec=codec,
         compression=str(raw.get("compression") or "none"),
-        security=_known("security", raw.get("security", "none"), SECURITIES),
+        security=_known("security", raw.get("security", "none"), LEVELS),
         durability=durability,
         store=store,
         processes=_whole({"processes": 1, **raw}, "processes"),
@@ -250,8 +251,6 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
         raw=_yes(raw, "raw"),
         ports=_ports(raw, len(SERVICES) * _whole({"processes": 1, **raw}, "processes")),
     )
-    if profile.security != "none":
-        raise UsageError(f"SECURITY={profile.security} is not built yet; leave SECURITY out")
     if profile.payload_bytes > (most_bytes := profile.max_message_bytes - Setting.HEADROOM_BYTES - _AROUND_BYTES):
         raise UsageError(
             f"PAYLOAD of {profile.payload_bytes:,} bytes is over the limit of an order, which with this MAX_MESSAGE is "

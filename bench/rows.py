@@ -42,6 +42,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     order_bytes: int
     payload_bytes: int
     security: str
+    negotiated_cipher: str = ""
+    """Of TLS, as it was agreed on; empty where there is none."""
     durability: str
     store: str
     product: str

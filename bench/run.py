@@ -25,10 +25,11 @@ from bench.load.locust import LoadError, Master, master
 from bench.machine import git, machine, versions
 from bench.profile import Profile
 from bench.provision import VARIABLES, Broker, Unavailable, alive, brokers, toxiproxy
-from bench.provision.base import Say, StartFailed
+from bench.provision.base import Say, Security, StartFailed
 from bench.provision.ledger import open_run
 from bench.provision.process import belonging_to, finish
 from bench.rows import Trial as Row
+from bench.secured import secured
 from bench.store import Run
 from bench.trial import Measured, Stage, measure, warm
 from transports.errors import TransportError
@@ -61,6 +62,8 @@ class House:
     results: Path
     given: Mapping[str, str]
     """Servers given by URL, by name."""
+    keys: Path | None = None
+    """The folder of keys that goes with them; None: each run makes one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,8 @@ async def run(
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     async with AsyncExitStack() as stack:
         asked = plan.cells(profile)
-        shared = await provide(stack, profile, house, progress)
+        security = await secured(stack, profile, house.home, house.keys)
+        shared = await provide(stack, profile, house, progress, security)
         skipped = {cell.name: why for cell in asked if (why := _missing(cell, at(profile, cell).fault, shared))}
         wanted = [cell for cell in asked if cell.name not in skipped]
         if not wanted or (profile.by_name and skipped):
@@ -109,7 +113,7 @@ async def run(
         stack.push_async_callback(lambda: finish(asyncio.to_thread(ledger.close)))
         env = belonging_to(ledger.folder)
         locust = await stack.enter_async_context(master(folder=ledger.folder, log=logs / "locust.log", env=env))
-        conductor = Conductor(stack, profile, house, progress, kept, locust, shared, ledger.folder, logs)
+        conductor = Conductor(stack, profile, house, progress, kept, locust, shared, security, ledger.folder, logs)
         try:
             await plan.measure(conductor, wanted)
         except BaseException:
@@ -132,6 +136,7 @@ class Conductor:
         kept: Run,
         locust: Master,
         shared: dict[str, Broker | Unavailable],
+        security: Security,
         folder: Path,
         logs: Path,
     ) -> None:
@@ -142,12 +147,14 @@ class Conductor:
         self._progress = progress
         self.kept = kept
         self._shared = shared
+        self._security = security
         self._locust = locust
         self._folder = folder
         self._logs = logs
         self._canary = Canary(kept.manifest.get("canary_us"))
         self._seen = set(kept.manifest["facts"])
-        self._warm: set[Broker] = set()
+        self._warm: set[tuple[Broker, str]] = set()
+        """Brokers, and at which level of security."""
         self._slot = 0
 
     async def rounds(self, wanted: list[Cell]) -> None:
@@ -160,9 +167,8 @@ class Conductor:
             for slot, cell in enumerate(self._shuffled(wanted, round_), 1)
             if (round_, cell.name) not in measured
         ]
-        cold = {
-            name for name, broker in self._shared.items() if isinstance(broker, Broker) and broker not in self._warm
-        }
+        used = {broker for broker, _ in self._warm}
+        cold = {name for name, broker in self._shared.items() if isinstance(broker, Broker) and broker not in used}
         forecast = forecast_s(self.profile, [cell for _, _, cell in todo], cold)
         self.say(f"{len(wanted)} cells, {len(todo)} trials: about {sum(forecast) / 60:.0f} min")
         self.kept.update_manifest(forecast_s=round(sum(forecast), 1))
@@ -208,6 +214,7 @@ class Conductor:
             logs=self._logs,
             raw=self.kept.path / "raw" if self.profile.raw else None,
             canary=self._canary,
+            keys=self._security.keys,
         )
         await self._warm_up(stage, cell)
         first = cell.method not in self._seen
@@ -219,11 +226,14 @@ class Conductor:
         if first and measured.facts:
             self._seen.add(cell.method)
             self._note(cell, measured)
+        if measured.tls and cell.name not in (known := self.kept.manifest["tls"]):
+            self.kept.update_manifest(tls={**known, cell.name: measured.tls})
         return measured
 
     async def _warm_up(self, stage: Stage, cell: Cell) -> None:
         """Use what the cell needs and nobody used yet; what goes wrong here will in the trial, which reports it."""
-        used = {stage.brokers[name] for name in named(cell.transport).traits.needs if name in stage.brokers}
+        level = at(self.profile, cell).security
+        used = {(stage.brokers[name], level) for name in named(cell.transport).traits.needs if name in stage.brokers}
         if used <= self._warm or not self.profile.broker_warm_up_s:
             return
         self._warm |= used
@@ -238,7 +248,7 @@ class Conductor:
             broker = self._shared.get(name)
             if isinstance(broker, Broker) and not alive(broker):
                 self.say(f"{name} has died; starting another")
-                again = brokers([name], given={}, home=self._house.home, say=self.say)
+                again = brokers([name], given={}, home=self._house.home, say=self.say, security=self._security)
                 self._shared |= await self._stack.enter_async_context(again)
 
     def _note(self, cell: Cell, measured: Measured) -> None:
@@ -253,12 +263,13 @@ ROUNDS = Plan("rounds", cells, Conductor.rounds)
 
 
 async def provide(
-    stack: AsyncExitStack, profile: Profile, house: House, progress: Progress
+    stack: AsyncExitStack, profile: Profile, house: House, progress: Progress, security: Security
 ) -> dict[str, Broker | Unavailable]:
     """Every server that the profile's transports need, or why it cannot be had."""
     needs = {need for cell in cells(profile) for need in named(cell.transport).traits.needs}
     ours = sorted(needs & {"rabbitmq", "kafka"})
-    found = dict(await stack.enter_async_context(brokers(ours, given=house.given, home=house.home, say=progress.say)))
+    there = brokers(ours, given=house.given, home=house.home, say=progress.say, security=security)
+    found = dict(await stack.enter_async_context(there))
     for name in needs - set(ours):
         url = house.given.get(name)
         if url is None:
@@ -321,6 +332,7 @@ def _manifest(
         "skipped": dict(skipped),
         "facts": {},
         "idle_cpu_ms_per_s": {},
+        "tls": {},
         "caveats": [],
     }
 

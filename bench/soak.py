@@ -17,6 +17,7 @@ from bench.provision.base import Say
 from bench.provision.ledger import open_run
 from bench.provision.process import finish
 from bench.run import House, MissingServer, Progress, provide
+from bench.secured import secured
 from bench.trial import Stage, remove_quietly, serving, setting_of
 from bench.workload import Workload
 from transports.base import Client
@@ -54,7 +55,8 @@ async def soak(profile: Profile, house: House, orders: int, say: Say) -> list[So
     """Every cell of the profile in turn. Raises MissingServer, StartFailed, or what an order failed with."""
     found = []
     async with AsyncExitStack() as stack:
-        shared = await provide(stack, profile, house, Progress(say=say))
+        security = await secured(stack, profile, house.home, house.keys)
+        shared = await provide(stack, profile, house, Progress(say=say), security)
         if missing := [server.why for server in shared.values() if isinstance(server, Unavailable)]:
             raise MissingServer("; ".join(missing))
         ledger = open_run(house.home)
@@ -65,6 +67,7 @@ async def soak(profile: Profile, house: House, orders: int, say: Say) -> list[So
             brokers={name: server for name, server in shared.items() if isinstance(server, Broker)},
             folder=ledger.folder,
             logs=ledger.folder / "logs",
+            keys=security.keys,
         )
         for number, cell in enumerate(cells(profile)):
             say(f"{cell.name}: {orders:,} orders, {IN_FLIGHT} in flight")

@@ -1,8 +1,6 @@
 """One trial, from its queues and processes to its row: prepare, serve, probe, load, audit, remove."""
 
-import asyncio
 import contextlib
-import itertools
 import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -20,6 +18,7 @@ from bench.canary import Canary
 from bench.caveats import Caveat
 from bench.cells import Cell, at
 from bench.faults import Away, Parts
+from bench.handshake import Negotiated
 from bench.hlog import Interval, intervals
 from bench.hops import Step, agree, steps
 from bench.links import BUYER, Links
@@ -27,6 +26,7 @@ from bench.load.locust import LoadError, Master, worker
 from bench.load.trace import Trace
 from bench.load.trial import HISTOGRAMS, TrialReport, TrialSpec, Watch
 from bench.outage import Outage, Stretch
+from bench.probing import met, probed
 from bench.profile import Profile
 from bench.provision import Broker, alive, free_ports
 from bench.provision.base import StartFailed
@@ -36,17 +36,15 @@ from bench.provision.toxiproxy import Network, network
 from bench.rows import Trial, trial_name
 from bench.trouble import Trouble, is_disturbed, troubled
 from bench.verdict import censored, histogram_of, row_of
-from bench.workload import probe
 from shop.workflow import SERVICES
 from transports.base import Setting, Transport
 from transports.errors import SettingError, TransportError
 from transports.registry import named
+from transports.security import CIPHER, NONE
+from transports.security.keys import OPENSSL
 from transports.trace import Stamp
 
 _SEE_LOGS = "read the logs in the run's folder"
-PROBE_S = 10.0
-PROBE_AGAIN_S = 3.0
-PROBE_PAUSE_S = 0.1
 WARM_CLIENTS = 4
 """In flight while a broker is warmed: few, so that it sees as many requests as possible and not large batches."""
 
@@ -66,6 +64,8 @@ class Stage:
     raw: Path | None = None
     """Where every order is kept, trial by trial."""
     canary: Canary = field(default_factory=Canary)
+    keys: str = ""
+    """Where everyone's keys are, at any level of security but none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,8 @@ class Measured:
     """What a fault did, where there was one."""
     timeline: Sequence[Stretch] = ()
     """The same, stretch by stretch."""
+    tls: str = ""
+    """What was agreed on, where TLS was asked for."""
     again: Broker | None = None
     """A broker that was killed on purpose and is another process since."""
 
@@ -102,10 +104,11 @@ def setting_of(stage: Stage, cell: Cell, trial: str) -> Setting:
         trial=trial,
         addresses={name: ",".join(f"127.0.0.1:{next(ports)}" for _ in range(profile.processes)) for name in SERVICES},
         processes=profile.processes,
-        servers={name: stage.brokers[name].url for name in needs if name in stage.brokers},
+        servers={name: stage.brokers[name].at(profile.security) for name in needs if name in stage.brokers},
         codec=cell.codec,
         compression=cell.compression,
         security=profile.security,
+        keys=stage.keys,
         durability=profile.durability,
         max_message_bytes=profile.max_message_bytes,
         deadline_s=profile.deadline_s,
@@ -143,6 +146,8 @@ class _Ran:
     burnt: Mapping[str, float]
     clocks: str
     """Why they cannot be compared, if they cannot."""
+    agreed: Negotiated | None
+    """How client and server speak, where TLS was asked for."""
     on_wire: bool
     """Whether bytes on the wire were to be counted."""
     slowness: float | None
@@ -162,9 +167,10 @@ async def _ran(stage: Stage, master: Master, cell: Cell, round_: int, slot: int,
         begun_s = time.monotonic()
         running = await stack.enter_async_context(serving(stage, cell, setting, transport, links))
         ready_s = time.monotonic() - begun_s if running else None
+        agreed = await met(setting, transport)
         bounds = {name: await service.clock() for name, service in running.items()}
         await stack.enter_async_context(
-            worker(master, log=stage.logs / f"{trial}-worker.log", env=belonging_to(stage.folder), urgent=True)
+            worker(master, log=stage.logs / f"{trial}-worker.log", env=_environment(stage), urgent=True)
         )
         parts = {
             "services": tuple(service.pid for service in running.values()),
@@ -173,7 +179,7 @@ async def _ran(stage: Stage, master: Master, cell: Cell, round_: int, slot: int,
         parts = {part: pids for part, pids in parts.items() if pids}
         burnt = {part: (await cost.idle(pids)).cpu_ms_per_s for part, pids in parts.items()} if idle else {}
         # What goes through a network of ours passes its port twice.
-        watch = Watch(parts=parts, ports=() if way else _ports(transport, setting, used))
+        watch = Watch(parts=parts, ports=() if way else _ports(transport, setting))
         spec = spec_of(stage, cell, links.seen_by(BUYER), round_, watch, duration_s=stage.profile.duration_s)
         if (raw := stage.raw or (stage.folder if is_disturbed(spec, fault) else None)) is not None:
             spec = msgspec.structs.replace(spec, raw=str(raw.resolve() / f"{trial_name(round_, slot, cell.name)}.csv"))
@@ -196,6 +202,7 @@ async def _ran(stage: Stage, master: Master, cell: Cell, round_: int, slot: int,
         ready_s=ready_s,
         burnt=burnt,
         clocks=agree(bounds),
+        agreed=agreed,
         on_wire=bool(watch.ports),
         slowness=stage.canary.slowness(runs_us),
     )
@@ -219,6 +226,8 @@ async def _told(
 def _measured(stage: Stage, cell: Cell, round_: int, slot: int, ran: _Ran) -> Measured:
     report, trouble, fault = ran.report, ran.trouble, stage.profile.fault
     doubts = list(ran.doubts)
+    if stage.profile.security != NONE and (ran.agreed is None or ran.agreed.cipher != CIPHER):
+        doubts.append(caveats.other_cipher("none" if ran.agreed is None else ran.agreed.cipher, CIPHER))
     if report.planned and trouble.missing is not None:
         doubts.append(trouble.missing)
     lost = charged_unheard = asked_again = None
@@ -249,9 +258,15 @@ def _measured(stage: Stage, cell: Cell, round_: int, slot: int, ran: _Ran) -> Me
             failures=row.failures,
         )
     return Measured(
-        row=msgspec.structs.replace(row, ready_s=ran.ready_s, caveats=tuple(hints)),
+        row=msgspec.structs.replace(
+            row,
+            ready_s=ran.ready_s,
+            negotiated_cipher="" if ran.agreed is None else ran.agreed.cipher,
+            caveats=tuple(hints),
+        ),
         histograms=histograms,
         facts={**report.facts, "driver_priority": report.driver_priority} if report.planned else {},
+        tls=str(ran.agreed or ""),
         idle_cpu_ms_per_s=ran.burnt,
         steps=() if ran.clocks else steps(report.sampled, ran.stamps),
         intervals=[
@@ -277,7 +292,7 @@ async def warm(stage: Stage, master: Master, cell: Cell, slot: int) -> None:
         await transport.prepare()
         await open_.enter_async_context(serving(stage, cell, setting, transport))
         log = stage.logs / f"{setting.trial}-worker.log"
-        await open_.enter_async_context(worker(master, log=log, env=belonging_to(stage.folder), urgent=True))
+        await open_.enter_async_context(worker(master, log=log, env=_environment(stage), urgent=True))
         spec = spec_of(stage, cell, setting, 0, Watch(), duration_s=stage.profile.broker_warm_up_s)
         await master.run(msgspec.structs.replace(spec, mode="closed", users=WARM_CLIENTS, warm_up_s=0.0))
 
@@ -318,23 +333,10 @@ async def serving(
         yield running
 
 
-async def probed(transport: Transport) -> None:
-    """An order through the whole chain and back; another when it fails or is lost. Raises StartFailed if none comes."""
-    why = ""
-    try:
-        async with transport.connect() as client, asyncio.timeout(PROBE_S):
-            for number in itertools.count():
-                try:
-                    async with asyncio.timeout(PROBE_AGAIN_S):
-                        await (await client.submit(probe(f"ready-{number}"))).finished
-                        return
-                except TransportError as error:
-                    why = f": {error}"
-                    await asyncio.sleep(PROBE_PAUSE_S)
-                except TimeoutError:
-                    why = ""
-    except TimeoutError as error:
-        raise StartFailed(f"no probe order came back within {PROBE_S:g} s{why}") from error
+def _environment(stage: Stage) -> dict[str, str]:
+    """Of the load process: the run's mark, and where TLS of Python's ssl is told what to offer."""
+    openssl = {"OPENSSL_CONF": str(Path(stage.keys) / OPENSSL)} if stage.keys else {}
+    return {**belonging_to(stage.folder), **openssl}
 
 
 async def remove_quietly(transport: Transport) -> None:
@@ -378,11 +380,11 @@ def seed_of(seed: int, round_: int) -> int:
     return int.from_bytes(blake2b(f"{seed}:{round_}".encode(), digest_size=6).digest())
 
 
-def _ports(transport: Transport, setting: Setting, used: list[Broker]) -> tuple[int, ...]:
+def _ports(transport: Transport, setting: Setting) -> tuple[int, ...]:
     """Where the method's bytes pass: at the services, or at the broker. Nowhere known where a URL names no port."""
     if transport.traits.in_process:
         return ()
-    where = [broker.url for broker in used] or setting.addresses.values()
+    where = setting.servers.values() or setting.addresses.values()
     return tuple(int(port) for address in where for port in re.findall(r":(\d+)(?=[/,?]|$)", address))
 
 

@@ -14,8 +14,10 @@ from bench.provision.base import Say
 from bench.provision.ledger import open_run
 from bench.provision.process import belonging_to, finish
 from bench.run import House, MissingServer, Progress, provide
+from bench.secured import secured
 from bench.trial import Stage, remove_quietly, serving, setting_of, spec_of
 from transports.registry import named
+from transports.security import NONE
 
 
 def fields(profile: Profile, given: Collection[str]) -> dict[str, str]:
@@ -42,7 +44,8 @@ async def serve(profile: Profile, house: House, port: int, say: Say, given: Coll
     check_free(port)  # before anything is started
     cell = cells(profile)[0]
     async with AsyncExitStack() as stack:
-        shared = await provide(stack, profile, house, Progress(say=say))
+        security = await secured(stack, profile, house.home, house.keys)
+        shared = await provide(stack, profile, house, Progress(say=say), security)
         missing = [server.why for server in shared.values() if isinstance(server, Unavailable)]
         if missing:
             raise MissingServer("; ".join(missing))
@@ -57,6 +60,7 @@ async def serve(profile: Profile, house: House, port: int, say: Say, given: Coll
             brokers={name: server for name, server in shared.items() if isinstance(server, Broker)},
             folder=ledger.folder,
             logs=logs,
+            keys=security.keys,
         )
         setting = setting_of(setup, cell, f"fw-web-{ledger.folder.name.removeprefix('run-')}")
         transport = named(cell.transport)(setting)
@@ -77,6 +81,7 @@ async def serve(profile: Profile, house: House, port: int, say: Say, given: Coll
         )
         await stack.enter_async_context(worker(locust, log=logs / "worker.log", env=env))
         say(f"Locust's page: {locust.web_url}   (edit scenarios/order.py to change the load; Ctrl-C ends everything)")
+        scheme = "http" if profile.security == NONE else "https"
         for name, address in setting.addresses.items() if not transport.traits.needs else ():
-            say(f"  {name:9}http://{address}/docs" if cell.transport == "rest" else f"  {name:9}{address}")
+            say(f"  {name:9}{scheme}://{address}/docs" if cell.transport == "rest" else f"  {name:9}{address}")
         await asyncio.Event().wait()

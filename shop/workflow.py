@@ -56,6 +56,19 @@ def kinds_consumed_by(service: str) -> tuple[str, ...]:
     return tuple(KIND[message] for message in consumed_by(service))
 
 
+_TOLD_BY: dict[str, tuple[type[Message], ...]] = {
+    "user": (OrderPlaced, OrderClosed),
+    "product": (StockReserved, OutOfStock, StockReleased),
+    "payment": (PaymentTaken, PaymentDeclined),
+    "shipping": (OrderShipped,),
+}
+
+
+def told_by(service: str) -> tuple[type[Message], ...]:
+    """The facts that ``service`` may answer with."""
+    return _TOLD_BY[service]
+
+
 REQUEST: dict[str, type[Message]] = {
     "user": PlaceOrder,
     "product": OrderPlaced,

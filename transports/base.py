@@ -59,6 +59,8 @@ class Traits:
     """Whether several processes of a service share its orders: at ``Setting.addresses_of``, or at a server."""
     compressions: frozenset[str] = frozenset()
     """What the method can make bodies smaller with by its own means, beside ``none``."""
+    securities: frozenset[str] = frozenset()
+    """The levels that it carries beside ``none``, see transports/security/levels.py."""
     needs: frozenset[str] = frozenset()
     """Servers, by the names in ``Setting.servers``. RabbitMQ and Kafka are provided; others are given by URL."""
     in_process: bool = False
@@ -82,6 +84,9 @@ class Setting:
     codec: str = "json"
     compression: str = "none"
     security: str = "none"
+    keys: str = ""
+    """The folder in which each role has its certificate, password and tokens, where ``security`` asks for any; what is
+    in it is in no setting, see transports/security/keys.py."""
     durability: Durability = "fast"
     max_message_bytes: int = 4 * 1024 * 1024
     """The limit of a hop, on the encoded body."""
@@ -165,6 +170,9 @@ class Transport(ABC):
         if setting.compression not in {"none", *self.traits.compressions}:
             known = ", ".join(("none", *sorted(self.traits.compressions)))
             raise SettingError(f"compression {setting.compression!r} is none of this method's; there are: {known}")
+        if setting.security not in {"none", *self.traits.securities}:
+            known = ", ".join(("none", *sorted(self.traits.securities)))
+            raise SettingError(f"security {setting.security!r} is none of this method's; there are: {known}")
         self.setting = setting
 
     def facts(self) -> Mapping[str, str]:

@@ -3,7 +3,8 @@
     TransportError
     ├── Unreachable      nobody listens there, or the connection was lost
     ├── NotAccepted      the method did not take the message
-    │   └── TooLarge     because it is over the size limit
+    │   ├── TooLarge     because it is over the size limit
+    │   └── Denied       because of who sends it
     ├── NoOutcome        taken, but nothing came back before the deadline
     ├── Unreadable       what came cannot be decoded
     └── Failed           the other side answered that it failed
@@ -31,6 +32,10 @@ class TooLarge(NotAccepted):
             f"a message of {size_bytes:,} bytes is over the limit of {limit_bytes:,} bytes; "
             "send less or raise the size limit"
         )
+
+
+class Denied(NotAccepted):
+    pass
 
 
 class NoOutcome(TransportError):

@@ -11,7 +11,7 @@ import psutil
 from bench.provision.base import Broker, StartFailed
 from bench.provision.brokers import version_at
 from bench.provision.process import MARK, end, finish, gone, ready, spawn
-from bench.provision.rabbitmq import elected
+from bench.provision.rabbitmq import elected, listen_further
 
 START_S = 120.0
 
@@ -51,7 +51,7 @@ async def start_again(broker: Broker, recipe: Recipe, *, quorum: bool) -> Broker
     process = spawn(recipe.command, folder=recipe.folder, log=recipe.folder / "server.log", env=recipe.env)
 
     async def answers() -> str | None:
-        version = await version_at(broker.name, broker.url)
+        version = await version_at(broker.name, broker.url, broker.security, broker.keys)
         if version is not None and quorum and broker.name == "rabbitmq" and not await elected(recipe.folder):
             return None
         return version
@@ -62,6 +62,8 @@ async def start_again(broker: Broker, recipe: Recipe, *, quorum: bool) -> Broker
         with suppress(psutil.NoSuchProcess):
             await finish(asyncio.to_thread(end, [psutil.Process(process.pid)]))
         raise
+    if broker.name == "rabbitmq":
+        await listen_further(recipe.folder)
     beside = [pid for pid in broker.pids[1:] if _lives(pid)]
     children = [child.pid for child in psutil.Process(process.pid).children()]
     return replace(broker, pids=(process.pid, *beside, *children))

@@ -10,10 +10,11 @@ from pathlib import Path
 import psutil
 
 from bench.provision import compose, kafka, ledger, rabbitmq
-from bench.provision.base import Broker, InUse, Say, StartFailed, Unavailable
+from bench.provision.base import PLAIN, Broker, InUse, Say, Security, StartFailed, Unavailable
 from bench.provision.ledger import Run
 from bench.provision.ports import LOOPBACK, free_ports
 from bench.provision.process import end_below, finish, gone, ready
+from transports.security import MTLS, NONE, TLS
 
 NAMES = ("rabbitmq", "kafka")
 VARIABLES = {"rabbitmq": "RABBITMQ_URL", "kafka": "KAFKA_BOOTSTRAP"}
@@ -21,9 +22,9 @@ VARIABLES = {"rabbitmq": "RABBITMQ_URL", "kafka": "KAFKA_BOOTSTRAP"}
 
 @asynccontextmanager
 async def brokers(
-    names: Iterable[str], *, given: Mapping[str, str], home: Path, say: Say
+    names: Iterable[str], *, given: Mapping[str, str], home: Path, say: Say, security: Security = PLAIN
 ) -> AsyncIterator[dict[str, Broker | Unavailable]]:
-    """The brokers of these names, all started at once, for as long as the context lasts.
+    """The brokers of these names, all started at once, for as long as the context lasts, at all levels of ``security``.
 
     A broker that cannot be had is an Unavailable, never an exception. What was started here is stopped on the
     way out, also when cancelled; what was given or kept stays. Raises ValueError for a name that is no broker.
@@ -31,14 +32,14 @@ async def brokers(
     wanted = _known(names)
     home = ledger.place(home)
     await asyncio.to_thread(ledger.sweep, home, say)
-    async with standing(wanted, given, home, say) as found:
+    async with standing(wanted, given, home, say, security) as found:
         absent = [name for name in wanted if name not in found]
         if not absent:
             yield {name: found[name] for name in wanted}
             return
         run = ledger.open_run(home)
         try:
-            found.update(await _start(absent, run, home, say))
+            found.update(await _start(absent, run, home, say, security))
             yield {name: found[name] for name in wanted}
         finally:
             await finish(asyncio.to_thread(run.close))
@@ -56,7 +57,7 @@ async def up(names: Iterable[str], *, home: Path, say: Say) -> dict[str, Broker 
             if absent := [name for name in wanted if name not in found]:
                 run = ledger.open_run(home)
                 try:
-                    started = await _start(absent, run, home, say)
+                    started = await _start(absent, run, home, say, PLAIN)
                     run.brokers = [broker for broker in started.values() if isinstance(broker, Broker)]
                     run.kept = bool(run.brokers)
                 finally:
@@ -94,7 +95,7 @@ def alive(broker: Broker) -> bool:
 
 @asynccontextmanager
 async def standing(
-    names: Iterable[str], given: Mapping[str, str], home: Path, say: Say
+    names: Iterable[str], given: Mapping[str, str], home: Path, say: Say, security: Security = PLAIN
 ) -> AsyncIterator[dict[str, Broker | Unavailable]]:
     """Those that are there without our doing: given by URL, and kept by `make up`.
 
@@ -105,7 +106,9 @@ async def standing(
     with ExitStack() as uses:
         for name in names:
             if url := given.get(name):
-                found[name] = await _given(name, url)
+                found[name] = await _given(name, url, security)
+            elif name in kept and security != PLAIN:
+                say(f"the {name} kept by `make up` has no TLS, so another is started")
             elif name in kept:
                 broker, users = kept[name]
                 # Locked before it is asked, so that what has answered stays.
@@ -120,9 +123,17 @@ async def standing(
         yield found
 
 
-async def _given(name: str, url: str) -> Broker | Unavailable:
-    version = await version_at(name, url)
-    return Unavailable(name, _silent(name, url)) if version is None else Broker(name, url, "given", version)
+async def _given(name: str, url: str, security: Security) -> Broker | Unavailable:
+    """It has to be as secure as was asked, at every level."""
+    version = None
+    for level in security.levels:
+        version = await version_at(name, url, level, security.keys)
+        if version is None:
+            return Unavailable(name, _silent(name, url) if level == NONE else _lacking(name, url, level))
+        if level == MTLS and await version_at(name, url, TLS, security.keys) is not None:
+            return Unavailable(name, f"{_lacking(name, url, level)} (it asks for no certificate)")
+    further = dict.fromkeys(security.levels[1:], url)
+    return Broker(name, url, "given", version or "", security=security.levels[0], keys=security.keys, further=further)
 
 
 @contextmanager
@@ -145,20 +156,22 @@ def _listed(some: Iterable[Broker]) -> str:
     return " and ".join(broker.name for broker in some)
 
 
-async def _start(names: list[str], run: Run, home: Path, say: Say) -> dict[str, Broker | Unavailable]:
+async def _start(
+    names: list[str], run: Run, home: Path, say: Say, security: Security
+) -> dict[str, Broker | Unavailable]:
     """Start all of them at once, in containers if an engine answers and natively otherwise."""
     command = await compose.engine()
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_start_one(name, run, home, say, command)) for name in names]
+        tasks = [group.create_task(_start_one(name, run, home, say, command, security)) for name in names]
     return {name: task.result() for name, task in zip(names, tasks, strict=True)}
 
 
 async def _start_one(
-    name: str, run: Run, home: Path, say: Say, command: tuple[str, ...] | None
+    name: str, run: Run, home: Path, say: Say, command: tuple[str, ...] | None, security: Security
 ) -> Broker | Unavailable:
     if command is not None:
         try:
-            return await _contain(name, run, command, say)
+            return await _contain(name, run, command, say, security)
         except (StartFailed, OSError) as error:
             say(f"{error}; trying without containers")
     if (why := rabbitmq.missing() if name == "rabbitmq" else kafka.missing(home)) is not None:
@@ -167,13 +180,15 @@ async def _start_one(
     folder.mkdir()
     say(f"starting {name} (a few seconds)")
     try:
-        return await (rabbitmq.start(folder) if name == "rabbitmq" else kafka.start(folder, home=home))
+        if name == "rabbitmq":
+            return await rabbitmq.start(folder, security)
+        return await kafka.start(folder, security, home=home)
     except (StartFailed, OSError) as error:
         await finish(asyncio.to_thread(end_below, folder))
         return Unavailable(name, f"{name} could not be started: {error}; {_last_words(folder, home)}")
 
 
-async def _contain(name: str, run: Run, command: tuple[str, ...], say: Say) -> Broker:
+async def _contain(name: str, run: Run, command: tuple[str, ...], say: Say, security: Security) -> Broker:
     """Start one in a container. Raises StartFailed."""
     project = compose.Project(command, f"fourways-{run.folder.name}-{name}")
     run.projects.append(project)
@@ -197,17 +212,31 @@ async def _only_one(home: Path) -> AsyncIterator[None]:
         yield
 
 
-async def version_at(name: str, url: str) -> str | None:
-    """The version of the server there, "" if it does not say; None when there is no answer."""
+async def version_at(name: str, url: str, security: str = NONE, keys: str = "") -> str | None:
+    """The version of the server there, "" if it does not say; None when there is no answer at this level."""
     if name == "rabbitmq":
-        return await rabbitmq.version_of(url)
-    return "" if await kafka.answers(url) else None
+        return await rabbitmq.version_of(url, security=security, keys=keys)
+    return "" if await kafka.answers(url, security=security, keys=keys) else None
+
+
+def _lacking(name: str, url: str, level: str) -> str:
+    variable = VARIABLES[name]
+    scheme = ", with amqps:// in front," if name == "rabbitmq" else ""
+    return (
+        f"no {name} answers at {variable}={_shown(url)} as SECURITY={level} asks: give one that does{scheme} and its "
+        f"keys with KEYS=, or unset {variable} to have one started"
+    )
 
 
 def _silent(name: str, url: str) -> str:
-    shown = re.sub(r":[^:/@]*@", ":***@", url)
     variable = VARIABLES[name]
-    return f"no {name} answers at {variable}={shown}: start it, correct {variable}, or unset it to have one started"
+    return (
+        f"no {name} answers at {variable}={_shown(url)}: start it, correct {variable}, or unset it to have one started"
+    )
+
+
+def _shown(url: str) -> str:
+    return re.sub(r":[^:/@]*@", ":***@", url)
 
 
 def _last_words(folder: Path, home: Path) -> str:

@@ -4,14 +4,19 @@ import asyncio
 import base64
 import shutil
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from bench.provision.base import FAR, Broker, StartFailed
+from bench.provision import kafka_tls
+from bench.provision.base import PLAIN, Broker, Security, StartFailed
 from bench.provision.ports import LOOPBACK, accepts, free_ports
 from bench.provision.process import quiet, ready, spawn
+from transports.base import Setting
+from transports.security import HARNESS, NONE
+from transports.security import kafka as client_options
 
 NO_JAVA = (
     "Kafka needs Java: type `sudo apt-get install default-jre-headless maven` and `make setup`, "
@@ -76,19 +81,23 @@ def version_in(home: Path) -> str:
     return next((jar.stem.split("-")[-1] for jar in jars(home).glob("kafka_2.13-*.jar")), "")
 
 
-async def start(folder: Path, *, home: Path) -> Broker:
-    """Start a node of its own with its data in this folder, on free ports of 127.0.0.1.
+async def start(folder: Path, security: Security = PLAIN, *, home: Path) -> Broker:
+    """Start a node of its own with its data in this folder, on free ports of 127.0.0.1, reachable as ``security`` says.
 
     Raises StartFailed; what was started until then is left to the caller, who ends all that the folder marks.
     """
     if (why := missing(home)) is not None:
         raise StartFailed(why)
-    port, controller_port, far_port = free_ports(3)
+    controller_port, far_port, inner_port, *free = free_ports(3 + len(security.levels))
+    ports = dict(zip(security.levels, free, strict=True))
     properties, log = folder / "server.properties", folder / "server.log"
     temporary = folder / "tmp"
     temporary.mkdir()
-    (folder / "log4j.properties").write_text(LOGGING.format(folder=folder))
-    properties.write_text(_properties(folder, port, controller_port, far_port))
+    (folder / "log4j.properties").write_text(
+        LOGGING.format(folder=folder) + ("" if security == PLAIN else kafka_tls.LOGGING)
+    )
+    listeners = kafka_tls.listeners(ports, controller_port, far_port, inner_port)
+    properties.write_text(_properties(folder, controller_port, {**listeners, **kafka_tls.tls(folder, security)}))
     common = (
         f"-Dlog4j.configuration=file:{folder}/log4j.properties",
         f"-Djava.io.tmpdir={temporary}",
@@ -100,25 +109,44 @@ async def start(folder: Path, *, home: Path) -> Broker:
     )
     identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
     formatting = ("kafka.tools.StorageTool", "format", "-t", f"F{identity[1:]}", "-c", str(properties))
-    tool = spawn(["java", *BRIEF, *common, *formatting], folder=folder, log=log)
+    # Java reads its arguments from a file as well, where passwords are not in the list of processes.
+    arguments = folder / "format.args"
+    arguments.touch(mode=0o600)
+    words = [*BRIEF, *common, *formatting, *kafka_tls.users(security)]
+    arguments.write_text("\n".join(f'"{word}"' for word in words))
+    tool = spawn(["java", f"@{arguments}"], folder=folder, log=log)
     if await asyncio.to_thread(tool.wait) != 0:
         raise StartFailed("its storage could not be formatted")
+    arguments.unlink()
     process = spawn(["java", *LASTING, *common, "kafka.Kafka", str(properties)], folder=folder, log=log)
-    url = f"{LOOPBACK}:{port}"
+    first, *others = security.levels
+    url = f"{LOOPBACK}:{ports[first]}"
 
     async def version() -> str | None:
-        return version_in(home) if await answers(url) else None
+        return version_in(home) if await answers(url, security=first, keys=security.keys) else None
 
     said = await ready(process, version, deadline_s=60)
-    return Broker("kafka", url, "native", said, (process.pid,), near=f"{LOOPBACK}:{far_port}")
+    return Broker(
+        "kafka",
+        url,
+        "native",
+        said,
+        (process.pid,),
+        near=f"{LOOPBACK}:{far_port}",
+        security=first,
+        keys=security.keys,
+        further={level: f"{LOOPBACK}:{ports[level]}" for level in others},
+    )
 
 
-async def answers(bootstrap: str, *, timeout_s: float = 5) -> bool:
-    """Whether an admin client can describe a cluster there that has a broker and a controller."""
+async def answers(bootstrap: str, *, security: str = NONE, keys: str = "", timeout_s: float = 5) -> bool:
+    """Whether an admin client that comes as ``security`` asks can describe a cluster there that has a broker and a
+    controller."""
     pairs = (address.strip().rpartition(":") for address in bootstrap.split(","))
     if not any([await accepts(host.strip("[]"), port, timeout_s=timeout_s) for host, _, port in pairs]):
         return False  # the client itself would go on trying
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(timeout_s * 1000))
+    setting = Setting(trial="asked", servers={"kafka": bootstrap}, security=security, keys=keys)
+    admin = AIOKafkaAdminClient(**client_options(setting, HARNESS), request_timeout_ms=int(timeout_s * 1000))
     try:
         with quiet("aiokafka", "aiokafka.client", "aiokafka.conn", "aiokafka.cluster"):
             async with asyncio.timeout(timeout_s):
@@ -131,17 +159,12 @@ async def answers(bootstrap: str, *, timeout_s: float = 5) -> bool:
         await admin.close()
 
 
-def _properties(folder: Path, port: int, controller_port: int, far_port: int) -> str:
-    """A client goes where Kafka says that it is, so that those who come by way of FAR have a listener of their own."""
+def _properties(folder: Path, controller_port: int, listeners: Mapping[str, str]) -> str:
     settings = {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
-        "listeners": f"PLAINTEXT://{LOOPBACK}:{port},FAR://{LOOPBACK}:{far_port},CONTROLLER://{LOOPBACK}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port},FAR://{FAR}:{far_port}",
-        "controller.listener.names": "CONTROLLER",
-        "inter.broker.listener.name": "PLAINTEXT",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,FAR:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        **listeners,
         "log.dirs": str(folder / "data"),
         **SETTINGS,
     }

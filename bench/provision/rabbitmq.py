@@ -11,9 +11,12 @@ import aio_pika
 import psutil
 from aio_pika.exceptions import AMQPException
 
-from bench.provision.base import Broker, StartFailed
+from bench.provision import rabbitmq_tls
+from bench.provision.base import PLAIN, Broker, Security, StartFailed
 from bench.provision.ports import LOOPBACK, accepts, free_ports
 from bench.provision.process import quiet, ready, spawn
+from transports.base import Setting
+from transports.security import AUTH, HARNESS, NONE, amqp
 
 # Debian's script in /usr/sbin insists on root or the rabbitmq user; the one beside it in the package does not.
 SCRIPTS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
@@ -23,7 +26,6 @@ MISSING = (
 )
 
 CONFIG = """\
-listeners.tcp.1 = {host}:{port}
 tcp_listen_options.nodelay = true
 tcp_listen_options.backlog = 4096
 collect_statistics_interval = 30000
@@ -46,6 +48,8 @@ exec env {env} RABBITMQ_CTL_ERL_ARGS='-kernel inet_dist_use_interface {{127,0,0,
 """
 
 
+FURTHER = "listen-further"
+"""What a node is told once it runs, in its folder."""
 CTL_S = 20.0
 _ELECT = "[ra:trigger_election({Name, node()}) || {Name, State} <- ets:tab2list(ra_state), State =/= leader]."
 
@@ -56,14 +60,7 @@ async def elected(folder: Path) -> bool:
     Seen with 3.10.8: after a kill -9 one of them waits for an election that does not come, and whoever consumes from it
     waits as well. An operator would call the election, and so does this.
     """
-    asked = [str(folder / "ctl"), "eval", _ELECT]
-    try:
-        said = await asyncio.to_thread(
-            subprocess.run, asked, capture_output=True, text=True, check=False, timeout=CTL_S
-        )
-    except subprocess.TimeoutExpired:
-        return False
-    return said.stdout.strip() == "[]"
+    return await _evaluated(folder, _ELECT) == "[]"
 
 
 def script() -> str | None:
@@ -76,8 +73,8 @@ def missing() -> str | None:
     return None if script() and _epmd() else MISSING
 
 
-async def start(folder: Path) -> Broker:
-    """Start a node of its own with its data in this folder, on free ports of 127.0.0.1.
+async def start(folder: Path, security: Security = PLAIN) -> Broker:
+    """Start a node of its own with its data in this folder, on free ports of 127.0.0.1, reachable as ``security`` says.
 
     Raises StartFailed; what was started until then is left to the caller, who ends all that the folder marks.
     epmd's extra listener on ::1 cannot be turned off; it is loopback as well.
@@ -85,9 +82,19 @@ async def start(folder: Path) -> Broker:
     server, epmd = script(), _epmd()
     if server is None or epmd is None:
         raise StartFailed(MISSING)
-    port, epmd_port, distribution_port = free_ports(3)
+    by_level = rabbitmq_tls.kinds(security.levels)
+    wanted = list(dict.fromkeys(by_level.values()))
+    epmd_port, distribution_port, *free = free_ports(2 + len(wanted))
+    ports = dict(zip(wanted, free, strict=True))
     node = f"fourways-{folder.parent.name}@localhost"
-    (folder / "rabbitmq.conf").write_text(CONFIG.format(host=LOOPBACK, port=port))
+    config = rabbitmq_tls.listeners(ports, security.keys) + CONFIG
+    if AUTH in security.levels:
+        users = folder / "definitions.json"
+        users.touch(mode=0o600)
+        users.write_text(rabbitmq_tls.definitions(security))
+        config += f"load_definitions = {users}\n"
+    (folder / "rabbitmq.conf").write_text(config)
+    (folder / FURTHER).write_text(rabbitmq_tls.further(ports))
     (folder / "enabled_plugins").write_text("[].\n")
     (folder / "rabbitmq-env.conf").touch()
     client = {"HOME": str(folder), "ERL_EPMD_PORT": str(epmd_port), "ERL_EPMD_ADDRESS": LOOPBACK}
@@ -109,26 +116,69 @@ async def start(folder: Path) -> Broker:
     log = folder / "server.log"
     names = spawn([epmd, "-port", str(epmd_port), "-address", LOOPBACK], folder=folder, log=log, env=env)
     process = spawn([server, "-noinput"], folder=folder, log=log, env=env)
-    url = f"amqp://guest:guest@{LOOPBACK}:{port}/"
-    version = await ready(process, lambda: version_of(url), deadline_s=60)
+    urls = {level: _url(level, ports[kind]) for level, kind in by_level.items()}
+    first, *others = urls
+    version = await ready(process, lambda: version_of(urls[first], security=first, keys=security.keys), deadline_s=60)
+    await listen_further(folder)
     helpers = [child.pid for child in psutil.Process(process.pid).children()]
     pids = (process.pid, names.pid, *helpers)
-    return Broker("rabbitmq", url, "native", version, pids, near=f"{LOOPBACK}:{port}")
+    return Broker(
+        "rabbitmq",
+        urls[first],
+        "native",
+        version,
+        pids,
+        near=f"{LOOPBACK}:{ports[by_level[first]]}",
+        security=first,
+        keys=security.keys,
+        further={level: urls[level] for level in others},
+    )
 
 
-async def version_of(url: str, *, timeout_s: float = 5) -> str | None:
-    """The server's version, "" if it keeps it to itself; None when no AMQP handshake succeeds there."""
+def _url(level: str, port: int) -> str:
+    """At auth everyone comes as who they are."""
+    scheme, who = "amqp" if level == NONE else "amqps", "" if level == AUTH else "guest:guest@"
+    return f"{scheme}://{who}{LOOPBACK}:{port}/"
+
+
+async def listen_further(folder: Path) -> None:
+    """Have a node that has just started listen where its settings could not say. Raises StartFailed."""
+    if not (asked := (folder / FURTHER).read_text()):
+        return
+    said = await _evaluated(folder, asked)
+    if said != "ok":
+        raise StartFailed(f"RabbitMQ does not listen for clients with certificates: {said}")
+
+
+async def _evaluated(folder: Path, asked: str) -> str:
+    """What the node whose folder this is says to some Erlang; empty when it does not within CTL_S."""
+    command = [str(folder / "ctl"), "eval", asked]
+    try:
+        said = await asyncio.to_thread(
+            subprocess.run, command, capture_output=True, text=True, check=False, timeout=CTL_S
+        )
+    except subprocess.TimeoutExpired:
+        return ""
+    return (said.stdout or said.stderr).strip()
+
+
+async def version_of(url: str, *, security: str = NONE, keys: str = "", timeout_s: float = 5) -> str | None:
+    """The server's version, "" if it keeps it to itself; None when no AMQP handshake succeeds there as ``security``
+    asks."""
     try:
         parts = urlsplit(url)
         port = parts.port or (5671 if parts.scheme == "amqps" else 5672)
     except ValueError:
+        return None
+    if (parts.scheme == "amqps") != (security != NONE):
         return None
     # Asked by ourselves first: aiormq drops a coroutine, with a warning, for every connection that is refused.
     if not await accepts(parts.hostname or "localhost", port, timeout_s=timeout_s):
         return None
     try:
         with quiet("aiormq.connection"):
-            connection = await aio_pika.connect(url, timeout=timeout_s)
+            setting = Setting(trial="asked", servers={"rabbitmq": url}, security=security, keys=keys)
+            connection = await aio_pika.connect(**amqp(setting, HARNESS), timeout=timeout_s)
     except (OSError, AMQPException, TimeoutError, asyncio.IncompleteReadError, ValueError):
         return None
     async with connection:

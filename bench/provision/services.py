@@ -20,6 +20,7 @@ from bench.provision.base import StartFailed
 from bench.provision.process import MARK, finish
 from shop.workflow import SERVICES
 from transports.base import Setting
+from transports.security.keys import OPENSSL
 from transports.trace import Stamp
 
 START_S = 20.0
@@ -123,7 +124,7 @@ async def services(
         for service in SERVICES
     }
     running = {
-        name: ServiceProcess(spec, partial(_spawn, program, folder, logs / f"{setting.trial}-{name}.log"))
+        name: ServiceProcess(spec, partial(_spawn, program, folder, logs / f"{setting.trial}-{name}.log", setting.keys))
         for name, spec in specs.items()
     }
     try:
@@ -142,7 +143,9 @@ async def _all(work: Iterable[Awaitable[None]]) -> None:
     await asyncio.gather(*work)
 
 
-async def _spawn(program: str, folder: Path, log: Path) -> Process:
+async def _spawn(program: str, folder: Path, log: Path, keys: str) -> Process:
+    # What Python's ssl offers and takes of TLS 1.3 can be said here alone.
+    openssl = {"OPENSSL_CONF": str(Path(keys) / OPENSSL)} if keys else {}
     with log.open("ab") as errors:
         return await asyncio.create_subprocess_exec(
             sys.executable,
@@ -153,7 +156,7 @@ async def _spawn(program: str, folder: Path, log: Path) -> Process:
             stderr=errors,
             limit=_LINE_BYTES,
             start_new_session=True,
-            env={**os.environ, MARK: str(folder)},
+            env={**os.environ, MARK: str(folder), **openssl},
         )
 
 

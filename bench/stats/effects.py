@@ -15,7 +15,7 @@ from bench.stats.summary import is_valid
 SIZE = "order_bytes"
 FACTORS = (
     *("codec", "compression", "shape", "compressible", "arrivals", "processes", "retries", "keep_alive_s", "fault"),
-    *("durability", "rate_per_s", SIZE),
+    *("durability", "security", "rate_per_s", SIZE),
 )
 """Columns of trials.csv that a design may vary."""
 BASES: Mapping[str, Any] = {
@@ -25,9 +25,10 @@ BASES: Mapping[str, Any] = {
     "arrivals": "poisson",
     "keep_alive_s": 0.0,
     "fault": "none",
+    "security": "none",
 }
 """The level that the others of a factor are set against, where there is one; else the least."""
-NEEDED = frozenset({"fault", "durability"})
+NEEDED = frozenset({"fault", "durability", "security"})
 """Factors that are no ratio without their base: faults are no degrees of one another, and classes are not compared."""
 FROM_THE_TOP = frozenset({"keep_alive_s"})
 """Factors whose base is the greatest level: with it connections stay."""

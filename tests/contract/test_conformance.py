@@ -3,15 +3,23 @@
 import itertools
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.provision import free_ports
+from bench.provision.authority import make as make_keys
 from shop.workflow import SERVICES
 from transports.base import Setting, Transport
 from transports.conformance import CHECKS, Check
 from transports.registry import installed, named
+
+AT_LEVELS = (
+    *(("auth", check) for check in CHECKS),
+    *((level, check) for level in ("tls", "mtls") for check in CHECKS[:2]),
+)
+"""Of chains, whose security is their own; tests/system/test_refused.py has the brokered methods."""
 
 _trials = (f"check-{os.getpid()}-{number}" for number in itertools.count())
 
@@ -19,14 +27,25 @@ _trials = (f"check-{os.getpid()}-{number}" for number in itertools.count())
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
 @pytest.mark.parametrize("name", installed())
 async def test_transport_conforms(name: str, check: Check, servers: Mapping[str, str]) -> None:
-    kind = named(name)
-    missing = kind.traits.needs - servers.keys()
+    missing = named(name).traits.needs - servers.keys()
     if missing:
         pytest.skip(f"needs {', '.join(missing)}")
+    await check(lambda **changes: made(name, servers=servers, **changes))
 
-    def make(**changes: Any) -> Transport:
-        addresses = {s: f"127.0.0.1:{p}" for s, p in zip(SERVICES, free_ports(len(SERVICES)), strict=True)}
-        settings: dict[str, Any] = {"codec": kind.traits.codec} | changes
-        return kind(Setting(trial=next(_trials), addresses=addresses, servers=servers, **settings))
 
-    await check(make)
+def made(name: str, **changes: Any) -> Transport:
+    """A new one, with addresses of its own."""
+    kind = named(name)
+    addresses = {s: f"127.0.0.1:{p}" for s, p in zip(SERVICES, free_ports(len(SERVICES)), strict=True)}
+    return kind(Setting(**{"trial": next(_trials), "addresses": addresses, "codec": kind.traits.codec} | changes))
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_keys(tmp_path_factory.mktemp("made") / "keys")
+
+
+@pytest.mark.parametrize(("level", "check"), AT_LEVELS, ids=lambda part: getattr(part, "__name__", part))
+@pytest.mark.parametrize("name", [n for n in installed() if named(n).traits.securities and not named(n).traits.needs])
+async def test_a_chain_conforms_at_every_level(name: str, level: str, check: Check, keys: Path) -> None:
+    await check(lambda **changes: made(name, security=level, keys=str(keys), **changes))

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from bench import trial
+from bench import probing
+from bench.probing import probed
 from bench.provision.base import StartFailed
-from bench.trial import probed
 from bench.workload import shipped
 from shop.messages import PlaceOrder
 from transports.base import Client, Finished, Receipt, Setting
@@ -43,9 +43,9 @@ class Shop(MemoryTransport):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "PROBE_S", 0.5)
-    monkeypatch.setattr(trial, "PROBE_AGAIN_S", 0.02)
-    monkeypatch.setattr(trial, "PROBE_PAUSE_S", 0.0)
+    monkeypatch.setattr(probing, "PROBE_S", 0.5)
+    monkeypatch.setattr(probing, "PROBE_AGAIN_S", 0.02)
+    monkeypatch.setattr(probing, "PROBE_PAUSE_S", 0.0)
 
 
 async def fails(number: int) -> None:

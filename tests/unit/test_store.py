@@ -31,7 +31,7 @@ def test_latest_points_to_the_newest_run(tmp_path: Path) -> None:
 
 def test_columns_stand_in_the_order_of_the_contract() -> None:
     assert list(COLUMNS)[:6] == ["round", "slot", "cell", "transport", "client", "codec"]
-    assert list(COLUMNS)[35:42] == ["shipped", "rejected"] + [
+    assert list(COLUMNS)[36:43] == ["shipped", "rejected"] + [
         f"accept_{name}_us" for name in ("p50", "p90", "p99", "p999", "max")
     ]
     assert list(COLUMNS)[-2:] == ["valid", "caveats"]

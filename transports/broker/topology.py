@@ -17,6 +17,7 @@ from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 from shop.workflow import SERVICES
 from transports.base import Setting
 from transports.errors import Unreachable
+from transports.security import amqp
 
 LIBRARY_ERRORS = (AMQPError, ChannelInvalidStateError, ConnectionError, OSError)
 """What aio-pika raises when the broker is gone or refuses; TimeoutError is an OSError."""
@@ -41,19 +42,21 @@ def dead_letter_queue(setting: Setting) -> str:
 async def channel(setting: Setting, purpose: str) -> AsyncIterator[AbstractRobustChannel]:
     """A channel with publisher confirms on a connection of its own.
 
-    Publishing and consuming each want one: the broker slows a publisher down by not reading from its socket.
-    Raises Unreachable.
+    ``purpose`` begins with the role that comes: a service, the buyer, or the harness. Publishing and consuming each
+    want one: the broker slows a publisher down by not reading from its socket. Raises Unreachable.
     """
-    url = setting.servers["rabbitmq"]
+    role = purpose.partition(".")[0]
     try:
         connection = await aio_pika.connect_robust(
-            url,
+            **amqp(setting, role),
             timeout=setting.deadline_s,
             client_properties={"connection_name": f"{setting.trial}.{purpose}"},
             reconnect_interval=RECONNECT_S,
         )
     except LIBRARY_ERRORS as error:
-        raise Unreachable(f"RabbitMQ does not answer at {shown(url)}: {error or type(error).__name__}") from error
+        raise Unreachable(
+            f"RabbitMQ does not answer at {shown(setting.servers['rabbitmq'])}: {error or type(error).__name__}"
+        ) from error
     async with connection:
         yield await connection.channel(publisher_confirms=True, on_return_raises=True)
 
@@ -80,7 +83,7 @@ async def declare(setting: Setting) -> None:
 
     A queue outlives its broker's restart either way; whether what is in it does is said by each message.
     """
-    async with channel(setting, "prepare") as ch:
+    async with channel(setting, "harness.prepare") as ch:
         kind: dict[str, str] = {"x-queue-type": "quorum"} if setting.durability == "safe" else {}
         dead_letters = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead_letter_queue(setting)}
         for name in (dead_letter_queue(setting), *(reply_queue(setting, n) for n in range(setting.workers))):
@@ -91,7 +94,7 @@ async def declare(setting: Setting) -> None:
 
 async def delete(setting: Setting) -> None:
     """Delete them, with whatever is in them. A queue that is not there is no error."""
-    async with channel(setting, "remove") as ch:
+    async with channel(setting, "harness.remove") as ch:
         names = [work_queue(setting, service) for service in SERVICES]
         names += [reply_queue(setting, n) for n in range(setting.workers)]
         for name in (*names, dead_letter_queue(setting)):

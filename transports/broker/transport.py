@@ -14,6 +14,7 @@ from transports.broker.topology import channel, declare, delete, work_queue
 from transports.errors import SettingError
 from transports.options import config_from
 from transports.relay import Desk
+from transports.security import SECURED
 from transports.trace import Trace
 
 
@@ -30,6 +31,7 @@ class BrokerTransport(Transport):
         concurrency="up to the prefetch of 200 messages",
         stamped=True,
         scales=True,
+        securities=SECURED,
         largest_bytes=16 * 1024 * 1024,  # max_message_size in bench/provision/rabbitmq.py
         needs=frozenset({"rabbitmq"}),
     )

@@ -17,6 +17,7 @@ from transports.events.inflating import Reader, up_to
 from transports.events.server import reply_header
 from transports.events.topology import ASK_AGAIN_S, passes, started, topic_of
 from transports.outcomes import Outcomes
+from transports.security import BUYER
 from transports.wire import codec_named
 
 _log = logging.getLogger(__name__)
@@ -90,9 +91,9 @@ async def buying(setting: Setting, config: Config) -> AsyncIterator[Client]:
     mine = TopicPartition(topic_of(setting, OrderClosed), setting.worker)
     async with AsyncExitStack() as stack:
         try:
-            producer = AIOKafkaProducer(**producer_options(config, setting))
+            producer = AIOKafkaProducer(**producer_options(config, setting, BUYER))
             await stack.enter_async_context(started(producer))
-            consumer = AIOKafkaConsumer(auto_offset_reset="earliest", **consumer_options(config, setting))
+            consumer = AIOKafkaConsumer(auto_offset_reset="earliest", **consumer_options(config, setting, BUYER))
             # By assignment and without a group: nobody else reads this partition.
             consumer.assign([mine])
             await stack.enter_async_context(started(consumer))

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import msgspec
 
 from transports.base import Setting
+from transports.security import kafka
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,9 +45,9 @@ COMPRESSIONS = frozenset({"gzip", "lz4", "zstd", "snappy"})
 """Of record batches: what is on its way together is compressed together."""
 
 
-def producer_options(config: Config, setting: Setting) -> dict[str, Any]:
+def producer_options(config: Config, setting: Setting, role: str) -> dict[str, Any]:
     return {
-        "bootstrap_servers": setting.servers["kafka"],
+        **kafka(setting, role),
         "acks": "all",
         "enable_idempotence": True,
         "linger_ms": config.linger_ms,
@@ -59,9 +60,9 @@ def producer_options(config: Config, setting: Setting) -> dict[str, Any]:
     }
 
 
-def consumer_options(config: Config, setting: Setting) -> dict[str, Any]:
+def consumer_options(config: Config, setting: Setting, role: str) -> dict[str, Any]:
     return {
-        "bootstrap_servers": setting.servers["kafka"],
+        **kafka(setting, role),
         "enable_auto_commit": False,
         "session_timeout_ms": config.session_timeout_ms,
         "heartbeat_interval_ms": config.heartbeat_interval_ms,

@@ -7,7 +7,7 @@ TRIAL.user TRIAL.product TRIAL.payment TRIAL.shipping        a consumer group pe
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -22,11 +22,13 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.admin import DeleteGroupsRequest
 
-from shop.messages import KIND, Message, OrderClosed
-from shop.workflow import SERVICES, consumed_by
+from shop.messages import KIND, Message, OrderClosed, PlaceOrder
+from shop.workflow import SERVICES, consumed_by, told_by
 from transports.base import Setting
 from transports.errors import NotAccepted, Unreachable
 from transports.events.config import Config, max_batch_bytes
+from transports.events.rights import Right, grant, revoke
+from transports.security import AUTH, BUYER, HARNESS, kafka
 
 ASK_AGAIN_S = 0.02
 """Of a broker that is not ready yet, or not again."""
@@ -76,6 +78,10 @@ async def create(setting: Setting, config: Config) -> None:
         for message in KIND
     ]
     topics.append(topic(dead_letter_topic(setting), 1))
+    if setting.security == AUTH:
+        # Before the topics: a broker hears of what its controller decides in the order in which it does.
+        async with _client(setting) as client:
+            await grant(client, rights(setting))
     async with _admin(setting) as admin:
         response = await admin.create_topics(topics)
         _check(response.topic_errors, TopicAlreadyExistsError)
@@ -99,18 +105,41 @@ async def delete(setting: Setting) -> None:
     async with _admin(setting) as admin:
         response = await admin.delete_topics([*(topic_of(setting, m) for m in KIND), dead_letter_topic(setting)])
     _check(response.topic_error_codes, UnknownTopicOrPartitionError)
-    await _delete_groups(setting)
+    async with _client(setting) as client:
+        await _delete_groups(setting, client)
+        if setting.security == AUTH:
+            await revoke(client, rights(setting))
 
 
-async def _delete_groups(setting: Setting) -> None:
+async def _delete_groups(setting: Setting, client: AIOKafkaClient) -> None:
     """A group that still has members is left: without topics the broker forgets it by itself."""
     groups = [group_of(setting, service) for service in SERVICES]
-    client = AIOKafkaClient(bootstrap_servers=setting.servers["kafka"])
+    with suppress(GroupCoordinatorNotAvailableError):  # a broker on which no group ever was
+        coordinator = await client.coordinator_lookup(CoordinationType.GROUP, groups[0])
+        await client.send(coordinator, DeleteGroupsRequest(groups))
+
+
+def rights(setting: Setting) -> list[Right]:
+    """What each role has to do here, and nothing else; whoever prepares and removes may do everything."""
+
+    def of(role: str, reads: Iterable[type[Message]], writes: Iterable[type[Message]]) -> Iterator[Right]:
+        yield from (Right(role, "read", "topic", topic_of(setting, message)) for message in reads)
+        yield from (Right(role, "write", "topic", topic_of(setting, message)) for message in writes)
+
+    found = list(of(BUYER, [OrderClosed], [PlaceOrder]))
+    for service in SERVICES:
+        found += of(service, consumed_by(service), told_by(service))
+        found.append(Right(service, "read", "group", group_of(setting, service)))
+        found.append(Right(service, "write", "topic", dead_letter_topic(setting)))
+    return found
+
+
+@asynccontextmanager
+async def _client(setting: Setting) -> AsyncIterator[AIOKafkaClient]:
+    client = AIOKafkaClient(**kafka(setting, HARNESS))
     try:
         await client.bootstrap()
-        with suppress(GroupCoordinatorNotAvailableError):  # a broker on which no group ever was
-            coordinator = await client.coordinator_lookup(CoordinationType.GROUP, groups[0])
-            await client.send(coordinator, DeleteGroupsRequest(groups))
+        yield client
     except KafkaError as error:
         raise unreachable(setting, error) from error
     finally:
@@ -130,7 +159,7 @@ async def started(kafka: AIOKafkaProducer | AIOKafkaConsumer) -> AsyncIterator[N
 
 @asynccontextmanager
 async def _admin(setting: Setting) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=setting.servers["kafka"])
+    admin = AIOKafkaAdminClient(**kafka(setting, HARNESS))
     try:
         await admin.start()
         yield admin

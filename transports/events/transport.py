@@ -17,6 +17,7 @@ from transports.events.server import Member
 from transports.events.topology import create, delete, group_of, started, topics_consumed_by, unreachable
 from transports.options import config_from
 from transports.relay import Desk
+from transports.security import SECURED
 from transports.trace import Trace
 
 
@@ -34,6 +35,7 @@ class EventsTransport(Transport):
         compressions=COMPRESSIONS,
         stamped=True,
         scales=True,
+        securities=SECURED,
         largest_bytes=8 * 1024 * 1024,  # message.max.bytes in bench/provision/kafka.py
         needs=frozenset({"kafka"}),
     )
@@ -67,13 +69,13 @@ class EventsTransport(Transport):
         try:
             async with AsyncExitStack() as stack:
                 desk = await stack.enter_async_context(Desk(service, serving.trace))
-                producer = AIOKafkaProducer(**producer_options(self._config, setting))
+                producer = AIOKafkaProducer(**producer_options(self._config, setting, service.name))
                 await stack.enter_async_context(started(producer))
                 consumer = AIOKafkaConsumer(
                     *topics_consumed_by(setting, service.name),
                     group_id=group_of(setting, service.name),
                     auto_offset_reset="earliest",
-                    **consumer_options(self._config, setting),
+                    **consumer_options(self._config, setting, service.name),
                 )
                 await stack.enter_async_context(started(consumer))
                 member = Member(desk, serving, consumer, producer, setting)

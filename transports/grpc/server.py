@@ -1,5 +1,6 @@
 """A service on grpc.aio: one unary method, reflection and health beside it."""
 
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,9 +15,13 @@ from transports.base import Serving, Setting
 from transports.errors import Failed, NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable, Unreadable
 from transports.grpc.client import Asker
 from transports.grpc.config import COMPRESSIONS, Config, channel_options, idle, readable
+from transports.grpc.credentials import listen
 from transports.grpc.methods import CODEC_METADATA, METHODS, Method
 from transports.relay import Desk, answer
-from transports.wire import Codec, codec_named
+from transports.security import Forbidden, Guard, Unauthenticated, guard_of
+from transports.wire import codec_named
+
+_log = logging.getLogger(__name__)
 
 _STATUS: tuple[tuple[type[TransportError], grpc.StatusCode], ...] = (
     (Unreadable, grpc.StatusCode.INVALID_ARGUMENT),
@@ -45,12 +50,12 @@ async def listening(desk: Desk, serving: Serving, ask: Asker, setting: Setting, 
         compression=COMPRESSIONS[setting.compression],
     )
     method = METHODS[name]
-    server.add_generic_rpc_handlers((_handlers(method, desk, serving, ask, codec_named(setting.codec)),))
+    server.add_generic_rpc_handlers((_handlers(method, desk, serving, ask, setting),))
     healthy = health_aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     reflection.enable_server_reflection((method.service, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     try:
-        server.add_insecure_port(address)
+        listen(server, address, setting, name)
     except RuntimeError as error:
         raise Unreachable(f"cannot listen on {address}: the port is taken; choose another port") from error
     await server.start()
@@ -64,12 +69,15 @@ async def listening(desk: Desk, serving: Serving, ask: Asker, setting: Setting, 
 
 
 def _handlers(
-    method: Method, desk: Desk, serving: Serving, ask: Asker, codec: Codec
+    method: Method, desk: Desk, serving: Serving, ask: Asker, setting: Setting
 ) -> "grpc.GenericRpcHandler[bytes, bytes]":
     """Bodies stay bytes as far as grpc knows, so that every codec can travel."""
+    codec, guard = codec_named(setting.codec), guard_of(setting, desk.service.name)
 
     async def take(body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         arrived_ns = time.monotonic_ns()
+        if guard is not None:
+            await _checked(guard, context)
         try:
             content = await answer(desk, codec, codec.decode(method.kind, body), ask, arrived_ns)
         except TransportError as error:
@@ -88,6 +96,22 @@ def _handlers(
     )
 
 
+async def _checked(guard: Guard, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+    """Ends the call of whoever may not make it."""
+    try:
+        guard.check(_stated(context, "authorization"))
+    except (Unauthenticated, Forbidden) as error:
+        _log.warning("refused a call: %s", error)
+        known = isinstance(error, Forbidden)
+        code = grpc.StatusCode.PERMISSION_DENIED if known else grpc.StatusCode.UNAUTHENTICATED
+        await context.abort(code, str(error))
+
+
+def _stated(context: grpc.aio.ServicerContext[bytes, bytes], key: str) -> str | None:
+    stated = dict(context.invocation_metadata() or ()).get(key)
+    return None if stated is None else str(stated)
+
+
 def _stated_codec(context: grpc.aio.ServicerContext[bytes, bytes]) -> str:
-    stated = dict(context.invocation_metadata() or ()).get(CODEC_METADATA)
-    return "" if stated is None else f" (the caller says {CODEC_METADATA}: {stated!s})"
+    stated = _stated(context, CODEC_METADATA)
+    return "" if stated is None else f" (the caller says {CODEC_METADATA}: {stated})"

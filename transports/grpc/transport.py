@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from shop.service import Service
-from shop.workflow import FRONT, SERVICES, is_onward
 from transports.base import Acceptance, Client, Serving, Setting, Style, Traits, Transport
 from transports.grpc.client import GrpcClient, asking
 from transports.grpc.config import COMPRESSIONS, Config
 from transports.grpc.server import listening
 from transports.options import config_from
 from transports.relay import Desk
+from transports.security import BUYER, SECURED
 from transports.trace import Trace
 from transports.wire import codec_named
 
@@ -28,6 +28,7 @@ class GrpcTransport(Transport):
         ordered=True,
         concurrency="unbounded calls",
         compressions=frozenset(COMPRESSIONS) - {"none"},
+        securities=SECURED,
         stamped=True,
         scales=True,
         codec="protobuf",
@@ -44,15 +45,14 @@ class GrpcTransport(Transport):
     @asynccontextmanager
     async def serve(self, service: Service) -> AsyncIterator[Serving]:
         serving = Serving(Trace(self.setting.trace_every))
-        onward = tuple(other for other in SERVICES if is_onward(service.name, other))
         async with (
             Desk(service, serving.trace) as desk,
-            asking(self.setting, onward, self._config) as ask,
+            asking(self.setting, service.name, self._config) as ask,
             listening(desk, serving, ask, self.setting, self._config),
         ):
             yield serving
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Client]:
-        async with asking(self.setting, (FRONT,), self._config) as ask:
+        async with asking(self.setting, BUYER, self._config) as ask:
             yield GrpcClient(ask, codec_named(self.setting.codec))

@@ -1,6 +1,7 @@
 """Three client libraries behind one function: post a body, get a status and a body."""
 
 import io
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -34,27 +35,29 @@ def versions(config: Config) -> str:
 
 
 @asynccontextmanager
-async def engine(config: Config) -> AsyncIterator[Post]:
+async def engine(config: Config, context: ssl.SSLContext | None) -> AsyncIterator[Post]:
     """A pool of connections without a limit: how many orders are in flight is the load's business, not the pool's.
 
-    What comes back compressed is left so, for us to set a limit to.
+    What comes back compressed is left so, for us to set a limit to. ``context`` is for TLS; None: there is none.
     """
     if config.client == "aiohttp":
-        async with _session(config, aiohttp.ClientTimeout()) as session:
+        async with _session(config, context) as session:
             yield _aiohttp_post(session)
     else:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=config.idle_s)
         transport = None
         if config.client == "httpx-aiohttp":
-            transport = AiohttpTransport(client=lambda: _session(config, aiohttp.ClientTimeout()))
-        async with httpx.AsyncClient(limits=limits, trust_env=False, transport=transport) as client:
+            transport = AiohttpTransport(client=lambda: _session(config, context), verify=context or True)
+        async with httpx.AsyncClient(
+            limits=limits, trust_env=False, transport=transport, verify=context or True
+        ) as client:
             yield _httpx_post(client)
 
 
-def _session(config: Config, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=config.idle_s)
+def _session(config: Config, context: ssl.SSLContext | None) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=config.idle_s, ssl=context or True)
     return aiohttp.ClientSession(
-        connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+        connector=connector, timeout=aiohttp.ClientTimeout(), cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
     )
 
 

@@ -1,7 +1,9 @@
 """A service as a FastAPI application: ``POST /order-placed`` with a fact, the answer is the fact that follows."""
 
 import asyncio
+import logging
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -25,8 +27,11 @@ from transports.errors import Failed, NoOutcome, NotAccepted, TooLarge, Transpor
 from transports.relay import Desk, answer
 from transports.rest.client import Asker
 from transports.rest.config import Config
+from transports.security import Forbidden, Unauthenticated, guard_of
 from transports.wire import Codec, codec_named
 from transports.wire.compression import COMPRESSIONS
+
+_log = logging.getLogger(__name__)
 
 PROBLEM = "application/problem+json"  # RFC 9457
 
@@ -55,12 +60,15 @@ def application(desk: Desk, serving: Serving, ask: Asker, setting: Setting) -> F
     request_type = REQUEST[name]
     limit_bytes = setting.max_order_bytes if name == FRONT else setting.max_message_bytes
     kind = KIND[request_type]
+    guard = guard_of(setting, name)
 
     @app.post(f"/{kind}", openapi_extra=_schema(request_type, codec), responses=_RESPONSES)
     async def take(request: Request) -> Response:
         """Hand the service a message; the answer is the fact that its sender, or someone before, has to consume."""
         try:
-            content_type, encoding, accepted, length = _headers(request)
+            content_type, encoding, accepted, length, authorization = _headers(request)
+            if guard is not None:
+                guard.check(authorization)
             _check_media_type(content_type, codec)
             _check_encoding(encoding)
             body = await _body(request, length, limit_bytes)
@@ -77,6 +85,11 @@ def application(desk: Desk, serving: Serving, ask: Asker, setting: Setting) -> F
         except _UnsupportedMediaType as error:
             serving.unreadable += 1
             return _problem(415, str(error))
+        except (Unauthenticated, Forbidden) as error:
+            _log.warning("refused a request: %s", error)
+            if isinstance(error, Forbidden):
+                return _problem(403, str(error))
+            return _problem(401, str(error), {"www-authenticate": "Bearer"})
         serving.handled += 1
         # Whoever sends compressed and takes it gets it: a caller of ours says both, a person with curl neither.
         if encoding in COMPRESSIONS and encoding in accepted:
@@ -87,12 +100,12 @@ def application(desk: Desk, serving: Serving, ask: Asker, setting: Setting) -> F
     return app
 
 
-def _headers(request: Request) -> tuple[str | None, str, str, int | None]:
-    """Content-Type, Content-Encoding, Accept-Encoding and Content-Length.
+def _headers(request: Request) -> tuple[str | None, str, str, int | None, str | None]:
+    """Content-Type, Content-Encoding, Accept-Encoding, Content-Length and Authorization.
 
     In one walk over what the server gives: each look-up of Starlette's is one.
     """
-    content_type = length = None
+    content_type = length = authorization = None
     encoding = accepted = ""
     for name, value in request.scope["headers"]:  # ASGI: names in lower case
         if name == b"content-type":
@@ -103,7 +116,9 @@ def _headers(request: Request) -> tuple[str | None, str, str, int | None]:
             encoding = value.decode("latin-1").strip().lower()
         elif name == b"accept-encoding":
             accepted = value.decode("latin-1").lower()
-    return content_type, encoding, accepted, length
+        elif name == b"authorization":
+            authorization = value.decode("latin-1")
+    return content_type, encoding, accepted, length, authorization
 
 
 def _check_media_type(content_type: str | None, codec: Codec) -> None:
@@ -135,13 +150,15 @@ async def _body(request: Request, length: int | None, limit_bytes: int) -> bytes
     return bytes(body)
 
 
-def _problem(status: int, detail: str) -> Response:
-    return Response(msgspec.json.encode({"status": status, "detail": detail}), status, media_type=PROBLEM)
+def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode({"status": status, "detail": detail}), status, headers, PROBLEM)
 
 
 @asynccontextmanager
-async def listening(app: FastAPI, address: str, config: Config) -> AsyncIterator[None]:
-    """uvicorn in this event loop. Raises Unreachable when the port is taken."""
+async def listening(
+    app: FastAPI, address: str, config: Config, context: ssl.SSLContext | None = None
+) -> AsyncIterator[None]:
+    """uvicorn in this event loop, with TLS where there is a context. Raises Unreachable when the port is taken."""
     host, _, port = address.rpartition(":")
     settings = uvicorn.Config(
         app,
@@ -155,6 +172,7 @@ async def listening(app: FastAPI, address: str, config: Config) -> AsyncIterator
         proxy_headers=False,
         timeout_keep_alive=config.server_keepalive_s,
         backlog=2048,
+        ssl_context_factory=None if context is None else lambda _, __: context,
     )
     server = _Server(settings)
     with bound(host, int(port)) as listener:
@@ -206,6 +224,8 @@ def _docs_without_network(app: FastAPI) -> None:
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "the fact that follows, as the one member of an object"},
     400: {"description": "the body cannot be read"},
+    401: {"description": "nobody knows who asks; at SECURITY=auth alone"},
+    403: {"description": "who asks may not"},
     413: {"description": "the body is over the size limit"},
     415: {"description": "the service reads another format"},
     502: {"description": "a service further along cannot be reached or failed"},

@@ -12,6 +12,7 @@ from transports.rest.client import Asker, RestClient
 from transports.rest.config import Config
 from transports.rest.engines import engine, versions
 from transports.rest.server import application, listening
+from transports.security import BUYER, SECURED, client_context, server_context
 from transports.trace import Trace
 from transports.wire import codec_named
 from transports.wire.compression import COMPRESSIONS
@@ -29,6 +30,7 @@ class RestTransport(Transport):
         ordered=True,
         concurrency="unbounded requests",
         compressions=frozenset(COMPRESSIONS),
+        securities=SECURED,
         stamped=True,
         scales=True,
     )
@@ -48,17 +50,18 @@ class RestTransport(Transport):
     @asynccontextmanager
     async def serve(self, service: Service) -> AsyncIterator[Serving]:
         serving = Serving(Trace(self.setting.trace_every))
-        async with Desk(service, serving.trace) as desk, self._asker() as ask:
+        context = server_context(self.setting, service.name)
+        async with Desk(service, serving.trace) as desk, self._asker(service.name) as ask:
             app = application(desk, serving, ask, self.setting)
-            async with listening(app, self.setting.own_address(service.name), self._config):
+            async with listening(app, self.setting.own_address(service.name), self._config, context):
                 yield serving
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Client]:
-        async with self._asker() as ask:
+        async with self._asker(BUYER) as ask:
             yield RestClient(ask, self._codec)
 
     @asynccontextmanager
-    async def _asker(self) -> AsyncIterator[Asker]:
-        async with engine(self._config) as post:
-            yield Asker(post, self.setting, self._config.retries)
+    async def _asker(self, role: str) -> AsyncIterator[Asker]:
+        async with engine(self._config, client_context(self.setting, role)) as post:
+            yield Asker(post, self.setting, role, self._config.retries)

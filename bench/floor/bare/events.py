@@ -13,6 +13,7 @@ from bench.floor.bare.route import ROUTE, hops_of
 from transports.base import Setting
 from transports.events.config import Config, consumer_options, producer_options
 from transports.events.topology import group_of, started, topic_of
+from transports.security import BUYER
 
 _IDLE_MS = 200
 _Batch = tuple[Sequence["asyncio.Future[Any]"], dict[TopicPartition, int]]
@@ -21,12 +22,12 @@ _Batch = tuple[Sequence["asyncio.Future[Any]"], dict[TopicPartition, int]]
 @asynccontextmanager
 async def serve(service: str, setting: Setting) -> AsyncIterator[None]:
     hops = {topic_of(setting, taken): topic_of(setting, passed) for taken, passed in hops_of(service).items()}
-    producer = AIOKafkaProducer(**producer_options(Config(), setting))
+    producer = AIOKafkaProducer(**producer_options(Config(), setting, service))
     consumer = AIOKafkaConsumer(
         *hops,
         group_id=group_of(setting, service),
         auto_offset_reset="earliest",
-        **consumer_options(Config(), setting),
+        **consumer_options(Config(), setting, service),
     )
     async with started(producer), started(consumer), asyncio.TaskGroup() as group:
         batches: asyncio.Queue[_Batch] = asyncio.Queue()
@@ -71,8 +72,8 @@ async def _commit(consumer: AIOKafkaConsumer, batches: "asyncio.Queue[_Batch]") 
 async def connect(setting: Setting) -> AsyncIterator[Pass]:
     waiting: dict[bytes, asyncio.Future[tuple[bytes, int]]] = {}
     orders, back = topic_of(setting, ROUTE[0]), TopicPartition(topic_of(setting, ROUTE[-1]), setting.worker)
-    producer = AIOKafkaProducer(**producer_options(Config(), setting))
-    consumer = AIOKafkaConsumer(**consumer_options(Config(), setting))
+    producer = AIOKafkaProducer(**producer_options(Config(), setting, BUYER))
+    consumer = AIOKafkaConsumer(**consumer_options(Config(), setting, BUYER))
     consumer.assign([back])
 
     async def listen() -> None:

@@ -1,0 +1,95 @@
+"""What RabbitMQ is told about security: its listeners with TLS, its users and their rights."""
+
+import hashlib
+import secrets
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.files import as_json
+from bench.provision.base import Security
+from bench.provision.ports import LOOPBACK
+from shop.workflow import SERVICES
+from transports.security import AUTH, BUYER, CIPHER, HARNESS, MTLS, NONE, Keys
+
+GUEST = "guest"
+_ALL = ".*"
+_DEFAULT_EXCHANGE = r"amq\.default"
+
+
+def kinds(levels: Sequence[str]) -> dict[str, str]:
+    """By level the kind of listener that it takes: plain, with the server's certificate, or the client's as well."""
+    return {level: level if level in (NONE, MTLS) else "tls" for level in levels}
+
+
+def listeners(ports: Mapping[str, int], keys: str) -> str:
+    """Lines of rabbitmq.conf, for a port by kind. One set of TLS settings is all that they can say: see ``further``."""
+    plain = f"{LOOPBACK}:{ports[NONE]}" if NONE in ports else ""
+    lines = [f"listeners.tcp.1 = {plain}" if plain else "listeners.tcp = none"]
+    if secured := [kind for kind in ports if kind != NONE]:
+        own = Keys(Path(keys), "rabbitmq")
+        lines += [
+            f"listeners.ssl.1 = {LOOPBACK}:{ports[secured[0]]}",
+            f"ssl_options.cacertfile = {own.authority}",
+            f"ssl_options.certfile = {own.certificate}",
+            f"ssl_options.keyfile = {own.key}",
+            "ssl_options.versions.1 = tlsv1.3",
+            f"ssl_options.ciphers.1 = {CIPHER}",
+            f"ssl_options.verify = {'verify_peer' if secured[0] == MTLS else 'verify_none'}",
+            f"ssl_options.fail_if_no_peer_cert = {str(secured[0] == MTLS).lower()}",
+        ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def further(ports: Mapping[str, int]) -> str:
+    """What a node that takes clients with a certificate and clients without is told when it runs, in Erlang; else "".
+
+    RabbitMQ's settings of TLS are those of all its listeners. The one that asks for certificates is added to them.
+    """
+    if MTLS not in ports or next(kind for kind in ports if kind != NONE) == MTLS:
+        return ""
+    return (
+        "Asked = [{verify, verify_peer}, {fail_if_no_peer_cert, true}], "
+        "Given = [Option || {Key, _} = Option <- rabbit_networking:ensure_ssl(), not lists:keymember(Key, 1, Asked)], "
+        f'rabbit_networking:start_ssl_listener({{"{LOOPBACK}", {ports[MTLS]}}}, Asked ++ Given, 10).'
+    )
+
+
+def definitions(security: Security) -> str:
+    """Users, each with a right to the queues that its role needs, as a file that RabbitMQ loads when it starts.
+
+    Passwords are in it as RabbitMQ keeps them: salted and hashed. Whoever publishes to a queue does so through the
+    default exchange, to which there is one right for all queues.
+    """
+    rights = {HARNESS: (_ALL, _ALL, _ALL), BUYER: ("^$", f"^{_DEFAULT_EXCHANGE}$", r"^[^.]+\.reply\.[0-9]+$")}
+    for service in SERVICES:
+        rights[service] = ("^$", f"^{_DEFAULT_EXCHANGE}$", rf"^[^.]+\.{service}$")
+    users: list[dict[str, Any]] = [
+        _user(role, Keys(Path(security.keys), role).password, admin=role == HARNESS) for role in rights
+    ]
+    if security.levels != (AUTH,):
+        # Whom the other levels come as.
+        users.append(_user(GUEST, GUEST, admin=True))
+        rights[GUEST] = (_ALL, _ALL, _ALL)
+    return as_json(
+        {
+            "vhosts": [{"name": "/"}],
+            "users": users,
+            "permissions": [
+                {"user": user, "vhost": "/", "configure": configure, "write": write, "read": read}
+                for user, (configure, write, read) in rights.items()
+            ],
+        }
+    )
+
+
+def _user(name: str, password: str, *, admin: bool) -> dict[str, Any]:
+    """RabbitMQ's hash: a salt of four bytes, and SHA-256 over it and the password."""
+    salt = secrets.token_bytes(4)
+    return {
+        "name": name,
+        "password_hash": b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode(),
+        "hashing_algorithm": "rabbit_password_hashing_sha256",
+        "tags": "administrator" if admin else "",
+    }

@@ -1,0 +1,32 @@
+"""Who may speak with whom, and what nobody else may read: four levels, the same on every method."""
+
+from transports.security.access import amqp, kafka
+from transports.security.bearing import Forbidden, Guard, Unauthenticated, bearer, guard_of
+from transports.security.contexts import client_context, server_context
+from transports.security.keys import Keys, keys_of
+from transports.security.levels import AUTH, BUYER, CIPHER, HARNESS, LEVELS, MTLS, NONE, ROLES, SECURED, TLS, asked_by
+
+__all__ = [
+    "AUTH",
+    "BUYER",
+    "CIPHER",
+    "HARNESS",
+    "LEVELS",
+    "MTLS",
+    "NONE",
+    "ROLES",
+    "SECURED",
+    "TLS",
+    "Forbidden",
+    "Guard",
+    "Keys",
+    "Unauthenticated",
+    "amqp",
+    "asked_by",
+    "bearer",
+    "client_context",
+    "guard_of",
+    "kafka",
+    "keys_of",
+    "server_context",
+]
