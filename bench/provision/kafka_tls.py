@@ -17,6 +17,7 @@ LISTENERS: Mapping[str, tuple[str, str]] = {
 
 LOGGING = """\
 log4j.logger.org.apache.kafka.common.network.Selector=INFO
+log4j.logger.org.apache.kafka.common.network.SslTransportLayer=DEBUG
 log4j.logger.kafka.authorizer.logger=INFO
 """
 """Who was refused, and why: Kafka says it at a level that is otherwise left out."""

@@ -1,0 +1,310 @@
+"""Each level of security from its wrong side: refused, the reason is in the server's log, and the others go on."""
+
+import asyncio
+import itertools
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import aio_pika
+import pytest
+import pytest_asyncio
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
+from aiormq.exceptions import ChannelAccessRefused
+
+from bench.handshake import by_way_of, entrance, overheard
+from bench.provision import Broker, brokers, free_ports
+from bench.provision.authority import Authority
+from bench.provision.base import Security
+from bench.provision.services import services
+from shop.workflow import SERVICES
+from tests.conftest import HOME
+from transports.base import Setting, Transport
+from transports.conformance import (
+    an_order,
+    check_an_order_is_shipped,
+    check_many_orders_in_flight_all_finish_with_their_own_outcome,
+    check_prepare_and_remove_may_be_repeated,
+    check_the_same_order_twice_has_one_effect_and_one_answer,
+)
+from transports.errors import Denied, TransportError, Unreachable
+from transports.events.topology import started
+from transports.registry import named
+from transports.security import LEVELS, amqp, kafka
+
+METHODS = ("rest", "grpc", "broker", "events")
+BROKERED = ("broker", "events")
+PATIENCE_S = 20.0
+_trials = (f"refused-{os.getpid()}-{number}" for number in itertools.count())
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Keys, and brokers that take every level but none."""
+
+    authority: Authority
+    keys: Path
+    brokers: Mapping[str, Broker]
+    home: Path
+
+    def setting(self, name: str, level: str) -> Setting:
+        needs = named(name).traits.needs
+        ports = free_ports(len(SERVICES))
+        return Setting(
+            trial=next(_trials),
+            addresses={service: f"127.0.0.1:{port}" for service, port in zip(SERVICES, ports, strict=True)},
+            servers={need: self.brokers[need].at(level) for need in needs},
+            codec=named(name).traits.codec,
+            security=level,
+            keys=str(self.keys),
+            deadline_s=5.0,
+        )
+
+    def without(self, folder: Path, change: Callable[[Path], None]) -> str:
+        """A copy of the keys in which something is changed."""
+        copy = folder / f"keys-{len(list(folder.iterdir()))}"
+        shutil.copytree(self.keys, copy)
+        change(copy)
+        return str(copy)
+
+    def log(self, name: str, logs: Path) -> str:
+        """What the server that a buyer meets has written so far."""
+        where = {
+            "broker": self.home.glob("run-*/rabbitmq/log/*.log"),
+            "events": self.home.glob("run-*/kafka/server.log"),
+        }.get(name, logs.glob("*-user.log"))
+        return "".join(path.read_text(errors="replace") for path in where)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ground]:
+    home = tmp_path_factory.mktemp("home")
+    (home / "kafka").symlink_to(HOME / "kafka")
+    authority = Authority()
+    authority.fill(home / "keys")
+    security = Security(LEVELS[1:], str(home / "keys"))
+    async with brokers(("rabbitmq", "kafka"), given={}, home=home, say=lambda _: None, security=security) as found:
+        there = {name: broker for name, broker in found.items() if isinstance(broker, Broker)}
+        assert there.keys() == found.keys(), found
+        yield Ground(authority, home / "keys", there, home)
+
+
+@asynccontextmanager
+async def a_shop(name: str, setting: Setting, folder: Path) -> AsyncIterator[Transport]:
+    """The four services as processes, with their logs in this folder."""
+    transport = named(name)(setting)
+    await transport.prepare()
+    try:
+        async with services(name, setting, folder=folder, logs=folder, store_folder=None):
+            yield transport
+    finally:
+        await transport.remove()
+
+
+async def ships(transport: Transport, order_id: str) -> None:
+    async with asyncio.timeout(PATIENCE_S), transport.connect() as client:
+        finished = await (await client.submit(an_order(order_id))).finished
+    assert finished.outcome.status == "shipped"
+
+
+async def is_refused(name: str, setting: Setting) -> TransportError:
+    with pytest.raises(TransportError) as refused:
+        await ships(named(name)(setting), "refused")
+    return refused.value
+
+
+async def told(read: Callable[[], str], reason: str, from_: int = 0) -> None:
+    """Wait until the log says so."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not re.search(reason, read()[from_:]):  # noqa: ASYNC110 - another process writes it
+            await asyncio.sleep(0.05)
+
+
+PLAINTEXT = {
+    "rest": "HTTP_REQUEST",
+    "grpc": "WRONG_VERSION_NUMBER|HTTP_REQUEST",
+    "broker": "TLS",
+    "events": "Unrecognized SSL message, plaintext",
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+async def test_a_port_with_tls_takes_no_plain_text_and_is_believed_at_its_own_address_alone(
+    name: str, ground: Ground, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    setting = ground.setting(name, "tls")
+    async with a_shop(name, setting, tmp_path) as transport:
+        plain = {server: url.replace("amqps:", "amqp:") for server, url in setting.servers.items()}
+        assert isinstance(await is_refused(name, replace(setting, security="none", servers=plain)), Unreachable)
+        await told(lambda: ground.log(name, tmp_path), PLAINTEXT[name])
+        async with overheard(entrance(setting), "127.0.0.3") as way:
+            refused = await is_refused(name, by_way_of(way, setting))
+        # It is the client that refuses, and so the client that says why.
+        assert isinstance(refused, Unreachable)
+        assert re.search("IP address mismatch|Hostname Verification", f"{refused}{caplog.text}")
+        await ships(transport, "good")
+
+
+UNKNOWN = {
+    "rest": "unknown ca|verify failed",
+    "grpc": "VERIFY_FAILED",
+    "broker": "(?i)unknown ca|unknown_ca",
+    "events": "unable to find valid certification path",
+}
+EXPIRED = {
+    "rest": "expired",
+    "grpc": "VERIFY_FAILED|expired",
+    "broker": "(?i)expired",
+    "events": "validity check failed",
+}
+NOTHING = {
+    "rest": "PEER_DID_NOT_RETURN",
+    "grpc": "PEER_DID_NOT_RETURN",
+    "broker": "(?i)certificate.required|no.certificate|empty",
+    "events": "Empty client certificate chain",
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+async def test_at_mtls_nobody_is_let_in_without_a_good_certificate(name: str, ground: Ground, tmp_path: Path) -> None:
+    setting = ground.setting(name, "mtls")
+    past = datetime.now(UTC) - timedelta(minutes=1)
+    elsewhere = tmp_path / "keys"
+    elsewhere.mkdir()
+    wrong = {
+        "nothing": (replace(setting, security="tls"), NOTHING),
+        "unknown": (
+            replace(setting, keys=ground.without(elsewhere, lambda keys: Authority().enrol(keys, "buyer"))),
+            UNKNOWN,
+        ),
+        "expired": (
+            replace(
+                setting,
+                keys=ground.without(elsewhere, lambda keys: ground.authority.enrol(keys, "buyer", expires=past)),
+            ),
+            EXPIRED,
+        ),
+    }
+    async with a_shop(name, setting, tmp_path) as transport:
+        for seen_by, reasons in wrong.values():
+            before = len(ground.log(name, tmp_path))
+            assert isinstance(await is_refused(name, seen_by), Unreachable)
+            await told(lambda: ground.log(name, tmp_path), reasons[name], before)
+        await ships(transport, "good")
+
+
+BAD = {
+    "rest": "does not take that token: Signature",
+    "grpc": "does not take that token: Signature",
+    "broker": "invalid credentials",
+    "events": "invalid credentials",
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+async def test_at_auth_nobody_is_let_in_without_his_own_token_or_password(
+    name: str, ground: Ground, tmp_path: Path
+) -> None:
+    setting = ground.setting(name, "auth")
+    elsewhere = tmp_path / "keys"
+    elsewhere.mkdir()
+    async with a_shop(name, setting, tmp_path) as transport:
+        before = len(ground.log(name, tmp_path))
+        bad = ground.without(elsewhere, lambda keys: Authority().enrol(keys, "buyer"))
+        await is_refused(name, replace(setting, keys=bad))
+        await told(lambda: ground.log(name, tmp_path), BAD[name], before)
+        await ships(transport, "good")
+    logs = "".join(path.read_text() for path in tmp_path.glob("*.log")) + ground.log(name, tmp_path)
+    secrets = [path.read_text() for path in ground.keys.rglob("*") if path.suffix == ".jwt" or path.name == "password"]
+    assert not [secret for secret in secrets if secret in logs]
+
+
+@pytest.mark.parametrize("name", ["rest", "grpc"])
+async def test_a_token_that_is_over_or_of_another_role_is_refused_and_told_apart(
+    name: str, ground: Ground, tmp_path: Path
+) -> None:
+    setting = ground.setting(name, "auth")
+    elsewhere = tmp_path / "keys"
+    elsewhere.mkdir()
+    now = datetime.now(UTC)
+    over = ground.authority.token("buyer", "user", expires=now - timedelta(minutes=1))
+    other = ground.authority.token("shipping", "user", expires=now + timedelta(hours=1))
+    async with a_shop(name, setting, tmp_path) as transport:
+        for token, reason in ((over, "Signature has expired"), (other, "shipping may not ask the user service")):
+            keys = ground.without(elsewhere, lambda keys, token=token: (keys / "buyer" / "user.jwt").write_text(token))
+            refused = await is_refused(name, replace(setting, keys=keys))
+            assert isinstance(refused, Denied)
+            assert reason in str(refused)
+            await told(lambda: ground.log(name, tmp_path), reason)
+        await ships(transport, "good")
+
+
+async def test_a_service_has_no_right_to_the_queue_of_another(ground: Ground, tmp_path: Path) -> None:
+    setting = ground.setting("broker", "auth")
+    async with a_shop("broker", setting, tmp_path) as transport:
+        connection = await aio_pika.connect(**amqp(setting, "payment"))
+        async with connection:
+            for ask in (
+                lambda channel: channel.declare_queue("of-my-own"),
+                lambda channel: _taken(channel, f"{setting.trial}.product"),
+                lambda channel: channel.queue_delete(f"{setting.trial}.product"),
+            ):
+                with pytest.raises(ChannelAccessRefused):
+                    await ask(await connection.channel())
+        await told(lambda: ground.log("broker", tmp_path), "user 'payment' in vhost '/' refused|access to queue")
+        await ships(transport, "good")
+
+
+async def _taken(channel: aio_pika.abc.AbstractChannel, name: str) -> None:
+    queue = await channel.get_queue(name, ensure=False)
+    await queue.get(fail=False)
+
+
+async def test_a_service_has_no_right_to_the_topic_or_the_group_of_another(ground: Ground, tmp_path: Path) -> None:
+    setting = ground.setting("events", "auth")
+    topic = f"{setting.trial}.order-placed"
+    async with a_shop("events", setting, tmp_path) as transport:
+        reader = AIOKafkaConsumer(topic, **kafka(setting, "payment"))
+        with pytest.raises(TopicAuthorizationFailedError):
+            async with started(reader):
+                await reader.getmany(timeout_ms=5000)
+        writer = AIOKafkaProducer(**kafka(setting, "payment"))
+        with pytest.raises(TopicAuthorizationFailedError):
+            async with started(writer):
+                await writer.send_and_wait(topic, b"{}")
+        mine, others = f"{setting.trial}.stock-reserved", f"{setting.trial}.product"
+        member = AIOKafkaConsumer(mine, group_id=others, **kafka(setting, "payment"))
+        with pytest.raises(GroupAuthorizationFailedError):
+            async with started(member):
+                await member.getmany(timeout_ms=5000)
+        await told(lambda: ground.log("events", tmp_path), "User:payment is Denied")
+        await ships(transport, "good")
+
+
+@pytest.mark.parametrize("name", BROKERED)
+async def test_a_brokered_method_conforms_at_every_level(name: str, ground: Ground) -> None:
+    for level, checks in (
+        ("tls", (check_an_order_is_shipped,)),
+        ("mtls", (check_an_order_is_shipped,)),
+        (
+            "auth",
+            (
+                check_an_order_is_shipped,
+                check_many_orders_in_flight_all_finish_with_their_own_outcome,
+                check_prepare_and_remove_may_be_repeated,
+                check_the_same_order_twice_has_one_effect_and_one_answer,
+            ),
+        ),
+    ):
+
+        def make(level: str = level, **changes: object) -> Transport:
+            return named(name)(replace(ground.setting(name, level), **changes))  # type: ignore[arg-type]
+
+        for check in checks:
+            await check(make)
