@@ -14,6 +14,7 @@ from hdrh.histogram import HdrHistogram
 
 from bench import hlog
 from bench.caveats import BROKEN, Caveat
+from bench.damage import whole_lines
 from bench.files import ResultsError, append, as_json, csv_line, keep_lines, replace, sentences
 from bench.hops import Step
 from bench.outage import Outage, Stretch
@@ -27,6 +28,8 @@ SCHEMA_VERSION = 5
 """docs/results-format.md says what each of them changed."""
 PROBE = ("kind", "per_s", "outcome")
 """Before a trial's own columns in search.csv."""
+NO_KINDS: Mapping[str, type] = {}
+"""Of a table of which all columns are text."""
 
 
 class Run:
@@ -175,12 +178,12 @@ class Run:
     def _of_trials(self, name: str, kind: type[msgspec.Struct]) -> pd.DataFrame:
         # Those of older runs have fewer columns.
         columns = list(kind.__struct_fields__)
-        found = self._table(name, columns).reindex(columns=columns, fill_value="")
+        numbers = [field.name for field in msgspec.structs.fields(kind) if field.type is not str]
+        found = self._table(name, columns, dict.fromkeys(numbers, float)).reindex(columns=columns, fill_value="")
         trials = self.trials()
         valid = dict(zip(_keys(trials), trials["valid"], strict=True))
         found = found[pd.Series([key in valid for key in _keys(found)], index=found.index, dtype=bool)]
         found = found.assign(valid=[valid[key] for key in _keys(found)])
-        numbers = [field.name for field in msgspec.structs.fields(kind) if field.type is not str]
         return self._in_order(found.assign(**{name: pd.to_numeric(found[name]) for name in numbers}))
 
     def add_probe(self, row: Trial, per_s: float, kind: str, outcome: str) -> None:
@@ -219,13 +222,11 @@ class Run:
             self._effects = len(trials), effects_of(trials)
         return self._effects[1]
 
-    def _table(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
-        """All cells as text; empty when there is no such file, without a half-written last line."""
+    def _table(self, name: str, columns: Sequence[str], kinds: Mapping[str, type] = NO_KINDS) -> pd.DataFrame:
+        """All cells as text; empty when there is no such file. Raises ResultsError for one that is not of its kind."""
         path = self.path / name
-        with sentences(self.path):
-            content = path.read_text("utf-8") if path.exists() else ""
-        whole_lines = content[: content.rfind("\n") + 1] or ",".join(columns) + "\n"
-        return pd.read_csv(io.StringIO(whole_lines), dtype=str, keep_default_na=False)
+        text = whole_lines(path, kinds) if path.exists() else ""
+        return pd.read_csv(io.StringIO(text or ",".join(columns) + "\n"), dtype=str, keep_default_na=False)
 
     def add_caveats(self, caveats: tuple[Caveat, ...], trial: str | None = None) -> None:
         """Keep doubts about the run, or about one trial of it. Raises ResultsError."""
@@ -249,12 +250,10 @@ class Run:
         Raises ResultsError when the file is damaged.
         """
         path = self.path / "trials.csv"
-        with sentences(path):
-            content = path.read_text("utf-8")
-        whole_lines = content[: content.rfind("\n") + 1]
+        text = whole_lines(path, COLUMNS)
         try:
             trials = pd.read_csv(
-                io.StringIO(whole_lines),
+                io.StringIO(text),
                 dtype={name: kind for name, kind in COLUMNS.items() if kind is not bool},
                 true_values=["true"],
                 false_values=["false"],
@@ -277,8 +276,8 @@ class Run:
 
     def hops(self) -> pd.DataFrame:
         """hops.csv: a row per trial and step, of trials that have a row; empty without any. Raises ResultsError."""
-        text = self._table("hops.csv", ("round", "slot", "cell", *Step.__struct_fields__))
         kinds = {"round": int, "slot": int, "number": int, "n": int, "mean_us": float, "p50_us": float}
+        text = self._table("hops.csv", ("round", "slot", "cell", *Step.__struct_fields__), kinds)
         found = text.astype(kinds).drop_duplicates(["round", "slot", "cell", "number"], keep="last")
         known = set(_keys(self.trials()))
         has_row = pd.Series([key in known for key in _keys(found)], index=found.index, dtype=bool)
