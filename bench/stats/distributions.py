@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 _TINY = 1e-300
 _PRECISION = 1e-14
@@ -49,6 +50,7 @@ def binomial_cdf(successes: int, n: int, p: float) -> float:
     return incomplete_beta(n - successes, successes + 1, 1.0 - p)
 
 
+@cache
 def t_quantile(probability: float, degrees: int) -> float:
     """Student's t: what a value with so many degrees of freedom stays below with ``probability``, from 0.5 to below 1.
 
