@@ -375,6 +375,8 @@ def _traits(cell: Cell, profile: Profile) -> dict[str, Any]:
         "redelivers": traits.redelivers,
         "ordered": traits.ordered,
         "concurrency": traits.concurrency,
+        "replays": traits.replays,
+        "browsers": traits.browsers,
         "needs": sorted(traits.needs),
     }
 

@@ -47,6 +47,10 @@ class Traits:
     """Whether two messages with the same order id are consumed in the order in which they were sent."""
     concurrency: str
     """How many messages a service process may have in hand."""
+    replays: bool = False
+    """Whether what was consumed is kept, so that another consumer can read it again from the beginning."""
+    browsers: bool = False
+    """Whether a page in a browser can call the first service as it is, without a gateway in between."""
     stamped: bool = False
     """Whether its services stamp sampled orders, so that a report can say where the time went; see trace.py."""
     codec: str = "json"

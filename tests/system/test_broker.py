@@ -221,6 +221,16 @@ async def test_a_service_takes_no_more_than_its_prefetch(servers: Mapping[str, s
         await asyncio.wait_for(asyncio.gather(*(receipt.finished for receipt in receipts)), 15)
 
 
+async def test_what_was_consumed_is_gone(servers: Mapping[str, str]) -> None:
+    async with a_trial(servers, serve=()) as trial:
+        await trial.client.submit(PlaceOrder(an_order()))
+        queue = await trial.foreign.get_queue(f"{trial.name}.user")
+        message = await queue.get()
+        assert message is not None
+        await message.ack()
+        assert await queue.get(fail=False) is None
+
+
 async def test_two_trials_side_by_side_do_not_meet(servers: Mapping[str, str]) -> None:
     async with a_trial(servers) as one, a_trial(servers) as other:
         await asyncio.gather(*(one.ships(f"one-{n}") for n in range(5)), *(other.ships(f"other-{n}") for n in range(3)))

@@ -290,6 +290,20 @@ async def test_offsets_are_committed_to_the_end_of_every_topic(servers: Mapping[
             await until_true(reached)
 
 
+async def test_what_was_consumed_can_be_read_again_from_the_beginning_by_others(servers: Mapping[str, str]) -> None:
+    async with a_trial(servers) as trial:
+        await trial.ships("first")
+        await until_true(lambda: _all_committed(servers, trial.name))
+        for _ in range(2):
+            (record,) = await trial.records("place-order", 1)
+            assert JSON.decode("place-order", record.value) == PlaceOrder(an_order("first"))
+
+
+async def _all_committed(servers: Mapping[str, str], trial: str) -> bool:
+    topic = f"{trial}.place-order"
+    return (await committed(servers, f"{trial}.user")).get(topic) == (await ends(servers, [topic]))[topic]
+
+
 async def test_offsets_are_committed_when_a_service_stops(servers: Mapping[str, str]) -> None:
     transport = a_transport(servers)
     await transport.prepare()

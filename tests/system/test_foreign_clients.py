@@ -1,5 +1,7 @@
 """The services and brokers as others see them: curl, a gRPC client with nothing but reflection, brokers' own tools."""
 
+import contextlib
+import http.client
 import itertools
 import json
 import os
@@ -122,6 +124,13 @@ async def test_the_example_of_the_openapi_page_ships(rest: Shop) -> None:
     assert (answer.status, answer.content_type) == (200, "application/json")
     assert answer.json["order_closed"]["status"] == "shipped"
     assert answer.json["order_closed"]["order"]["order_id"] == content["example"]["order"]["order_id"]
+
+
+async def test_a_page_of_the_service_orders_as_a_browser_does(rest: Shop) -> None:
+    assert curl(rest.url("/docs"), "--http1.1").content_type.startswith("text/html")
+    headers = (f"origin: {rest.url('')}", "sec-fetch-mode: cors", "sec-fetch-site: same-origin")
+    answer = post(rest, json.dumps(in_json(order_id="from-a-page")).encode(), *headers)
+    assert (answer.status, answer.json["order_closed"]["status"]) == (200, "shipped")
 
 
 async def test_the_openapi_page_needs_no_network(rest: Shop) -> None:
@@ -285,6 +294,13 @@ async def test_an_order_built_from_reflection_alone_ships(grpc: Shop) -> None:
     assert list(answer) == ["order_closed"]
     assert answer["order_closed"]["status"] == "SHIPPED"
     assert answer["order_closed"]["order"]["order_id"] == "order-1"
+
+
+async def test_grpc_has_no_answer_to_what_a_browser_can_send(grpc: Shop) -> None:
+    connection = http.client.HTTPConnection(grpc.setting.addresses["user"], timeout=20)
+    with contextlib.closing(connection), pytest.raises((http.client.HTTPException, ConnectionError)):
+        connection.request("POST", "/fourways.orders.User/Place", b"{}", {"content-type": "application/grpc-web"})
+        connection.getresponse()
 
 
 async def test_a_message_over_the_limit_is_resource_exhausted_and_the_service_goes_on(grpc: Shop) -> None:

@@ -32,6 +32,7 @@ class EventsTransport(Transport):
         redelivers=True,
         ordered=True,
         concurrency="a fetched batch at a time, in order",
+        replays=True,
         compressions=COMPRESSIONS,
         stamped=True,
         scales=True,

@@ -29,6 +29,7 @@ class RestTransport(Transport):
         redelivers=False,
         ordered=True,
         concurrency="unbounded requests",
+        browsers=True,
         compressions=frozenset(COMPRESSIONS),
         securities=SECURED,
         stamped=True,
