@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTHON ?= python3
 
-.PHONY: help setup brokers-setup lock proto up down doctor bench study web floor codecs soak selftest overhead witness test check clean
+.PHONY: help setup brokers-setup lock proto up down doctor bench study advise pros compare web floor codecs soak selftest overhead witness test check clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -52,6 +52,18 @@ bench: setup ## measure; TRANSPORT= RATE= PAYLOAD= CODEC= CLIENT= ROUNDS= … (d
 
 study: setup ## PROFILE=capacity, size, format, frequency, outage or processes; up to three quarters of an hour
 	@$(BIN)/python -m bench study --results '$(RESULTS)' --home '$(STATE)' $(ASKED)
+
+# What `make advise` is asked, in the words of a profile.
+WORDS = SIZE SHAPE FORMAT RATE BURST SECURITY DURABILITY NEEDS RUN
+
+advise: .venv/.ready ## which method for SIZE= FORMAT= RATE= BURST= NEEDS= …, from results/reference or RUN=
+	@$(BIN)/python -m bench advise --results '$(RESULTS)' $(foreach key,$(WORDS),$(if $($(key)),'$(key)=$($(key))'))
+
+pros: .venv/.ready ## pros and cons of each method, each with its number, from results/reference or RUN=
+	@$(BIN)/python -m bench pros --results '$(RESULTS)' $(if $(RUN),'RUN=$(RUN)')
+
+compare: .venv/.ready ## two runs, A= and B=, side by side: what differs in them, and B over A
+	@$(BIN)/python -m bench compare --results '$(RESULTS)' $(if $(A),'A=$(A)') $(if $(B),'B=$(B)')
 
 web: setup ## services up and Locust's page on 127.0.0.1:8089 (WEB_PORT=); needs TRANSPORT=
 	@$(BIN)/python -m bench web --port '$(WEB_PORT)' --home '$(STATE)' $(ASKED)

@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -15,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 
 from bench import profile as profiles
 from bench import run as conductor
+from bench.advice import question
 from bench.errors import UsageError
 from bench.files import ResultsError, sentences
 from bench.load.locust import LoadError
@@ -27,6 +29,7 @@ from bench.report.figures import draw
 from bench.report.tables import aa_table, capacity_table, effects_table, first_look, hops_table, outage_table
 from bench.report.timeline import draw as draw_timeline
 from bench.run import House, MissingServer
+from bench.runs import named_runs, two_runs
 from bench.stats.aa import by_speed
 from bench.stats.summary import RATIOS
 from bench.store import Run
@@ -46,6 +49,10 @@ Settings = Annotated[
         metavar="[KEY=VALUE]...",
         help=f"PROFILE and any of {', '.join(profiles.FLAGS)}; or RESUME=RUN",
     ),
+]
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help=f"any of {', '.join((*question.WORDS, 'RUN'))}"),
 ]
 Home = Annotated[Path, typer.Option(help="brokers' data, databases, jars")]
 
@@ -138,6 +145,51 @@ def soak(
     console.print(table(found))
     if not all(one.bounded for one in found):
         _end(FAILED, "a service's memory is not bounded: see the rows that say NO")
+
+
+@app.command()
+def advise(
+    words: Words = None,
+    results: Annotated[Path, typer.Option(help="where RUN= is looked for")] = ROOT / "results",
+) -> None:
+    """Which method for a use, from what was measured: what `make advise` does. RUN=A,B: from these runs."""
+    from bench.advice.advise import advise as advised  # noqa: PLC0415 - the other commands do not need it
+    from bench.advice.evidence import evidence  # noqa: PLC0415
+    from bench.advice.show import shown  # noqa: PLC0415
+
+    given = _pairs(words)
+    with _refusing():
+        folders = named_runs(given.pop("RUN", ""), results)
+        Console().print(shown(advised(question.asked(given), evidence(folders))), highlight=False)
+
+
+@app.command()
+def pros(
+    words: Annotated[list[str] | None, typer.Argument(metavar="[RUN=A,B]", help="from these runs")] = None,
+    results: Annotated[Path, typer.Option(help="where RUN= is looked for")] = ROOT / "results",
+) -> None:
+    """Pros and cons of each method, each with its number and where it comes from: what `make pros` does."""
+    from bench.advice.claims import claims  # noqa: PLC0415 - the other commands do not need it
+    from bench.advice.show import listed  # noqa: PLC0415
+
+    with _refusing():
+        folders = named_runs(_pairs(words).get("RUN", ""), results)
+        Console().print(listed(*claims(folders)), highlight=False)
+
+
+@app.command()
+def compare(
+    words: Annotated[list[str] | None, typer.Argument(metavar="A=RUN B=RUN", help="ids, names or folders")] = None,
+    results: Annotated[Path, typer.Option(help="where RUN/ is looked for")] = ROOT / "results",
+) -> None:
+    """Two runs side by side, what differs in them and B over A: what `make compare A=… B=…` does."""
+    from bench.compare import compare as compare_runs  # noqa: PLC0415 - the other commands do not need it
+    from bench.report.compare import compared  # noqa: PLC0415
+
+    given = _pairs(words)
+    with _refusing():
+        a, b = (Run.open(folder) for folder in two_runs(given.get("A", ""), given.get("B", ""), results))
+        Console().print(compared(compare_runs(a, b)), highlight=False)
 
 
 @app.command()
@@ -269,16 +321,32 @@ def _house(home: Path, results: Path = ROOT / "results") -> House:
 
 
 def _asked(settings: list[str] | None) -> profiles.Profile:
-    flags = {}
-    for setting in settings or ():
-        key, equals, value = setting.partition("=")
-        if not equals:
-            _end(USAGE, f"{setting!r} is no setting; give KEY=VALUE, for instance RATE=150")
-        flags[key] = value
+    flags = _pairs(settings)
     try:
         return profiles.load(flags.pop("PROFILE", "") or "default", flags)
     except (UsageError, SettingError) as error:
         _end(USAGE, str(error))
+
+
+def _pairs(settings: list[str] | None) -> dict[str, str]:
+    pairs = {}
+    for setting in settings or ():
+        key, equals, value = setting.partition("=")
+        if not equals:
+            _end(USAGE, f"{setting!r} is no setting; give KEY=VALUE, for instance RATE=150")
+        pairs[key] = value
+    return pairs
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """What is asked of kept results and cannot be had is one sentence and a code."""
+    try:
+        yield
+    except UsageError as error:
+        _end(USAGE, str(error))
+    except ResultsError as error:
+        _end(NO_RESULTS, str(error))
 
 
 def _guarded(work: Callable[[], Coroutine[Any, Any, T]], *, kept: str = "") -> T:

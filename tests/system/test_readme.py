@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.advice.question import WORDS
 from bench.profile import FLAGS
 from bench.provision import free_ports
 from tests.system.house import PATIENCE_S, ROOT, SHORT, House, answer, until, went_through
@@ -19,7 +20,7 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
 SETTINGS = set(re.search(r"^SETTINGS := ((?:.*\\\n)*.*)$", MAKEFILE, re.MULTILINE)[1].replace("\\", "").split())  # type: ignore[index]
-PLACES = {"RESULTS", "STATE", "WEB_PORT", "ORDERS", "RESUME", "SECONDS_EACH"}
+PLACES = {"RESULTS", "STATE", "WEB_PORT", "ORDERS", "RESUME", "SECONDS_EACH", "RUN", "A", "B"}
 """What a target takes that is no setting of a measurement."""
 
 ELSEWHERE = ROOT / "docs" / "adding-a-transport.md"
@@ -119,6 +120,15 @@ def up_and_down(house: House, words: list[str]) -> None:
     assert house.processes() == []
 
 
+def compare(house: House, words: list[str]) -> None:
+    """With a run of its own for the one that a reader has made."""
+    for _ in range(2):
+        done = house.done(house.make("bench", "TRANSPORT=rest", *SHORT))
+        assert went_through(done), done.stderr
+    first = min(path.name for path in house.results.iterdir() if path.is_dir() and not path.is_symlink())
+    shortest()(house, [f"A={first}" if word.startswith("A=") else word for word in words])
+
+
 HOW: Mapping[str, Callable[[House, list[str]], None]] = {
     "bench": bench,
     "web": web,
@@ -128,6 +138,9 @@ HOW: Mapping[str, Callable[[House, list[str]], None]] = {
     "codecs": shortest("ROUNDS=1"),
     "soak": shortest("TRANSPORT=rest", "ORDERS=1000"),
     "study": study,
+    "advise": shortest(),
+    "pros": shortest(),
+    "compare": compare,
     "overhead": shortest("SECONDS_EACH=0.5", "ROUNDS=1", "PAIRS=1"),
     "selftest": shortest("ONLY=50 orders"),
     "setup": shortest(),
@@ -181,7 +194,7 @@ NAMING = [path for path in TEXTS if _MAKE.search(path.read_text())]
 def test_every_make_that_a_text_names_exists_with_its_settings(path: Path) -> None:
     for target, settings in _MAKE.findall(path.read_text()):
         assert target in TARGETS, f"`make {target}`"
-        assert set(re.findall(r"(\w+)=", settings)) <= SETTINGS | PLACES, f"`make {target}{settings}`"
+        assert set(re.findall(r"(\w+)=", settings)) <= SETTINGS | PLACES | set(WORDS), f"`make {target}{settings}`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -221,6 +234,9 @@ def test_the_page_on_profiles_names_every_flag() -> None:
         "bench web",
         "bench study",
         "bench soak",
+        "bench advise",
+        "bench pros",
+        "bench compare",
         "bench.codecs",
         "bench health",
         "bench hops",
@@ -237,7 +253,7 @@ def test_help_names_only_makes_and_settings_that_exist(house: House, command: st
     done = house.done(house.python(*command.split(), "--help"))
     assert done.returncode == 0, done.stderr
     assert set(re.findall(r"`make ([a-z-]+)", done.stdout)) <= TARGETS
-    assert set(re.findall(r"\b([A-Z_]+)=[^V]", done.stdout)) <= SETTINGS | PLACES
+    assert set(re.findall(r"\b([A-Z_]+)=[^V]", done.stdout)) <= SETTINGS | PLACES | set(WORDS)
     assert all((ROOT / name).exists() for name in re.findall(r"\b(?:docs|scenarios)/[\w./]*\w", done.stdout))
 
 

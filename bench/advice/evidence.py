@@ -1,0 +1,213 @@
+"""What was measured that bears on a question: which method, in which run, at which size, rate and bursts."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.files import ResultsError
+from bench.stats.summary import CELL, ORDERS, is_valid
+from bench.store import Run
+
+HEADLINE = "finish_p50_us"
+"""What methods are ranked by: the steadiest of the latencies, and the one that every method has."""
+METRICS = (
+    *(HEADLINE, "accept_p50_us", "finish_p99_us", "accept_p99_us"),
+    *("cpu_us_per_order", "wire_bytes_per_order"),
+)
+"""Of a trial. ``cpu_us_per_order`` is that of the services and of the broker together."""
+PLAIN: Mapping[str, Any] = {
+    "fault": "none",
+    "compression": "none",
+    "compressible": 1.0,
+    "processes": 1,
+    "retries": 0,
+    "keep_alive_s": 0.0,
+}
+"""A question says nothing of these: evidence is what was measured without them. Older runs lack some columns."""
+STORES = {"fast": "memory", "safe": "sqlite"}
+"""What `make bench` takes for a durability class."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What a cell was measured at, as far as a question can ask for it."""
+
+    size_bytes: int
+    shape: str
+    rate_per_s: float
+    burst: float
+    """How many times the mean rate at the peak; 1 for Poisson arrivals."""
+    security: str
+    durability: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A method at a place."""
+
+    run: str
+    cell: str
+    method: str
+    """The transport, and the client where it is not the transport's own."""
+    transport: str
+    codec: str
+    place: Place
+    trials: pd.DataFrame
+    """The valid ones: a column of METRICS where it was measured, by round."""
+    orders: Mapping[str, int]
+    """Summed over all trials, the invalid ones too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """The highest rate that a method was seen to sustain, at a place whose own rate means nothing."""
+
+    run: str
+    method: str
+    codec: str
+    place: Place
+    last_pass_per_s: float
+    first_fail_per_s: float | None
+    slo_p99_ms: float
+
+
+@dataclass(slots=True)
+class Evidence:
+    """Of several runs. ``left_out`` says in sentences what could not be used, and why."""
+
+    points: list[Point] = field(default_factory=list)
+    capacities: list[Capacity] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
+    """Those that could be read."""
+    machines: list[str] = field(default_factory=list)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(point.method for point in self.points))
+
+    @property
+    def transports(self) -> Mapping[str, str]:
+        """By method."""
+        return {point.method: point.transport for point in self.points}
+
+
+def evidence(folders: Mapping[str, Path]) -> Evidence:
+    """Of the runs in these folders, by the names by which they are to be known.
+
+    A run that cannot be read is left out with its sentence; when none can be, ResultsError is raised with all of them.
+    """
+    found = Evidence()
+    for name, folder in folders.items():
+        try:
+            run = Run.open(folder)
+            points, invalid = _points(name, run)
+            capacities = list(_capacities(name, run))
+        except ResultsError as error:
+            found.left_out.append(str(error))
+            continue
+        found.points += points
+        found.capacities += capacities
+        found.left_out += invalid
+        found.runs.append(name)
+        found.machines.append(machine_of(run.manifest))
+    found.machines = list(dict.fromkeys(found.machines))
+    if not found.points:
+        why = " ".join(found.left_out) or f"nothing that a question asks for was measured in {', '.join(folders)}"
+        raise ResultsError(why)
+    return found
+
+
+def machine_of(manifest: Mapping[str, Any]) -> str:
+    """What a run was measured on, in words."""
+    machine = manifest.get("machine", {})
+    cores = machine.get("cores")
+    return f"{machine.get('cpu_model', 'a machine that is not known')}{f', {cores} cores' if cores else ''}"
+
+
+def method_of(cell: str) -> str:
+    """Of ``rest:httpx+msgpack@64KiB`` the method ``rest:httpx``."""
+    return cell.partition("@")[0].partition("+")[0]
+
+
+def _points(name: str, run: Run) -> tuple[list[Point], list[str]]:
+    trials = run.trials()
+    plain = trials[trials["arrivals"].isin(["poisson", "burst"])]
+    for column, value in PLAIN.items():
+        plain = plain[plain[column] == value] if column in plain else plain
+    plain = plain[plain["store"] == plain["durability"].map(STORES)]
+    broker = plain["cpu_us_per_order_broker"].fillna(0.0)
+    plain = plain.assign(cpu_us_per_order=plain["cpu_us_per_order_services"] + broker)
+    peak = float((run.manifest.get("profile", {}).get("burst") or {}).get("peak", 1.0))
+    found, invalid = [], []
+    for (cell, transport, _, codec), rows in plain.groupby(CELL, sort=False, dropna=False):
+        valid = rows[rows["valid"]].drop_duplicates("round")
+        if not is_valid(rows):
+            invalid.append(f"{name}: {cell} is INVALID, {len(valid)} of its {len(rows)} trials are valid; left out.")
+            continue
+        first = rows.iloc[0]
+        found.append(
+            Point(
+                run=name,
+                cell=str(cell),
+                method=method_of(str(cell)),
+                transport=str(transport),
+                codec=str(codec),
+                place=Place(
+                    size_bytes=int(first["order_bytes"]),
+                    shape=str(first["shape"]),
+                    rate_per_s=float(first["rate_per_s"]),
+                    burst=peak if first["arrivals"] == "burst" else 1.0,
+                    security=str(first["security"]),
+                    durability=str(first["durability"]),
+                ),
+                trials=valid.set_index("round")[list(METRICS)],
+                orders={order: int(rows[order].sum()) for order in ORDERS},
+            )
+        )
+    return list(_once(found)), invalid
+
+
+def _once(points: Iterable[Point]) -> Iterator[Point]:
+    """The second arm of an A/A run is the first once more."""
+    seen = set()
+    for point in points:
+        key = (point.method, point.codec, point.place)
+        if key not in seen:
+            seen.add(key)
+            yield point
+
+
+def _capacities(name: str, run: Run) -> Iterator[Capacity]:
+    """Of searches that came to an end. Raises ResultsError for a number that is none."""
+    rows = run.capacities()
+    if rows.empty:
+        return
+    profile = run.manifest.get("profile", {})
+    for number, row in enumerate(rows.to_dict("records"), 2):
+        if row["answer"] != "capacity":
+            continue
+        try:
+            yield Capacity(
+                run=name,
+                method=method_of(row["cell"]),
+                codec=row["codec"],
+                place=Place(
+                    size_bytes=int(profile["payload_bytes"]),
+                    shape=profile["shape"],
+                    rate_per_s=0.0,
+                    burst=1.0,
+                    security=profile["security"],
+                    durability=profile["durability"],
+                ),
+                last_pass_per_s=float(row["last_pass_per_s"]),
+                first_fail_per_s=float(row["first_fail_per_s"]) if row["first_fail_per_s"] else None,
+                slo_p99_ms=float(row["slo_p99_ms"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ResultsError(
+                f"{run.path}/capacity.csv is damaged at line {number}: {error}; measure again"
+            ) from error

@@ -1,0 +1,44 @@
+"""Which runs a command is about: by id, by name or by folder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.errors import UsageError
+
+REFERENCE = Path(__file__).parents[1] / "results" / "reference"
+"""The runs that are kept with the code."""
+
+
+def folder_of(name: str, results: Path) -> Path:
+    """Of a run that is named by its folder, by its id below ``results``, as ``latest``, or as a kept one.
+
+    Raises UsageError where there is no such folder.
+    """
+    path = Path(name)
+    places = [path] if len(path.parts) > 1 else [results / path, REFERENCE / path]
+    for place in places:
+        if place.is_dir():
+            return place.resolve() if place.name == "latest" else place
+    kept = ", ".join(sorted(kept_runs()))
+    raise UsageError(
+        f"there is no run {name}; give the id or the folder of one in {results}, latest, or one of: {kept}"
+    )
+
+
+def kept_runs() -> Mapping[str, Path]:
+    """The folders below results/reference, by name."""
+    return {path.name: path for path in sorted(REFERENCE.glob("*/")) if path.is_dir()}
+
+
+def named_runs(names: str, results: Path) -> Mapping[str, Path]:
+    """The folders of runs named with commas between them; without any the kept ones. Raises UsageError."""
+    listed = [name.strip() for name in names.split(",") if name.strip()]
+    return {name: folder_of(name, results) for name in listed} if listed else kept_runs()
+
+
+def two_runs(a: str, b: str, results: Path) -> tuple[Path, Path]:
+    """The folders of the runs that A= and B= name. Raises UsageError."""
+    for word, name in (("A", a), ("B", b)):
+        if not name:
+            raise UsageError(f"{word}= is missing; give two runs, for instance A=default B=latest")
+    return folder_of(a, results), folder_of(b, results)
