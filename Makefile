@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTHON ?= python3
 
-.PHONY: help setup brokers-setup lock proto up down doctor bench study advise pros compare web floor codecs soak selftest overhead witness test check clean
+.PHONY: help setup brokers-setup lock proto up down doctor bench study report report-cost advise pros compare web floor codecs soak selftest overhead witness test check clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -53,6 +53,12 @@ bench: setup ## measure; TRANSPORT= RATE= PAYLOAD= CODEC= CLIENT= ROUNDS= … (d
 study: setup ## PROFILE=capacity, size, format, frequency, outage or processes; up to three quarters of an hour
 	@$(BIN)/python -m bench study --results '$(RESULTS)' --home '$(STATE)' $(ASKED)
 
+report: .venv/.ready ## report.html, report.md and charts/ of RUN= (latest; a,b,… for one report of several), into OUT=
+	@$(BIN)/python -m bench report --results '$(RESULTS)' $(if $(RUN),'RUN=$(RUN)') $(if $(OUT),'OUT=$(OUT)')
+
+report-cost: .venv/.ready ## seconds and memory of a report of 5 cells, of 500, and of a thousand times as many orders
+	@$(BIN)/python -m bench.report.cost $(RUN)
+
 # What `make advise` is asked, in the words of a profile.
 WORDS = SIZE SHAPE FORMAT RATE BURST SECURITY DURABILITY NEEDS RUN
 
@@ -100,6 +106,7 @@ witness: setup $(WITNESSES)/.ready ## the same rate by vegeta, ghz, PerfTest and
 
 test: setup ## every test, on real brokers
 	@$(BIN)/python -m bench.provision.toxiproxy '$(STATE)'
+	@$(BIN)/python -m tests.browser '$(STATE)'
 	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 check: .venv/.ready ## format, lint, types and arrows

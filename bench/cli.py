@@ -18,16 +18,13 @@ from bench import profile as profiles
 from bench import run as conductor
 from bench.advice import question
 from bench.errors import UsageError
-from bench.files import ResultsError, sentences
+from bench.files import ResultsError
 from bench.load.locust import LoadError
 from bench.provision.base import StartFailed
 from bench.provision.brokers import VARIABLES
 from bench.provision.ledger import place
-from bench.report.curve import draw as draw_curve
-from bench.report.effects import draw as draw_effects
-from bench.report.figures import draw
+from bench.report.command import report, run_named
 from bench.report.tables import aa_table, capacity_table, effects_table, first_look, hops_table, outage_table
-from bench.report.timeline import draw as draw_timeline
 from bench.run import House, MissingServer
 from bench.runs import named_runs, two_runs
 from bench.stats.aa import by_speed
@@ -36,8 +33,6 @@ from bench.store import Run
 from bench.validity import spread
 from transports.errors import SettingError, TransportError
 
-MOST_ROWS = 20
-"""Of the chart with a row for each cell; a study has charts of its own."""
 USAGE, MISSING, FAILED, NO_RESULTS, INVALID, DOUBTFUL, STOPPED = 2, 3, 4, 5, 6, 7, 130
 ROOT = Path(__file__).parents[1]
 T = TypeVar("T")
@@ -99,11 +94,10 @@ def _measured(
         kept=f"what was measured is in results/latest, `make {target} RESUME=latest` goes on, and ",
     )
     where = os.path.relpath(kept.path)
-    charts = ", ".join(f"{where}/charts/{path.name}" for path in sorted(kept.path.glob("charts/*.png")))
     took = f"{len(kept.trials()) - before} trials, {_precisely(time.monotonic() - begun_s)}"
     if resumed is None and plan.name != "capacity" and (forecast_s := kept.manifest.get("forecast_s")):
         took += f" (forecast {_precisely(forecast_s)})"
-    console.print(f"\nresults: {where}   chart: {charts}   {took}", highlight=False, soft_wrap=True)
+    console.print(f"\nresults: {where}   report: {where}/report.html   {took}", highlight=False, soft_wrap=True)
     cells = kept.summary()["cells"]
     if broken := kept.broken():
         failed = any("failed" in why for why in broken)
@@ -222,6 +216,23 @@ def hops(
     Console().print(hops_table(found))
 
 
+@app.command(name="report")
+def report_(
+    settings: Annotated[list[str] | None, typer.Argument(metavar="[RUN=a,b] [OUT=folder]")] = None,
+    results: Annotated[Path, typer.Option(help="where the runs are")] = ROOT / "results",
+) -> None:
+    """Draw report.html, report.md and charts/ of one run (the latest) or of several: what `make report RUN=…` does."""
+    given = dict(setting.partition("=")[::2] for setting in settings or ())
+    if unknown := given.keys() - {"RUN", "OUT"}:
+        _end(USAGE, f"a report has no {min(unknown)}; give RUN=a,b and OUT=folder")
+    try:
+        paths = [run_named(name, results) for name in (given.get("RUN") or "latest").split(",")]
+        page = report(paths, Path(given.get("OUT") or paths[0]))
+    except ResultsError as error:
+        _end(NO_RESULTS, str(error))
+    print(os.path.relpath(page))
+
+
 def _resumed(settings: list[str], results: Path) -> Run | None:
     """The run that RESUME= names, by its id, its folder or as ``latest``."""
     given = dict(setting.partition("=")[::2] for setting in settings)
@@ -229,9 +240,8 @@ def _resumed(settings: list[str], results: Path) -> Run | None:
         return None
     if given.keys() - {"RESUME", "ROUNDS"}:
         _end(USAGE, "a run goes on with the settings that it began with; give RESUME= alone, or with more ROUNDS=")
-    path = Path(given["RESUME"])
     try:
-        return Run.resume((path if len(path.parts) > 1 else results / path).resolve())
+        return Run.resume(run_named(given["RESUME"], results))
     except ResultsError as error:
         _end(NO_RESULTS, str(error))
 
@@ -288,13 +298,7 @@ def _measure(
             console.print(outage_table(summary["outages"]))
         if len(trials):
             console.print(first_look(summary, kept.manifest))
-            with sentences(kept.path):
-                if trials["cell"].nunique() <= MOST_ROWS:
-                    draw(trials, kept.manifest, kept.path / "charts")
-                draw_curve(trials, kept.path / "charts")
-                draw_timeline(kept.timeline(), summary.get("outages", []), kept.path / "charts")
-                if effects is not None:
-                    draw_effects(trials, effects, kept.path / "charts")
+            report([kept.path], kept.path)
         return kept
 
     return measured()

@@ -6,13 +6,15 @@ Python library reads it, but its writer cannot tag a line and fails at ``output_
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
 import msgspec
+from hdrh.codec import HdrCookieException, HdrLengthException
 from hdrh.histogram import HdrHistogram
 
 from bench.files import drop_half_line
@@ -164,14 +166,28 @@ def append(
         os.fsync(log.fileno())
 
 
-def read(path: Path) -> Iterator[tuple[str, str, HdrHistogram]]:
-    """Trial, series and histogram, in the order in which they were written; a half-written last line is left out.
+def _refuse(line: int) -> None:
+    raise ValueError(f"line {line} holds no histogram")
 
-    Raises OSError.
+
+def read(
+    path: Path, series: Collection[str] = (), damaged: Callable[[int], None] = _refuse
+) -> Iterator[tuple[str, str, HdrHistogram]]:
+    """Trial, series and histogram, in the order in which they were written, or of these ``series`` alone.
+
+    A half-written last line is left out, and so is one without a histogram once ``damaged`` has its number. Raises
+    OSError, and ValueError unless ``damaged`` does otherwise.
     """
-    with path.open(encoding="ascii") as log:
-        for text in log:
+    with path.open(encoding="ascii", errors="replace") as log:
+        for line, text in enumerate(log, 1):
             if text.startswith("Tag=") and text.endswith("\n"):
                 tagged, payload = text[4:].split(",", 1)[0], text.rstrip("\n").rpartition(",")[2]
-                trial, _, series = tagged.rpartition("/")
-                yield trial, series, HdrHistogram.decode(payload)
+                trial, _, name = tagged.rpartition("/")
+                if series and name not in series:
+                    continue
+                try:
+                    histogram = HdrHistogram.decode(payload)
+                except (HdrLengthException, HdrCookieException, zlib.error, ValueError, IndexError):
+                    damaged(line)
+                else:
+                    yield trial, name, histogram

@@ -14,11 +14,11 @@ from hdrh.histogram import HdrHistogram
 
 from bench import hlog
 from bench.caveats import BROKEN, Caveat
-from bench.damage import whole_lines
 from bench.files import ResultsError, append, as_json, csv_line, keep_lines, replace, sentences
 from bench.hops import Step
 from bench.outage import Outage, Stretch
 from bench.rows import COLUMNS, Capacity, Trial, trial_name
+from bench.salvage import kinds, sound
 from bench.stats.aa import aa
 from bench.stats.effects import effects as effects_of
 from bench.stats.outages import summarise_outages
@@ -28,8 +28,8 @@ SCHEMA_VERSION = 5
 """docs/results-format.md says what each of them changed."""
 PROBE = ("kind", "per_s", "outcome")
 """Before a trial's own columns in search.csv."""
-NO_KINDS: Mapping[str, type] = {}
-"""Of a table of which all columns are text."""
+SEARCH = {"kind": str, "per_s": float, "outcome": str, **COLUMNS}
+HOPS = {"round": int, "slot": int, "cell": str, **kinds(Step)}
 
 
 class Run:
@@ -39,6 +39,8 @@ class Run:
         """Use ``create`` or ``open``."""
         self.path = path
         self.manifest: Mapping[str, Any] = manifest
+        self.damage: dict[str, str] | None = None
+        """By file and row what could not be read; None where that is an error."""
         self._effects: tuple[int, pd.DataFrame] | None = None
         """Of so many trials: those of a large design take seconds."""
 
@@ -73,6 +75,16 @@ class Run:
                 "use that version to read it"
             )
         return cls(path, manifest)
+
+    @classmethod
+    def salvage(cls, path: Path) -> "Run":
+        """Open a run to show what can be read of it: damaged rows are left out and noted in ``damage``.
+
+        Raises ResultsError as ``open`` does.
+        """
+        run = cls.open(path)
+        run.damage = {}
+        return run
 
     @classmethod
     def resume(cls, path: Path) -> "Run":
@@ -143,7 +155,7 @@ class Run:
                 keep_lines(self.path / name, lambda line: tuple(line.split(",", 3)[:3]) in rows)
             names = {None, *(trial_name(*trial) for trial in measured)}
             keep_lines(self.path / "histograms.hlog", lambda line: hlog.trial_of(line) in names)
-            names |= {trial_name(*probe) for probe in _keys(self._table("search.csv", (*PROBE, *COLUMNS)))}
+            names |= {trial_name(*probe) for probe in _keys(self._table("search.csv", SEARCH))}
         caveats = self.manifest.get("caveats", [])
         self.update_manifest(caveats=[entry for entry in caveats if entry["trial"] in names])
         forgotten = {trial_name(*trial) for trial in where} - names
@@ -178,12 +190,12 @@ class Run:
     def _of_trials(self, name: str, kind: type[msgspec.Struct]) -> pd.DataFrame:
         # Those of older runs have fewer columns.
         columns = list(kind.__struct_fields__)
-        numbers = [field.name for field in msgspec.structs.fields(kind) if field.type is not str]
-        found = self._table(name, columns, dict.fromkeys(numbers, float)).reindex(columns=columns, fill_value="")
+        found = self._table(name, kinds(kind)).reindex(columns=columns, fill_value="")
         trials = self.trials()
         valid = dict(zip(_keys(trials), trials["valid"], strict=True))
         found = found[pd.Series([key in valid for key in _keys(found)], index=found.index, dtype=bool)]
         found = found.assign(valid=[valid[key] for key in _keys(found)])
+        numbers = [field.name for field in msgspec.structs.fields(kind) if field.type is not str]
         return self._in_order(found.assign(**{name: pd.to_numeric(found[name]) for name in numbers}))
 
     def add_probe(self, row: Trial, per_s: float, kind: str, outcome: str) -> None:
@@ -195,7 +207,7 @@ class Run:
 
     def tried(self, cell: str) -> list[tuple[float, Any, Any]]:
         """Rate, kind and outcome of everything that was tried in a cell's search, in order. Raises ResultsError."""
-        probes = self._table("search.csv", (*PROBE, *COLUMNS))
+        probes = self._table("search.csv", SEARCH)
         mine = probes[probes["cell"] == cell]
         return [(float(per_s), kind, outcome) for kind, per_s, outcome in mine[list(PROBE)].itertuples(index=False)]
 
@@ -206,7 +218,7 @@ class Run:
 
     def capacities(self) -> pd.DataFrame:
         """What the searches came to so far, as capacity.csv has it. Raises ResultsError."""
-        return self._table("capacity.csv", Capacity.__struct_fields__)
+        return self._table("capacity.csv", kinds(Capacity))
 
     def write_aa(self) -> pd.DataFrame:
         """aa.csv, from the trials so far, and what it holds. Raises ResultsError."""
@@ -222,11 +234,26 @@ class Run:
             self._effects = len(trials), effects_of(trials)
         return self._effects[1]
 
-    def _table(self, name: str, columns: Sequence[str], kinds: Mapping[str, type] = NO_KINDS) -> pd.DataFrame:
-        """All cells as text; empty when there is no such file. Raises ResultsError for one that is not of its kind."""
+    def _table(self, name: str, columns: Mapping[str, type]) -> pd.DataFrame:
+        """All cells as text; empty when there is no such file, without a half-written last line.
+
+        Raises ResultsError when it is damaged.
+        """
+        lines = self._lines(name, columns) if (self.path / name).exists() else ""
+        return pd.read_csv(io.StringIO(lines or csv_line(list(columns))), dtype=str, keep_default_na=False)
+
+    def _lines(self, name: str, columns: Mapping[str, type]) -> str:
+        """A table's text without a half-written last line; of a run to salvage, without damaged ones either."""
         path = self.path / name
-        text = whole_lines(path, kinds) if path.exists() else ""
-        return pd.read_csv(io.StringIO(text or ",".join(columns) + "\n"), dtype=str, keep_default_na=False)
+        with sentences(self.path):
+            content = path.read_text("utf-8", errors="replace")
+        lines, wrong = sound(content[: content.rfind("\n") + 1], columns)
+        if self.damage is None and wrong:
+            row, why = next(iter(wrong.items()))
+            raise ResultsError(f"{path} is damaged in row {row}: {why}; measure again")
+        if self.damage is not None:
+            self.damage |= {f"{name}, row {row}": why for row, why in wrong.items()}
+        return lines
 
     def add_caveats(self, caveats: tuple[Caveat, ...], trial: str | None = None) -> None:
         """Keep doubts about the run, or about one trial of it. Raises ResultsError."""
@@ -250,10 +277,10 @@ class Run:
         Raises ResultsError when the file is damaged.
         """
         path = self.path / "trials.csv"
-        text = whole_lines(path, COLUMNS)
+        lines = self._lines("trials.csv", COLUMNS)
         try:
             trials = pd.read_csv(
-                io.StringIO(text),
+                io.StringIO(lines),
                 dtype={name: kind for name, kind in COLUMNS.items() if kind is not bool},
                 true_values=["true"],
                 false_values=["false"],
@@ -276,17 +303,25 @@ class Run:
 
     def hops(self) -> pd.DataFrame:
         """hops.csv: a row per trial and step, of trials that have a row; empty without any. Raises ResultsError."""
-        kinds = {"round": int, "slot": int, "number": int, "n": int, "mean_us": float, "p50_us": float}
-        text = self._table("hops.csv", ("round", "slot", "cell", *Step.__struct_fields__), kinds)
-        found = text.astype(kinds).drop_duplicates(["round", "slot", "cell", "number"], keep="last")
+        text = self._table("hops.csv", HOPS)
+        found = text.astype({name: kind for name, kind in HOPS.items() if kind is not str}).drop_duplicates(
+            ["round", "slot", "cell", "number"], keep="last"
+        )
         known = set(_keys(self.trials()))
         has_row = pd.Series([key in known for key in _keys(found)], index=found.index, dtype=bool)
         return self._in_order(found[has_row])
 
-    def histograms(self) -> Iterator[tuple[str, str, HdrHistogram]]:
-        """Trial, series and histogram of every trial so far. Raises ResultsError."""
+    def histograms(self, *series: str) -> Iterator[tuple[str, str, HdrHistogram]]:
+        """Trial, series and histogram of every trial so far, or of these series. Raises ResultsError."""
+        path = self.path / "histograms.hlog"
+
+        def damaged(line: int) -> None:
+            if self.damage is None:
+                raise ResultsError(f"{path} is damaged in line {line}, which holds no histogram; measure again")
+            self.damage[f"{path.name}, line {line}"] = "it holds no histogram"
+
         with sentences(self.path):
-            yield from hlog.read(self.path / "histograms.hlog")
+            yield from hlog.read(path, series, damaged)
 
     def summary(self) -> dict[str, Any]:
         """What write_summary writes."""

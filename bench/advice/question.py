@@ -7,9 +7,10 @@ import msgspec
 
 from bench.advice.needs import NEEDS
 from bench.errors import UsageError
-from bench.profile import DURABILITIES, SECURITIES, bytes_of, load
+from bench.profile import DURABILITIES, bytes_of, load
 from bench.workload import SHAPES
 from transports.registry import unknown
+from transports.security import LEVELS
 from transports.wire import codecs
 
 WORDS = {
@@ -36,7 +37,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rate_per_s: Annotated[float, msgspec.Meta(gt=0)]
     burst: Annotated[float, msgspec.Meta(ge=1)] = 1.0
     """How many times the mean rate orders come at in a burst; 1: as a Poisson process has it."""
-    security: Literal["none", "tls", "mtls"]
+    security: Literal["none", "tls", "mtls", "auth"]
     durability: Literal["fast", "safe"]
     needs: tuple[str, ...] = ()
     """Words of bench.advice.needs."""
@@ -95,4 +96,4 @@ _READ: Mapping[str, Any] = {
     "BURST": _number("BURST", "how many times RATE a burst is at, 1 or more"),
     "NEEDS": lambda text: tuple(dict.fromkeys(need for part in text.split(",") if (need := part.strip().lower()))),
 }
-_KNOWN = {"SHAPE": tuple(SHAPES), "FORMAT": codecs(), "SECURITY": SECURITIES, "DURABILITY": DURABILITIES}
+_KNOWN = {"SHAPE": tuple(SHAPES), "FORMAT": codecs(), "SECURITY": LEVELS, "DURABILITY": DURABILITIES}

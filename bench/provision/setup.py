@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -30,22 +30,24 @@ PACKAGES = {
     "mvn": "maven",
 }
 
+WITHOUT_BROKERS = "then `make setup` again. REST and gRPC run without them."
 
-def absent() -> list[str]:
+
+def absent(known: Mapping[str, str] = PACKAGES) -> list[str]:
     """The Debian packages whose programs are not on this machine."""
     return [
         package
-        for programs, package in PACKAGES.items()
+        for programs, package in known.items()
         if not any(shutil.which(program) for program in programs.split(":"))
     ]
 
 
-def install(packages: list[str]) -> bool:
+def install(packages: list[str], what_for: str = "native brokers", without: str = WITHOUT_BROKERS) -> bool:
     """Install Debian packages, starting no server. Says what to type when this is not ours to do."""
     names = " ".join(packages)
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        print(f"setup: missing for native brokers: {names}; on Debian type `sudo apt-get install {names}`,")
-        print("setup: then `make setup` again. REST and gRPC run without them.")
+        print(f"setup: missing for {what_for}: {names}; on Debian type `sudo apt-get install {names}`,")
+        print(f"setup: {without}")
         return False
     print(f"setup: installing {names} with apt-get, since you are root", flush=True)
     started_epmd = shutil.which("epmd") is None

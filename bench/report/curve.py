@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
@@ -11,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.report import style
+from bench.report.chart import Chart, number
 from bench.report.numbers import digits
 from bench.stats.intervals import Estimate, median_of
 from bench.stats.summary import ALIKE, OWN, is_valid, shown
@@ -18,6 +18,8 @@ from bench.stats.summary import ALIKE, OWN, is_valid, shown
 NAME = "curve"
 _LETTERS = 100
 """That stand beside one another over the figure."""
+MOST_LABELS = 6
+"""At the ends of lines; more have a legend."""
 UNEVEN = frozenset({"step", "burst"})
 """Arrivals whose mean rate says little of what the method had to carry."""
 PANELS = {"p50": "Median of completion", "p99": "99th percentile of completion"}
@@ -37,15 +39,38 @@ class Point:
     valid: bool
 
 
-def draw(trials: pd.DataFrame, folder: Path) -> None:
-    """curve.svg, .png and .csv in ``folder``; nothing where each method was measured at one rate. Raises OSError."""
+def charts(trials: pd.DataFrame, capacities: pd.DataFrame | None = None) -> Iterator[Chart]:
+    """curve; nothing where each method was measured at one rate. ``capacities`` are ``Run.capacities()``, if any."""
     drawn = list(points(trials))
     if not drawn:
         return
+    ends = [] if capacities is None else list(_capacities(capacities))
     with mpl.rc_context(style.SETTINGS):
-        figure = _figure(drawn)
-    style.save(figure, folder, NAME, heading="Latency against achieved rate", description=_sentence(drawn))
-    style.export(folder, NAME, COLUMNS, rows(drawn))
+        figure = _figure(drawn, ends)
+    yield Chart(
+        name=NAME,
+        heading="Latency against achieved rate",
+        says=_sentence(drawn),
+        figure=figure,
+        columns=COLUMNS,
+        rows=[*rows(drawn), *((end.method, "", "capacity", number(end.per_s), number(end.slo_ms)) for end in ends)],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """The highest rate at which p99 of a method's completion stayed under ``slo_ms``."""
+
+    method: str
+    transport: str
+    per_s: float
+    slo_ms: float
+
+
+def _capacities(found: pd.DataFrame) -> Iterator[Capacity]:
+    for row in found.to_dict("records"):
+        if row["last_pass_per_s"]:
+            yield Capacity(row["cell"], row["transport"], float(row["last_pass_per_s"]), float(row["slo_p99_ms"]))
 
 
 def points(trials: pd.DataFrame) -> Iterator[Point]:
@@ -77,53 +102,92 @@ def rows(drawn: Sequence[Point]) -> Iterator[tuple[object, ...]]:
     """The CSV beside the figure."""
     for point in drawn:
         ends = (point.latency.value, point.latency.low, point.latency.high)
-        numbers = ["" if end is None else f"{end:.6g}" for end in ends]
         yield (
             point.method,
             point.cell,
             point.quantile,
-            f"{point.achieved_per_s:.6g}",
-            *numbers,
+            number(point.achieved_per_s),
+            *map(number, ends),
             point.latency.n,
             str(point.valid).lower(),
         )
 
 
-def _figure(drawn: Sequence[Point]) -> Figure:
-    figure = Figure(figsize=(9, 4.6), layout="constrained", facecolor="white")
+def _figure(drawn: Sequence[Point], ends: Sequence[Capacity]) -> Figure:
+    figure = style.blank(10, 4.8)
     panels: Sequence[Axes] = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
-    low_ms, top_ms = _limits(drawn)
+    low_ms, top_ms = _limits(drawn, ends)
+    methods = list(dict.fromkeys(point.method for point in drawn))
+    labelled = len(methods) <= MOST_LABELS
+    right = max((*(point.achieved_per_s for point in drawn), *(end.per_s for end in ends)))
     for axes, (quantile, heading) in zip(panels, PANELS.items(), strict=True):
-        axes.set_title(heading, loc="left", fontsize=10.5, fontweight="bold", pad=8)
+        style.panel(axes, heading)
         axes.set_yscale("log")
         style.log_scale(axes.yaxis)
-        axes.grid(axis="y", linewidth=0.8)
-        axes.set_axisbelow(True)
         axes.set_xlabel("orders a second achieved", fontsize=9)
-        for method in dict.fromkeys(point.method for point in drawn):
+        for method in methods:
             line = [point for point in drawn if (point.method, point.quantile) == (method, quantile)]
             _line(axes, line, top_ms, _dash(drawn, method))
-        axes.margins(x=0.04)
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, right * (1.28 if labelled else 1.04))
         axes.set_ylim(low_ms, top_ms)
+        if quantile == "p99":
+            _ends(axes, ends)
     panels[0].set_ylabel("milliseconds from the planned time (log)", fontsize=9)
-    handles, labels = panels[0].get_legend_handles_labels()
-    columns = max(1, _LETTERS // (max(map(len, labels)) + 6))
-    figure.legend(
-        handles, labels, loc="outside upper center", ncols=min(columns, len(labels)), frameon=False, fontsize=9.5
-    )
+    if labelled:
+        for axes, quantile in zip(panels, PANELS, strict=True):
+            style.label_ends(axes, list(_names([point for point in drawn if point.quantile == quantile], top_ms)))
+    else:
+        handles, labels = panels[0].get_legend_handles_labels()
+        columns = max(1, _LETTERS // (max(map(len, labels)) + 6))
+        figure.legend(
+            handles, labels, loc="outside upper center", ncols=min(columns, len(labels)), frameon=False, fontsize=9.5
+        )
     caption = (
         "Medians over trials; bars: 95 % intervals, where there are trials enough; ∞: orders that did not finish. "
         "Hollow: INVALID cells."
     )
-    figure.supxlabel(caption, fontsize=8.5, color=style.MUTED, x=0.012, ha="left")
+    if ends:
+        caption += "\nDashed: what p99 is to stay under; x: the highest rate at which it did (capacity)."
+    style.caption(figure, caption)
     return figure
 
 
-def _limits(drawn: Sequence[Point]) -> tuple[float, float]:
+def _ends(axes: Axes, ends: Sequence[Capacity]) -> None:
+    for slo_ms in dict.fromkeys(end.slo_ms for end in ends):
+        axes.axhline(slo_ms, color=style.MUTED, linewidth=1, linestyle="--", zorder=1)
+        axes.annotate(
+            f"{slo_ms:g} ms", (0, slo_ms), xytext=(3, 3), textcoords="offset points", fontsize=8.5, color=style.MUTED
+        )
+    for end in ends:
+        colour = style.colour(end.transport)
+        axes.plot([end.per_s], [end.slo_ms], color=colour, marker="x", markersize=8, markeredgewidth=2, zorder=4)
+        axes.annotate(
+            f"{end.per_s:,.0f}",
+            (end.per_s, end.slo_ms),
+            xytext=(0, 7),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8.5,
+            rotation=90,
+            rotation_mode="anchor",
+        )
+
+
+def _names(drawn: Sequence[Point], top_ms: float) -> Iterator[tuple[float, float, str, str]]:
+    """Where the lines of a panel end, and how they are called."""
+    for method in dict.fromkeys(point.method for point in drawn):
+        last = [point for point in drawn if point.method == method and point.latency.value is not None]
+        if last:
+            y = min(last[-1].latency.value or top_ms, top_ms)
+            transport = last[-1].transport
+            yield last[-1].achieved_per_s, y, style.title(method, transport), style.colour(transport)
+
+
+def _limits(drawn: Sequence[Point], capacities: Sequence[Capacity]) -> tuple[float, float]:
     """Of the axis of milliseconds; what did not finish is drawn at its top."""
-    numbers = (number for point in drawn for number in (point.latency.value, point.latency.low, point.latency.high))
-    finite = [number for number in numbers if number and math.isfinite(number)] or [1.0, 10.0]
+    ends = (end for point in drawn for end in (point.latency.value, point.latency.low, point.latency.high))
+    finite = [end for end in ends if end and math.isfinite(end)] or [1.0, 10.0]
+    finite += [capacity.slo_ms for capacity in capacities]
     return min(finite) / 1.3, max(finite) * 1.6
 
 

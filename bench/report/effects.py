@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.report import style
+from bench.report.chart import Chart
 from bench.report.numbers import digits
 from bench.stats.effects import KIB, SIZE
 from bench.stats.summary import is_valid, shown
@@ -35,25 +35,38 @@ COLUMNS = ("transport", "factor", "level", "base", "metric", "ratio", "low", "hi
 SIZE_COLUMNS = ("transport", "context", "order_bytes", "metric", "median", "slope_per_kib", "at_0")
 
 
-def draw(trials: pd.DataFrame, found: pd.DataFrame, folder: Path) -> None:
-    """effects and size, each .svg, .png and .csv; nothing of either that the design does not have. Raises OSError.
+def charts(trials: pd.DataFrame, found: pd.DataFrame) -> Iterator[Chart]:
+    """effects and size; nothing of either that the design does not have.
 
     ``found`` is what bench.stats.effects says of ``trials``.
     """
+    if found.empty:
+        return
     ratios = found[(found["kind"] == "main") & found["metric"].isin(list(RATIOS)) & found["estimate"].notna()]
     if len(ratios):
         with mpl.rc_context(style.SETTINGS):
             figure = _forest(ratios)
-        style.save(figure, folder, FOREST, heading="What each factor does", description=_sentence(ratios))
-        style.export(folder, FOREST, COLUMNS, _rows(ratios))
+        yield Chart(
+            name=FOREST,
+            heading="What each factor does",
+            says=_sentence(ratios),
+            figure=figure,
+            columns=COLUMNS,
+            rows=list(_rows(ratios)),
+        )
     lines = found[found["kind"].isin(["slope", "at 0"])]
     if len(lines) and trials[SIZE].nunique() >= FEWEST_SIZES:
         points = list(_points(trials, lines))
         with mpl.rc_context(style.SETTINGS):
             figure = _sizes(points)
-        said = "Completion, CPU and bytes on the wire over the size of an order, with the lines of effects.csv."
-        style.save(figure, folder, LINES, heading="What a larger order costs", description=said)
-        style.export(folder, LINES, SIZE_COLUMNS, (tuple(point.values()) for point in points))
+        yield Chart(
+            name=LINES,
+            heading="What a larger order costs",
+            says="Completion, CPU and bytes on the wire over the size of an order, with the lines of effects.csv.",
+            figure=figure,
+            columns=SIZE_COLUMNS,
+            rows=[tuple(point.values()) for point in points],
+        )
 
 
 def _rows(ratios: pd.DataFrame) -> Iterator[tuple[object, ...]]:
@@ -71,15 +84,13 @@ def _forest(ratios: pd.DataFrame) -> Figure:
     steps = _steps(ratios)
     transports = list(dict.fromkeys(ratios["transport"]))
     height = 1.6 + len(steps) * (0.25 + 0.17 * len(transports))
-    figure = Figure(figsize=(10, height), layout="constrained", facecolor="white")
+    figure = style.blank(10, height)
     panels: Sequence[Axes] = figure.subplots(1, len(RATIOS), sharey=True)
     for axes, (metric, heading) in zip(panels, RATIOS.items(), strict=True):
-        axes.set_title(heading, loc="left", fontsize=10.5, fontweight="bold", pad=8)
+        style.panel(axes, heading, "x")
         axes.set_xscale("log")
-        axes.grid(axis="x", linewidth=0.8)
         axes.axvline(1, color=style.MUTED, linewidth=1)
         axes.tick_params(axis="y", length=0)
-        axes.set_axisbelow(True)
         here = ratios[ratios["metric"] == metric]
         numbers = here[["estimate", "low", "high"]].astype(float).to_numpy().flat
         seen = [value for value in numbers if math.isfinite(value) and value > 0]
@@ -105,7 +116,7 @@ def _forest(ratios: pd.DataFrame) -> Figure:
         "Times the base level (log), over the contexts that every method and level has; bars: 95 % intervals; "
         "arrows: orders that did not finish."
     )
-    figure.supxlabel(caption, fontsize=8.5, color=style.MUTED, x=0.012, ha="left")
+    style.caption(figure, caption)
     return figure
 
 
@@ -179,19 +190,17 @@ def _lanes(points: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], int]:
 
 
 def _sizes(points: Sequence[Mapping[str, Any]]) -> Figure:
-    figure = Figure(figsize=(11, 4.6), layout="constrained", facecolor="white")
+    figure = style.blank(11, 4.6)
     panels: Sequence[Axes] = figure.subplots(1, len(SIZES), sharex=True)
     lanes = _lanes(points)
     for axes, (metric, (heading, unit)) in zip(panels, SIZES.items(), strict=True):
-        axes.set_title(heading, loc="left", fontsize=10.5, fontweight="bold", pad=8)
+        style.panel(axes, heading, "both")
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.xaxis.set_major_locator(FixedLocator([size / KIB for size in sorted({p["order_bytes"] for p in points})]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
         axes.xaxis.set_minor_locator(NullLocator())
         style.log_scale(axes.yaxis)
-        axes.grid(linewidth=0.8)
-        axes.set_axisbelow(True)
         axes.set_xlabel("KiB of an order's JSON (log)", fontsize=9)
         for transport, context in dict.fromkeys((point["transport"], point["context"]) for point in points):
             here = [

@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -13,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.report import style
+from bench.report.chart import Chart, number
 from bench.report.numbers import digits
 from bench.stats.intervals import Estimate, fewest, median_of
 from bench.stats.summary import is_valid, shown
@@ -20,6 +20,8 @@ from bench.stats.summary import is_valid, shown
 PANELS = {"accept": "Accepted: the method has the order", "finish": "Finished: the buyer is told"}
 QUANTILES = ("p50", "p99")
 NAME = "latency"
+MOST_ROWS = 20
+"""A study has charts of its own."""
 _TRIALS_BELOW = 0.21
 """Where a row's trials stand under its medians, in rows."""
 
@@ -37,14 +39,17 @@ class Point:
     median: Estimate
 
 
-def draw(trials: pd.DataFrame, manifest: Mapping[str, Any], folder: Path) -> None:
-    """latency.svg, .png and .csv in ``folder``. Needs at least one trial. Raises OSError."""
+def charts(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> Iterator[Chart]:
+    """latency: of up to MOST_ROWS cells, and of one trial at least."""
+    if not 0 < trials["cell"].nunique() <= MOST_ROWS:
+        return
     drawn = list(points(trials))
     with mpl.rc_context(style.SETTINGS):
         figure = _figure(trials, drawn, dict(manifest.get("skipped", {})))
     heading = "Latency from the planned time, median and 99th percentile"
-    style.save(figure, folder, NAME, heading=heading, description=_sentence(drawn))
-    style.export(folder, NAME, COLUMNS, rows(drawn))
+    yield Chart(
+        name=NAME, heading=heading, says=_sentence(drawn), figure=figure, columns=COLUMNS, rows=list(rows(drawn))
+    )
 
 
 def points(trials: pd.DataFrame) -> Iterator[Point]:
@@ -56,7 +61,7 @@ def points(trials: pd.DataFrame) -> Iterator[Point]:
             for quantile in QUANTILES:
                 kept = measured[["round", f"{panel}_{quantile}_us"]].dropna()
                 values = tuple(float(value) / 1000 for value in kept.iloc[:, 1])
-                rounds = tuple(int(number) for number in kept["round"])
+                rounds = tuple(map(int, kept["round"]))
                 yield Point(cell, transport, panel, quantile, rounds, values, median_of(values))
 
 
@@ -68,24 +73,20 @@ def rows(drawn: Sequence[Point]) -> Iterator[tuple[object, ...]]:
     for point in drawn:
         named = (point.cell, point.transport, point.panel, point.quantile)
         median = point.median
-        yield (*named, "median", "", *map(_cell, (median.value, median.low, median.high)), median.n)
-        for number, value in zip(point.rounds, point.trials_ms, strict=True):
-            yield (*named, "trial", number, _cell(value), "", "", "")
-
-
-def _cell(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+        yield (*named, "median", "", *map(number, (median.value, median.low, median.high)), median.n)
+        for round_, value in zip(point.rounds, point.trials_ms, strict=True):
+            yield (*named, "trial", round_, number(value), "", "", "")
 
 
 def _figure(trials: pd.DataFrame, drawn: Sequence[Point], skipped: Mapping[str, str]) -> Figure:
     names = list(dict.fromkeys((point.cell, point.transport) for point in drawn))
     labels = [f"{style.title(*name)}\n{_made_of(trials, name[0])}" for name in names]
     labels += [style.title(name, re.split(r"[:+]", name)[0]) for name in skipped]
-    figure = Figure(figsize=(8, 1.7 + 0.6 * len(labels)), layout="constrained", facecolor="white")
+    figure = style.blank(8, 1.7 + 0.6 * len(labels))
     panels: Sequence[Axes] = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
     limits = _limits(drawn)
     for axes, (panel, heading) in zip(panels, PANELS.items(), strict=True):
-        axes.set_title(heading, loc="left", fontsize=10.5, fontweight="bold", pad=8)
+        style.panel(axes, heading, "x")
         _axis(axes, limits)
         for row, (cell, _) in enumerate(names):
             p50, p99 = (point for point in drawn if (point.panel, point.cell) == (panel, cell))
@@ -94,7 +95,7 @@ def _figure(trials: pd.DataFrame, drawn: Sequence[Point], skipped: Mapping[str, 
             _note(axes, limits[0], row, f"n/a: {reason}")
     panels[0].set_yticks(range(len(labels)), labels, fontsize=9.5, linespacing=1.25)
     panels[0].set_ylim(len(labels) - 0.45, -0.6)
-    figure.supxlabel(_caption(trials), fontsize=8.5, color=style.MUTED, x=0.012, ha="left")
+    style.caption(figure, _caption(trials))
     return figure
 
 
@@ -118,8 +119,6 @@ def _axis(axes: Axes, limits: tuple[float, float]) -> None:
     style.log_scale(axes.xaxis)
     axes.tick_params(axis="x", labelsize=9)
     axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", linewidth=0.8)
-    axes.set_axisbelow(True)
     axes.set_xlabel("milliseconds from the planned time (log)", fontsize=9)
 
 

@@ -1,13 +1,9 @@
-"""The house style, in one place: colours, markers, numbers and how figures are saved."""
+"""The house style, in one place: colours, markers, axes and how methods are called."""
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
@@ -16,8 +12,20 @@ COLOURS: Mapping[str, str] = {"rest": "#0072B2", "grpc": "#D55E00", "broker": "#
 """Okabe and Ito's palette for the colour-blind; each has a contrast of 3:1 or more on white."""
 MARKERS: Mapping[str, str] = {"rest": "o", "grpc": "s", "broker": "^", "events": "D"}
 _OTHER_COLOUR, _OTHER_MARKER = "#5A5F66", "P"
+COMPONENTS: Mapping[str, str] = {
+    "transfer": "#6B7A90",
+    "wait": "#9A6FB0",
+    "handle": "#B07A3C",
+    "store": "#4F9AA8",
+    "services": "#6B7A90",
+    "broker": "#9A6FB0",
+    "driver": "#B07A3C",
+}
+"""Of what an order's time and its CPU are made of, and no method's colour."""
 DASHES = ("-", "--", ":", "-.")
 INK, MUTED, RULE = "#14171A", "#5A5F66", "#E3E6E9"
+NEVER = "#B3261E"
+"""What did not come, where colour is a scale."""
 
 PRODUCTS: Mapping[str, str] = {"rest": "REST", "grpc": "gRPC", "broker": "RabbitMQ", "events": "Kafka"}
 """How people know the methods."""
@@ -50,6 +58,70 @@ def marker(transport: str) -> str:
     return MARKERS.get(transport, _OTHER_MARKER)
 
 
+def panel(axes: Axes, heading: str, grid: Literal["x", "y", "both"] = "y") -> None:
+    """A title at the left, and lines behind what is drawn."""
+    axes.set_title(heading, loc="left", fontsize=10.5, fontweight="bold", pad=8)
+    axes.grid(axis=grid, linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def blank(width: float, height: float) -> Figure:
+    """Inches."""
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def caption(figure: Figure, text: str) -> None:
+    """What marks mean and how much stands behind them, below everything."""
+    figure.supxlabel(text, fontsize=8.5, color=MUTED, x=0.012, ha="left")
+
+
+def spaced(places: Sequence[float], least: float) -> list[float]:
+    """Where labels go that want to be at ``places`` and need ``least`` between one and the next, in the same order."""
+    rising = sorted(range(len(places)), key=lambda at: places[at])
+    blocks: list[tuple[float, list[int]]] = []
+    for at in rising:
+        blocks.append((places[at], [at]))
+        # Those that would touch become one block around their common middle.
+        while len(blocks) > 1 and _reaches(blocks[-2], least, 1) + least > _reaches(blocks[-1], least, -1):
+            (_, first), (_, second) = blocks[-2:]
+            both = first + second
+            blocks[-2:] = [(sum(places[one] for one in both) / len(both), both)]
+    found = list(places)
+    for middle, members in blocks:
+        for nth, at in enumerate(members):
+            found[at] = middle + (nth - (len(members) - 1) / 2) * least
+    return found
+
+
+def _reaches(block: tuple[float, list[int]], least: float, side: int) -> float:
+    middle, members = block
+    return middle + side * (len(members) - 1) / 2 * least
+
+
+def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
+    """Names beside the right ends of lines, apart from one another: x, y, text and the line's colour.
+
+    Limits and scales of ``axes`` are to be final.
+    """
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # so that it has its place
+    rows = [axes.transData.transform((x, y))[1] for x, y, _, _ in ends]
+    # Points of 1/72 inch, at the figure's own resolution of 100 to the inch.
+    for (x, y, text, colour_), row, place in zip(ends, rows, spaced(rows, LABEL_PX), strict=True):
+        axes.annotate(
+            text,
+            (x, y),
+            xytext=(9, (place - row) * 72 / 100),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            zorder=5,
+            arrowprops={"arrowstyle": "-", "color": colour_, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 3},
+        )
+
+
+LABEL_PX = 17.0
+
+
 def log_scale(axis: Axis) -> None:
     """Ticks at 1, 2 and 5, written out."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))
@@ -76,33 +148,3 @@ _FAR = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 def title(cell: str, transport: str) -> str:
     """A cell's name as a person would say it: "gRPC", "gRPC+json", "REST:httpx"."""
     return PRODUCTS.get(transport, transport) + cell.removeprefix(transport)
-
-
-def save(figure: Figure, folder: Path, name: str, *, heading: str, description: str) -> None:
-    """Write NAME.svg and NAME.png (twice the size) to ``folder``: same figure, same bytes. Raises OSError.
-
-    ``description`` is the sentence that a sighted reader takes away.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    # Ids in an SVG come from the salt: fixed, so that bytes repeat, and per figure, so that two can share a page.
-    with mpl.rc_context({**SETTINGS, "svg.hashsalt": name}):
-        drawn = io.StringIO()
-        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
-        figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
-    head, _, rest = drawn.getvalue().partition("<svg ")
-    attributes, _, body = rest.partition(">")
-    accessible = (
-        f'{head}<svg role="img" aria-labelledby="{name}-title {name}-desc" {attributes}>\n'
-        f' <title id="{name}-title">{escape(heading)}</title>\n'
-        f' <desc id="{name}-desc">{escape(description)}</desc>{body}'
-    )
-    (folder / f"{name}.svg").write_text(accessible, "utf-8")
-
-
-def export(folder: Path, name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """What is drawn, as NAME.csv beside it. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)

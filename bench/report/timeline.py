@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -11,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.report import style
+from bench.report.chart import Chart
 from bench.stats.summary import is_valid
 
 NAME = "outage"
@@ -18,24 +18,21 @@ PANELS: Mapping[str, str] = {"accept_p50_us": "Accepted", "finish_p50_us": "Fini
 COLUMNS = ("fault", "cell", "from_s", "accept_ms", "finish_ms", "failed_share")
 
 
-def draw(timeline: pd.DataFrame, outages: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """outage.svg, .png and .csv in ``folder``; nothing without a timeline. Raises OSError.
-
-    ``timeline`` is ``Run.timeline()`` and ``outages`` are a summary's.
-    """
+def charts(timeline: pd.DataFrame, outages: Sequence[Mapping[str, Any]]) -> Iterator[Chart]:
+    """outage; nothing without a timeline. ``timeline`` is ``Run.timeline()`` and ``outages`` are a summary's."""
     if timeline.empty:
         return
-    lines = list(_lines(timeline))
+    drawn = list(lines(timeline))
     with mpl.rc_context(style.SETTINGS):
-        figure = _figure(lines, outages)
+        figure = _figure(drawn, outages)
     said = (
         "Median acceptance and completion before, while and after a part was away or the rate was up, a row for each."
     )
-    style.save(figure, folder, NAME, heading="Around what happened in the middle", description=said)
-    style.export(folder, NAME, COLUMNS, _rows(lines))
+    heading = "Around what happened in the middle"
+    yield Chart(name=NAME, heading=heading, says=said, figure=figure, columns=COLUMNS, rows=list(_rows(drawn)))
 
 
-def _lines(timeline: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+def lines(timeline: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Fault, cell and, by stretch, medians over trials; infinite where half of the trials had none."""
     for (fault, cell), rows in timeline.groupby(["fault", "cell"], sort=False):
         judged = rows[rows["valid"]] if is_valid(rows.drop_duplicates("round")) else rows
@@ -57,21 +54,18 @@ def _rows(lines: Sequence[tuple[str, str, pd.DataFrame]]) -> Iterator[tuple[obje
 
 def _figure(lines: Sequence[tuple[str, str, pd.DataFrame]], outages: Sequence[Mapping[str, Any]]) -> Figure:
     faults = list(dict.fromkeys(fault for fault, _, _ in lines))
-    figure = Figure(figsize=(9, 1.2 + 1.9 * len(faults)), layout="constrained", facecolor="white")
+    figure = style.blank(9, 1.2 + 1.9 * len(faults))
     grid = figure.subplots(len(faults), len(PANELS), sharex=True, sharey=True, squeeze=False)
     finite = [value for _, _, rows in lines for name in PANELS for value in rows[name] if 0 < value < math.inf]
     low_ms, top_ms = min(finite, default=1000.0) / 1300, max(finite, default=10_000.0) / 600
     for place, (axes_row, fault) in enumerate(zip(grid, faults, strict=True)):
         away_s = max((_away_s(row) for row in outages if row["fault"] == fault), default=0.0)
         for axes, (metric, heading) in zip(axes_row, PANELS.items(), strict=True):
+            style.panel(axes, "" if place else heading)
             axes.set_yscale("log")
             style.log_scale(axes.yaxis)
-            axes.grid(axis="y", linewidth=0.8)
-            axes.set_axisbelow(True)
             axes.axvspan(0, away_s, color=style.RULE, zorder=0)
             axes.set_ylim(low_ms, top_ms)
-            if not place:
-                axes.set_title(heading, loc="left", fontsize=10.5, fontweight="bold", pad=8)
             of_fault = [(cell, rows) for name, cell, rows in lines if name == fault]
             for cell, rows in of_fault:
                 _line(
@@ -96,7 +90,7 @@ def _figure(lines: Sequence[tuple[str, str, pd.DataFrame]], outages: Sequence[Ma
         "Grey: how long it lasted, the longest of the cells. "
         "At the top: half of the orders were not accepted, or not finished."
     )
-    figure.supxlabel(caption, fontsize=8.5, color=style.MUTED, x=0.012, ha="left")
+    style.caption(figure, caption)
     return figure
 
 

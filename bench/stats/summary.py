@@ -32,7 +32,10 @@ CELL_SHARE = 1 / 3
 """More invalid trials than this make a cell invalid: leaving them out would flatter a method that causes them."""
 ORDERS = ("planned", "not_sent", "sent", "finished", "failed", "unfinished", "lost", "duplicated")
 """Summed over all trials, the invalid ones too: losses are not dropped with the trial that had them."""
-RATIOS = ("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us", "cpu_us_per_order_services")
+RATIOS = (
+    *("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us"),
+    *("cpu_us_per_order_services", "wire_bytes_per_order"),
+)
 BASELINE = "rest"
 ALIKE = (
     *("durability", "offered_per_s", "order_bytes", "shape", "compressible", "arrivals", "processes", "store"),

@@ -20,7 +20,7 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
 SETTINGS = set(re.search(r"^SETTINGS := ((?:.*\\\n)*.*)$", MAKEFILE, re.MULTILINE)[1].replace("\\", "").split())  # type: ignore[index]
-PLACES = {"RESULTS", "STATE", "WEB_PORT", "ORDERS", "RESUME", "SECONDS_EACH", "RUN", "A", "B"}
+PLACES = {"RESULTS", "STATE", "WEB_PORT", "ORDERS", "RESUME", "SECONDS_EACH", "RUN", "OUT", "A", "B"}
 """What a target takes that is no setting of a measurement."""
 
 ELSEWHERE = ROOT / "docs" / "adding-a-transport.md"

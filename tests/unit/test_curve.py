@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from bench.hlog import percentiles
-from bench.report.curve import draw, points
+from bench.report.chart import save
+from bench.report.curve import charts, points
 from bench.store import Run
 from tests.unit.made_up import a_histogram, a_run, a_trial
 
@@ -55,16 +56,16 @@ def test_an_invalid_cell_is_drawn_as_one(run: Run) -> None:
 
 
 def test_what_did_not_finish_is_drawn_at_the_top_and_not_left_out(run: Run, tmp_path: Path) -> None:
-    draw(run.trials(), tmp_path / "finite")
+    save(charts(run.trials()), tmp_path / "finite")
     trials = run.trials()
     trials.loc[trials["cell"] == "grpc+json@200", "finish_p99_us"] = math.inf
-    draw(trials, tmp_path / "censored")
+    save(charts(trials), tmp_path / "censored")
     finite, censored = ((tmp_path / name / "curve.svg").read_text() for name in ("finite", "censored"))
     assert censored.count("∞</text>") == finite.count("∞</text>") + 1
 
 
 def test_what_is_drawn_stands_in_a_csv_beside_it(run: Run, tmp_path: Path) -> None:
-    draw(run.trials(), tmp_path / "charts")
+    save(charts(run.trials()), tmp_path / "charts")
     with (tmp_path / "charts" / "curve.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert len(lines) == 2 * 3 * 2
@@ -75,7 +76,7 @@ def test_what_is_drawn_stands_in_a_csv_beside_it(run: Run, tmp_path: Path) -> No
 
 def test_the_same_data_give_the_same_bytes_and_a_sentence_for_those_who_cannot_see(run: Run, tmp_path: Path) -> None:
     for name in ("one", "other"):
-        draw(run.trials(), tmp_path / name)
+        save(charts(run.trials()), tmp_path / name)
     one, other = ((tmp_path / name / "curve.svg").read_text() for name in ("one", "other"))
     assert one == other
     assert "REST" in one
@@ -92,7 +93,7 @@ def test_cells_that_keep_their_connections_for_another_time_are_lines_of_their_o
 def test_a_long_legend_is_as_wide_as_the_figure_and_no_wider(run: Run, tmp_path: Path) -> None:
     trials = run.trials()
     many = [trials.assign(cell=trials["cell"] + f"_{kind}", arrivals=kind) for kind in ("poisson", "constant")]
-    draw(pd.concat(many, ignore_index=True), tmp_path)
+    save(charts(pd.concat(many, ignore_index=True)), tmp_path)
     svg = (tmp_path / "curve.svg").read_text()
     width = float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1])  # type: ignore[index]
     labels = re.findall(r'<text[^>]*transform="translate\(([-\d.]+) [^)]*\)"[^>]*>[^<]*arrivals[^<]*<', svg)
@@ -103,5 +104,5 @@ def test_a_long_legend_is_as_wide_as_the_figure_and_no_wider(run: Run, tmp_path:
 
 def test_a_run_at_one_rate_has_no_curve(tmp_path: Path) -> None:
     made = a_run(tmp_path / "run", rounds=1)
-    draw(made.trials(), tmp_path / "charts")
+    save(charts(made.trials()), tmp_path / "charts")
     assert not (tmp_path / "charts").exists()

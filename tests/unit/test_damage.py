@@ -1,4 +1,4 @@
-"""Tables that were damaged since they were written: the file and the line are named."""
+"""Tables that were damaged since they were written: the file and the row are named."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,29 +28,29 @@ def edited(run: Run, edit: Callable[[list[str]], None]) -> None:
 @pytest.mark.parametrize(
     ("column", "cell", "said"),
     [
-        (0, "one", "round in line 3 is 'one'"),
-        (-2, "maybe", "valid in line 3 is 'maybe'"),
-        (-3, "", "complete in line 3 is ''"),
-        (26, "1e", "in line 3 is '1e'"),
+        (0, "one", "round is 'one'"),
+        (-2, "maybe", "valid is 'maybe'"),
+        (-3, "", "complete is ''"),
+        (26, "1e", "is '1e'"),
     ],
 )
-def test_a_cell_that_does_not_read_is_named_with_its_line(run: Run, column: int, cell: str, said: str) -> None:
+def test_a_cell_that_does_not_read_is_named_with_its_row(run: Run, column: int, cell: str, said: str) -> None:
     edited(run, lambda cells: cells.__setitem__(column, cell))
-    with pytest.raises(ResultsError, match=rf"trials\.csv is damaged: .*{said}"):
+    with pytest.raises(ResultsError, match=rf"trials\.csv is damaged in row 2: .*{said}"):
         run.trials()
 
 
 def test_a_line_that_lost_its_end_in_the_middle_of_a_file_is_named(run: Run) -> None:
     edited(run, lambda cells: cells.__delitem__(slice(40, None)))
-    with pytest.raises(ResultsError, match=r"trials\.csv is damaged: line 3 has 40 cells"):
+    with pytest.raises(ResultsError, match=r"trials\.csv is damaged in row 2: 40 cells"):
         run.trials()
 
 
-def test_bytes_that_are_no_text_are_named_with_their_line(run: Run) -> None:
+def test_bytes_that_are_no_text_are_named_with_their_row(run: Run) -> None:
     path = run.path / "trials.csv"
     lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([*lines[:3], b"\xff\xfe\n", *lines[3:]]))
-    with pytest.raises(ResultsError, match=r"trials\.csv is damaged: line 4 is no text"):
+    path.write_bytes(b"".join([*lines[:3], b"1,1,\xff\xfe\n", *lines[3:]]))
+    with pytest.raises(ResultsError, match=r"trials\.csv is damaged in row 3: "):
         run.trials()
 
 
@@ -62,5 +62,5 @@ def test_a_half_written_last_line_is_left_out(run: Run) -> None:
 
 def test_another_table_with_a_line_too_long_is_named_too(run: Run) -> None:
     (run.path / "capacity.csv").write_text("cell,transport\nrest,rest\nrest,rest,rest\n")
-    with pytest.raises(ResultsError, match=r"capacity\.csv is damaged: line 3 has 3 cells and the heading 2"):
+    with pytest.raises(ResultsError, match=r"capacity\.csv is damaged in row 2: 3 cells instead of 2"):
         run.capacities()

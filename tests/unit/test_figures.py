@@ -11,7 +11,8 @@ import pytest
 
 from bench.hlog import Percentiles
 from bench.report import style
-from bench.report.figures import draw, points
+from bench.report.chart import save
+from bench.report.figures import charts, points
 from bench.store import Run
 from tests.unit.made_up import CELLS, a_run, a_trial
 
@@ -21,7 +22,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = a_run(tmp_path_factory.mktemp("results"), skipped={"rest:httpx+msgpack": "it was left out <here>"})
-    draw(run.trials(), run.manifest, run.path / "charts")
+    save(charts(run.trials(), run.manifest), run.path / "charts")
     return run
 
 
@@ -31,7 +32,7 @@ def texts(run: Run) -> list[str]:
 
 
 def test_the_same_data_give_the_same_bytes(run: Run, tmp_path: Path) -> None:
-    draw(run.trials(), run.manifest, tmp_path)
+    save(charts(run.trials(), run.manifest), tmp_path)
     for name in ("latency.svg", "latency.png", "latency.csv"):
         assert (tmp_path / name).read_bytes() == (run.path / "charts" / name).read_bytes()
 
@@ -83,7 +84,7 @@ def test_an_invalid_cell_is_drawn_over_all_its_trials_and_says_so(tmp_path: Path
         run.add_trial(a_trial(round=number, valid=False, planned=0 if number == 2 else 900), {})
         run.add_trial(a_trial(round=number, slot=2, cell="grpc", transport="grpc"), {})
     assert {point.rounds for point in points(run.trials()) if point.cell == "rest"} == {(1, 3)}
-    draw(run.trials(), run.manifest, run.path / "charts")
+    save(charts(run.trials(), run.manifest), run.path / "charts")
     assert " ".join(texts(run)).count("INVALID") == 1
 
 
@@ -92,7 +93,7 @@ def test_censored_missing_and_invalid_are_said_in_words(tmp_path: Path) -> None:
     run.add_trial(a_trial(accept=Percentiles(p50_us=100), finish=Percentiles(p50_us=100, p99_us=math.inf)), {})
     run.add_trial(a_trial(slot=2, cell="grpc", transport="grpc", planned=0, complete=False, valid=False), {})
     run.add_trial(a_trial(slot=3, cell="broker", finish=Percentiles(p50_us=math.inf, p99_us=math.inf)), {})
-    draw(run.trials(), run.manifest, run.path / "charts")
+    save(charts(run.trials(), run.manifest), run.path / "charts")
     found = texts(run)
     assert {"p99 n/a: too few orders", "p99 ∞: not finished", "n/a: no trial"} <= set(found)
 
@@ -100,7 +101,7 @@ def test_censored_missing_and_invalid_are_said_in_words(tmp_path: Path) -> None:
 def test_a_run_that_brought_no_number_is_drawn_too(tmp_path: Path) -> None:
     run = Run.create(tmp_path, "run", {})
     run.add_trial(a_trial(planned=0, complete=False, valid=False), {})
-    draw(run.trials(), run.manifest, run.path / "charts")
+    save(charts(run.trials(), run.manifest), run.path / "charts")
     assert "No trial brought a number." in texts(run)
 
 

@@ -1,0 +1,79 @@
+"""A chart: a figure with what it says in words and, as a table, exactly what is drawn."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from bench.report import style
+
+_ID = re.compile(r' id="([^"]+)"')
+_USED = re.compile(r'(?:url\(#|href="#)([^)"]+)')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """What a figure family makes of a table."""
+
+    name: str
+    """Of its files, and the beginning of every id in its SVG: two charts can share a page."""
+    heading: str
+    says: str
+    """The sentence that a sighted reader takes away."""
+    figure: Figure
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+    def of(self, run: str) -> "Chart":
+        """The same one, named after its run, where a report has several."""
+        return replace(self, name=f"{run}-{self.name}")
+
+    def save(self, folder: Path) -> str:
+        """Write NAME.svg, NAME.png (twice the size) and NAME.csv: same chart, same bytes; the SVG is returned.
+
+        Raises OSError.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self.figure.draw_without_rendering()
+        self.figure.set_layout_engine("none")  # it is laid out: both files have the same, and it is not done again
+        # matplotlib names clip paths and markers by their content and this salt.
+        with mpl.rc_context({**style.SETTINGS, "svg.hashsalt": self.name}):
+            drawn = io.StringIO()
+            self.figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
+            self.figure.savefig(folder / f"{self.name}.png", dpi=200, metadata={"Software": None})
+        svg = self._accessible(drawn.getvalue())
+        (folder / f"{self.name}.svg").write_text(svg, "utf-8")
+        with (folder / f"{self.name}.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(self.columns)
+            writer.writerows(self.rows)
+        return svg
+
+    def _accessible(self, svg: str) -> str:
+        """With a role, a title and a sentence, and without ids that nothing refers to: every figure has the same."""
+        used = set(_USED.findall(svg))
+        svg = _ID.sub(lambda found: found[0] if found[1] in used else "", svg)
+        head, _, rest = svg.partition("<svg ")
+        attributes, _, body = rest.partition(">")
+        return (
+            f'{head}<svg role="img" aria-labelledby="{self.name}-title {self.name}-desc" {attributes}>\n'
+            f' <title id="{self.name}-title">{escape(self.heading)}</title>\n'
+            f' <desc id="{self.name}-desc">{escape(self.says)}</desc>{body}'
+        )
+
+
+def save(charts: Iterable[Chart], folder: Path) -> None:
+    """All of them. Raises OSError."""
+    for chart in charts:
+        chart.save(folder)
+
+
+def number(value: float | None) -> str:
+    """A cell of a chart's CSV: six digits, empty for none."""
+    return "" if value is None else f"{value:.6g}"

@@ -1,0 +1,24 @@
+"""From folders of results to a report: what `make report` does, and what `make bench` and `make study` end with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.files import ResultsError, sentences
+from bench.report.page import write
+from bench.report.reading import read
+
+
+def run_named(name: str, results: Path) -> Path:
+    """The folder of a run that is given by its id, as ``latest``, or by its path."""
+    path = Path(name)
+    return (path if len(path.parts) > 1 else results / path).resolve()
+
+
+def report(paths: Sequence[Path], folder: Path) -> Path:
+    """The page, written to ``folder`` from all runs. Raises ResultsError where one of them cannot be shown at all."""
+    readings = [read(path) for path in paths]
+    names = [reading.name for reading in readings]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ResultsError(f"two runs are called {min(twice)}; a report names its runs by their folders, each once")
+    with sentences(folder):
+        return write(readings, folder)

@@ -1,0 +1,109 @@
+"""What an order costs: CPU by who burns it, and bytes on the wire."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from bench.report import style
+from bench.report.chart import Chart, number
+from bench.report.numbers import as_number, digits
+
+NAME = "costs"
+MOST_ROWS = 24
+PARTS: Mapping[str, str] = {"services": "the four services", "broker": "the broker", "driver": "the load process"}
+WIRE = "wire_bytes_per_order"
+COLUMNS = ("cell", "what", "median", "low", "high", "trials")
+
+
+def charts(cells: Sequence[Mapping[str, Any]]) -> Iterator[Chart]:
+    """costs, from a summary's cells; nothing where no cost is known, or of too many."""
+    known = [cell for cell in cells if any(_known(cell, name) for name in (*_cpu(), WIRE))]
+    if not 0 < len(known) <= MOST_ROWS:
+        return
+    with mpl.rc_context(style.SETTINGS):
+        figure = _figure(known)
+    yield Chart(
+        name=NAME,
+        heading="What an order costs",
+        says=_sentence(known),
+        figure=figure,
+        columns=COLUMNS,
+        rows=list(_rows(known)),
+    )
+
+
+def _cpu() -> Iterator[str]:
+    yield from (f"cpu_us_per_order_{part}" for part in PARTS)
+
+
+def _known(cell: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    metric = cell["metrics"].get(name)
+    return metric if metric is not None and metric["estimate"] is not None else None
+
+
+def _rows(cells: Sequence[Mapping[str, Any]]) -> Iterator[tuple[object, ...]]:
+    for cell in cells:
+        for name in (*_cpu(), WIRE):
+            if metric := _known(cell, name):
+                ends = (None if metric[end] is None else as_number(metric[end]) for end in ("estimate", "low", "high"))
+                yield (cell["cell"], name, *map(number, ends), metric["n"])
+
+
+def _figure(cells: Sequence[Mapping[str, Any]]) -> Figure:
+    figure = style.blank(9, 1.7 + 0.42 * len(cells))
+    cpu, wire = figure.subplots(1, 2, sharey=True)
+    style.panel(cpu, "CPU, milliseconds an order", "x")
+    style.panel(wire, "On the wire, KiB an order", "x")
+    for row, cell in enumerate(cells):
+        left = 0.0
+        for part in PARTS:
+            if metric := _known(cell, f"cpu_us_per_order_{part}"):
+                width = as_number(metric["estimate"]) / 1000
+                cpu.barh([row], [width], left=[left], height=0.6, color=style.COMPONENTS[part], linewidth=0)
+                left += width
+        _value(cpu, row, left or None)
+        metric = _known(cell, WIRE)
+        kib = None if metric is None else as_number(metric["estimate"]) / 1024
+        wire.barh([row], [kib or 0.0], height=0.6, color=style.colour(cell["transport"]), linewidth=0)
+        _value(wire, row, kib)
+    for axes in (cpu, wire):
+        axes.tick_params(axis="y", length=0)
+        axes.margins(x=0.14)
+        axes.set_xlim(left=0)
+    labels = [f"{style.title(cell['cell'], cell['transport'])}, {cell['codec']}" for cell in cells]
+    cpu.set_yticks(range(len(cells)), labels, fontsize=9.5)
+    cpu.set_ylim(len(cells) - 0.5, -0.5)
+    handles = [Patch(facecolor=style.COMPONENTS[part], label=said) for part, said in PARTS.items()]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(PARTS), frameon=False, fontsize=9.5)
+    style.caption(
+        figure,
+        "Medians over trials. CPU has what idling burns in it. Bytes are TCP payload in both directions, at the "
+        "services' ports or the broker's.",
+    )
+    return figure
+
+
+def _value(axes: Axes, row: int, value: float | None) -> None:
+    axes.annotate(
+        "n/a" if value is None else digits(value),
+        (value or 0.0, row),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center_baseline",
+        fontsize=9,
+        color=style.MUTED if value is None else style.INK,
+    )
+
+
+def _sentence(cells: Sequence[Mapping[str, Any]]) -> str:
+    parts = []
+    for cell in cells:
+        known = [metric for name in _cpu() if (metric := _known(cell, name))]
+        total = sum(as_number(metric["estimate"]) for metric in known) / 1000
+        if known:
+            parts.append(f"{style.title(cell['cell'], cell['transport'])} {digits(total)} ms")
+    return f"CPU of an order, of services, broker and load process together: {'; '.join(parts)}."

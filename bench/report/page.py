@@ -1,0 +1,169 @@
+"""report.html and report.md: what was found, how sure it is, what it was measured with, and how to do it again."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from bench.caveats import Caveat
+from bench.report import gallery, style
+from bench.report.chart import Chart
+from bench.report.quoted import Sentence
+from bench.report.reading import Reading
+from bench.report.story import face, story
+from bench.report.summary import HEADINGS, Row, rows
+
+MOST_OPEN = 12
+"""Rows of a summary that are seen at once; more are folded."""
+MOST_TABLE = 60
+"""Rows of a chart that the page has as a table; more are in the CSV alone."""
+MOST_SVG = 150_000
+"""Letters of a chart that is drawn in the page; a larger one is in its file alone."""
+THEME: Mapping[str, str] = {
+    style.INK.lower(): "var(--ink)",
+    style.MUTED.lower(): "var(--muted)",
+    style.RULE.lower(): "var(--rule)",
+    "#ffffff": "var(--ground)",
+}
+"""Colours of a chart that follow the page's light or dark."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A chart as the page has it; no ``svg`` for one that is too large."""
+
+    chart: Chart
+    svg: Markup | None
+
+    @property
+    def table(self) -> Sequence[Sequence[object]]:
+        return self.chart.rows if len(self.chart.rows) <= MOST_TABLE else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """What the page says of a run."""
+
+    reading: Reading
+    rows: Sequence[Row]
+    leading: Sequence[Drawn]
+    drawn: Sequence[Drawn]
+
+    @property
+    def has_curve(self) -> bool:
+        return any(one.chart.name.endswith("curve") for one in self.leading)
+
+    @property
+    def doubts(self) -> Iterator[tuple[Caveat, Sequence[str]]]:
+        """Each doubt of a kind once, in the words of its first trial, with the trials that it touches."""
+        touched: dict[str, tuple[Caveat, list[str]]] = {}
+        for entry in self.reading.manifest.get("caveats", []):
+            caveat = Caveat(entry["name"], entry["text"], entry["next_step"])
+            _, trials = touched.setdefault(caveat.name, (caveat, []))
+            if entry.get("trial"):
+                trials.append(str(entry["trial"]))
+        for caveat in self.reading.doubts:
+            yield caveat, ()
+        yield from touched.values()
+
+
+def write(
+    readings: Sequence[Reading],
+    folder: Path,
+    *,
+    chooser: Markup | None = None,
+    claims: Markup | None = None,
+    script: str = "",
+) -> Path:
+    """Draw everything and write report.html, report.md and charts/ to ``folder``; where the page is.
+
+    ``claims`` are the pros and cons of each method and ``chooser`` the form that picks one, as HTML; ``script`` is what
+    the form needs, without which it shows everything. Raises OSError.
+    """
+    several = len(readings) > 1
+    sections = [_section(reading, folder, several) for reading in readings]
+    context: dict[str, Any] = {
+        "face": face(readings),
+        "story": story(readings),
+        "sections": sections,
+        "headings": HEADINGS,
+        "has_curve": any(section.has_curve for section in sections),
+        "several": several,
+        "command": f"make report RUN={','.join(reading.name for reading in readings)}",
+        "chooser": chooser,
+        "claims": claims,
+        "script": Markup(script),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() if script else "",
+        "most_open": MOST_OPEN,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("report.html", "report.md"):
+        content = _environment(name).get_template(f"{name}.j2").render(context)
+        (folder / name).write_text(content, "utf-8")
+    return folder / "report.html"
+
+
+def _section(reading: Reading, folder: Path, several: bool) -> Section:
+    leading: list[Drawn] = []
+    drawn: list[Drawn] = []
+    for chart in gallery.charts(reading):
+        leads = chart.name in gallery.LEADING
+        named = chart.of(reading.name) if several else chart
+        svg = named.save(folder / "charts")
+        one = Drawn(chart=named, svg=themed(svg) if len(svg) <= MOST_SVG else None)
+        (leading if leads else drawn).append(one)
+    return Section(reading=reading, rows=tuple(rows(reading)), leading=leading, drawn=drawn)
+
+
+_COLOUR = re.compile("|".join(THEME))
+
+
+def themed(svg: str) -> Markup:
+    """An SVG file as a part of an HTML page: without its head, smaller, and in the page's colours."""
+    body = svg[svg.index("<svg ") :]
+    body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.DOTALL)
+    body = re.sub(r' (xmlns(:\w+)?|version)="[^"]*"', "", body)
+    body = body.replace("xlink:href", "href")
+    body = re.sub(r"(\.\d\d)\d+", r"\1", body)  # a hundredth of a point
+    return Markup(_COLOUR.sub(lambda found: THEME[found[0]], body))
+
+
+def _environment(name: str) -> Environment:
+    found = Environment(
+        loader=PackageLoader("bench.report"),
+        autoescape=name.endswith(".html"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    found.filters |= {"plain": plain, "cell": cell}
+    return found
+
+
+def plain(value: object) -> str:
+    """A setting in full, as a person would write it."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case None:
+            return "none"
+        case float():
+            return f"{value:g}"
+        case Mapping():
+            return "; ".join(f"{key} {plain(one)}" for key, one in value.items()) or "none"
+        case list() | tuple() if not isinstance(value, Sentence):
+            return ", ".join(map(plain, value)) or "none"
+        case _:
+            return str(value)
+
+
+def cell(value: object) -> str:
+    """Of a table in Markdown, in which a bar would begin the next one."""
+    return " ".join(str(value).split()).replace("|", "\\|")

@@ -1,0 +1,108 @@
+"""A run as a report reads it: all that can be read, with a doubt for what cannot."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.caveats import Caveat
+from bench.files import ResultsError
+from bench.rows import COLUMNS
+from bench.stats.aa import aa
+from bench.store import Run
+
+NOTHING: Mapping[str, Any] = {"cells": [], "ratios": []}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What the files of a run hold; tables are empty where the run has no such thing."""
+
+    name: str
+    """Of its folder: ``default``."""
+    run: Run
+    trials: pd.DataFrame
+    summary: Mapping[str, Any]
+    capacities: pd.DataFrame
+    effects: pd.DataFrame
+    timeline: pd.DataFrame
+    hops: pd.DataFrame
+    aa: pd.DataFrame
+    doubts: tuple[Caveat, ...]
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        return self.run.manifest
+
+    @property
+    def profile(self) -> Mapping[str, Any]:
+        return dict(self.manifest.get("profile", {}))
+
+    @property
+    def transports(self) -> dict[str, str]:
+        """By cell."""
+        return dict(zip(self.trials["cell"], self.trials["transport"], strict=True))
+
+    @property
+    def command(self) -> str:
+        """The `make` that measures the same again."""
+        words = str(self.manifest.get("command", "bench run")).split()
+        settings = [word for word in words if "=" in word and not word.startswith("RESUME=")]
+        return " ".join(["make", "study" if "study" in words else "bench", *settings])
+
+
+def read(path: Path) -> Reading:
+    """Everything of a run that can be read. Raises ResultsError where that is nothing."""
+    run = Run.salvage(path)
+    doubts: list[Caveat] = []
+    empty = pd.DataFrame()
+
+    def part(of: Any, otherwise: Any) -> Any:
+        try:
+            return of()
+        except ResultsError as error:
+            doubts.append(Caveat("damaged", str(error), "what does not need it is shown"))
+            return otherwise
+
+    trials = part(run.trials, pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()}))
+    there = bool(len(trials))
+    designed, arms = run.manifest.get("profile", {}).get("designed"), run.manifest.get("profile", {}).get("arms")
+    reading = Reading(
+        name=path.resolve().name,
+        run=run,
+        trials=trials,
+        summary=part(run.summary, NOTHING) if there else NOTHING,
+        capacities=part(run.capacities, empty),
+        effects=part(run.effects, empty) if designed and there else empty,
+        timeline=part(run.timeline, empty) if there else empty,
+        hops=part(run.hops, empty) if there else empty,
+        aa=aa(trials) if arms == 2 and there else empty,
+        doubts=(),
+    )
+    return _with(reading, (*doubts, *_damaged(run), *_unfinished(reading)))
+
+
+def _with(reading: Reading, doubts: Sequence[Caveat]) -> Reading:
+    fields = {name: getattr(reading, name) for name in Reading.__slots__}
+    return Reading(**fields | {"doubts": tuple(dict.fromkeys(doubts))})
+
+
+def _damaged(run: Run) -> Iterator[Caveat]:
+    for where, why in (run.damage or {}).items():
+        yield Caveat("damaged", f"{where}, cannot be read: {why}; it is left out", "measure again")
+
+
+def _unfinished(reading: Reading) -> Iterator[Caveat]:
+    planned = len(reading.manifest.get("cells", ())) * int(reading.profile.get("rounds", 0))
+    if reading.manifest.get("plan") == "capacity":
+        planned = 0  # a search has as many trials as it takes
+    if len(reading.trials) < planned:
+        yield Caveat(
+            "unfinished",
+            f"{len(reading.trials)} of {planned} trials are there: the run was stopped, or is still being measured",
+            f"`{reading.command.split(' ', 2)[0]} {reading.command.split(' ', 2)[1]} RESUME={reading.name}` goes on",
+        )
+    elif reading.trials.empty:
+        yield Caveat("empty", "no trial is there", f"measure again: `{reading.command}`")

@@ -1,0 +1,229 @@
+"""The answer in sentences, made from the data: with intervals, and "no difference shown" where that is so."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.report import style
+from bench.report.judge import estimate_of, in_words
+from bench.report.numbers import as_number, digits
+from bench.report.quoted import Part, Sentence, estimate, interval, quote
+from bench.report.reading import Reading
+from bench.stats.effects import KIB
+from bench.stats.intervals import CONFIDENCE
+from bench.stats.practical import verdict
+
+SURE = f"{CONFIDENCE:.0%}".replace("%", " %")
+MOST_RATIOS = 8
+"""In sentences; a chart and a table have the others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a part of the story is about, the sentences, and of which run."""
+
+    heading: str
+    run: str
+    sentences: tuple[Sentence, ...]
+
+
+def face(readings: Sequence[Reading]) -> str:
+    """What has to be known before any number is read."""
+    machines = dict.fromkeys(_machine(reading) for reading in readings)
+    return f"Measured with Python clients and services, on {' and on '.join(machines)}."
+
+
+def _machine(reading: Reading) -> str:
+    machine = reading.manifest.get("machine", {})
+    cores = machine.get("cores_usable", machine.get("cores"))
+    if cores is None:
+        return "a machine that was not noted"
+    return f"{cores} {'core' if cores == 1 else 'cores'} ({machine.get('cpu_model', 'of an unknown kind')})"
+
+
+def story(readings: Sequence[Reading]) -> list[Told]:
+    """Run by run, what it is able to say; of a run that says nothing, why."""
+    found: list[Told] = []
+    for reading in readings:
+        parts = [
+            Told(heading=heading, run=reading.name, sentences=tuple(said))
+            for heading, of in _PARTS
+            if (said := list(of(reading)))
+        ]
+        nothing = Sentence((f"The run {reading.name} says nothing of any method; its doubts below say why.",))
+        found += parts or [Told(heading="Nothing to tell", run=reading.name, sentences=(nothing,))]
+    return found
+
+
+def _speed(reading: Reading) -> Iterator[Sentence]:
+    """REST's own time and every other method's ratio to it: of a run whose cells differ by their method alone."""
+    cells = {cell["cell"]: cell for cell in reading.summary["cells"]}
+    invalid = [name for name, cell in cells.items() if not cell["valid"]]
+    ratios = reading.summary["ratios"]
+    if not reading.profile.get("designed") and len(ratios) <= MOST_RATIOS and reading.aa.empty:
+        of_base: dict[str, list[Mapping[str, Any]]] = {}
+        for ratio in ratios:
+            of_base.setdefault(ratio["base"], []).append(ratio)
+        bases = list(of_base) or [name for name, cell in cells.items() if cell["valid"]]
+        for base in bases:
+            yield _of_base(reading, cells[base])
+            for ratio in of_base.get(base, ()):
+                yield from _ratio(reading, ratio)
+    elif len(ratios) > MOST_RATIOS and not reading.profile.get("designed"):
+        yield Sentence((f"{len(ratios)} ratios to REST at the same rate stand in the chart and the table below.",))
+    if invalid and len(invalid) <= MOST_RATIOS:
+        yield Sentence((f"INVALID, so shown and not compared: {', '.join(invalid)}.",))
+    elif invalid:
+        yield Sentence((f"{len(invalid)} of {len(cells)} cells are INVALID, so shown and not compared.",))
+    for name, why in dict(reading.manifest.get("skipped", {})).items():
+        yield Sentence((f"{style.title(name, name)} was not measured: {why}.",))
+    for cell in cells.values():
+        if not cell["orders"]["finished"]:
+            yield Sentence((f"No order of {style.title(cell['cell'], cell['transport'])} finished.",))
+
+
+def _of_base(reading: Reading, cell: Mapping[str, Any]) -> Sentence:
+    where = f"{reading.name} cells {cell['cell']}"
+    rows = reading.trials[reading.trials["cell"] == cell["cell"]]
+    size = digits(float(rows["order_bytes"].iloc[0]) / KIB)
+    at = (
+        f"At {digits(cell['offered_per_s'])} orders/s of {size} KiB, {rows['arrivals'].iloc[0]} arrivals, "
+        f"durability {cell['durability']}, security {rows['security'].iloc[0]}: "
+    )
+    name = f"{style.title(cell['cell'], cell['transport'])} ({cell['codec']})"
+    p50, p99 = (cell["metrics"].get(f"finish_{quantile}_us") for quantile in ("p50", "p99"))
+    if p50 is None or p50["estimate"] is None:
+        return Sentence((f"{at}{name} brought too few orders to tell a median.",))
+    parts: list[Part] = [f"{at}the median order over {name} finishes in "]
+    parts += estimate(p50, f"{where} finish_p50_us", scale=1e-3, unit="ms", censored="no time: half did not finish")
+    parts.append(", and 99 in 100 within ")
+    if p99 is None or p99["estimate"] is None:
+        parts.append("a time that so few orders do not tell")
+    else:
+        parts += estimate(p99, f"{where} finish_p99_us", scale=1e-3, unit="ms", censored="no time: more failed")
+    return Sentence((*parts, f"; in brackets {SURE} intervals over {cell['shown_trials']} trials."))
+
+
+def _ratio(reading: Reading, ratio: Mapping[str, Any]) -> Iterator[Sentence]:
+    metric = ratio["metrics"].get("finish_p50_us")
+    if metric is None or metric["estimate"] is None:
+        return
+    where = f"{reading.name} ratios {ratio['cell']}"
+    name = f"{style.title(ratio['cell'], ratio['transport'])} ({ratio['codec']})"
+    parts: list[Part] = [f"{name} takes "]
+    parts += estimate(metric, f"{where} finish_p50_us")
+    parts += [f" times as long in the median as REST ({ratio['base_codec']}): {in_words(estimate_of(metric))}"]
+    for other, said in (("finish_p99_us", "at p99"), ("cpu_us_per_order_services", "in CPU of the services")):
+        also = ratio["metrics"].get(other)
+        if also is not None and also["estimate"] is not None:
+            parts += ["; ", *estimate(also, f"{where} {other}"), f" {said}: {in_words(estimate_of(also))}"]
+    yield Sentence((*parts, "."))
+
+
+def _capacity(reading: Reading) -> Iterator[Sentence]:
+    for row in reading.capacities.to_dict("records"):
+        name = f"{style.title(row['cell'], row['transport'])} ({row['codec']})"
+        where = f"{reading.name} capacity {row['cell']}"
+        if row["answer"] != "capacity":
+            yield Sentence((f"{name} has no capacity found: {row['reason']}.",))
+            continue
+        yield Sentence(
+            (
+                f"{name} sustains ",
+                quote(float(row["last_pass_per_s"]), f"{where} last_pass_per_s"),
+                " orders/s with p99 of completion under ",
+                quote(float(row["slo_p99_ms"]), f"{where} slo_p99_ms"),
+                " ms, and not ",
+                quote(float(row["first_fail_per_s"]), f"{where} first_fail_per_s"),
+                ".",
+            )
+        )
+
+
+def _sizes(reading: Reading) -> Iterator[Sentence]:
+    """A KiB more, method by method."""
+    for number, row in enumerate(reading.summary.get("effects", ())):
+        if row["kind"] == "slope" and row["metric"] == "finish_p50_us" and row["estimate"] is not None:
+            name = style.title(row["transport"], row["transport"])
+            context = f" ({row['context'].replace('=', ' ')})" if row["context"] else ""
+            bent = f"; {row['reason']}" if row["reason"] and "straight" in row["reason"] else ""
+            where = f"{reading.name} effects {number}"
+            slope = quote(row["estimate"], f"{where} estimate")
+            yield Sentence(
+                (
+                    f"Over {name}{context} a KiB more adds ",
+                    slope,
+                    " us",
+                    *interval(row, where),
+                    f" to the median{bent}.",
+                )
+            )
+
+
+def _factors(reading: Reading) -> Iterator[Sentence]:
+    """What is shown to matter, and of the rest how much there is."""
+    rows = [
+        (number, row)
+        for number, row in enumerate(reading.summary.get("effects", ()))
+        if row["kind"] == "main" and row["metric"] == "finish_p50_us" and row["estimate"] is not None
+    ]
+    ties: dict[str, list[str]] = {}
+    for number, row in rows:
+        ratio = estimate_of(row)
+        name = style.title(row["transport"], row["transport"])
+        said = f"{row['factor']} {row['level']} for {row['base']}"
+        if verdict(ratio).is_tie:
+            ties.setdefault(f"{said}: {in_words(ratio)}", []).append(name)
+            continue
+        where = f"{reading.name} effects {number}"
+        parts = (f"Over {name}, {said} makes the median ", *estimate(row, where), f" times as long: {verdict(ratio)}.")
+        yield Sentence(parts)
+    for said, names in ties.items():
+        yield Sentence((f"{said}, over {', '.join(names)}.",))
+
+
+def _outages(reading: Reading) -> Iterator[Sentence]:
+    """By what was away: what became of the orders of all trials."""
+    by_fault: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
+    for number, row in enumerate(reading.summary.get("outages", ())):
+        by_fault.setdefault(row["fault"], []).append((number, row))
+    for fault, rows in by_fault.items():
+        away = [as_number(row["times"]["away_s"]["estimate"]) for _, row in rows if row["times"]["away_s"]["estimate"]]
+        parts: list[Part] = [f"{fault} for {digits(max(away))} s: " if away else f"{fault}: "]
+        for place, (number, row) in enumerate(rows):
+            where = f"{reading.name} outages {number}"
+            failed, planned = row["orders"]["failed"], row["orders"]["planned"]
+            parts += ["; " if place else "", f"{row['cell']} failed ", quote(failed, f"{where} failed"), " of "]
+            parts += [quote(planned, f"{where} planned"), " orders"]
+            back = row["times"]["as_before_s"]
+            if back["estimate"] is not None:
+                parts += [" and was as before after "]
+                parts += estimate(back, f"{where} as_before_s", unit="s", censored="more than the window's")
+        yield Sentence((*parts, "."))
+
+
+def _against_itself(reading: Reading) -> Iterator[Sentence]:
+    for row in reading.aa.to_dict("records"):
+        if row["metric"] == "finish_p50_us" and row["runs"]:
+            where = f"{reading.name} aa {row['method']} finish_p50_us"
+            yield Sentence(
+                (
+                    f"{style.title(row['method'], row['method'])} against itself: of ",
+                    quote(int(row["runs"]), f"{where} runs"),
+                    " runs of six rounds ",
+                    quote(int(row["held"]), f"{where} held"),
+                    " had no difference of the median in their interval, which reached ",
+                    quote(float(row["half_width"]), f"{where} half_width", scale=100),
+                    " % either way in the middle run: smaller differences are not to be told by six rounds.",
+                )
+            )
+
+
+_PARTS = (
+    ("Which is faster", _speed),
+    ("How much each carries", _capacity),
+    ("What a larger order costs", _sizes),
+    ("What changes it", _factors),
+    ("When a part is away, or the rate is up", _outages),
+    ("How small a difference can be told", _against_itself),
+)

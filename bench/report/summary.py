@@ -1,0 +1,70 @@
+"""The summary table: a row per cell, errors and losses beside speed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.report import style
+from bench.report.judge import best
+from bench.report.quoted import Sentence, estimate, quote
+from bench.report.reading import Reading
+from bench.stats.effects import KIB
+
+HEADINGS = (
+    "finished, median ms",
+    "finished, p99 ms",
+    "accepted, median ms",
+    "orders/s",
+    "of offered",
+    "failed",
+    "unfinished",
+    "lost",
+    "CPU of services, ms",
+    "CPU of the broker, ms",
+    "on the wire, KiB",
+    "valid trials",
+)
+JUDGED = ("finish_p50_us", "finish_p99_us", "cpu_us_per_order_services", "wire_bytes_per_order")
+"""Metrics in which a cell is called the best, or said to tie. Acceptance is another thing on another method."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A cell; ``marks`` are by place in ``values`` "best" or "tie"."""
+
+    title: str
+    made_of: str
+    valid: bool
+    values: Sequence[Sentence]
+    marks: Mapping[int, str]
+
+
+def rows(reading: Reading) -> Iterator[Row]:
+    """In the order of the summary."""
+    marks = {metric: best(reading.trials, metric) for metric in JUDGED}
+    places = dict(zip(JUDGED, (0, 1, 8, 10), strict=True))
+    deadline_s = reading.profile.get("deadline_s")
+    censored = "∞" if deadline_s is None else f"> {deadline_s:g} s"
+    for cell in reading.summary["cells"]:
+        yield Row(
+            title=style.title(cell["cell"], cell["transport"]),
+            made_of=f"{cell['codec']}, {cell['client']}",
+            valid=cell["valid"],
+            values=tuple(_values(cell, f"{reading.name} cells {cell['cell']}", censored)),
+            marks={places[metric]: of[cell["cell"]] for metric, of in marks.items() if cell["cell"] in of},
+        )
+
+
+def _values(cell: Mapping[str, Any], where: str, censored: str) -> Iterator[Sentence]:
+    metrics, orders = cell["metrics"], cell["orders"]
+    for name in ("finish_p50_us", "finish_p99_us", "accept_p50_us"):
+        yield estimate(metrics.get(name), f"{where} {name}", scale=1e-3, censored=censored)
+    yield estimate(metrics.get("achieved_per_s"), f"{where} achieved_per_s")
+    yield Sentence((quote(cell["offered_per_s"], f"{where} offered_per_s"),))
+    for name in ("failed", "unfinished", "lost"):
+        yield Sentence((quote(orders[name], f"{where} {name}"),))
+    for name in ("cpu_us_per_order_services", "cpu_us_per_order_broker"):
+        yield estimate(metrics.get(name), f"{where} {name}", scale=1e-3)
+    yield estimate(metrics.get("wire_bytes_per_order"), f"{where} wire_bytes_per_order", scale=1 / KIB)
+    trials = [quote(cell[name], f"{where} {name}") for name in ("valid_trials", "trials")]
+    yield Sentence((trials[0], " of ", trials[1]))
