@@ -29,6 +29,7 @@ SCHEMA_VERSION = 5
 PROBE = ("kind", "per_s", "outcome")
 """Before a trial's own columns in search.csv."""
 SEARCH = {"kind": str, "per_s": float, "outcome": str, **COLUMNS}
+NEEDED = ("round", "slot", "cell", "transport", "client", "codec", "planned", "valid", "finish_p50_us")
 HOPS = {"round": int, "slot": int, "cell": str, **kinds(Step)}
 
 
@@ -287,6 +288,7 @@ class Run:
                 keep_default_na=False,
                 na_values={name: [""] for name, kind in COLUMNS.items() if kind is float},
             )
+            trials[[*NEEDED]]  # every schema has them
             if self.manifest["schema_version"] == 1:
                 trials["complete"] = trials["valid"]
             trials = trials.astype({"complete": bool, "valid": bool})

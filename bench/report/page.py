@@ -60,6 +60,14 @@ class Section:
         return any(one.chart.name.endswith("curve") for one in self.leading)
 
     @property
+    def made_at(self) -> str:
+        """With which seed, and from which commit."""
+        manifest = self.reading.manifest
+        git = manifest.get("git") or {}
+        differed = ", from which the tree differed" if git.get("dirty") else ""
+        return f"seed {manifest.get('seed', 'not noted')}, at commit {git.get('commit', 'not noted')}{differed}"
+
+    @property
     def doubts(self) -> Iterator[tuple[Caveat, Sequence[str]]]:
         """Each doubt of a kind once, in the words of its first trial, with the trials that it touches."""
         touched: dict[str, tuple[Caveat, list[str]]] = {}
@@ -124,13 +132,27 @@ def _section(reading: Reading, folder: Path, several: bool) -> Section:
 _COLOUR = re.compile("|".join(THEME))
 
 
+_SHORTER = tuple(
+    (re.compile(old), new)
+    for old, new in (
+        (r" \n", " "),  # between the steps of a path
+        (r">\s+<", "><"),
+        (r"<g/>", ""),
+        (r"font-family: 'DejaVu Sans', sans-serif; ", ""),  # report.css says it
+    )
+)
+
+
 def themed(svg: str) -> Markup:
     """An SVG file as a part of an HTML page: without its head, smaller, and in the page's colours."""
     body = svg[svg.index("<svg ") :]
     body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.DOTALL)
     body = re.sub(r' (xmlns(:\w+)?|version)="[^"]*"', "", body)
     body = body.replace("xlink:href", "href")
-    body = re.sub(r"(\.\d\d)\d+", r"\1", body)  # a hundredth of a point
+    # Coordinates to a hundredth of a point; numbers that are read stand between elements and stay as they are.
+    body = re.sub(r'="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), body)
+    for old, new in _SHORTER:
+        body = old.sub(new, body)
     return Markup(_COLOUR.sub(lambda found: THEME[found[0]], body))
 
 

@@ -1,6 +1,6 @@
 """A run as a report reads it: all that can be read, with a doubt for what cannot."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from bench.rows import COLUMNS
 from bench.stats.aa import aa
 from bench.store import Run
 
+MOST_ROWS = 5
+"""Of a file's damaged ones that are named."""
 NOTHING: Mapping[str, Any] = {"cells": [], "ratios": []}
 
 
@@ -30,7 +32,13 @@ class Reading:
     timeline: pd.DataFrame
     hops: pd.DataFrame
     aa: pd.DataFrame
-    doubts: tuple[Caveat, ...]
+    unread: tuple[Caveat, ...]
+    """Of whole files."""
+
+    @property
+    def doubts(self) -> tuple[Caveat, ...]:
+        """What could not be read so far, and what is missing; histograms are read when they are drawn."""
+        return (*dict.fromkeys(self.unread), *_damaged(self.run), *_unfinished(self))
 
     @property
     def manifest(self) -> Mapping[str, Any]:
@@ -69,29 +77,24 @@ def read(path: Path) -> Reading:
     trials = part(run.trials, pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()}))
     there = bool(len(trials))
     designed, arms = run.manifest.get("profile", {}).get("designed"), run.manifest.get("profile", {}).get("arms")
-    reading = Reading(
-        name=path.resolve().name,
-        run=run,
-        trials=trials,
-        summary=part(run.summary, NOTHING) if there else NOTHING,
-        capacities=part(run.capacities, empty),
-        effects=part(run.effects, empty) if designed and there else empty,
-        timeline=part(run.timeline, empty) if there else empty,
-        hops=part(run.hops, empty) if there else empty,
-        aa=aa(trials) if arms == 2 and there else empty,
-        doubts=(),
-    )
-    return _with(reading, (*doubts, *_damaged(run), *_unfinished(reading)))
-
-
-def _with(reading: Reading, doubts: Sequence[Caveat]) -> Reading:
-    fields = {name: getattr(reading, name) for name in Reading.__slots__}
-    return Reading(**fields | {"doubts": tuple(dict.fromkeys(doubts))})
+    tables = {
+        "summary": part(run.summary, NOTHING) if there else NOTHING,
+        "capacities": part(run.capacities, empty),
+        "effects": part(run.effects, empty) if designed and there else empty,
+        "timeline": part(run.timeline, empty) if there else empty,
+        "hops": part(run.hops, empty) if there else empty,
+        "aa": aa(trials) if arms == 2 and there else empty,
+    }
+    return Reading(name=path.resolve().name, run=run, trials=trials, **tables, unread=tuple(doubts))
 
 
 def _damaged(run: Run) -> Iterator[Caveat]:
+    by_file: dict[str, list[str]] = {}
     for where, why in (run.damage or {}).items():
-        yield Caveat("damaged", f"{where}, cannot be read: {why}; it is left out", "measure again")
+        by_file.setdefault(where.partition(",")[0], []).append(f"{where}, cannot be read: {why}; it is left out")
+    for said in by_file.values():
+        more = f", and {len(said) - MOST_ROWS} more like it" if len(said) > MOST_ROWS else ""
+        yield Caveat("damaged", "; ".join(said[:MOST_ROWS]) + more, "measure again")
 
 
 def _unfinished(reading: Reading) -> Iterator[Caveat]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.report import style
-from bench.report.judge import estimate_of, in_words
+from bench.report.judge import BEST, best, estimate_of, in_words
 from bench.report.numbers import as_number, digits
 from bench.report.quoted import Part, Sentence, estimate, interval, quote
 from bench.report.reading import Reading
@@ -67,6 +67,7 @@ def _speed(reading: Reading) -> Iterator[Sentence]:
         bases = list(of_base) or [name for name, cell in cells.items() if cell["valid"]]
         for base in bases:
             yield _of_base(reading, cells[base])
+            yield from _first(reading, [base, *(ratio["cell"] for ratio in of_base.get(base, ()))])
             for ratio in of_base.get(base, ()):
                 yield from _ratio(reading, ratio)
     elif len(ratios) > MOST_RATIOS and not reading.profile.get("designed"):
@@ -102,6 +103,21 @@ def _of_base(reading: Reading, cell: Mapping[str, Any]) -> Sentence:
     else:
         parts += estimate(p99, f"{where} finish_p99_us", scale=1e-3, unit="ms", censored="no time: more failed")
     return Sentence((*parts, f"; in brackets {SURE} intervals over {cell['shown_trials']} trials."))
+
+
+def _first(reading: Reading, names: Sequence[str]) -> Iterator[Sentence]:
+    """Which of these finishes the median order first, or which of them tie."""
+    marks = best(reading.trials, "finish_p50_us")
+    shown = {name: style.title(name, reading.transports[name]) for name in names if name in marks}
+    if any(marks[name] == BEST for name in shown):
+        yield Sentence((f"{', '.join(shown.values())} finishes it first: every other is shown to take more.",))
+    elif shown:
+        said = f"Of {', '.join(shown.values())} none is shown to finish it sooner than the others by more than a tenth"
+        rest = [style.title(name, reading.transports[name]) for name in names if name not in marks]
+        later = (
+            f"; {', '.join(rest)} {'is' if len(rest) == 1 else 'are'} shown to be later than the first" if rest else ""
+        )
+        yield Sentence((f"{said}{later}.",))
 
 
 def _ratio(reading: Reading, ratio: Mapping[str, Any]) -> Iterator[Sentence]:

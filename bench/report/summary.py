@@ -35,6 +35,8 @@ class Row:
     title: str
     made_of: str
     valid: bool
+    of: str
+    """Where the numbers of ``values`` stand: they say the rest."""
     values: Sequence[Sentence]
     marks: Mapping[int, str]
 
@@ -50,21 +52,22 @@ def rows(reading: Reading) -> Iterator[Row]:
             title=style.title(cell["cell"], cell["transport"]),
             made_of=f"{cell['codec']}, {cell['client']}",
             valid=cell["valid"],
-            values=tuple(_values(cell, f"{reading.name} cells {cell['cell']}", censored)),
+            of=f"{reading.name} cells {cell['cell']}",
+            values=tuple(_values(cell, censored)),
             marks={places[metric]: of[cell["cell"]] for metric, of in marks.items() if cell["cell"] in of},
         )
 
 
-def _values(cell: Mapping[str, Any], where: str, censored: str) -> Iterator[Sentence]:
+def _values(cell: Mapping[str, Any], censored: str) -> Iterator[Sentence]:
     metrics, orders = cell["metrics"], cell["orders"]
     for name in ("finish_p50_us", "finish_p99_us", "accept_p50_us"):
-        yield estimate(metrics.get(name), f"{where} {name}", scale=1e-3, censored=censored)
-    yield estimate(metrics.get("achieved_per_s"), f"{where} achieved_per_s")
-    yield Sentence((quote(cell["offered_per_s"], f"{where} offered_per_s"),))
+        yield estimate(metrics.get(name), name, scale=1e-3, censored=censored)
+    yield estimate(metrics.get("achieved_per_s"), "achieved_per_s")
+    yield Sentence((quote(cell["offered_per_s"], "offered_per_s"),))
     for name in ("failed", "unfinished", "lost"):
-        yield Sentence((quote(orders[name], f"{where} {name}"),))
+        yield Sentence((quote(orders[name], name),))
     for name in ("cpu_us_per_order_services", "cpu_us_per_order_broker"):
-        yield estimate(metrics.get(name), f"{where} {name}", scale=1e-3)
-    yield estimate(metrics.get("wire_bytes_per_order"), f"{where} wire_bytes_per_order", scale=1 / KIB)
-    trials = [quote(cell[name], f"{where} {name}") for name in ("valid_trials", "trials")]
+        yield estimate(metrics.get(name), name, scale=1e-3)
+    yield estimate(metrics.get("wire_bytes_per_order"), "wire_bytes_per_order", scale=1 / KIB)
+    trials = [quote(cell[name], name) for name in ("valid_trials", "trials")]
     yield Sentence((trials[0], " of ", trials[1]))

@@ -27,12 +27,20 @@ class Numbers(HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()
         self.found: list[tuple[str, str, str]] = []
+        self.inside = ""
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
         if tag == "data":
-            given = dict(attrs)
-            self.found.append(("", str(given["value"]), str(given["data-of"])))
+            of = f"{self.inside} {given['data-of']}".strip()
+            self.found.append(("", str(given["value"]), of))
+        elif tag == "tr":
+            self.inside = given.get("data-in") or ""
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "tr":
+            self.inside = ""
 
     def handle_data(self, data: str) -> None:
         if self.found and not self.found[-1][0]:
