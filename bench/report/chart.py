@@ -60,7 +60,7 @@ class Chart:
         """With a palette of 256 colours, which is a third of the bytes."""
         drawn = io.BytesIO()
         self.figure.savefig(drawn, format="png", dpi=200)
-        Image.open(drawn).convert("RGB").quantize(256).save(path, optimize=True)
+        Image.open(drawn).convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE).save(path, optimize=True)
 
     def _accessible(self, svg: str) -> str:
         """With a role, a title and a sentence, and without ids that nothing refers to: every figure has the same."""

@@ -133,6 +133,13 @@ def _figure(drawn: Sequence[Point], ends: Sequence[Capacity]) -> Figure:
         if quantile == "p99":
             _ends(axes, ends)
     panels[0].set_ylabel("milliseconds from the planned time (log)", fontsize=9)
+    caption = (
+        "Medians over trials; bars: 95 % intervals, where there are trials enough; ∞: orders that did not finish. "
+        "Hollow: INVALID cells."
+    )
+    if ends:
+        caption += "\nDashed: what p99 is to stay under; x: the highest rate at which it did (capacity)."
+    style.caption(figure, caption)
     if labelled:
         for axes, quantile in zip(panels, PANELS, strict=True):
             style.label_ends(axes, list(_names([point for point in drawn if point.quantile == quantile], top_ms)))
@@ -142,13 +149,6 @@ def _figure(drawn: Sequence[Point], ends: Sequence[Capacity]) -> Figure:
         figure.legend(
             handles, labels, loc="outside upper center", ncols=min(columns, len(labels)), frameon=False, fontsize=9.5
         )
-    caption = (
-        "Medians over trials; bars: 95 % intervals, where there are trials enough; ∞: orders that did not finish. "
-        "Hollow: INVALID cells."
-    )
-    if ends:
-        caption += "\nDashed: what p99 is to stay under; x: the highest rate at which it did (capacity)."
-    style.caption(figure, caption)
     return figure
 
 
@@ -168,8 +168,8 @@ def _ends(axes: Axes, ends: Sequence[Capacity]) -> None:
             textcoords="offset points",
             ha="center",
             fontsize=8.5,
+            va="bottom",
             rotation=90,
-            rotation_mode="anchor",
         )
 
 

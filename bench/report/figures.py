@@ -20,7 +20,7 @@ from bench.stats.summary import is_valid, shown
 PANELS = {"accept": "Accepted: the method has the order", "finish": "Finished: the buyer is told"}
 QUANTILES = ("p50", "p99")
 NAME = "latency"
-MOST_ROWS = 20
+MOST_ROWS, MOST_RATES = 20, 3
 """A study has charts of its own."""
 _TRIALS_BELOW = 0.21
 """Where a row's trials stand under its medians, in rows."""
@@ -116,7 +116,7 @@ def _limits(drawn: Sequence[Point]) -> tuple[float, float]:
 def _axis(axes: Axes, limits: tuple[float, float]) -> None:
     axes.set_xscale("log")
     axes.set_xlim(*limits)
-    style.log_scale(axes.xaxis)
+    style.log_scale(axes.xaxis, (1,) if limits[1] > 2000 * limits[0] else (1, 2, 5))
     axes.tick_params(axis="x", labelsize=9)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("milliseconds from the planned time (log)", fontsize=9)
@@ -225,6 +225,8 @@ def _caption(trials: pd.DataFrame) -> str:
     each = _range(counts)
     orders = _range(measured["planned"])
     rates = " and ".join(f"{rate:,g}" for rate in sorted(measured["offered_per_s"].unique()))
+    if measured["offered_per_s"].nunique() > MOST_RATES:
+        rates = _range(measured["offered_per_s"])
     marks = "Filled: median (p50). Open: 99th percentile. Dots: single trials."
     bars = " Bars: 95 % interval over trials." if counts.max() >= fewest() else " Too few trials for an interval."
     if counts.min() < fewest() <= counts.max():

@@ -104,6 +104,7 @@ def _figure(drawn: Sequence[Point], panels: Mapping[str, list[str]]) -> Figure:
     grid = figure.subplots(math.ceil(len(panels) / columns), columns, sharex=True, sharey=True, squeeze=False)
     finite = [point.latency.value for point in drawn if point.latency.value and math.isfinite(point.latency.value)]
     low_ms, top_ms = (min(finite) / 1.3, max(finite) * 1.5) if finite else (1.0, 10.0)
+    ends: list[tuple[Axes, list[tuple[float, float, str, str]]]] = []
     for axes, (level, cells) in zip(grid.flat, panels.items(), strict=False):
         style.panel(axes, f"at {level}" if level else "Completion", "both")
         axes.set_xscale("log")
@@ -114,7 +115,8 @@ def _figure(drawn: Sequence[Point], panels: Mapping[str, list[str]]) -> Figure:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * (1 - 1 / x):.4g}"))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("percentile (log of how rare)", fontsize=9)
-        _lines(axes, [[point for point in drawn if point.cell == cell] for cell in cells], top_ms)
+        lines = [[point for point in drawn if point.cell == cell] for cell in cells]
+        ends.append((axes, list(_lines(axes, lines, top_ms))))
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_visible(False)
     for row in grid:
@@ -124,11 +126,13 @@ def _figure(drawn: Sequence[Point], panels: Mapping[str, list[str]]) -> Figure:
         "Medians over trials; bands: 95 % intervals over trials, where there are enough. "
         "A line ends where a trial has too few orders to tell.",
     )
+    for axes, of_lines in ends:
+        style.label_ends(axes, of_lines)
     return figure
 
 
-def _lines(axes: Axes, lines: Sequence[Sequence[Point]], top_ms: float) -> None:
-    ends: list[tuple[float, float, str, str]] = []
+def _lines(axes: Axes, lines: Sequence[Sequence[Point]], top_ms: float) -> Iterator[tuple[float, float, str, str]]:
+    """Where each of them ends, and how it is called."""
     dashes: dict[str, int] = {}
     for line in lines:
         transport = line[0].transport
@@ -142,9 +146,8 @@ def _lines(axes: Axes, lines: Sequence[Sequence[Point]], top_ms: float) -> None:
         if line[0].latency.low is not None:
             low, high = ([min(getattr(point.latency, end), top_ms) for point in line] for end in ("low", "high"))
             axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0, zorder=1)
-        ends.append((x[-1], y[-1], style.title(line[0].cell.partition("@")[0], transport), colour))
-    axes.set_xlim(right=max(end[0] for end in ends) * 3.2)
-    style.label_ends(axes, ends)
+        yield x[-1], y[-1], style.title(line[0].cell.partition("@")[0], transport), colour
+    axes.set_xlim(right=max(1 / (1 - float(point.quantile)) for line in lines for point in line) * 3.2)
 
 
 def _sentence(drawn: Sequence[Point]) -> str:

@@ -1,5 +1,6 @@
 """The house style, in one place: colours, markers, axes and how methods are called."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -122,9 +123,9 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> Non
 LABEL_PX = 17.0
 
 
-def log_scale(axis: Axis) -> None:
-    """Ticks at 1, 2 and 5, written out."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))
+def log_scale(axis: Axis, subs: Sequence[float] = (1, 2, 5)) -> None:
+    """Ticks at 1, 2 and 5, or at these, written out."""
+    axis.set_major_locator(LogLocator(subs=subs, numticks=20))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
@@ -133,7 +134,7 @@ def log_scale(axis: Axis) -> None:
 def ratio_scale(axis: Axis, values: Sequence[float]) -> None:
     """Around 1: ticks as close as what is shown needs them."""
     farthest = max((max(value, 1 / value) for value in values), default=1.0)
-    steps = _CLOSE if farthest < CLOSE else _NEAR if farthest < NEAR else _FAR
+    steps = next(steps for reach, steps in _STEPS if farthest < reach)
     axis.set_major_locator(FixedLocator(steps))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
@@ -141,8 +142,10 @@ def ratio_scale(axis: Axis, values: Sequence[float]) -> None:
 
 CLOSE, NEAR = 1.3, 3.0
 _CLOSE = (0.8, 0.9, 1, 1.1, 1.2)
-_NEAR = (0.4, 0.5, 0.7, 1, 1.5, 2)
-_FAR = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+_NEAR = (0.5, 0.7, 1, 1.5, 2)
+_FAR = (0.1, 0.2, 0.5, 1, 2, 5, 10)
+_DECADES = (1e-4, 1e-3, 0.01, 0.1, 1, 10, 100, 1e3, 1e4)
+_STEPS = ((CLOSE, _CLOSE), (NEAR, _NEAR), (12.0, _FAR), (math.inf, _DECADES))
 
 
 def title(cell: str, transport: str) -> str:

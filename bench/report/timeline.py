@@ -63,7 +63,7 @@ def _figure(lines: Sequence[tuple[str, str, pd.DataFrame]], outages: Sequence[Ma
         for axes, (metric, heading) in zip(axes_row, PANELS.items(), strict=True):
             style.panel(axes, "" if place else heading)
             axes.set_yscale("log")
-            style.log_scale(axes.yaxis)
+            style.log_scale(axes.yaxis, (1,) if top_ms > 500 * low_ms else (1, 2, 5))
             axes.axvspan(0, away_s, color=style.RULE, zorder=0)
             axes.set_ylim(low_ms, top_ms)
             of_fault = [(cell, rows) for name, cell, rows in lines if name == fault]
