@@ -16,7 +16,7 @@ from bench.provision.base import PLAIN, Broker, Security, StartFailed
 from bench.provision.ports import LOOPBACK, accepts, free_ports
 from bench.provision.process import quiet, ready, spawn
 from transports.base import Setting
-from transports.security import AUTH, HARNESS, NONE, amqp
+from transports.security import AUTH, HARNESS, MTLS, NONE, amqp
 
 # Debian's script in /usr/sbin insists on root or the rabbitmq user; the one beside it in the package does not.
 SCRIPTS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
@@ -94,7 +94,7 @@ async def start(folder: Path, security: Security = PLAIN) -> Broker:
         users.write_text(rabbitmq_tls.definitions(security))
         config += f"load_definitions = {users}\n"
     (folder / "rabbitmq.conf").write_text(config)
-    (folder / FURTHER).write_text(rabbitmq_tls.further(ports))
+    (folder / FURTHER).write_text(added := rabbitmq_tls.further(ports))
     (folder / "enabled_plugins").write_text("[].\n")
     (folder / "rabbitmq-env.conf").touch()
     client = {"HOME": str(folder), "ERL_EPMD_PORT": str(epmd_port), "ERL_EPMD_ADDRESS": LOOPBACK}
@@ -117,7 +117,8 @@ async def start(folder: Path, security: Security = PLAIN) -> Broker:
     names = spawn([epmd, "-port", str(epmd_port), "-address", LOOPBACK], folder=folder, log=log, env=env)
     process = spawn([server, "-noinput"], folder=folder, log=log, env=env)
     urls = {level: _url(level, ports[kind]) for level, kind in by_level.items()}
-    first, *others = urls
+    # The listener that is added comes when the node is ready, so that it is asked at another one.
+    first, *others = sorted(urls, key=lambda level: bool(added) and level == MTLS)
     version = await ready(process, lambda: version_of(urls[first], security=first, keys=security.keys), deadline_s=60)
     await listen_further(folder)
     helpers = [child.pid for child in psutil.Process(process.pid).children()]

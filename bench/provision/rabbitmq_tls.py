@@ -18,26 +18,30 @@ _ALL = ".*"
 _DEFAULT_EXCHANGE = r"amq\.default"
 
 
+SERVERS_ALONE = "tls"
+"""The kind of listener that asks for no certificate of its clients."""
+
+
 def kinds(levels: Sequence[str]) -> dict[str, str]:
     """By level the kind of listener that it takes: plain, with the server's certificate, or the client's as well."""
-    return {level: level if level in (NONE, MTLS) else "tls" for level in levels}
+    return {level: level if level in (NONE, MTLS) else SERVERS_ALONE for level in levels}
 
 
 def listeners(ports: Mapping[str, int], keys: str) -> str:
     """Lines of rabbitmq.conf, for a port by kind. One set of TLS settings is all that they can say: see ``further``."""
     plain = f"{LOOPBACK}:{ports[NONE]}" if NONE in ports else ""
     lines = [f"listeners.tcp.1 = {plain}" if plain else "listeners.tcp = none"]
-    if secured := [kind for kind in ports if kind != NONE]:
+    if secured := SERVERS_ALONE if SERVERS_ALONE in ports else MTLS if MTLS in ports else "":
         own = Keys(Path(keys), "rabbitmq")
         lines += [
-            f"listeners.ssl.1 = {LOOPBACK}:{ports[secured[0]]}",
+            f"listeners.ssl.1 = {LOOPBACK}:{ports[secured]}",
             f"ssl_options.cacertfile = {own.authority}",
             f"ssl_options.certfile = {own.certificate}",
             f"ssl_options.keyfile = {own.key}",
             "ssl_options.versions.1 = tlsv1.3",
             f"ssl_options.ciphers.1 = {CIPHER}",
-            f"ssl_options.verify = {'verify_peer' if secured[0] == MTLS else 'verify_none'}",
-            f"ssl_options.fail_if_no_peer_cert = {str(secured[0] == MTLS).lower()}",
+            f"ssl_options.verify = {'verify_peer' if secured == MTLS else 'verify_none'}",
+            f"ssl_options.fail_if_no_peer_cert = {str(secured == MTLS).lower()}",
         ]
     return "".join(f"{line}\n" for line in lines)
 
@@ -47,7 +51,7 @@ def further(ports: Mapping[str, int]) -> str:
 
     RabbitMQ's settings of TLS are those of all its listeners. The one that asks for certificates is added to them.
     """
-    if MTLS not in ports or next(kind for kind in ports if kind != NONE) == MTLS:
+    if not {MTLS, SERVERS_ALONE} <= ports.keys():
         return ""
     return (
         "Asked = [{verify, verify_peer}, {fail_if_no_peer_cert, true}], "

@@ -14,7 +14,7 @@ from bench.profile import load
 from bench.provision.authority import AFTER, Authority, check, command
 from bench.provision.base import Security
 from bench.provision.kafka_tls import tls, users
-from bench.provision.rabbitmq_tls import definitions
+from bench.provision.rabbitmq_tls import definitions, further, kinds, listeners
 from transports.base import Setting
 from transports.errors import SettingError
 from transports.registry import named
@@ -120,6 +120,16 @@ def test_no_password_is_in_what_rabbitmq_is_told(made: Made) -> None:
     said = definitions(Security(("auth",), str(made[1])))
     assert all(Keys(made[1], role).password not in said for role in ROLES)
     assert "guest" not in said
+
+
+@pytest.mark.parametrize(
+    "levels", [("mtls", "auth"), ("tls", "mtls"), ("none", "tls", "mtls", "auth"), ("mtls",), ("auth",)]
+)
+def test_rabbitmq_listens_at_every_level_that_is_asked_for(made: Made, levels: tuple[str, ...]) -> None:
+    ports = {kind: 1000 + number for number, kind in enumerate(dict.fromkeys(kinds(levels).values()))}
+    said = listeners(ports, str(made[1])) + further(ports)
+    assert all(str(port) in said for port in ports.values())
+    assert ("verify = verify_peer" in said) == (set(levels) <= {"none", "mtls"})
 
 
 def test_kafka_lets_everyone_do_what_has_no_rules_only_beside_other_levels(made: Made, tmp_path: Path) -> None:

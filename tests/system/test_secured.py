@@ -1,0 +1,93 @@
+"""Orders of all four methods at every level of security, from brokers that the run starts to the row of the trial."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench.provision.authority import make
+from tests.system.house import SHORT, Bench, went_through
+
+PROFILE = """\
+also = []
+deadline_s = 5
+warm_up_max_s = 0
+broker_warm_up_s = 0
+
+[[block]]
+security = ["mtls", "auth"]
+"""
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Bench]:
+    """Without brokers that are given."""
+    made = Bench(tmp_path, {})
+    yield made
+    for process in made.processes():
+        process.kill()
+
+
+def test_every_method_ships_at_every_level_with_the_same_cipher(alone: Bench, tmp_path: Path) -> None:
+    profile = tmp_path / "levels.toml"
+    profile.write_text(PROFILE)
+    done = alone.run(f"PROFILE={profile}", *SHORT)
+    assert went_through(done), done.stdout + done.stderr
+    trials = alone.latest().trials()
+    assert trials["complete"].all(), trials["caveats"].tolist()
+    assert len(set(zip(trials["transport"], trials["security"], strict=True))) == len(trials) == 8
+    assert set(trials["negotiated_cipher"]) == {"TLS_AES_128_GCM_SHA256"}
+    said = alone.latest().manifest["tls"]
+    assert {line.split(", ")[0] for line in said.values()} == {"TLSv1.3"}
+    assert {line.split(", ")[2] for name, line in said.items() if not name.startswith("grpc")} <= {
+        "X25519",
+        "secp256r1",
+    }
+    # An order's bytes are on the wire once more for what TLS puts around them, and are counted at the same ports.
+    assert (trials["wire_bytes_per_order"] > 0).all()
+    assert alone.left() == []
+
+
+def test_secrets_are_in_no_command_line_and_in_no_file_of_a_run(alone: Bench, tmp_path: Path) -> None:
+    keys = make(tmp_path / "keys")
+    alone.env["KEYS"] = str(keys)
+    seen: set[str] = set()
+    with alone.running("TRANSPORT=events,grpc", "SECURITY=auth", *SHORT) as process:
+        while process.poll() is None:
+            for child in alone.processes():
+                try:
+                    seen.update(child.cmdline())
+                except psutil.Error:
+                    continue
+    assert "kafka.Kafka" in seen
+    secrets = [path.read_text() for path in keys.rglob("*") if path.suffix == ".jwt" or path.name == "password"]
+    written = "".join(
+        path.read_text(errors="replace")
+        for path in alone.results.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    )
+    assert len(secrets) > 8
+    assert not [secret for secret in secrets if secret in written or any(secret in word for word in seen)]
+    assert alone.latest().trials()["complete"].all()
+
+
+@pytest.mark.parametrize("level", ["tls", "mtls", "auth"])
+def test_a_broker_that_lacks_the_level_is_told_of_before_the_first_trial(bench: Bench, level: str) -> None:
+    done = bench.run("TRANSPORT=broker,events", f"SECURITY={level}", *SHORT)
+    assert done.returncode == 3
+    assert "no rabbitmq answers at RABBITMQ_URL=amqp://guest:***@127.0.0.1:" in done.stderr
+    assert f"as SECURITY={level} asks" in done.stderr
+    assert "no kafka answers at KAFKA_BOOTSTRAP=" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not bench.results.exists()
+
+
+def test_keys_that_others_can_read_are_refused_before_anything_starts(alone: Bench, tmp_path: Path) -> None:
+    key = make(tmp_path / "keys") / "payment" / "key.pem"
+    key.chmod(0o640)
+    alone.env["KEYS"] = str(tmp_path / "keys")
+    done = alone.run("TRANSPORT=rest", "SECURITY=mtls", *SHORT)
+    assert done.returncode == 2
+    assert done.stderr == (f"{key} can be read by others (mode 640): make new keys, or type `chmod 600 {key}`\n")
+    assert alone.runs() == []
