@@ -32,7 +32,6 @@ from bench.rows import Trial as Row
 from bench.store import Run
 from bench.trial import Measured, Stage, measure, warm
 from transports.errors import TransportError
-from transports.registry import named
 
 NETWORK = "network"
 """What can be missing beside servers."""
@@ -223,7 +222,7 @@ class Conductor:
 
     async def _warm_up(self, stage: Stage, cell: Cell) -> None:
         """Use what the cell needs and nobody used yet; what goes wrong here will in the trial, which reports it."""
-        used = {stage.brokers[name] for name in named(cell.transport).traits.needs if name in stage.brokers}
+        used = {stage.brokers[name] for name in cell.kind.traits.needs if name in stage.brokers}
         if used <= self._warm or not self.profile.broker_warm_up_s:
             return
         self._warm |= used
@@ -234,7 +233,7 @@ class Conductor:
 
     async def _revive(self, cell: Cell) -> None:
         """A broker that died in an earlier trial is started again, so that the run goes on."""
-        for name in named(cell.transport).traits.needs:
+        for name in cell.kind.traits.needs:
             broker = self._shared.get(name)
             if isinstance(broker, Broker) and not alive(broker):
                 self.say(f"{name} has died; starting another")
@@ -256,7 +255,7 @@ async def provide(
     stack: AsyncExitStack, profile: Profile, house: House, progress: Progress
 ) -> dict[str, Broker | Unavailable]:
     """Every server that the profile's transports need, or why it cannot be had."""
-    needs = {need for cell in cells(profile) for need in named(cell.transport).traits.needs}
+    needs = {need for cell in cells(profile) for need in cell.kind.traits.needs}
     ours = sorted(needs & {"rabbitmq", "kafka"})
     found = dict(await stack.enter_async_context(brokers(ours, given=house.given, home=house.home, say=progress.say)))
     for name in needs - set(ours):
@@ -273,7 +272,7 @@ async def provide(
 
 def _missing(cell: Cell, fault: Fault | None, shared: Mapping[str, Broker | Unavailable]) -> str:
     """Why a cell cannot be measured; empty when it can."""
-    servers = [shared[need] for need in sorted(named(cell.transport).traits.needs)]
+    servers = [shared[need] for need in sorted(cell.kind.traits.needs)]
     missing = [server.why for server in servers if isinstance(server, Unavailable)]
     if missing or fault is None:
         return "; ".join(missing)
@@ -317,7 +316,7 @@ def _manifest(
         "profile": msgspec.to_builtins(profile),
         "seed": profile.seed,
         "cells": [msgspec.to_builtins(cell) for cell in wanted],
-        "traits": {cell.transport: _traits(cell, profile) for cell in wanted},
+        "traits": {cell.pairing: _traits(cell, profile) for cell in wanted},
         "skipped": dict(skipped),
         "facts": {},
         "idle_cpu_ms_per_s": {},
@@ -355,7 +354,7 @@ def _now() -> str:
 
 
 def _traits(cell: Cell, profile: Profile) -> dict[str, Any]:
-    traits = named(cell.transport).traits
+    traits = cell.kind.traits
     return {
         "style": traits.style.value,
         "accepted": traits.accepted.value,

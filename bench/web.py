@@ -15,7 +15,6 @@ from bench.provision.ledger import open_run
 from bench.provision.process import belonging_to, finish
 from bench.run import House, MissingServer, Progress, provide
 from bench.trial import Stage, remove_quietly, serving, setting_of, spec_of
-from transports.registry import named
 
 
 def fields(profile: Profile, given: Collection[str]) -> dict[str, str]:
@@ -59,7 +58,7 @@ async def serve(profile: Profile, house: House, port: int, say: Say, given: Coll
             logs=logs,
         )
         setting = setting_of(setup, cell, f"fw-web-{ledger.folder.name.removeprefix('run-')}")
-        transport = named(cell.transport)(setting)
+        transport = cell.kind(setting)
         stack.push_async_callback(remove_quietly, transport)
         await transport.prepare()
         say(f"starting the four services over {cell.name}")

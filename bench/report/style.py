@@ -21,6 +21,7 @@ INK, MUTED, RULE = "#14171A", "#5A5F66", "#E3E6E9"
 
 PRODUCTS: Mapping[str, str] = {"rest": "REST", "grpc": "gRPC", "broker": "RabbitMQ", "events": "Kafka"}
 """How people know the methods."""
+_OVER = {"rabbitmq": "RabbitMQ", "kafka": "Kafka"}
 
 SETTINGS: Any = {
     "font.family": "sans-serif",
@@ -74,8 +75,12 @@ _FAR = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 
 def title(cell: str, transport: str) -> str:
-    """A cell's name as a person would say it: "gRPC", "gRPC+json", "REST:httpx"."""
-    return PRODUCTS.get(transport, transport) + cell.removeprefix(transport)
+    """A cell's name as a person would say it: "gRPC", "gRPC+json", "REST:httpx", "events on RabbitMQ"."""
+    behind = cell.removeprefix(transport)
+    for product, name in _OVER.items():
+        if f"+{product}" in behind:
+            return f"{transport} on {name}{behind.replace(f'+{product}', '', 1)}"
+    return PRODUCTS.get(transport, transport) + behind
 
 
 def save(figure: Figure, folder: Path, name: str, *, heading: str, description: str) -> None:
