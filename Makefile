@@ -43,14 +43,14 @@ doctor: .venv/.ready ## what is here, what is missing, what to type
 	@$(BIN)/python -m bench.doctor --home '$(STATE)'
 
 # Settings that `make bench`, `make web` and the rest hand on: make bench TRANSPORT=grpc RATE=300
-SETTINGS := PROFILE TRANSPORT RATE PAYLOAD SHAPE COMPRESSIBLE CODEC COMPRESSION SECURITY DURABILITY PROCESSES CLIENT ROUNDS DURATION WARM_UP WARM_UP_MAX BROKER_WARM_UP SEED STORE \
+SETTINGS := PROFILE TRANSPORT RATE PAYLOAD SHAPE COMPRESSIBLE CODEC COMPRESSION SECURITY DURABILITY PROCESSES PRODUCT CLIENT ROUNDS DURATION WARM_UP WARM_UP_MAX BROKER_WARM_UP SEED STORE \
             ARRIVALS STEP_FACTOR STEP_AT STEP_FOR BURST_PEAK BURST_PERIOD TRACE MAX_MESSAGE DEADLINE PORTS HOPS RAW SLO RETRIES KEEP_ALIVE FAULT FAULT_AT FAULT_FOR
 ASKED = $(foreach key,$(SETTINGS) RESUME,$(if $($(key)),'$(key)=$($(key))'))
 
-bench: setup ## measure; TRANSPORT= RATE= PAYLOAD= CODEC= CLIENT= ROUNDS= … (docs/results-format.md)
+bench: setup ## measure; TRANSPORT= RATE= PAYLOAD= CODEC= PRODUCT= CLIENT= … (docs/results-format.md)
 	@$(BIN)/python -m bench run --results '$(RESULTS)' --home '$(STATE)' $(ASKED)
 
-study: setup ## PROFILE=capacity, size, format, frequency, outage or processes; up to three quarters of an hour
+study: setup ## PROFILE=capacity, size, format, frequency, outage, processes, durability, products or clients; up to 45 min
 	@$(BIN)/python -m bench study --results '$(RESULTS)' --home '$(STATE)' $(ASKED)
 
 report: .venv/.ready ## report.html, report.md and charts/ of RUN= (latest; a,b,… for one report of several), into OUT=

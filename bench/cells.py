@@ -1,9 +1,9 @@
 """The columns of an experiment: which method, with which client, codec and compression, at which levels."""
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from bench.errors import UsageError
 from bench.faults import BROKER
 from transports import registry
-from transports.base import Traits
+from transports.base import Traits, Transport
 from transports.errors import SettingError
 from transports.options import config_from
 from transports.security import NONE
@@ -20,16 +20,21 @@ from transports.wire import codecs
 if TYPE_CHECKING:
     from bench.profile import Profile
 
-METHOD_KEYS = frozenset({"codec", "compression"})
+METHOD_KEYS = frozenset({"product", "clients", "codec", "compression"})
 """Factors whose level stands in the method's name, and not behind the @."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One column of the experiment: a transport with a client, a codec and a compression. ``name`` is stable."""
+    """One column of the experiment: a transport over a product, with a client, a codec and a compression.
+
+    ``name`` is stable.
+    """
 
     name: str
     transport: str
+    product: str
+    """Empty where the method has no choice."""
     client: str
     codec: str
     compression: str
@@ -43,6 +48,17 @@ class Cell:
     def method(self) -> str:
         """Its name without the rate, or the arm: what is the same at all of them."""
         return self.name.partition("@")[0]
+
+    @property
+    def pairing(self) -> str:
+        """Its transport, and the product where that is not the method's own."""
+        own = registry.named(self.transport).product
+        return self.transport if self.product == own else f"{self.transport}+{self.product}"
+
+    @property
+    def kind(self) -> type[Transport]:
+        """The class of its transport."""
+        return registry.named(self.transport, self.product)
 
 
 def cells(profile: "Profile") -> list[Cell]:
@@ -71,20 +87,24 @@ def methods(profile: "Profile") -> list[Cell]:
     found: list[Cell] = []
     alone = profile.by_name and len(profile.transports) == 1
     for transport in profile.transports:
-        found.append(_cell(profile, transport, profile.codec, profile.compression))
+        found.append(_cell(profile, transport, profile.codec, profile.compression, product=profile.product))
         for extra in () if alone or profile.codec is not None else profile.also:
             named, *means = extra.split("+")
             name, _, client = named.partition(":")
             if name == transport:
+                product = next((one for one in means if one in registry.products(transport)), profile.product)
                 codec = next((one for one in means if one in codecs()), None)
-                compression = next((one for one in means if one not in codecs()), profile.compression)
-                found.append(_cell(profile, transport, codec, compression, client))
+                compression = next((one for one in means if one not in {codec, product}), profile.compression)
+                found.append(_cell(profile, transport, codec, compression, client, product))
     return list({cell.name: cell for cell in found}.values())
 
 
-def _cell(profile: "Profile", transport: str, codec: str | None, compression: str, client: str = "") -> Cell:
+def _cell(
+    profile: "Profile", transport: str, codec: str | None, compression: str, client: str = "", product: str = ""
+) -> Cell:
     try:
-        kind = registry.named(transport)
+        kind = registry.heeding(transport, product)
+        own = registry.named(transport).product
     except SettingError as error:
         raise UsageError(str(error)) from error
     _check_traits(profile, transport, kind.traits, codec, compression)
@@ -109,6 +129,8 @@ def _cell(profile: "Profile", transport: str, codec: str | None, compression: st
     name = transport
     if has_client and client != getattr(default, "client", None):
         name += f":{client}"
+    if kind.product != own:
+        name += f"+{kind.product}"
     if codec != kind.traits.codec:
         name += f"+{codec}"
     if compression != "none":
@@ -116,6 +138,7 @@ def _cell(profile: "Profile", transport: str, codec: str | None, compression: st
     return Cell(
         name=name,
         transport=transport,
+        product=kind.product if registry.products(transport) else "",
         client=client,
         codec=codec,
         compression=compression,
@@ -176,7 +199,7 @@ def designed(base: "Profile", blocks: Sequence[Mapping[str, Any]], resolve: Reso
             chosen = {key: _levels(key, levels, transport) for key, levels in factors.items()}
             if any(levels is None for levels in chosen.values()):
                 continue
-            for combination in product(*(levels or () for levels in chosen.values())):
+            for combination in itertools.product(*(levels or () for levels in chosen.values())):
                 given = dict(zip(chosen, combination, strict=True))
                 cell = _combined(base, transport, given, constants, resolve)
                 known = seen.setdefault(cell.name, cell)
@@ -202,13 +225,18 @@ def _levels(key: str, levels: Any, transport: str) -> Sequence[Any] | None:
 def _combined(
     base: "Profile", transport: str, given: Mapping[str, Any], constants: Mapping[str, Any], resolve: Resolve
 ) -> Cell:
+    asked = {**constants, **given, "transports": [transport]}
+    if "clients" in given:
+        asked["clients"] = {transport: given["clients"]}
     try:
-        profile = resolve({**constants, **given, "transports": [transport]})
+        if "product" in given:
+            registry.named(transport, given["product"])
+        profile = resolve(asked)
         (cell, *_) = methods(profile)
-    except UsageError as error:
+    except (UsageError, SettingError) as error:
         named = ", ".join(f"{key} {level}" for key, level in given.items())
         raise UsageError(f"{transport} with {named} cannot be: {error}") from error
-    annotations = registry.named(transport).Config.__annotations__
+    annotations = cell.kind.Config.__annotations__
     for key, option in _OF_CONFIG.items():
         if given.get(key) and option not in annotations:
             raise UsageError(f"{transport} has no {key}, so that it cannot be varied; leave it out of the block")
@@ -220,7 +248,7 @@ def _combined(
 
 FACTORS = (
     *("payload", "shape", "compressible", "codec", "compression", "rate_per_s", "arrivals", "processes"),
-    *("retries", "keep_alive_s", "durability", "security", "fault"),
+    *("retries", "keep_alive_s", "store", "durability", "security", "fault", "product", "clients"),
 )
 """Keys of a profile that a block may vary; each is a column of trials.csv."""
 _NAMED = {

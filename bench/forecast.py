@@ -6,7 +6,6 @@ from bench.cells import Cell, at
 from bench.load.carry import tick_s
 from bench.profile import Profile
 from bench.stats.trend import WINDOWS
-from transports.registry import named
 
 OVERHEAD_S = 1.8
 """Of a trial: processes started and stopped, queues or topics made and removed, the audit."""
@@ -25,7 +24,7 @@ def forecast_s(profile: Profile, todo: Sequence[Cell], cold: Iterable[str]) -> l
     found = []
     for cell in todo:
         here = at(profile, cell)
-        needs = named(cell.transport).traits.needs
+        needs = cell.kind.traits.needs
         seconds = _warm_up_s(here, cell.rate_per_s) + here.duration_s + OVERHEAD_S
         needed = {(name, here.security) for name in cold & needs} - warm
         if needed and here.broker_warm_up_s:

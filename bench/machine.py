@@ -16,6 +16,7 @@ LIBRARIES = (
     "aio-pika",
     "aiohttp",
     "aiokafka",
+    "confluent-kafka",
     "fastapi",
     "grpcio",
     "hdrhistogram",

@@ -67,7 +67,7 @@ async def serve() -> int:
 
 
 async def _serve(spec: NodeSpec, requests: asyncio.StreamReader) -> None:
-    transport = named(spec.transport)(spec.setting)
+    transport = named(spec.transport, spec.setting.product)(spec.setting)
     folder = None if spec.folder is None else Path(spec.folder)
     service = open_service(spec.service, folder=folder, durability=spec.setting.durability)
     try:

@@ -42,7 +42,6 @@ from bench.trial import Stage, serving, setting_of
 from bench.workload import Mix, Workload, shipped
 from shop.messages import PlaceOrder
 from transports.base import Client, Finished, Receipt, Setting
-from transports.registry import named
 from transports.trace import MOST_STAMPS, Trace
 
 ROOT = Path(__file__).parents[1]
@@ -251,7 +250,7 @@ async def path(folder: Path, transport: str, seconds: float, pairs: int) -> Asyn
     async with master(folder=folder, log=folder / f"locust-{transport}.log") as locust:
         for pair in range(pairs):
             setting = setting_of(stage, cell, f"fw-{transport}r{pair}s0")
-            async with serving(stage, cell, setting, named(transport)(setting)):
+            async with serving(stage, cell, setting, cell.kind(setting)):
                 spec = TrialSpec(
                     id=f"{setting.trial}-a",
                     transport=transport,

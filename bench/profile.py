@@ -42,6 +42,7 @@ FLAGS = {
     "SECURITY": "security",
     "DURABILITY": "durability",
     "PROCESSES": "processes",
+    "PRODUCT": "product",
     "CLIENT": "clients",
     "ROUNDS": "rounds",
     "DURATION": "duration_s",
@@ -80,7 +81,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     by_name: bool
     """The transports were asked for with TRANSPORT=: one that cannot be had is an error, and else is skipped."""
     also: tuple[str, ...]
-    """Cells, as transport[:client][+codec][+compression], that are added when no codec is given; see ``cells``."""
+    """Cells, as transport[:client][+product][+codec][+compression], that are added when no codec is given; see
+    ``cells``."""
     rates_per_s: tuple[float, ...]
     """Every method is measured at each. Before and after a step; the mean of bursts, and of a trace."""
     arrivals: Arrivals
@@ -113,6 +115,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     store: Literal["memory", "sqlite"]
     processes: int
     """Of each service."""
+    product: str
+    """Over which the methods run that have the choice; empty: each over its own."""
     clients: Mapping[str, str]
     """The client library by transport, where it is not the transport's own choice."""
     options: Mapping[str, Mapping[str, Any]]
@@ -162,7 +166,13 @@ def load(profile: str = "default", flags: Mapping[str, str] | None = None) -> Pr
             del block[key]
     _check_arrivals({**raw, **given}, given)
     name = Path(profile).stem if profile else "default"
-    return resolve(name, {**raw, **given}, by_name="transports" in given)
+    resolved = resolve(name, {**raw, **given}, by_name="transports" in given)
+    if (product := resolved.product) and not any(map(registry.products, resolved.transports)):
+        raise UsageError(
+            f"PRODUCT={product} is for methods with a choice of products, which {' and '.join(resolved.transports)} "
+            "have not; leave it out"
+        )
+    return resolved
 
 
 def kept(manifest: Mapping[str, Any], rounds: str = "") -> Profile:
@@ -200,6 +210,7 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
     codec = raw.get("codec") or None
     if codec is not None:
         _known("codec", codec, codecs())
+    product = _product(raw, installed)
     durability = _known("durability", raw.get("durability", "fast"), DURABILITIES)
     store = _known("store", raw.get("store") or ("sqlite" if durability == "safe" else "memory"), STORES)
     if durability == "safe" and store == "memory":
@@ -234,7 +245,8 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
         durability=durability,
         store=store,
         processes=_whole({"processes": 1, **raw}, "processes"),
-        clients=_clients(raw.get("clients", {}), installed),
+        product=product,
+        clients=_clients(raw.get("clients", {}), installed, product),
         options=_options(raw.get("options", {}), installed),
         max_message_bytes=_size(raw, "max_message"),
         deadline_s=_number(raw, "deadline_s"),
@@ -507,10 +519,16 @@ def bytes_of(text: str) -> int | None:
     return int(size) if size >= 1 and size == int(size) else None
 
 
-def _clients(value: object, installed: tuple[str, ...]) -> dict[str, str]:
+def _product(raw: Mapping[str, Any], installed: tuple[str, ...]) -> str:
+    known = {product for name in installed for product in registry.products(name)}
+    asked = raw.get("product") or ""
+    return str(_known("product", asked, tuple(sorted(known)))) if asked else ""
+
+
+def _clients(value: object, installed: tuple[str, ...], product: str) -> dict[str, str]:
     """A table, or "rest:httpx,grpc:grpcio", or "httpx" for whichever transports have a client of that name."""
     if isinstance(value, str):
-        value = ",".join(pair for part in value.split(",") for pair in _pairs(part.strip(), installed))
+        value = ",".join(pair for part in value.split(",") for pair in _pairs(part.strip(), installed, product))
         pairs = [part.partition(":") for part in value.split(",") if part.strip()]
         if any(not (transport.strip() and client.strip()) for transport, _, client in pairs):
             raise UsageError(f"CLIENT must be pairs, for instance rest:aiohttp, not {value!r}")
@@ -522,11 +540,12 @@ def _clients(value: object, installed: tuple[str, ...]) -> dict[str, str]:
     return value
 
 
-def _pairs(part: str, installed: tuple[str, ...]) -> list[str]:
+def _pairs(part: str, installed: tuple[str, ...], product: str) -> list[str]:
     if ":" in part or not part:
         return [part]
     choices = {
-        name: getattr(registry.named(name).Config.__annotations__.get("client"), "__args__", ()) for name in installed
+        name: getattr(registry.heeding(name, product).Config.__annotations__.get("client"), "__args__", ())
+        for name in installed
     }
     takers = [f"{name}:{part}" for name, clients in choices.items() if part in clients]
     if not takers:

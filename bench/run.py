@@ -33,7 +33,6 @@ from bench.secured import secured
 from bench.store import Run
 from bench.trial import Measured, Stage, measure, warm
 from transports.errors import TransportError
-from transports.registry import named
 
 NETWORK = "network"
 """What can be missing beside servers."""
@@ -233,7 +232,7 @@ class Conductor:
     async def _warm_up(self, stage: Stage, cell: Cell) -> None:
         """Use what the cell needs and nobody used yet; what goes wrong here will in the trial, which reports it."""
         level = at(self.profile, cell).security
-        used = {(stage.brokers[name], level) for name in named(cell.transport).traits.needs if name in stage.brokers}
+        used = {(stage.brokers[name], level) for name in cell.kind.traits.needs if name in stage.brokers}
         if used <= self._warm or not self.profile.broker_warm_up_s:
             return
         self._warm |= used
@@ -244,7 +243,7 @@ class Conductor:
 
     async def _revive(self, cell: Cell) -> None:
         """A broker that died in an earlier trial is started again, so that the run goes on."""
-        for name in named(cell.transport).traits.needs:
+        for name in cell.kind.traits.needs:
             broker = self._shared.get(name)
             if isinstance(broker, Broker) and not alive(broker):
                 self.say(f"{name} has died; starting another")
@@ -266,7 +265,7 @@ async def provide(
     stack: AsyncExitStack, profile: Profile, house: House, progress: Progress, security: Security
 ) -> dict[str, Broker | Unavailable]:
     """Every server that the profile's transports need, or why it cannot be had."""
-    needs = {need for cell in cells(profile) for need in named(cell.transport).traits.needs}
+    needs = {need for cell in cells(profile) for need in cell.kind.traits.needs}
     ours = sorted(needs & {"rabbitmq", "kafka"})
     there = brokers(ours, given=house.given, home=house.home, say=progress.say, security=security)
     found = dict(await stack.enter_async_context(there))
@@ -284,7 +283,7 @@ async def provide(
 
 def _missing(cell: Cell, fault: Fault | None, shared: Mapping[str, Broker | Unavailable]) -> str:
     """Why a cell cannot be measured; empty when it can."""
-    servers = [shared[need] for need in sorted(named(cell.transport).traits.needs)]
+    servers = [shared[need] for need in sorted(cell.kind.traits.needs)]
     missing = [server.why for server in servers if isinstance(server, Unavailable)]
     if missing or fault is None:
         return "; ".join(missing)
@@ -328,7 +327,7 @@ def _manifest(
         "profile": msgspec.to_builtins(profile),
         "seed": profile.seed,
         "cells": [msgspec.to_builtins(cell) for cell in wanted],
-        "traits": {cell.transport: _traits(cell, profile) for cell in wanted},
+        "traits": {cell.pairing: _traits(cell, profile) for cell in wanted},
         "skipped": dict(skipped),
         "facts": {},
         "idle_cpu_ms_per_s": {},
@@ -367,7 +366,7 @@ def _now() -> str:
 
 
 def _traits(cell: Cell, profile: Profile) -> dict[str, Any]:
-    traits = named(cell.transport).traits
+    traits = cell.kind.traits
     return {
         "style": traits.style.value,
         "accepted": traits.accepted.value,

@@ -21,7 +21,6 @@ from bench.secured import secured
 from bench.trial import Stage, remove_quietly, serving, setting_of
 from bench.workload import Workload
 from transports.base import Client
-from transports.registry import named
 
 ORDERS = 100_000
 IN_FLIGHT = 16
@@ -79,7 +78,7 @@ async def soak(profile: Profile, house: House, orders: int, say: Say) -> list[So
 
 async def _soak(stage: Stage, cell: Cell, trial: str, orders: int) -> Soaked:
     setting = setting_of(stage, cell, trial)
-    transport = named(cell.transport)(setting)
+    transport = cell.kind(setting)
     workload = Workload(
         prefix=trial[-8:],
         seed=1,

@@ -39,7 +39,6 @@ from bench.verdict import censored, histogram_of, row_of
 from shop.workflow import SERVICES
 from transports.base import Setting, Transport
 from transports.errors import SettingError, TransportError
-from transports.registry import named
 from transports.security import CIPHER, NONE
 from transports.security.keys import OPENSSL
 from transports.trace import Stamp
@@ -97,7 +96,7 @@ def _id(stage: Stage, round_: int, slot: int) -> str:
 def setting_of(stage: Stage, cell: Cell, trial: str) -> Setting:
     """Everything the transport may know, with free ports for the services."""
     profile = stage.profile
-    needs = named(cell.transport).traits.needs
+    needs = cell.kind.traits.needs
     count = len(SERVICES) * profile.processes
     ports = iter(free_ports(count) if profile.ports is None else range(profile.ports, profile.ports + count))
     return Setting(
@@ -110,6 +109,7 @@ def setting_of(stage: Stage, cell: Cell, trial: str) -> Setting:
         security=profile.security,
         keys=stage.keys,
         durability=profile.durability,
+        product=cell.product,
         max_message_bytes=profile.max_message_bytes,
         deadline_s=profile.deadline_s,
         trace_every=profile.hops_every,
@@ -156,7 +156,7 @@ class _Ran:
 async def _ran(stage: Stage, master: Master, cell: Cell, round_: int, slot: int, idle: bool, away: Away) -> _Ran:
     trial = _id(stage, round_, slot)
     setting = setting_of(stage, cell, trial)
-    transport = named(cell.transport)(setting)
+    transport = cell.kind(setting)
     used = [stage.brokers[name] for name in transport.traits.needs if name in stage.brokers]
     fault = stage.profile.fault
     links = Links(fault, setting, used)
@@ -286,7 +286,7 @@ async def warm(stage: Stage, master: Master, cell: Cell, slot: int) -> None:
     """
     stage = replace(stage, profile=at(stage.profile, cell))
     setting = setting_of(stage, cell, _id(stage, 0, slot))
-    transport = named(cell.transport)(setting)
+    transport = cell.kind(setting)
     async with AsyncExitStack() as open_:
         open_.push_async_callback(remove_quietly, transport)
         await transport.prepare()

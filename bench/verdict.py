@@ -15,7 +15,6 @@ from bench.load.trial import TrialReport
 from bench.profile import Profile
 from bench.rows import Trial
 from bench.stats.little import little_gap
-from transports.registry import named
 
 
 def histogram_of(report: TrialReport, name: str) -> HdrHistogram:
@@ -110,7 +109,7 @@ def row_of(
     unhealthy = validity.doubts(health)
     hints = artefacts(
         report.histogram("finish").counts(),
-        needs=named(cell.transport).traits.needs,
+        needs=cell.kind.traits.needs,
         offered_per_s=profile.offered_per_s(cell.rate_per_s),
         achieved_per_s=report.achieved_per_s,
     )
@@ -141,7 +140,7 @@ def row_of(
         security=profile.security,
         durability=profile.durability,
         store=profile.store,
-        product=", ".join(sorted(named(cell.transport).traits.needs)) or "none",
+        product=", ".join(sorted(cell.kind.traits.needs)) or "none",
         processes=profile.processes,
         retries=cell.options.get("retries", 0),
         keep_alive_s=cell.options.get("idle_s", 0.0),

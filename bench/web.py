@@ -16,7 +16,6 @@ from bench.provision.process import belonging_to, finish
 from bench.run import House, MissingServer, Progress, provide
 from bench.secured import secured
 from bench.trial import Stage, remove_quietly, serving, setting_of, spec_of
-from transports.registry import named
 from transports.security import NONE
 
 
@@ -63,7 +62,7 @@ async def serve(profile: Profile, house: House, port: int, say: Say, given: Coll
             keys=security.keys,
         )
         setting = setting_of(setup, cell, f"fw-web-{ledger.folder.name.removeprefix('run-')}")
-        transport = named(cell.transport)(setting)
+        transport = cell.kind(setting)
         stack.push_async_callback(remove_quietly, transport)
         await transport.prepare()
         say(f"starting the four services over {cell.name}")

@@ -102,6 +102,8 @@ class Setting:
     """Which of them this is."""
     trace_every: int = 0
     """One in so many orders is stamped at every hop, see transports/trace.py; 0: none."""
+    product: str = ""
+    """Over which the method runs, and so which class is built; empty: the method's own."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """The transport's own settings; becomes its ``Config``."""
 
@@ -166,6 +168,8 @@ class Transport(ABC):
     """A way of carrying messages. Built alike in the load process and in each service's."""
 
     traits: ClassVar[Traits]
+    product: ClassVar[str] = ""
+    """Over which it runs, for a method that may run over several."""
     Config: ClassVar[type]
     """Its own settings: a frozen msgspec.Struct that refuses unknown keys."""
 

@@ -15,14 +15,19 @@ def installed() -> tuple[str, ...]:
     return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
 
 
-def named(name: str) -> type[Transport]:
-    """The transport called ``name``.
+def products(name: str) -> tuple[str, ...]:
+    """Over which the method called ``name`` may run, sorted; none where there is no choice."""
+    return tuple(sorted({point.name for point in entry_points(group=f"{GROUP}.{name}")}))
+
+
+def named(name: str, product: str = "") -> type[Transport]:
+    """The transport called ``name``, over ``product`` or, without one, over the method's own.
 
     Raises SettingError: with the nearest right name, or with what is wrong at the entry point.
     """
-    points = entry_points(group=GROUP, name=name)
+    points = entry_points(group=f"{GROUP}.{name}", name=product) if product else entry_points(group=GROUP, name=name)
     if not points:
-        raise SettingError(unknown("transport", name, installed()))
+        raise SettingError(_not_there(name, product))
     point = next(iter(points))
     where = f"the entry point of transport {name!r}, {point.value},"
     try:
@@ -42,6 +47,19 @@ def named(name: str) -> type[Transport]:
             f"{where} does not say what survives at durability {min(silent)}; see docs/adding-a-transport.md"
         )
     return found
+
+
+def heeding(name: str, product: str) -> type[Transport]:
+    """The transport called ``name``, over ``product`` where the method has the choice. Raises SettingError."""
+    return named(name, product if products(name) else "")
+
+
+def _not_there(name: str, product: str) -> str:
+    if not product or name not in installed():
+        return unknown("transport", name, installed())
+    if not products(name):
+        return f"{name} runs over no product; leave PRODUCT out"
+    return unknown(f"product of {name}", product, products(name))
 
 
 def unknown(what: str, name: str, known: tuple[str, ...]) -> str:

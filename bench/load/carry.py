@@ -88,7 +88,7 @@ class Carrying:
         # A thread, since the master takes a worker that plans for seconds without a heartbeat for dead.
         schedule = await asyncio.to_thread(schedule_of, spec, workload, self.worker, self._load())
         setting = dataclasses.replace(spec.setting, worker=self.worker)
-        transport = registry.named(spec.transport)(setting)
+        transport = registry.named(spec.transport, setting.product)(setting)
         async with AsyncExitStack() as stack:
             hosted = await _hosted(transport, stack) if transport.traits.in_process else None
             client = await stack.enter_async_context(transport.connect())

@@ -15,7 +15,8 @@ from transports.security import AUTH, BUYER, CIPHER, HARNESS, MTLS, NONE, Keys
 
 GUEST = "guest"
 _ALL = ".*"
-_DEFAULT_EXCHANGE = r"amq\.default"
+_EXCHANGES = r"^(amq\.default|[^.]+\.facts)$"
+"""Where commands and facts are published."""
 
 
 SERVERS_ALONE = "tls"
@@ -63,12 +64,12 @@ def further(ports: Mapping[str, int]) -> str:
 def definitions(security: Security) -> str:
     """Users, each with a right to the queues that its role needs, as a file that RabbitMQ loads when it starts.
 
-    Passwords are in it as RabbitMQ keeps them: salted and hashed. Whoever publishes to a queue does so through the
-    default exchange, to which there is one right for all queues.
+    Passwords are in it as RabbitMQ keeps them: salted and hashed. Whoever publishes does so through an exchange, to
+    which there is one right for all that goes through it.
     """
-    rights = {HARNESS: (_ALL, _ALL, _ALL), BUYER: ("^$", f"^{_DEFAULT_EXCHANGE}$", r"^[^.]+\.reply\.[0-9]+$")}
+    rights = {HARNESS: (_ALL, _ALL, _ALL), BUYER: ("^$", _EXCHANGES, r"^[^.]+\.(reply|order-closed)\.[0-9]+$")}
     for service in SERVICES:
-        rights[service] = ("^$", f"^{_DEFAULT_EXCHANGE}$", rf"^[^.]+\.{service}$")
+        rights[service] = ("^$", _EXCHANGES, rf"^[^.]+\.{service}$")
     users: list[dict[str, Any]] = [
         _user(role, Keys(Path(security.keys), role).password, admin=role == HARNESS) for role in rights
     ]

@@ -110,7 +110,7 @@ def _forest(ratios: pd.DataFrame) -> Figure:
         mpl.lines.Line2D([], [], color=style.colour(name), marker=style.marker(name), linestyle="none", markersize=6)
         for name in transports
     ]
-    titles = [style.title(name, name) for name in transports]
+    titles = [_called(name, ratios) for name in transports]
     figure.legend(handles, titles, loc="outside upper center", ncols=len(titles), frameon=False, fontsize=9.5)
     caption = (
         "Times the base level (log), over the contexts that every method and level has; bars: 95 % intervals; "
@@ -118,6 +118,11 @@ def _forest(ratios: pd.DataFrame) -> Figure:
     )
     style.caption(figure, caption)
     return figure
+
+
+def _called(transport: str, ratios: pd.DataFrame) -> str:
+    """By its usual product, unless that is what varies."""
+    return transport if (ratios["factor"] == "product").any() else style.title(transport, transport)
 
 
 def _steps_of(rows: pd.DataFrame) -> "pd.Series[Any]":
@@ -140,7 +145,7 @@ def _sentence(ratios: pd.DataFrame) -> str:
     """What one sees, for those who cannot: the completion of every step."""
     parts = []
     for row in ratios[ratios["metric"] == "finish_p50_us"].to_dict("records"):
-        name = style.title(row["transport"], row["transport"])
+        name = _called(row["transport"], ratios)
         parts.append(f"{name} with {row['level']} for {row['base']} {digits(float(row['estimate']))} times")
     return f"Median completion against the base level: {'; '.join(parts)}."
 

@@ -30,6 +30,7 @@ NEVER = "#B3261E"
 
 PRODUCTS: Mapping[str, str] = {"rest": "REST", "grpc": "gRPC", "broker": "RabbitMQ", "events": "Kafka"}
 """How people know the methods."""
+_OVER = {"rabbitmq": "RabbitMQ", "kafka": "Kafka"}
 
 SETTINGS: Any = {
     "font.family": "sans-serif",
@@ -149,5 +150,9 @@ _STEPS = ((CLOSE, _CLOSE), (NEAR, _NEAR), (12.0, _FAR), (math.inf, _DECADES))
 
 
 def title(cell: str, transport: str) -> str:
-    """A cell's name as a person would say it: "gRPC", "gRPC+json", "REST:httpx"."""
-    return PRODUCTS.get(transport, transport) + cell.removeprefix(transport)
+    """A cell's name as a person would say it: "gRPC", "gRPC+json", "REST:httpx", "events on RabbitMQ"."""
+    behind = cell.removeprefix(transport)
+    for product, name in _OVER.items():
+        if f"+{product}" in behind:
+            return f"{transport} on {name}{behind.replace(f'+{product}', '', 1)}"
+    return PRODUCTS.get(transport, transport) + behind

@@ -114,7 +114,8 @@ def effects_table(found: pd.DataFrame) -> Table:
     of: dict[tuple[str, ...], dict[str, Mapping[str, Any]]] = {}
     for row in rows:
         said = _LINES.get(row["kind"]) or f"{row['factor']}: {row['level']} for {row['base']}"
-        of.setdefault((f"{row['transport']}:{row['client']}", said, row["context"]), {})[row["metric"]] = row
+        method = ":".join(filter(None, (row["transport"], row["client"])))
+        of.setdefault((method, said, row["context"]), {})[row["metric"]] = row
     last = ""
     for (transport, said, context), by_metric in of.items():
         cells = [_effect(by_metric.get(metric)) for metric in EFFECT_METRICS]
@@ -303,7 +304,7 @@ def ratio_sentences(summary: Mapping[str, Any]) -> Iterator[str]:
         metric = ratio["metrics"].get("finish_p50_us")
         if metric is None or metric["estimate"] is None:
             continue
-        who = f"{_who(ratio['transport'], ratio['client'], ratio['cell'])} ({ratio['codec']})"
+        who = f"{ratio['cell'].replace('+' + ratio['codec'], '', 1)} ({ratio['codec']})"
         base = f"{ratio['base']} ({ratio['base_codec']})"
         times = digits(as_number(metric["estimate"]))
         value = f"finishes in {times} times the time of {base} at p50, durability {ratio['durability']}"
@@ -353,8 +354,3 @@ def _survives(manifest: Mapping[str, Any]) -> Iterator[str]:
         durability = manifest["profile"]["durability"]
         said = ". ".join(f"{' and '.join(transports)}, {trait}" for trait, transports in by_trait.items())
         yield f"What an accepted order survives, durability {durability}: {said}."
-
-
-def _who(transport: str, client: str, cell: str) -> str:
-    _, at, rate = cell.partition("@")
-    return (f"{transport}:{client}" if ":" in cell else transport) + at + rate

@@ -14,11 +14,13 @@ from bench.stats.summary import is_valid
 
 SIZE = "order_bytes"
 FACTORS = (
+    *("transport", "product", "client"),
     *("codec", "compression", "shape", "compressible", "arrivals", "processes", "retries", "keep_alive_s", "fault"),
-    *("durability", "security", "rate_per_s", SIZE),
+    *("store", "durability", "security", "rate_per_s", SIZE),
 )
-"""Columns of trials.csv that a design may vary."""
+"""Columns of trials.csv that a design may vary; the transport for methods that run over the same products."""
 BASES: Mapping[str, Any] = {
+    "product": "rabbitmq",
     "codec": "json",
     "compression": "none",
     "shape": "document",
@@ -28,8 +30,8 @@ BASES: Mapping[str, Any] = {
     "security": "none",
 }
 """The level that the others of a factor are set against, where there is one; else the least."""
-NEEDED = frozenset({"fault", "durability", "security"})
-"""Factors that are no ratio without their base: faults are no degrees of one another, and classes are not compared."""
+NEEDED = frozenset({"fault", "security"})
+"""Factors that are no ratio without their base: neither faults nor levels of security are degrees of one another."""
 FROM_THE_TOP = frozenset({"keep_alive_s"})
 """Factors whose base is the greatest level: with it connections stay."""
 UNCOUNTED = frozenset({("keep_alive_s", "wire_bytes_per_order")})
@@ -57,16 +59,30 @@ def effects(trials: pd.DataFrame) -> pd.DataFrame:
     """
     judged = trials.groupby("cell", sort=False).filter(is_valid) if len(trials) else trials
     valid = judged[judged["valid"]] if len(judged) else judged
-    methods = [
-        (key, rows, [name for name in FACTORS if name in rows and rows[name].nunique() > 1])
-        for key, rows in valid.groupby(["transport", "client"], sort=False)
-    ]
+    alone = [(str(transport), rows) for transport, rows in valid.groupby("transport", sort=False)]
+    methods = [(name, rows, _varied(rows)) for name, rows in (*alone, *_together(alone))]
     common = {factor: _common([(rows, varied) for _, rows, varied in methods], factor) for factor in FACTORS}
     found: list[dict[str, Any]] = []
-    for (transport, client), rows, varied in methods:
+    for transport, rows, varied in methods:
+        client = rows["client"].iloc[0] if rows["client"].nunique() == 1 else ""
         for row in _of_method(rows, varied, common):
             found.append({"transport": transport, "client": client, **row})
     return pd.DataFrame(found, columns=list(COLUMNS))
+
+
+def _varied(rows: pd.DataFrame) -> list[str]:
+    """The factors of a design. A client that goes with its product is none beside it."""
+    varied = [name for name in FACTORS if name in rows and rows[name].nunique() > 1]
+    if {"client", "product"} <= set(varied) and (rows.groupby("product")["client"].nunique() == 1).all():
+        varied.remove("client")
+    return varied
+
+
+def _together(methods: Sequence[tuple[str, pd.DataFrame]]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Methods that run over the same several products, as one of which the method is a factor beside the product."""
+    able = [(name, rows) for name, rows in methods if "product" in rows and rows["product"].nunique() > 1]
+    if len({frozenset(rows["product"]) for _, rows in able}) == 1 and len(able) > 1:
+        yield "+".join(sorted(name for name, _ in able)), pd.concat([rows for _, rows in able])
 
 
 class Common(NamedTuple):

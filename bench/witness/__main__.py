@@ -36,7 +36,6 @@ from bench.witness.echo import a_topic, kafka_echo, rabbit_echo
 from bench.witness.tools import ToolFailed
 from bench.workload import Mix, Workload
 from transports.base import Client
-from transports.registry import named
 
 ROOT = Path(__file__).parents[2]
 PAYLOAD_BYTES = 1024
@@ -88,7 +87,7 @@ async def over_services(asked: Asked, folder: Path, bin_: Path) -> AsyncIterator
             stage = Stage(run_id="witness-0000", profile=profile, brokers={}, folder=folder, logs=folder / "logs")
             for round_ in range(asked.rounds):
                 setting = setting_of(stage, cell, f"fw-wit{transport}r{round_}")
-                async with serving(stage, cell, setting, named(transport)(setting)):
+                async with serving(stage, cell, setting, cell.kind(setting)):
                     for who in ("ours", "theirs") if round_ % 2 else ("theirs", "ours"):
                         if who == "ours":
                             spec = TrialSpec(

@@ -1,4 +1,4 @@
-"""The same checks over every transport."""
+"""The same checks over every transport, over each product that it may run on, and with each client of Kafka."""
 
 import itertools
 import os
@@ -13,7 +13,7 @@ from bench.provision.authority import make as make_keys
 from shop.workflow import SERVICES
 from transports.base import Setting, Transport
 from transports.conformance import CHECKS, Check
-from transports.registry import installed, named
+from transports.registry import installed, named, products
 
 AT_LEVELS = (
     *(("auth", check) for check in CHECKS),
@@ -23,21 +23,36 @@ AT_LEVELS = (
 
 _trials = (f"check-{os.getpid()}-{number}" for number in itertools.count())
 
+Pairing = tuple[str, str, Mapping[str, Any]]
+"""A method, the product that carries it, and its options."""
+
+PAIRINGS: list[Pairing] = [
+    *((name, product, {}) for name in installed() for product in products(name) or ("",)),
+    ("events", "kafka", {"client": "confluent"}),
+]
+
+
+def called(pairing: Pairing) -> str:
+    name, product, options = pairing
+    return "-".join(filter(None, (name, product, *options.values())))
+
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
-@pytest.mark.parametrize("name", installed())
-async def test_transport_conforms(name: str, check: Check, servers: Mapping[str, str]) -> None:
-    missing = named(name).traits.needs - servers.keys()
+@pytest.mark.parametrize("pairing", PAIRINGS, ids=called)
+async def test_transport_conforms(pairing: Pairing, check: Check, servers: Mapping[str, str]) -> None:
+    missing = named(*pairing[:2]).traits.needs - servers.keys()
     if missing:
         pytest.skip(f"needs {', '.join(missing)}")
-    await check(lambda **changes: made(name, servers=servers, **changes))
+    await check(lambda **changes: made(pairing, servers=servers, **changes))
 
 
-def made(name: str, **changes: Any) -> Transport:
+def made(pairing: Pairing, **changes: Any) -> Transport:
     """A new one, with addresses of its own."""
-    kind = named(name)
+    name, product, options = pairing
+    kind = named(name, product)
     addresses = {s: f"127.0.0.1:{p}" for s, p in zip(SERVICES, free_ports(len(SERVICES)), strict=True)}
-    return kind(Setting(**{"trial": next(_trials), "addresses": addresses, "codec": kind.traits.codec} | changes))
+    settings: dict[str, Any] = {"codec": kind.traits.codec, "product": product, "options": options} | changes
+    return kind(Setting(trial=next(_trials), addresses=addresses, **settings))
 
 
 @pytest.fixture(scope="module")
@@ -48,4 +63,4 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(("level", "check"), AT_LEVELS, ids=lambda part: getattr(part, "__name__", part))
 @pytest.mark.parametrize("name", [n for n in installed() if named(n).traits.securities and not named(n).traits.needs])
 async def test_a_chain_conforms_at_every_level(name: str, level: str, check: Check, keys: Path) -> None:
-    await check(lambda **changes: made(name, security=level, keys=str(keys), **changes))
+    await check(lambda **changes: made((name, "", {}), security=level, keys=str(keys), **changes))

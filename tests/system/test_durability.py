@@ -17,20 +17,28 @@ from shop.workflow import SERVICES
 from tests.conftest import HOME, an_order
 from tests.system.house import PATIENCE_S
 from transports.base import Durability, Receipt, Setting, Transport
-from transports.registry import named
+from transports.registry import heeding, named
 
 ORDERS = 40
 
 
-def a_setting(trial: str, durability: Durability, servers: Mapping[str, str]) -> Setting:
+def a_setting(trial: str, durability: Durability, servers: Mapping[str, str], product: str = "") -> Setting:
     addresses = {name: f"127.0.0.1:{port}" for name, port in zip(SERVICES, free_ports(len(SERVICES)), strict=True)}
-    return Setting(trial=trial, addresses=addresses, servers=servers, durability=durability, deadline_s=PATIENCE_S)
+    return Setting(
+        trial=trial,
+        addresses=addresses,
+        servers=servers,
+        durability=durability,
+        product=product,
+        deadline_s=PATIENCE_S,
+    )
 
 
 @asynccontextmanager
 async def four(transport: Transport, folder: Path) -> AsyncIterator[Mapping[str, ServiceProcess]]:
     """Over the store of the class: SQLite is what survives in `safe`, memory what does not in `fast`."""
-    name = next(name for name in ("rest", "grpc", "broker", "events") if isinstance(transport, named(name)))
+    product = transport.setting.product
+    name = next(name for name in ("rest", "grpc", "broker", "events") if type(transport) is heeding(name, product))
     safe = transport.setting.durability == "safe"
     store_folder = folder if safe else None
     async with services(
@@ -138,20 +146,22 @@ async def killed_and_started_again(broker: Broker, data: Path) -> AsyncIterator[
 
 
 @pytest.mark.parametrize(
-    ("transport", "durability", "survivors"),
+    ("transport", "product", "durability", "survivors"),
     [
-        ("broker", "fast", 0),
-        ("broker", "safe", ORDERS),
-        ("events", "fast", ORDERS),
-        ("events", "safe", ORDERS),
+        ("broker", "rabbitmq", "fast", 0),
+        ("broker", "rabbitmq", "safe", ORDERS),
+        ("events", "kafka", "fast", ORDERS),
+        ("events", "kafka", "safe", ORDERS),
+        ("broker", "kafka", "fast", ORDERS),
+        ("events", "rabbitmq", "safe", ORDERS),
     ],
 )
 async def test_an_accepted_order_survives_the_brokers_death_or_not_as_the_trait_says(
-    tmp_path: Path, transport: str, durability: Durability, survivors: int
+    tmp_path: Path, transport: str, product: str, durability: Durability, survivors: int
 ) -> None:
-    (product,) = named(transport).traits.needs
     async with a_broker(product, tmp_path / "server") as broker:
-        pipeline = named(transport)(a_setting(f"broker-{durability}", durability, {product: broker.url}))
+        setting = a_setting(f"broker-{durability}", durability, {product: broker.url}, product)
+        pipeline = named(transport, product)(setting)
         await pipeline.prepare()
         async with four(pipeline, tmp_path), pipeline.connect() as client:
             first = await client.submit(PlaceOrder(an_order("first")))

@@ -117,10 +117,10 @@ async def read(servers: Mapping[str, str], topic: str, count: int, partition: in
     return found
 
 
-async def ends(servers: Mapping[str, str], topics: list[str]) -> dict[str, int]:
-    """How many records each topic has (one partition each)."""
+async def ends(servers: Mapping[str, str], topics: list[str], partition: int = 0) -> dict[str, int]:
+    """How many records each topic has in that partition."""
     consumer = AIOKafkaConsumer(bootstrap_servers=servers["kafka"])
-    places = [TopicPartition(topic, 0) for topic in topics]
+    places = [TopicPartition(topic, partition) for topic in topics]
     consumer.assign(places)
     try:
         await consumer.start()

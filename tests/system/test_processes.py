@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,24 @@ def a_setting(trial: str, servers: Mapping[str, str], processes: int = 1, **opti
     )
 
 
-@pytest.mark.parametrize("transport", ["rest", "grpc", "broker", "events"])
+@pytest.mark.parametrize(
+    ("transport", "product", "options"),
+    [
+        ("rest", "", {}),
+        ("grpc", "", {}),
+        ("broker", "rabbitmq", {}),
+        ("broker", "kafka", {}),
+        ("events", "kafka", {}),
+        ("events", "kafka", {"client": "confluent"}),
+        ("events", "rabbitmq", {}),
+    ],
+)
 async def test_every_process_of_a_service_gets_orders(
-    transport: str, servers: Mapping[str, str], tmp_path: Path
+    transport: str, product: str, options: dict[str, str], servers: Mapping[str, str], tmp_path: Path
 ) -> None:
-    setting = a_setting(f"shared-{transport}", servers, processes=2)
-    method = named(transport)(setting)
+    trial = "-".join(filter(None, ("shared", transport, product, *options.values())))
+    setting = replace(a_setting(trial, servers, processes=2, **options), product=product)
+    method = named(transport, product)(setting)
     await method.prepare()
     try:
         async with services(transport, setting, folder=tmp_path, logs=tmp_path, store_folder=None) as running:

@@ -100,8 +100,12 @@ def study(house: House, words: list[str]) -> None:
         short += ["TRANSPORT=rest", "DURATION=2"]
     if "PROFILE=outage" in words and shutil.which("go") is None:
         pytest.skip("Toxiproxy is built with Go")
-    if "PROFILE=processes" in words:
+    if {"PROFILE=processes", "PROFILE=durability"} & set(words):
         short += ["TRANSPORT=rest"]
+    if "PROFILE=products" in words:
+        short += ["TRANSPORT=broker,events", "BROKER_WARM_UP=0", "DEADLINE=10"]
+    if "PROFILE=clients" in words:
+        short += ["TRANSPORT=rest,events", "BROKER_WARM_UP=0", "DEADLINE=10"]
     if "PROFILE=outage" in words:
         short += ["TRANSPORT=rest", "DURATION=2", "FAULT_AT=0.5", "FAULT_FOR=0.5"]
     shortest(*short)(house, words)

@@ -34,7 +34,7 @@ from transports.conformance import (
     check_the_same_order_twice_has_one_effect_and_one_answer,
 )
 from transports.errors import Denied, TransportError, Unreachable
-from transports.events.topology import started
+from transports.products.kafka.topology import started
 from transports.registry import named
 from transports.security import LEVELS, amqp, kafka
 

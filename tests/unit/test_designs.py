@@ -20,7 +20,8 @@ from bench.stats.quantiles import samples_needed
 from bench.store import Run
 from transports.registry import named
 
-STUDIES = ("size", "format", "frequency", "outage", "processes")
+STUDIES = ("size", "format", "frequency", "outage", "processes", "durability", "products", "clients")
+OF_ALL = ("size", "format", "frequency", "outage", "processes", "durability")
 BROKERS = ("rabbitmq", "kafka")
 LONGEST_S = 45 * 60
 
@@ -35,6 +36,7 @@ def trials(profile: Profile) -> pd.DataFrame:
             orders = here.orders(cell.rate_per_s)
             row: dict[str, Any] = {"round": round_, "cell": cell.name, "valid": True, "transport": cell.transport}
             row |= {"client": cell.client, "codec": cell.codec, "compression": cell.compression}
+            row |= {"product": cell.product}
             row |= {"order_bytes": here.payload_bytes, "fault": "none" if here.fault is None else here.fault.name}
             row |= {name: getattr(here, name) for name in FACTORS if name not in row and hasattr(here, name)}
             row |= {"rate_per_s": cell.rate_per_s}
@@ -166,7 +168,46 @@ def test_the_processes_study_tells_what_a_second_process_buys_at_either_rate(tra
     assert {row["context"] for row in rows} == {"rate_per_s=100", "rate_per_s=250"}
 
 
-def test_every_method_is_in_every_study() -> None:
-    for name in STUDIES:
+@pytest.mark.parametrize("transport", ["rest", "grpc", "broker", "events"])
+@pytest.mark.parametrize("metric", ["finish_p50_us", "finish_p99_us", "cpu_us_per_order_services"])
+def test_the_durability_study_tells_the_price_of_each_step(transport: str, metric: str) -> None:
+    steps = told("durability", transport=transport, metric=metric, kind="ratio")
+    assert {(row["factor"], row["level"], row["base"], row["context"]) for row in steps} == {
+        ("store", "sqlite", "memory", "durability=fast"),
+        ("durability", "safe", "fast", "store=sqlite"),
+    }
+
+
+@pytest.mark.parametrize("method", ["broker", "events", "broker+events"])
+@pytest.mark.parametrize("factor", ["product", "durability"])
+def test_the_products_study_tells_what_a_product_does_to_each_method_and_to_both(method: str, factor: str) -> None:
+    (main,) = told("products", transport=method, factor=factor, metric="finish_p99_us", kind="main")
+    assert (main["level"], main["base"]) == {"product": ("kafka", "rabbitmq"), "durability": ("safe", "fast")}[factor]
+
+
+def test_the_products_study_tells_the_method_from_the_product() -> None:
+    (main,) = told("products", factor="transport", metric="finish_p50_us", kind="main")
+    assert (main["transport"], main["level"], main["base"], main["context"]) == (
+        "broker+events",
+        "events",
+        "broker",
+        "",
+    )
+    both = told("products", factor="transport", metric="finish_p50_us", kind="interaction")
+    assert any(row["context"].startswith("product=kafka against rabbitmq") for row in both)
+
+
+@pytest.mark.parametrize(
+    ("transport", "level", "base"),
+    [("rest", "httpx", "aiohttp"), ("rest", "httpx-aiohttp", "aiohttp"), ("events", "confluent", "aiokafka")],
+)
+def test_the_clients_study_sets_each_client_against_the_methods_own(transport: str, level: str, base: str) -> None:
+    rows = told("clients", transport=transport, factor="client", level=level, metric="finish_p99_us", kind="ratio")
+    assert rows
+    assert {row["base"] for row in rows} == {base}
+    assert named(transport).Config().client == base
+
+
+def test_every_method_is_in_every_study_of_methods() -> None:
+    for name in OF_ALL:
         assert {cell.transport for cell in cells(load(name))} == {"rest", "grpc", "broker", "events"}
-        assert all(named(cell.transport) for cell in cells(load(name)))

@@ -158,6 +158,50 @@ def test_each_method_has_its_own() -> None:
     assert set(effects(both)["transport"]) == {"rest", "grpc"}
 
 
+def pairings(**changes: Any) -> pd.DataFrame:
+    """Two methods over two products: events take twice as long, over Kafka a third more, both half again."""
+    draw = random.Random(7)
+    rows = []
+    for round_ in range(1, ROUNDS + 1):
+        luck = draw.gauss(0, 0.2)
+        for transport, slower in (("broker", 1.0), ("events", 2.0)):
+            for product, client, times in (("rabbitmq", "aio-pika", 1.0), ("kafka", "aiokafka", 4 / 3)):
+                both = 1.5 if (transport, product) == ("events", "kafka") else 1.0
+                took_us = 4000 * slower * times * both * math.exp(luck + draw.gauss(0, 0.01))
+                rows.append(
+                    design().iloc[0].to_dict()
+                    | {"round": round_, "cell": f"{transport}+{product}", "transport": transport}
+                    | {"product": product, "client": client, "finish_p50_us": took_us, **changes}
+                )
+    return pd.DataFrame(rows)
+
+
+def test_methods_over_the_same_products_tell_the_method_from_the_product() -> None:
+    found = effects(pairings())
+    assert set(found["transport"]) == {"broker", "events", "broker+events"}
+    both = found[found["transport"] == "broker+events"]
+    method, product = (the(both, factor=factor, kind="main") for factor in ("transport", "product"))
+    assert (method["level"], method["base"]) == ("events", "broker")
+    assert method["estimate"] == pytest.approx(2 * math.sqrt(1.5), rel=0.03)
+    assert (product["level"], product["base"]) == ("kafka", "rabbitmq")
+    assert product["estimate"] == pytest.approx(4 / 3 * math.sqrt(1.5), rel=0.03)
+    alike = the(both, kind="interaction")
+    assert alike["context"] == "product=kafka against rabbitmq"
+    assert alike["estimate"] == pytest.approx(1.5, rel=0.03)
+
+
+def test_a_client_that_goes_with_its_product_is_no_context_of_it() -> None:
+    row = the(effects(pairings()), transport="broker", kind="ratio")
+    assert (row["factor"], row["level"], row["context"], row["client"]) == ("product", "kafka", "", "")
+    assert row["estimate"] == pytest.approx(4 / 3, rel=0.03)
+
+
+def test_clients_of_one_product_are_a_factor() -> None:
+    trials = pairings(product="kafka")
+    row = the(effects(trials[trials["transport"] == "events"]), kind="main")
+    assert (row["factor"], row["level"], row["base"]) == ("client", "aiokafka", "aio-pika")
+
+
 def test_the_table_has_ratios_and_lines() -> None:
     Console(file=(text := io.StringIO()), width=100).print(effects_table(effects(design())))
     assert "avro for json" in text.getvalue()

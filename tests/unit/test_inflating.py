@@ -11,7 +11,7 @@ from aiokafka.record._crecords import default_records as fast_records
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transports.events.inflating import Inflated, up_to
+from transports.products.kafka.inflating import Inflated, up_to
 
 LIMIT_BYTES = 50_000
 CODECS = ("gzip", "snappy", "lz4", "zstd")

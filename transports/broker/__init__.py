@@ -1,4 +1,4 @@
-"""Asynchronous messages through a broker: RabbitMQ, a work queue per service, confirms and acknowledgements."""
+"""Asynchronous messages through a broker: a work queue per service, on RabbitMQ unless another product is asked for."""
 
 from transports.broker.transport import BrokerTransport
 

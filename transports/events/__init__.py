@@ -1,4 +1,4 @@
-"""Events on a log: Kafka, a topic per fact, a consumer group per service."""
+"""Events that are published to whoever listens: a topic per fact, on Kafka unless another product is asked for."""
 
 from transports.events.transport import EventsTransport
 

@@ -10,19 +10,24 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from bench.floor.bare import Pass
 from bench.floor.bare.route import ROUTE, hops_of
-from shop.messages import KIND
-from shop.workflow import FRONT, SERVICES
+from shop.messages import KIND, OrderClosed
+from shop.workflow import FRONT
 from transports.base import Setting
-from transports.broker.config import Config
-from transports.broker.topology import channel, reply_queue, work_queue
+from transports.broker.routes import PIPELINE
+from transports.products.rabbitmq.config import Config
+from transports.products.rabbitmq.topology import Places, channel
 
 _ORDER = KIND[ROUTE[0]]
 
 
 @asynccontextmanager
 async def serve(service: str, setting: Setting) -> AsyncIterator[None]:
+    places = Places(PIPELINE, setting)
     # By what a message is: what it becomes, and the queue for that; None is the reply queue that it names.
-    hops = {KIND[taken]: (KIND[passed], _queue(setting, KIND[passed])) for taken, passed in hops_of(service).items()}
+    hops = {
+        KIND[taken]: (KIND[passed], None if passed is OrderClosed else places.key_of[passed])
+        for taken, passed in hops_of(service).items()
+    }
     async with channel(setting, f"{service}.out") as out, channel(setting, service) as inward:
         publish = out.default_exchange.publish
 
@@ -42,7 +47,7 @@ async def serve(service: str, setting: Setting) -> AsyncIterator[None]:
             await delivery.ack()
 
         await inward.set_qos(prefetch_count=Config().prefetch)
-        queue = await inward.get_queue(work_queue(setting, service), ensure=False)
+        queue = await inward.get_queue(places.queue_of[service], ensure=False)
         await queue.consume(take)
         yield
 
@@ -50,7 +55,8 @@ async def serve(service: str, setting: Setting) -> AsyncIterator[None]:
 @asynccontextmanager
 async def connect(setting: Setting) -> AsyncIterator[Pass]:
     waiting: dict[str, asyncio.Future[tuple[bytes, int]]] = {}
-    replies, orders = reply_queue(setting, setting.worker), work_queue(setting, FRONT)
+    places = Places(PIPELINE, setting)
+    replies, orders = places.reply_queues[setting.worker], places.queue_of[FRONT]
 
     async def hear(delivery: AbstractIncomingMessage) -> None:
         waiting.pop(delivery.correlation_id or "").set_result((delivery.body, time.monotonic_ns()))
@@ -76,11 +82,3 @@ async def connect(setting: Setting) -> AsyncIterator[Pass]:
             return await back
 
         yield pass_
-
-
-def _queue(setting: Setting, kind: str) -> str | None:
-    """Of the service that passes this kind on."""
-    for service in SERVICES:
-        if kind in {KIND[taken] for taken in hops_of(service)}:
-            return work_queue(setting, service)
-    return None

@@ -11,8 +11,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from bench.floor.bare import Pass
 from bench.floor.bare.route import ROUTE, hops_of
 from transports.base import Setting
-from transports.events.config import Config, consumer_options, producer_options
-from transports.events.topology import group_of, started, topic_of
+from transports.events.routes import CHOREOGRAPHY
+from transports.products.kafka.config import Config, consumer_options, producer_options
+from transports.products.kafka.topology import Places, started
 from transports.security import BUYER
 
 _IDLE_MS = 200
@@ -21,11 +22,12 @@ _Batch = tuple[Sequence["asyncio.Future[Any]"], dict[TopicPartition, int]]
 
 @asynccontextmanager
 async def serve(service: str, setting: Setting) -> AsyncIterator[None]:
-    hops = {topic_of(setting, taken): topic_of(setting, passed) for taken, passed in hops_of(service).items()}
+    places = Places(CHOREOGRAPHY, setting)
+    hops = {places.topic_of[taken]: places.topic_of[passed] for taken, passed in hops_of(service).items()}
     producer = AIOKafkaProducer(**producer_options(Config(), setting, service))
     consumer = AIOKafkaConsumer(
         *hops,
-        group_id=group_of(setting, service),
+        group_id=places.group_of[service],
         auto_offset_reset="earliest",
         **consumer_options(Config(), setting, service),
     )
@@ -71,7 +73,8 @@ async def _commit(consumer: AIOKafkaConsumer, batches: "asyncio.Queue[_Batch]") 
 @asynccontextmanager
 async def connect(setting: Setting) -> AsyncIterator[Pass]:
     waiting: dict[bytes, asyncio.Future[tuple[bytes, int]]] = {}
-    orders, back = topic_of(setting, ROUTE[0]), TopicPartition(topic_of(setting, ROUTE[-1]), setting.worker)
+    places = Places(CHOREOGRAPHY, setting)
+    orders, back = places.topic_of[ROUTE[0]], TopicPartition(places.outcomes, setting.worker)
     producer = AIOKafkaProducer(**producer_options(Config(), setting, BUYER))
     consumer = AIOKafkaConsumer(**consumer_options(Config(), setting, BUYER))
     consumer.assign([back])

@@ -1,33 +1,35 @@
-"""Putting a message on a queue and waiting for the broker's confirm."""
+"""Putting a message where its key leads and waiting for the broker's confirm."""
 
 import asyncio
 
 from aio_pika import DeliveryMode
 from aio_pika import Message as AmqpMessage
-from aio_pika.abc import AbstractRobustChannel
+from aio_pika.abc import AbstractExchange, AbstractRobustChannel
 from aio_pika.exceptions import DeliveryError, PublishError
 from aiormq.exceptions import ChannelInvalidStateError
 
 from shop.messages import KIND, Message
 from transports.base import Setting
-from transports.broker.topology import LIBRARY_ERRORS
 from transports.errors import NoOutcome, NotAccepted, TooLarge, Unreachable
+from transports.products.rabbitmq.topology import LIBRARY_ERRORS
 from transports.wire import codec_named
 
 _PAUSE_S = 0.01
 
 
 class Publisher:
-    def __init__(self, channel: AbstractRobustChannel, setting: Setting, limit_bytes: int) -> None:
+    def __init__(
+        self, channel: AbstractRobustChannel, exchange: AbstractExchange, setting: Setting, limit_bytes: int
+    ) -> None:
         self._channel = channel
-        self._exchange = channel.default_exchange
+        self._exchange = exchange
         self._codec = codec_named(setting.codec)
         self._limit_bytes = limit_bytes
         self._deadline_s = setting.deadline_s
         self._mode = DeliveryMode.PERSISTENT if setting.durability == "safe" else DeliveryMode.NOT_PERSISTENT
 
-    async def publish(self, queue: str, message: Message, reply_to: str | None) -> None:
-        """Returns with the confirm. Raises TooLarge, NotAccepted (no such queue, or refused), NoOutcome, Unreachable.
+    async def publish(self, key: str, message: Message, reply_to: str | None) -> None:
+        """Returns with the confirm. Raises TooLarge, NotAccepted (no queue there, or refused), NoOutcome, Unreachable.
 
         The size is checked here because one message that the broker rejects closes the channel, and with it every
         other publish in flight on it.
@@ -53,13 +55,13 @@ class Publisher:
                     await self._channel.ready()
                     sent = True
                     try:
-                        await self._exchange.publish(amqp, queue)
+                        await self._exchange.publish(amqp, key)
                         return
                     except ChannelInvalidStateError:  # lost a moment ago, which it does not know yet; nothing was sent
                         sent = False
                         await asyncio.sleep(_PAUSE_S)
         except (DeliveryError, PublishError) as error:
-            raise NotAccepted(f"RabbitMQ did not take a message for queue {queue}: {error}") from error
+            raise NotAccepted(f"RabbitMQ did not take a message for {key}: {error}") from error
         except TimeoutError as error:
             if not sent:
                 raise Unreachable(f"RabbitMQ was away for {self._deadline_s:g} s") from error

@@ -1,9 +1,11 @@
 """The topics and groups of a trial.
 
-TRIAL.place-order TRIAL.order-placed … TRIAL.order-shipped   a topic per message
-TRIAL.order-closed                                           the outcome, a partition per load process
-TRIAL.unreadable                                             the dead-letter topic
-TRIAL.user TRIAL.product TRIAL.payment TRIAL.shipping        a consumer group per service
+of a choreography   TRIAL.place-order TRIAL.order-placed … TRIAL.order-shipped   a topic per message
+                    TRIAL.order-closed                     the outcome, a partition per load process
+of a pipeline       TRIAL.user TRIAL.product TRIAL.payment TRIAL.shipping        an inbox per service
+                    TRIAL.reply                            the outcome, a partition per load process
+of both             TRIAL.unreadable                       the dead-letter topic
+                    TRIAL.user TRIAL.product TRIAL.payment TRIAL.shipping        a consumer group per service
 """
 
 import asyncio
@@ -22,12 +24,13 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.admin import DeleteGroupsRequest
 
-from shop.messages import KIND, Message, OrderClosed, PlaceOrder
-from shop.workflow import SERVICES, consumed_by, told_by
+from shop.messages import KIND, PlaceOrder
+from shop.workflow import SERVICES, told_by
 from transports.base import Setting
 from transports.errors import NotAccepted, Unreachable
-from transports.events.config import Config, max_batch_bytes
-from transports.events.rights import Right, grant, revoke
+from transports.products.kafka.config import Config, max_batch_bytes
+from transports.products.kafka.rights import Right, grant, revoke
+from transports.products.routes import Routes
 from transports.security import AUTH, BUYER, HARNESS, kafka
 
 ASK_AGAIN_S = 0.02
@@ -39,24 +42,26 @@ def passes(error: KafkaError) -> bool:
     return bool(error.retriable) or type(error) is KafkaError
 
 
-def topic_of(setting: Setting, message_type: type[Message]) -> str:
-    return f"{setting.trial}.{KIND[message_type]}"
+class Places:
+    """Of a trial: its topics and groups."""
+
+    def __init__(self, routes: Routes, setting: Setting) -> None:
+        trial = setting.trial
+        self.topic_of = {message: f"{trial}.{place}" for message, place in routes.place_of.items()}
+        self.kind_at = {topic: KIND[message] for message, topic in self.topic_of.items()} if routes.published else {}
+        """By topic, where a topic has one kind of message; else it stands in each record's header."""
+        self.outcomes = f"{trial}.{routes.outcome}"
+        self.dead_letters = f"{trial}.unreadable"
+        self.heard_by = {name: tuple(f"{trial}.{place}" for place in routes.heard_by(name)) for name in SERVICES}
+        self.group_of = {name: f"{trial}.{name}" for name in SERVICES}
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*dict.fromkeys(self.topic_of.values()), self.dead_letters)
 
 
-def topics_consumed_by(setting: Setting, service: str) -> dict[str, str]:
-    """The kind of message by topic."""
-    return {topic_of(setting, message): KIND[message] for message in consumed_by(service)}
-
-
-def dead_letter_topic(setting: Setting) -> str:
-    return f"{setting.trial}.unreadable"
-
-
-def group_of(setting: Setting, service: str) -> str:
-    return f"{setting.trial}.{service}"
-
-
-async def create(setting: Setting, config: Config) -> None:
+async def create(setting: Setting, config: Config, places: Places) -> None:
     """Returns when the broker knows them. Raises Unreachable, and NotAccepted when the cluster refuses a topic."""
     topic_config = {
         "max.message.bytes": str(max_batch_bytes(setting)),
@@ -67,25 +72,20 @@ async def create(setting: Setting, config: Config) -> None:
     if setting.durability == "safe":
         topic_config |= {"flush.messages": "1", "flush.ms": "0"}
 
-    def topic(name: str, partitions: int) -> NewTopic:
-        return NewTopic(name, partitions, config.replication_factor, topic_configs=topic_config)
-
+    partitions = dict.fromkeys(places.topics, max(config.partitions, setting.processes))
+    partitions |= {places.outcomes: setting.workers, places.dead_letters: 1}
     topics = [
-        topic(
-            topic_of(setting, message),
-            setting.workers if message is OrderClosed else max(config.partitions, setting.processes),
-        )
-        for message in KIND
+        NewTopic(name, count, config.replication_factor, topic_configs=topic_config)
+        for name, count in partitions.items()
     ]
-    topics.append(topic(dead_letter_topic(setting), 1))
     if setting.security == AUTH:
         # Before the topics: a broker hears of what its controller decides in the order in which it does.
         async with _client(setting) as client:
-            await grant(client, rights(setting))
+            await grant(client, rights(places))
     async with _admin(setting) as admin:
         response = await admin.create_topics(topics)
         _check(response.topic_errors, TopicAlreadyExistsError)
-        await _known(setting, admin, {topic.name for topic in topics})
+        await _known(setting, admin, set(places.topics))
 
 
 async def _known(setting: Setting, admin: AIOKafkaAdminClient, names: set[str]) -> None:
@@ -100,37 +100,36 @@ async def _known(setting: Setting, admin: AIOKafkaAdminClient, names: set[str]) 
         ) from error
 
 
-async def delete(setting: Setting) -> None:
+async def delete(setting: Setting, places: Places) -> None:
     """Topics and groups. Those that are not there are no error."""
     async with _admin(setting) as admin:
-        response = await admin.delete_topics([*(topic_of(setting, m) for m in KIND), dead_letter_topic(setting)])
+        response = await admin.delete_topics(list(places.topics))
     _check(response.topic_error_codes, UnknownTopicOrPartitionError)
     async with _client(setting) as client:
-        await _delete_groups(setting, client)
+        await _delete_groups(client, list(places.group_of.values()))
         if setting.security == AUTH:
-            await revoke(client, rights(setting))
+            await revoke(client, rights(places))
 
 
-async def _delete_groups(setting: Setting, client: AIOKafkaClient) -> None:
+async def _delete_groups(client: AIOKafkaClient, groups: list[str]) -> None:
     """A group that still has members is left: without topics the broker forgets it by itself."""
-    groups = [group_of(setting, service) for service in SERVICES]
     with suppress(GroupCoordinatorNotAvailableError):  # a broker on which no group ever was
         coordinator = await client.coordinator_lookup(CoordinationType.GROUP, groups[0])
         await client.send(coordinator, DeleteGroupsRequest(groups))
 
 
-def rights(setting: Setting) -> list[Right]:
+def rights(places: Places) -> list[Right]:
     """What each role has to do here, and nothing else; whoever prepares and removes may do everything."""
 
-    def of(role: str, reads: Iterable[type[Message]], writes: Iterable[type[Message]]) -> Iterator[Right]:
-        yield from (Right(role, "read", "topic", topic_of(setting, message)) for message in reads)
-        yield from (Right(role, "write", "topic", topic_of(setting, message)) for message in writes)
+    def of(role: str, reads: Iterable[str], writes: Iterable[str]) -> Iterator[Right]:
+        yield from (Right(role, "read", "topic", topic) for topic in reads)
+        yield from (Right(role, "write", "topic", topic) for topic in dict.fromkeys(writes))
 
-    found = list(of(BUYER, [OrderClosed], [PlaceOrder]))
+    found = list(of(BUYER, [places.outcomes], [places.topic_of[PlaceOrder]]))
     for service in SERVICES:
-        found += of(service, consumed_by(service), told_by(service))
-        found.append(Right(service, "read", "group", group_of(setting, service)))
-        found.append(Right(service, "write", "topic", dead_letter_topic(setting)))
+        writes = [places.topic_of[message] for message in told_by(service)]
+        found += of(service, places.heard_by[service], [*writes, places.dead_letters])
+        found.append(Right(service, "read", "group", places.group_of[service]))
     return found
 
 

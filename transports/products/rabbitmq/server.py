@@ -1,4 +1,4 @@
-"""A service on its work queue: handle, publish, confirm, acknowledge."""
+"""A service on its queue: handle, publish, confirm, acknowledge."""
 
 import asyncio
 import logging
@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager, suppress
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from shop.messages import Message
-from shop.workflow import consumer_of, is_outcome, kinds_consumed_by
+from shop.workflow import is_outcome, kinds_consumed_by
 from transports.base import Serving, Setting
-from transports.broker.publisher import Publisher
-from transports.broker.topology import LIBRARY_ERRORS, queue_on, work_queue
 from transports.errors import NoOutcome, Unreachable, Unreadable
+from transports.products.rabbitmq.publisher import Publisher
+from transports.products.rabbitmq.topology import LIBRARY_ERRORS, Places, queue_on
 from transports.relay import Desk
 from transports.wire import codec_named
 
@@ -25,11 +25,11 @@ _CANCEL_S = 5.0
 class Consumer:
     """What a service does with a delivery."""
 
-    def __init__(self, desk: Desk, serving: Serving, publisher: Publisher, setting: Setting) -> None:
+    def __init__(self, desk: Desk, serving: Serving, publisher: Publisher, places: Places, setting: Setting) -> None:
         self._desk = desk
         self._serving = serving
         self._publisher = publisher
-        self._setting = setting
+        self._places = places
         self._codec = codec_named(setting.codec)
         self._kinds = frozenset(kinds_consumed_by(desk.service.name))
         self._in_hand = 0
@@ -81,10 +81,9 @@ class Consumer:
         return self._codec.decode(kind, delivery.body)
 
     async def _publish(self, fact: Message, reply_to: str | None) -> None:
-        if not is_outcome(fact):
-            await self._publisher.publish(work_queue(self._setting, consumer_of(fact)), fact, reply_to)
-        elif reply_to is not None:
-            await self._publisher.publish(reply_to, fact, None)
+        key = self._places.key_for(fact, reply_to)
+        if key is not None:
+            await self._publisher.publish(key, fact, None if is_outcome(fact) else reply_to)
 
     async def finished(self) -> None:
         """Wait until nothing is in hand."""

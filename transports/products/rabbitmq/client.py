@@ -1,4 +1,4 @@
-"""The buyer: orders at the user service's queue, hears the outcome on a reply queue."""
+"""The buyer: orders where the user service listens, hears the outcome on a queue of its own."""
 
 import time
 from collections.abc import AsyncIterator
@@ -7,26 +7,25 @@ from contextlib import asynccontextmanager
 from aio_pika.abc import AbstractIncomingMessage
 
 from shop.messages import PlaceOrder
-from shop.workflow import FRONT
 from transports.base import Client, Receipt, Setting
-from transports.broker.publisher import Publisher
-from transports.broker.topology import channel, queue_on, reply_queue, work_queue
 from transports.outcomes import Outcomes
+from transports.products.rabbitmq.publisher import Publisher
+from transports.products.rabbitmq.topology import Places, channel, exchange_on, queue_on
 from transports.wire import codec_named
 
 
-class BrokerClient(Client):
-    def __init__(self, publisher: Publisher, setting: Setting) -> None:
+class RabbitMQClient(Client):
+    def __init__(self, publisher: Publisher, places: Places, setting: Setting) -> None:
         self._publisher = publisher
         self._outcomes = Outcomes(codec_named(setting.codec))
-        self._queue = work_queue(setting, FRONT)
-        self._reply_to = reply_queue(setting, setting.worker)
+        self._key = places.key_of[PlaceOrder]
+        self._reply_to = places.replies[setting.worker]
 
     async def submit(self, order: PlaceOrder) -> Receipt:
         order_id = order.order.order_id
         finished = self._outcomes.expect(order_id)
         try:
-            await self._publisher.publish(self._queue, order, self._reply_to)
+            await self._publisher.publish(self._key, order, self._reply_to)
         except BaseException:
             self._outcomes.give_up(order_id)
             raise
@@ -39,11 +38,12 @@ class BrokerClient(Client):
 
 
 @asynccontextmanager
-async def buying(setting: Setting) -> AsyncIterator[Client]:
+async def buying(setting: Setting, places: Places) -> AsyncIterator[Client]:
     """Raises Unreachable."""
     async with channel(setting, "buyer") as publish_on, channel(setting, "buyer.reply") as hear_on:
-        client = BrokerClient(Publisher(publish_on, setting, setting.max_order_bytes), setting)
-        replies = await queue_on(hear_on, reply_queue(setting, setting.worker))
+        publisher = Publisher(publish_on, await exchange_on(publish_on, places), setting, setting.max_order_bytes)
+        client = RabbitMQClient(publisher, places, setting)
+        replies = await queue_on(hear_on, places.reply_queues[setting.worker])
         # No acknowledgement: the load process is the buyer, and what it has heard it need not hear again.
         await replies.consume(client.hear, no_ack=True)
         yield client

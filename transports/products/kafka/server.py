@@ -6,41 +6,38 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from shop.messages import Message
-from shop.workflow import is_outcome
+from shop.workflow import is_outcome, kinds_consumed_by
 from transports.base import Serving, Setting
 from transports.errors import TooLarge, Unreadable
-from transports.events.config import max_batch_bytes
-from transports.events.inflating import Reader, up_to
-from transports.events.topology import ASK_AGAIN_S, dead_letter_topic, passes, topic_of, topics_consumed_by, unreachable
+from transports.products.kafka.config import max_batch_bytes
+from transports.products.kafka.engines import Consumer, Producer, Record
+from transports.products.kafka.headers import LIES_AT, REPLY, WHAT, header, kind_header, reply_header
+from transports.products.kafka.inflating import Reader, up_to
+from transports.products.kafka.topology import ASK_AGAIN_S, Places, passes, unreachable
 from transports.relay import Desk
 from transports.wire import codec_named
 
 _log = logging.getLogger(__name__)
 
-REPLY = "reply"
-"""The header that travels along with an order: the partition of order-closed on which its buyer listens."""
-
-LIES_AT = "lies-at"
-"""The header of a dead letter without key and body: TOPIC/PARTITION/OFFSET of what is too large to be copied."""
-
 _IDLE_MS = 200
 Offsets = dict[TopicPartition, int]
-
-
-def reply_header(worker: int) -> tuple[str, bytes]:
-    """What the orders of this load process carry."""
-    return REPLY, str(worker).encode()
 
 
 class Member:
     """One process of a service's group."""
 
     def __init__(
-        self, desk: Desk, serving: Serving, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer, setting: Setting
+        self,
+        desk: Desk,
+        serving: Serving,
+        consumer: Consumer,
+        producer: Producer,
+        places: Places,
+        setting: Setting,
     ) -> None:
         self._desk = desk
         self._serving = serving
@@ -48,8 +45,9 @@ class Member:
         self._producer = producer
         self._setting = setting
         self._codec = codec_named(setting.codec)
-        self._kinds = topics_consumed_by(setting, desk.service.name)
+        self._places = places
         self._reply_partitions = {reply_header(worker)[1]: worker for worker in range(setting.workers)}
+        self._kinds = frozenset(kinds_consumed_by(desk.service.name))
         self._stopping = False
         self._failing_since_s = 0.0
         self._reader = Reader(consumer)
@@ -76,7 +74,7 @@ class Member:
     def stop(self) -> None:
         self._stopping = True
 
-    async def _fetched(self) -> dict[TopicPartition, list[ConsumerRecord]]:
+    async def _fetched(self) -> dict[TopicPartition, list[Record]]:
         """Raises KafkaError for what will not pass, or has not within the deadline."""
         try:
             fetched, left_out = await self._reader.fetched(_IDLE_MS)
@@ -95,17 +93,17 @@ class Member:
             await (await self._note(place))
         return fetched
 
-    async def _take(self, fetched: dict[TopicPartition, list[ConsumerRecord]]) -> None:
+    async def _take(self, fetched: dict[TopicPartition, list[Record]]) -> None:
         """Facts are on their way when this returns. Their acknowledgements and the commit are waited for elsewhere:
         waiting here would add both to every batch that comes next."""
         arrived_ns = time.monotonic_ns()
-        readable: list[ConsumerRecord] = []
+        readable: list[Record] = []
         messages: list[Message] = []
         sent: list[asyncio.Future[Any]] = []
         for records in fetched.values():
             for record in records:
                 try:
-                    messages.append(self._codec.decode(self._kinds[record.topic], record.value or b""))
+                    messages.append(self._read(record))
                     readable.append(record)
                 except Unreadable as error:
                     self._serving.unreadable += 1
@@ -121,7 +119,8 @@ class Member:
             try:
                 if len(body) > self._setting.max_message_bytes:
                     raise TooLarge(len(body), self._setting.max_message_bytes)
-                sent.append(await self._send(topic_of(self._setting, type(fact)), body, record, partition))
+                topic, headers = self._places.topic_of[type(fact)], self._headers_of(fact, record)
+                sent.append(await self._send(topic, body, record, headers, partition))
             except (TooLarge, MessageSizeTooLargeError) as error:
                 self._serving.failed += 1
                 _log.warning("a fact is too large, its cause goes to the dead-letter topic: %s", error)
@@ -141,22 +140,38 @@ class Member:
         # One of them spoils the batch: each by itself tells which.
         return [fact for message in messages for fact in await self._handle([message], arrived_ns)]
 
+    def _read(self, record: Record) -> Message:
+        kind = self._places.kind_at.get(record.topic) or header(record, WHAT).decode(errors="replace")
+        if kind not in self._kinds:
+            raise Unreadable(f"the {self._desk.service.name} service consumes no {kind!r}")
+        return self._codec.decode(kind, record.value or b"")
+
+    def _headers_of(self, fact: Message, cause: Record) -> list[tuple[str, bytes]]:
+        """Those of its cause travel along."""
+        if self._places.kind_at:
+            return list(cause.headers)
+        return [kind_header(type(fact)), *(pair for pair in cause.headers if pair[0] != WHAT)]
+
     async def _send(
-        self, topic: str, body: bytes, cause: ConsumerRecord, partition: int | None = None
+        self,
+        topic: str,
+        body: bytes,
+        cause: Record,
+        headers: list[tuple[str, bytes]],
+        partition: int | None = None,
     ) -> "asyncio.Future[Any]":
         acknowledged: asyncio.Future[Any] = await self._producer.send(
-            topic, body, key=cause.key, partition=partition, headers=list(cause.headers)
+            topic, body, key=cause.key, partition=partition, headers=headers
         )
         return acknowledged
 
-    async def _bury(self, record: ConsumerRecord) -> "asyncio.Future[Any]":
+    async def _bury(self, record: Record) -> "asyncio.Future[Any]":
         """To the dead-letter topic as it is; where it lies instead, when it is too large to be sent once more.
 
         Kafka limits a record as its producer compressed it, and here it is not compressed.
         """
-        topic = dead_letter_topic(self._setting)
         try:
-            return await self._send(topic, record.value or b"", record)
+            return await self._send(self._places.dead_letters, record.value or b"", record, list(record.headers))
         except MessageSizeTooLargeError as error:
             place = f"{record.topic}/{record.partition}/{record.offset}"
             _log.warning("too large for a dead letter, which only says that it lies at %s: %s", place, error)
@@ -165,16 +180,13 @@ class Member:
     async def _note(self, place: str) -> "asyncio.Future[Any]":
         """A dead letter that says where it lies."""
         note: asyncio.Future[Any] = await self._producer.send(
-            dead_letter_topic(self._setting), b"", headers=[(LIES_AT, place.encode())]
+            self._places.dead_letters, b"", headers=[(LIES_AT, place.encode())]
         )
         return note
 
-    def _reply_partition(self, record: ConsumerRecord) -> int:
+    def _reply_partition(self, record: Record) -> int:
         """Where the buyer listens; 0 for an order that does not say, or names a partition that is not there."""
-        for name, value in record.headers:
-            if name == REPLY:
-                return self._reply_partitions.get(value, 0)
-        return 0
+        return self._reply_partitions.get(header(record, REPLY), 0)
 
 
 class _Commits:
@@ -183,7 +195,7 @@ class _Commits:
     While one commit is on its way the next batches gather, and one commit takes them all.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, setting: Setting) -> None:
+    def __init__(self, consumer: Consumer, setting: Setting) -> None:
         self._consumer = consumer
         self._setting = setting
         self._batches: asyncio.Queue[tuple[Sequence[asyncio.Future[Any]], Offsets] | None] = asyncio.Queue()

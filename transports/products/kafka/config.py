@@ -9,8 +9,8 @@ from transports.security import kafka
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    client: Literal["aiokafka"] = "aiokafka"
-    """The library; there is one, named so that CLIENT= reads alike for every method."""
+    client: Literal["aiokafka", "confluent"] = "aiokafka"
+    """The library: pure asyncio, or confluent-kafka over librdkafka, which has threads of its own."""
 
     partitions: int = 1
     """Per topic of a fact: as many as there are processes per service."""

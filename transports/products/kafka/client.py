@@ -1,4 +1,4 @@
-"""The buyer: publishes place-order, hears order-closed on a partition of its own."""
+"""The buyer: orders at the topic of orders, hears outcomes on a partition of its own."""
 
 import asyncio
 import logging
@@ -6,30 +6,33 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, RequestTimedOutError
 
-from shop.messages import OrderClosed, PlaceOrder
+from shop.messages import PlaceOrder
 from transports.base import Client, Receipt, Setting
 from transports.errors import NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable
-from transports.events.config import Config, consumer_options, max_batch_bytes, producer_options
-from transports.events.inflating import Reader, up_to
-from transports.events.server import reply_header
-from transports.events.topology import ASK_AGAIN_S, passes, started, topic_of
 from transports.outcomes import Outcomes
+from transports.products.kafka.config import Config, max_batch_bytes
+from transports.products.kafka.engines import Producer, from_now_on, producing
+from transports.products.kafka.headers import kind_header, reply_header
+from transports.products.kafka.inflating import Reader, up_to
+from transports.products.kafka.topology import ASK_AGAIN_S, Places, passes
 from transports.security import BUYER
 from transports.wire import codec_named
 
 _log = logging.getLogger(__name__)
 
 
-class EventsClient(Client):
-    def __init__(self, producer: AIOKafkaProducer, reader: Reader, setting: Setting) -> None:
+class KafkaClient(Client):
+    def __init__(self, producer: Producer, reader: Reader, places: Places, setting: Setting) -> None:
         self._producer = producer
         self._setting = setting
         self._codec = codec_named(setting.codec)
-        self._topic = topic_of(setting, PlaceOrder)
+        self._topic = places.topic_of[PlaceOrder]
         self._headers = [reply_header(setting.worker)]
+        if not places.kind_at:
+            self._headers.append(kind_header(PlaceOrder))
         self._outcomes = Outcomes(self._codec)
         self._reader = reader
 
@@ -86,22 +89,17 @@ def translated(error: KafkaError | TimeoutError, setting: Setting) -> TransportE
 
 
 @asynccontextmanager
-async def buying(setting: Setting, config: Config) -> AsyncIterator[Client]:
+async def buying(setting: Setting, config: Config, places: Places) -> AsyncIterator[Client]:
     """Raises Unreachable."""
-    mine = TopicPartition(topic_of(setting, OrderClosed), setting.worker)
+    mine = TopicPartition(places.outcomes, setting.worker)
     async with AsyncExitStack() as stack:
         try:
-            producer = AIOKafkaProducer(**producer_options(config, setting, BUYER))
-            await stack.enter_async_context(started(producer))
-            consumer = AIOKafkaConsumer(auto_offset_reset="earliest", **consumer_options(config, setting, BUYER))
-            # By assignment and without a group: nobody else reads this partition.
-            consumer.assign([mine])
-            await stack.enter_async_context(started(consumer))
-            await consumer.seek_to_end(mine)
-            reader = Reader(consumer, {mine: await consumer.position(mine)})
+            producer = await stack.enter_async_context(producing(config, setting, BUYER))
+            consumer, begins = await stack.enter_async_context(from_now_on(config, setting, BUYER, mine))
+            reader = Reader(consumer, {mine: begins})
         except KafkaError as error:
             raise Unreachable(f"Kafka does not answer at {setting.servers['kafka']}: {error}") from error
-        client = EventsClient(producer, reader, setting)
+        client = KafkaClient(producer, reader, places, setting)
         listening = asyncio.create_task(client.listen())
         try:
             yield client

@@ -1,0 +1,137 @@
+"""Which product carries a method: named, refused, and seen in the names of cells."""
+
+from pathlib import Path
+
+import confluent_kafka
+import pytest
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+from confluent_kafka import KafkaError as TheirError
+
+from bench.cells import cells
+from bench.errors import UsageError
+from bench.profile import load
+from shop.messages import KIND, OrderClosed
+from shop.workflow import SERVICES, consumed_by
+from transports.base import Style
+from transports.broker.routes import PIPELINE
+from transports.errors import SettingError
+from transports.events.routes import CHOREOGRAPHY
+from transports.products.kafka.confluent import translated
+from transports.products.routes import Routes
+from transports.registry import heeding, named, products
+
+
+@pytest.mark.parametrize(
+    ("method", "product", "style"),
+    [
+        ("broker", "rabbitmq", Style.PIPELINE),
+        ("broker", "kafka", Style.PIPELINE),
+        ("events", "kafka", Style.CHOREOGRAPHY),
+        ("events", "rabbitmq", Style.CHOREOGRAPHY),
+    ],
+)
+def test_a_pairing_has_its_methods_style_and_its_products_server(method: str, product: str, style: Style) -> None:
+    traits = named(method, product).traits
+    assert (traits.style, traits.needs) == (style, {product})
+
+
+@pytest.mark.parametrize(("method", "product"), [("broker", "rabbitmq"), ("events", "kafka")])
+def test_without_a_product_a_method_runs_over_its_own(method: str, product: str) -> None:
+    assert named(method) is named(method, product)
+    assert products(method) == ("kafka", "rabbitmq")
+
+
+def test_a_product_that_a_method_does_not_have_is_refused_by_name() -> None:
+    with pytest.raises(SettingError, match="no product of broker 'kafak'; did you mean 'kafka'\\?"):
+        named("broker", "kafak")
+    with pytest.raises(SettingError, match="rest runs over no product; leave PRODUCT out"):
+        named("rest", "kafka")
+    assert heeding("rest", "kafka") is named("rest")
+
+
+@pytest.mark.parametrize("routes", [PIPELINE, CHOREOGRAPHY], ids=lambda routes: routes.style.value)
+def test_a_service_listens_wherever_a_message_that_it_consumes_goes(routes: Routes) -> None:
+    assert set(routes.place_of) == set(KIND)
+    for service in SERVICES:
+        assert {routes.place_of[message] for message in consumed_by(service)} == set(routes.heard_by(service))
+        assert routes.outcome not in routes.heard_by(service)
+    assert routes.place_of[OrderClosed] == routes.outcome
+
+
+def test_another_product_than_a_methods_own_stands_in_the_name_of_its_cell() -> None:
+    found = cells(load(flags={"TRANSPORT": "rest,broker,events", "PRODUCT": "kafka"}))
+    assert [(cell.name, cell.product) for cell in found] == [
+        ("rest", ""),
+        ("broker+kafka", "kafka"),
+        ("events", "kafka"),
+    ]
+    assert [cell.pairing for cell in found] == ["rest", "broker+kafka", "events"]
+    assert found[1].kind is named("broker", "kafka")
+
+
+def test_a_product_goes_with_a_client_a_codec_and_a_compression() -> None:
+    flags = {"TRANSPORT": "broker", "PRODUCT": "kafka", "CLIENT": "confluent", "CODEC": "avro", "COMPRESSION": "gzip"}
+    (cell,) = cells(load(flags=flags))
+    assert (cell.name, cell.client) == ("broker:confluent+kafka+avro+gzip", "confluent")
+
+
+def test_also_may_name_a_product(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('transports = ["rest", "broker"]\nalso = ["broker:confluent+kafka", "broker+kafka+gzip"]')
+    found = {cell.name: (cell.product, cell.client, cell.compression) for cell in cells(load(str(path)))}
+    assert found == {
+        "rest": ("", "aiohttp", "none"),
+        "broker": ("rabbitmq", "aio-pika", "none"),
+        "broker:confluent+kafka": ("kafka", "confluent", "none"),
+        "broker+kafka+gzip": ("kafka", "aiokafka", "gzip"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (
+            {"PRODUCT": "kafka", "TRANSPORT": "rest,grpc"},
+            "PRODUCT=kafka is for methods with a choice of products, which",
+        ),
+        ({"PRODUCT": "rabitmq"}, "no product 'rabitmq'; did you mean 'rabbitmq'\\?"),
+        ({"TRANSPORT": "broker", "CLIENT": "broker:confluent"}, "no client of broker 'confluent'; .*aio-pika"),
+        ({"TRANSPORT": "broker", "COMPRESSION": "gzip"}, "no codec or compression of broker 'gzip'"),
+    ],
+)
+def test_what_cannot_be_over_a_product_is_refused_in_a_sentence(flags: dict[str, str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        load(flags=flags)
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ('product = ["rabbitmq", "kafka"]', "rest with product rabbitmq cannot be: rest runs over no product"),
+        ('clients = ["httpx"]', "broker with clients httpx cannot be: no client of broker 'httpx'"),
+        ('store = ["memory"]\ndurability = ["safe"]', "with store memory, durability safe cannot be: .*STORE=sqlite"),
+    ],
+)
+def test_a_level_that_a_method_does_not_have_is_refused_by_name(tmp_path: Path, block: str, said: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f'transports = ["rest", "broker"]\nalso = []\n[[block]]\n{block}\n')
+    with pytest.raises(UsageError, match=said):
+        load(str(path))
+
+
+def test_a_design_may_be_measured_over_another_product() -> None:
+    found = cells(load("processes", {"PRODUCT": "kafka"}))
+    assert {cell.pairing for cell in found} == {"rest", "grpc", "broker+kafka", "events"}
+
+
+@pytest.mark.parametrize(
+    ("code", "ours"),
+    [
+        (TheirError._MSG_TIMED_OUT, KafkaTimeoutError),
+        (TheirError._ALL_BROKERS_DOWN, KafkaConnectionError),
+        (TheirError.MSG_SIZE_TOO_LARGE, MessageSizeTooLargeError),
+        (TheirError._FATAL, KafkaError),
+    ],
+)
+def test_errors_of_librdkafka_are_those_of_aiokafka(code: int, ours: type[KafkaError]) -> None:
+    assert isinstance(translated(confluent_kafka.KafkaError(code)), ours)
