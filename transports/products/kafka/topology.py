@@ -81,7 +81,7 @@ async def create(setting: Setting, config: Config, places: Places) -> None:
     if setting.security == AUTH:
         # Before the topics: a broker hears of what its controller decides in the order in which it does.
         async with _client(setting) as client:
-            await grant(client, rights(places))
+            await grant(client, rights(setting, places))
     async with _admin(setting) as admin:
         response = await admin.create_topics(topics)
         _check(response.topic_errors, TopicAlreadyExistsError)
@@ -108,7 +108,7 @@ async def delete(setting: Setting, places: Places) -> None:
     async with _client(setting) as client:
         await _delete_groups(client, list(places.group_of.values()))
         if setting.security == AUTH:
-            await revoke(client, rights(places))
+            await revoke(client, rights(setting, places))
 
 
 async def _delete_groups(client: AIOKafkaClient, groups: list[str]) -> None:
@@ -118,7 +118,7 @@ async def _delete_groups(client: AIOKafkaClient, groups: list[str]) -> None:
         await client.send(coordinator, DeleteGroupsRequest(groups))
 
 
-def rights(places: Places) -> list[Right]:
+def rights(setting: Setting, places: Places) -> list[Right]:
     """What each role has to do here, and nothing else; whoever prepares and removes may do everything."""
 
     def of(role: str, reads: Iterable[str], writes: Iterable[str]) -> Iterator[Right]:
@@ -130,6 +130,8 @@ def rights(places: Places) -> list[Right]:
         writes = [places.topic_of[message] for message in told_by(service)]
         found += of(service, places.heard_by[service], [*writes, places.dead_letters])
         found.append(Right(service, "read", "group", places.group_of[service]))
+    # librdkafka asks for the coordinator of a group that it does not join.
+    found += [Right(BUYER, "read", "group", f"{places.outcomes}.{worker}") for worker in range(setting.workers)]
     return found
 
 
