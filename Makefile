@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTHON ?= python3
 
-.PHONY: help setup brokers-setup lock proto up down doctor bench study report report-cost advise pros compare web floor codecs soak selftest overhead witness test check clean
+.PHONY: help setup brokers-setup lock proto up down doctor bench study report report-cost advise pros compare web floor cold codecs soak selftest overhead witness test check clean
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -50,7 +50,7 @@ ASKED = $(foreach key,$(SETTINGS) RESUME,$(if $($(key)),'$(key)=$($(key))'))
 bench: setup ## measure; TRANSPORT= RATE= PAYLOAD= CODEC= PRODUCT= CLIENT= … (docs/results-format.md)
 	@$(BIN)/python -m bench run --results '$(RESULTS)' --home '$(STATE)' $(ASKED)
 
-study: setup ## PROFILE=capacity, size, format, frequency, outage, processes, durability, products or clients; up to 45 min
+study: setup ## PROFILE=capacity, size, format, frequency, outage, processes, security, durability, products, clients; to 45 min
 	@$(BIN)/python -m bench study --results '$(RESULTS)' --home '$(STATE)' $(ASKED)
 
 report: .venv/.ready ## report.html, report.md and charts/ of RUN= (latest; a,b,… for one report of several), into OUT=
@@ -78,6 +78,10 @@ floor: setup ## what we cost beside the barest chain of the same libraries
 	@$(BIN)/python -m bench.floor --out '$(RESULTS)' --home '$(STATE)' $(if $(TRANSPORT),--transport '$(TRANSPORT)') \
 	  $(if $(ROUNDS),--rounds '$(ROUNDS)') \
 	  $(if $(PAYLOAD),--payload '$(PAYLOAD)') $(if $(SECONDS_EACH),--seconds '$(SECONDS_EACH)')
+
+cold: setup ## what a new connection costs at each level of security, first order and next; ten minutes
+	@$(BIN)/python -m bench.cold --out '$(RESULTS)' --home '$(STATE)' $(if $(TRANSPORT),--transport '$(TRANSPORT)') \
+	  $(if $(ROUNDS),--rounds '$(ROUNDS)')
 
 codecs: .venv/.ready ## bytes and nanoseconds of every format by itself, and how it takes a newer order; half a minute
 	@$(BIN)/python -m bench.codecs $(if $(ROUNDS),--rounds '$(ROUNDS)')

@@ -21,7 +21,7 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
 SETTINGS = set(re.search(r"^SETTINGS := ((?:.*\\\n)*.*)$", MAKEFILE, re.MULTILINE)[1].replace("\\", "").split())  # type: ignore[index]
-PLACES = {"RESULTS", "STATE", "WEB_PORT", "ORDERS", "RESUME", "SECONDS_EACH", "RUN", "OUT", "A", "B"}
+PLACES = {"RESULTS", "STATE", "WEB_PORT", "ORDERS", "RESUME", "SECONDS_EACH", "KEYS", "RUN", "OUT", "A", "B"}
 """What a target takes that is no setting of a measurement."""
 
 ELSEWHERE = ROOT / "docs" / "adding-a-transport.md"
@@ -100,7 +100,7 @@ def study(house: House, words: list[str]) -> None:
         short += ["TRANSPORT=rest", "DURATION=2"]
     if "PROFILE=outage" in words and shutil.which("go") is None:
         pytest.skip("Toxiproxy is built with Go")
-    if {"PROFILE=processes", "PROFILE=durability"} & set(words):
+    if {"PROFILE=processes", "PROFILE=durability", "PROFILE=security"} & set(words):
         short += ["TRANSPORT=rest"]
     if "PROFILE=products" in words:
         short += ["TRANSPORT=broker,events", "BROKER_WARM_UP=0", "DEADLINE=10"]
@@ -138,6 +138,7 @@ HOW: Mapping[str, Callable[[House, list[str]], None]] = {
     "test": this_is_it,
     "up": up_and_down,
     "floor": shortest("TRANSPORT=rest", "ROUNDS=1", "SECONDS_EACH=1"),
+    "cold": shortest("TRANSPORT=rest", "ROUNDS=1"),
     "codecs": shortest("ROUNDS=1"),
     "soak": shortest("TRANSPORT=rest", "ORDERS=1000"),
     "study": study,
@@ -241,6 +242,7 @@ def test_the_page_on_profiles_names_every_flag() -> None:
         "bench pros",
         "bench compare",
         "bench.codecs",
+        "bench.cold",
         "bench health",
         "bench hops",
         "bench.floor",

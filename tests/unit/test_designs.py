@@ -20,8 +20,8 @@ from bench.stats.quantiles import samples_needed
 from bench.store import Run
 from transports.registry import named
 
-STUDIES = ("size", "format", "frequency", "outage", "processes", "durability", "products", "clients")
-OF_ALL = ("size", "format", "frequency", "outage", "processes", "durability")
+STUDIES = ("size", "format", "frequency", "outage", "processes", "security", "durability", "products", "clients")
+OF_ALL = ("size", "format", "frequency", "outage", "processes", "security", "durability")
 BROKERS = ("rabbitmq", "kafka")
 LONGEST_S = 45 * 60
 
@@ -206,6 +206,21 @@ def test_the_clients_study_sets_each_client_against_the_methods_own(transport: s
     assert rows
     assert {row["base"] for row in rows} == {base}
     assert named(transport).Config().client == base
+
+
+@pytest.mark.parametrize(
+    "metric", ["finish_p50_us", "finish_p99_us", "cpu_us_per_order_services", "wire_bytes_per_order"]
+)
+def test_the_security_study_tells_what_each_level_costs_in_one_format(transport: str, metric: str) -> None:
+    rows = told("security", transport=transport, factor="security", metric=metric, kind="main")
+    assert [(row["level"], row["base"]) for row in rows] == [("tls", "none"), ("mtls", "none"), ("auth", "none")]
+
+
+def test_a_broker_is_warmed_at_each_level_of_security() -> None:
+    profile = load("security", {"TRANSPORT": "events"})
+    (first, *others), again = (forecast_s(profile, cells(profile) * 2, BROKERS)[at : at + 4] for at in (0, 4))
+    assert others == [first] * 3
+    assert max(again) < first
 
 
 def test_every_method_is_in_every_study_of_methods() -> None:

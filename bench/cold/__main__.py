@@ -1,0 +1,133 @@
+"""`python -m bench.cold`: what `make cold` does."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from bench import profile as profiles
+from bench.cold.measure import Line, Slot, lines, rounds
+from bench.errors import UsageError
+from bench.files import append
+from bench.provision import Broker, Unavailable
+from bench.provision.base import StartFailed
+from bench.provision.ledger import open_run, place
+from bench.provision.process import finish
+from bench.report.numbers import digits
+from bench.run import House, Progress, provide
+from bench.secured import secured
+from bench.stats.intervals import Estimate
+from bench.trial import Stage
+from transports.errors import TransportError
+
+ROOT = Path(__file__).parents[2]
+FAILED, USAGE, STOPPED = 1, 2, 130
+
+
+async def main(asked: profiles.Profile, out: Path, home: Path, count: int) -> int:
+    """The exit code. Raises CancelledError after SIGINT or SIGTERM, when everything has been stopped."""
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    console, progress = Console(), Console(stderr=True)
+
+    def say(sentence: str) -> None:
+        progress.print(sentence, highlight=False)
+
+    house = House(checkout=ROOT, home=place(home), results=out, given={})
+    slots: list[Slot] = []
+    path = out / f"cold-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.csv"
+    async with AsyncExitStack() as stack:
+        security = await secured(stack, asked, house.home, None)
+        shared = await provide(stack, asked, house, Progress(say=say), security)
+        if missing := [server.why for server in shared.values() if isinstance(server, Unavailable)]:
+            raise StartFailed("; ".join(missing))
+        ledger = open_run(house.home)
+        stack.push_async_callback(lambda: finish(asyncio.to_thread(ledger.close)))
+        stage = Stage(
+            run_id=f"cold-{ledger.folder.name.removeprefix('run-')}",
+            profile=asked,
+            brokers={name: server for name, server in shared.items() if isinstance(server, Broker)},
+            folder=ledger.folder,
+            logs=ledger.folder / "logs",
+            keys=security.keys,
+        )
+        out.mkdir(parents=True, exist_ok=True)
+        async for slot in rounds(stage, count, say):
+            slots.append(slot)
+            append(path, [msgspec.structs.astuple(slot)], Slot.__struct_fields__)
+    console.print(table(list(lines(slots))))
+    console.print(f"all numbers: {path}", highlight=False)
+    return 0
+
+
+def table(found: list[Line]) -> Table:
+    """A row per method, format and level; milliseconds, and times the level none."""
+    drawn = Table(
+        title="First order on a new connection, and the next on the same; ms with 95 %, and times none",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    for heading in ("method", "format", "security"):
+        drawn.add_column(heading, no_wrap=True)
+    for heading in ("cold", "times", "warm", "times "):
+        drawn.add_column(heading, justify="right", no_wrap=True)
+    for line in found:
+        drawn.add_row(
+            line.method,
+            line.codec,
+            line.security,
+            _said(line.cold_us, 1000),
+            _said(line.cold_ratio, 1),
+            _said(line.warm_us, 1000),
+            _said(line.warm_ratio, 1),
+        )
+    return drawn
+
+
+def _said(estimate: Estimate | None, unit: float) -> str:
+    if estimate is None or estimate.value is None:
+        return ""
+    value = digits(estimate.value / unit)
+    if estimate.low is None or estimate.high is None:
+        return value
+    return f"{value} ({digits(estimate.low / unit)} to {digits(estimate.high / unit)})"
+
+
+def command(arguments: list[str]) -> int:
+    """The exit code: 0 measured, 1 failed, 2 not understood, 130 stopped."""
+    parser = argparse.ArgumentParser("python -m bench.cold", description="What a new connection costs.")
+    parser.add_argument("--transport", default="", help="rest,grpc,broker,events")
+    parser.add_argument("--rounds", type=int, default=7, help="in which everything takes turns (7)")
+    parser.add_argument("--out", type=Path, default=ROOT / "results", help="the folder for the CSV")
+    parser.add_argument("--home", type=Path, default=ROOT / ".fourways", help="brokers' data, keys and our logs")
+    given = parser.parse_args(arguments)
+    try:
+        asked = profiles.load("security", {"TRANSPORT": given.transport})
+        return uvloop.run(main(asked, given.out, given.home, max(1, given.rounds)))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("stopped; nothing is left running", file=sys.stderr)
+        return STOPPED
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return USAGE
+    except (StartFailed, TransportError) as error:
+        print(error, file=sys.stderr)
+        return FAILED
+    except OSError as error:
+        print(f"{error.filename or 'the system'}: {error.strerror or error}; see to it and try again", file=sys.stderr)
+        return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(command(sys.argv[1:]))

@@ -1,0 +1,59 @@
+"""A server that sends back what it gets, started as the services are; and what a new connection to it takes."""
+
+import asyncio
+import signal
+import sys
+from time import monotonic_ns
+
+import msgspec
+import uvloop
+
+from bench.node import NodeSpec, standard_input
+from shop.workflow import FRONT
+from transports.base import Setting
+from transports.security import BUYER, client_context, server_context
+
+PROGRAM = "bench.cold.echo"
+LINE = b"x" * 1023 + b"\n"
+"""As large as an order."""
+
+
+async def pair(setting: Setting) -> tuple[int, int]:
+    """Nanoseconds from before the connection to the first line's return, and for the next line."""
+    host, _, port = setting.addresses_of(FRONT)[0].rpartition(":")
+    began_ns = monotonic_ns()
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=client_context(setting, BUYER))
+    try:
+        await _line(reader, writer)
+        first_ns = monotonic_ns()
+        await _line(reader, writer)
+        return first_ns - began_ns, monotonic_ns() - first_ns
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+async def _line(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(LINE)
+    await reader.readexactly(len(LINE))
+
+
+async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while line := await reader.readline():
+        writer.write(line)
+    writer.close()
+
+
+async def _serve() -> None:
+    told = await standard_input()
+    spec = msgspec.json.decode(await told.readline(), type=NodeSpec)
+    host, _, port = spec.setting.own_address(spec.service).rpartition(":")
+    context = server_context(spec.setting, spec.service)
+    async with await asyncio.start_server(_echo, host, int(port), ssl=context):
+        print('{"ready": {}}', flush=True)
+        await told.read()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started us
+    sys.exit(uvloop.run(_serve()))
