@@ -189,7 +189,9 @@ async def _start_one(
 
 
 async def _contain(name: str, run: Run, command: tuple[str, ...], say: Say, security: Security) -> Broker:
-    """Start one in a container. Raises StartFailed."""
+    """Start one in a container. Raises StartFailed, also where it would have to have TLS."""
+    if security != PLAIN:
+        raise StartFailed(f"the {name} of compose.yaml has no TLS")
     project = compose.Project(command, f"fourways-{run.folder.name}-{name}")
     run.projects.append(project)
     run.save()  # before anything can be left behind

@@ -15,7 +15,7 @@ import pytest
 
 from bench.provision import Broker, Unavailable, brokers, compose, down, free_ports, kafka, ledger, setup, sweep
 from bench.provision import __main__ as command_line
-from bench.provision.base import InUse, StartFailed
+from bench.provision.base import InUse, Security, StartFailed
 from bench.provision.brokers import standing
 from bench.provision.process import MARK, Child, end_below, finish, marked, ready, spawn
 
@@ -277,6 +277,21 @@ async def test_a_name_that_is_no_broker_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the brokers are rabbitmq and kafka"):
         async with brokers(["nats"], given={}, home=tmp_path, say=pytest.fail):
             pass
+
+
+async def test_containers_without_tls_are_not_taken_for_secured_brokers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def engine() -> tuple[str, ...]:
+        return ("docker", "compose")
+
+    monkeypatch.setattr(compose, "engine", engine)
+    monkeypatch.setattr(kafka, "missing", lambda home: "no Kafka on this machine")
+    said: list[str] = []
+    security = Security(("tls",), str(tmp_path))
+    async with brokers(["kafka"], given={}, home=tmp_path, say=said.append, security=security) as found:
+        assert found == {"kafka": Unavailable("kafka", "no Kafka on this machine")}
+    assert said == ["the kafka of compose.yaml has no TLS; trying without containers"]
 
 
 def test_compose_publishes_on_loopback_only() -> None:
