@@ -16,7 +16,7 @@ from transports.base import Style
 from transports.broker.routes import PIPELINE
 from transports.errors import SettingError
 from transports.events.routes import CHOREOGRAPHY
-from transports.products.kafka.confluent import translated
+from transports.products.kafka.librdkafka import translated
 from transports.products.routes import Routes
 from transports.registry import heeding, named, products
 

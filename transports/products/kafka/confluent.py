@@ -5,7 +5,6 @@ one call for as much as there is at once.
 """
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -13,33 +12,25 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
-import confluent_kafka
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from confluent_kafka import Consumer, KafkaException, Message, Producer
 from confluent_kafka import KafkaError as TheirError
 from confluent_kafka import TopicPartition as TheirPartition
 
 from transports.base import Setting
-from transports.products.kafka.config import Config, max_batch_bytes
+from transports.products.kafka.config import Config
+from transports.products.kafka.librdkafka import as_usual, consumer_options, made, producer_options, translated
 from transports.products.kafka.topology import ASK_AGAIN_S
-from transports.security import AUTH, MTLS, NONE, keys_of
-
-LIBRARY: str = confluent_kafka.libversion()[0]
-
-_log = logging.getLogger(__name__)
 
 _POLL_S = 0.1
 """How long a thread waits at most before it looks whether it is to end."""
 _MOST = 500
-"""Records that are handed on together, as many as aiokafka's getmany gives by default from a fetch of small ones."""
+"""Records that are handed on together, at most."""
 _AHEAD = 2
 """Such handfuls that may wait for the event loop; then librdkafka keeps what it fetches."""
 _FULL_S = 0.002
 """Between two looks whether librdkafka's queue has room again."""
-
-_OUT_OF_TIME = frozenset({TheirError._MSG_TIMED_OUT, TheirError._TIMED_OUT, TheirError._TIMED_OUT_QUEUE})
-_AWAY = frozenset({TheirError._TRANSPORT, TheirError._ALL_BROKERS_DOWN, TheirError._RESOLVE, TheirError._DESTROY})
 
 
 class Record(NamedTuple):
@@ -53,76 +44,11 @@ class Record(NamedTuple):
     headers: Sequence[tuple[str, bytes]]
 
 
-def translated(error: TheirError) -> KafkaError:
-    """Theirs to aiokafka's: above zero both have the protocol's numbers, below it librdkafka has its own."""
-    code = error.code()
-    if code in _OUT_OF_TIME:
-        return KafkaTimeoutError(error.str())
-    if code in _AWAY:
-        return KafkaConnectionError(error.str())
-    return for_code(code)(error.str())
-
-
-def _access(setting: Setting, role: str) -> dict[str, str]:
-    """What ``transports.security.kafka`` says to aiokafka. Raises SettingError."""
-    where = {"bootstrap.servers": setting.servers["kafka"]}
-    if setting.security == NONE:
-        return where
-    keys = keys_of(setting.keys, role)
-    where |= {"security.protocol": "ssl", "ssl.ca.location": str(keys.authority)}
-    if setting.security == MTLS:
-        where |= {"ssl.certificate.location": str(keys.certificate), "ssl.key.location": str(keys.key)}
-    if setting.security == AUTH:
-        where |= {
-            "security.protocol": "sasl_ssl",
-            "sasl.mechanism": "SCRAM-SHA-512",
-            "sasl.username": role,
-            "sasl.password": keys.password,
-        }
-    return where
-
-
-def _common(config: Config, setting: Setting, role: str) -> dict[str, Any]:
-    return _access(setting, role) | {
-        "connections.max.idle.ms": round(config.idle_s * 1000),
-        "socket.nagle.disable": True,
-        "logger": _log,
-    }
-
-
-def _producer_options(config: Config, setting: Setting, role: str) -> dict[str, Any]:
-    """What ``config.producer_options`` says to aiokafka."""
-    return _common(config, setting, role) | {
-        "acks": "all",
-        "enable.idempotence": True,
-        "linger.ms": config.linger_ms,
-        "batch.size": min(config.max_batch_bytes, max_batch_bytes(setting)),
-        "message.max.bytes": max_batch_bytes(setting),
-        "message.timeout.ms": round(setting.deadline_s * 1000),
-        "compression.type": setting.compression,
-        "partitioner": "murmur2_random",  # aiokafka's and Java's, so that a key goes where theirs goes
-    }
-
-
-def _consumer_options(config: Config, setting: Setting, role: str, group: str) -> dict[str, Any]:
-    """What ``config.consumer_options`` says to aiokafka."""
-    return _common(config, setting, role) | {
-        "group.id": group,
-        "auto.offset.reset": "earliest",
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "session.timeout.ms": config.session_timeout_ms,
-        "heartbeat.interval.ms": config.heartbeat_interval_ms,
-        "fetch.wait.max.ms": config.fetch_max_wait_ms,
-        "max.partition.fetch.bytes": 2 * setting.max_message_bytes,
-    }
-
-
 class ConfluentProducer:
     """Sends from the event loop, and hears of deliveries in a thread."""
 
     def __init__(self, options: dict[str, Any], deadline_s: float) -> None:
-        self._producer = Producer(options)
+        self._producer = made(Producer, options)
         self._deadline_s = deadline_s
         self._loop = asyncio.get_running_loop()
         self._told: list[tuple[asyncio.Future[None], TheirError | None]] = []
@@ -164,6 +90,7 @@ class ConfluentProducer:
             await asyncio.to_thread(self._thread.join)
 
     def _listen(self) -> None:
+        as_usual()
         while not self._stopping.is_set() or len(self._producer):
             self._producer.poll(_POLL_S)
             if self._told:
@@ -188,7 +115,7 @@ class ConfluentConsumer:
     """Takes in a thread, from which the event loop gets handfuls."""
 
     def __init__(self, options: dict[str, Any], deadline_s: float) -> None:
-        self._consumer = Consumer(options | {"on_commit": self._hear_committed})
+        self._consumer = made(Consumer, options | {"on_commit": self._hear_committed})
         self._deadline_s = deadline_s
         self._loop = asyncio.get_running_loop()
         self._came = asyncio.Event()
@@ -273,6 +200,7 @@ class ConfluentConsumer:
         await asyncio.to_thread(self._consumer.close)
 
     def _take(self) -> None:
+        as_usual()
         while not self._stopping.is_set():
             if self._reached:
                 reached, self._reached = self._reached, []
@@ -318,7 +246,7 @@ async def _asked(ask: Any, *args: Any, **options: Any) -> Any:
 
 @asynccontextmanager
 async def producing(config: Config, setting: Setting, role: str) -> AsyncIterator[ConfluentProducer]:
-    producer = ConfluentProducer(_producer_options(config, setting, role), setting.deadline_s)
+    producer = ConfluentProducer(producer_options(config, setting, role), setting.deadline_s)
     try:
         await producer.start()
         yield producer
@@ -330,7 +258,7 @@ async def producing(config: Config, setting: Setting, role: str) -> AsyncIterato
 async def in_group(
     config: Config, setting: Setting, role: str, topics: Sequence[str], group: str
 ) -> AsyncIterator[ConfluentConsumer]:
-    consumer = ConfluentConsumer(_consumer_options(config, setting, role, group), setting.deadline_s)
+    consumer = ConfluentConsumer(consumer_options(config, setting, role, group), setting.deadline_s)
     try:
         await consumer.join(topics)
         yield consumer
@@ -343,7 +271,7 @@ async def from_now_on(
     config: Config, setting: Setting, role: str, at: TopicPartition
 ) -> AsyncIterator[tuple[ConfluentConsumer, int]]:
     # librdkafka wants the name of a group, which nobody joins.
-    options = _consumer_options(config, setting, role, f"{at.topic}.{at.partition}")
+    options = consumer_options(config, setting, role, f"{at.topic}.{at.partition}")
     consumer = ConfluentConsumer(options, setting.deadline_s)
     try:
         yield consumer, await consumer.begin_at_end(at)

@@ -52,7 +52,8 @@ class Consumer(Protocol):
 def versions(config: Config) -> str:
     """The chosen library with its version, for the record."""
     if config.client == "confluent":
-        return f"confluent-kafka {version('confluent-kafka')}, librdkafka {_confluent().LIBRARY}"
+        library = import_module("transports.products.kafka.librdkafka").LIBRARY
+        return f"confluent-kafka {version('confluent-kafka')}, librdkafka {library}"
     return f"aiokafka {version('aiokafka')}"
 
 
