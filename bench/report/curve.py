@@ -18,8 +18,8 @@ from bench.stats.summary import ALIKE, OWN, is_valid, shown
 NAME = "curve"
 _LETTERS = 100
 """That stand beside one another over the figure."""
-MOST_LABELS = 6
-"""At the ends of lines; more have a legend."""
+MOST_LABELS, LONGEST_LABEL = 6, 12
+"""At the ends of lines; more of them, or longer ones, have a legend."""
 UNEVEN = frozenset({"step", "burst"})
 """Arrivals whose mean rate says little of what the method had to carry."""
 PANELS = {"p50": "Median of completion", "p99": "99th percentile of completion"}
@@ -118,7 +118,7 @@ def _figure(drawn: Sequence[Point], ends: Sequence[Capacity]) -> Figure:
     panels: Sequence[Axes] = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
     low_ms, top_ms = _limits(drawn, ends)
     methods = list(dict.fromkeys(point.method for point in drawn))
-    labelled = len(methods) <= MOST_LABELS
+    labelled = len(methods) <= MOST_LABELS and max(map(len, methods)) <= LONGEST_LABEL
     right = max((*(point.achieved_per_s for point in drawn), *(end.per_s for end in ends)))
     for axes, (quantile, heading) in zip(panels, PANELS.items(), strict=True):
         style.panel(axes, heading)

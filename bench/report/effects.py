@@ -226,8 +226,8 @@ def _sizes(points: Sequence[Mapping[str, Any]]) -> Figure:
                 fillstyle="full" if dash == "-" else "none",
                 linestyle="none",
             )
-            axes.plot([], [], color=colour, linestyle=dash, label=f"{style.title(transport, transport)} {context}")
             slope, at_0 = here[0]["slope_per_kib"], here[0]["at_0"]
+            axes.plot([], [], color=colour, linestyle=dash, label=_line_of(transport, context, slope))
             if slope is not None and at_0 is not None and pd.notna(slope):
                 fitted = [(at_0 + slope * at) / unit for at in kib]
                 if min(fitted) > 0:
@@ -239,5 +239,11 @@ def _sizes(points: Sequence[Mapping[str, Any]]) -> Figure:
                         linestyle=dash,
                     )
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8.5)
+    style.caption(figure, "Medians of cells, and the line through all trials; named with it: what a KiB more adds.")
     return figure
+
+
+def _line_of(transport: str, context: str, slope_us: Any) -> str:
+    slope = "" if slope_us is None or pd.isna(slope_us) else f": {digits(float(slope_us))} us a KiB"
+    return f"{style.title(transport, transport)} {context}{slope}"

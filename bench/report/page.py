@@ -21,6 +21,8 @@ from bench.report.summary import HEADINGS, Row, rows
 
 MOST_OPEN = 12
 """Rows of a summary that are seen at once; more are folded."""
+MOST_SAID = 8
+"""Sentences of a part of the answer that are seen at once."""
 MOST_TABLE = 60
 """Rows of a chart that the page has as a table; more are in the CSV alone."""
 MOST_SVG = 150_000
@@ -103,18 +105,32 @@ def write(
         "headings": HEADINGS,
         "has_curve": any(section.has_curve for section in sections),
         "several": several,
-        "command": f"make report RUN={','.join(reading.name for reading in readings)}",
+        "command": _command(readings, folder),
         "chooser": chooser,
         "claims": claims,
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() if script else "",
         "most_open": MOST_OPEN,
+        "most_said": MOST_SAID,
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("report.html", "report.md"):
         content = _environment(name).get_template(f"{name}.j2").render(context)
         (folder / name).write_text(content, "utf-8")
     return folder / "report.html"
+
+
+def _command(readings: Sequence[Reading], folder: Path) -> str:
+    """That makes this page, in the folder in which it was made."""
+    runs = ",".join(_near(reading.run.path) for reading in readings)
+    out = "" if folder.resolve() == readings[0].run.path.resolve() else f" OUT={_near(folder)}"
+    return f"make report RUN={runs}{out}"
+
+
+def _near(path: Path) -> str:
+    """From here, as far as it is below; else its name, since a page says nothing of the machine's other folders."""
+    here, there = Path.cwd(), path.resolve()
+    return str(there.relative_to(here)) if there.is_relative_to(here) else there.name
 
 
 def _section(reading: Reading, folder: Path, several: bool) -> Section:

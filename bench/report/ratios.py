@@ -21,7 +21,7 @@ PANELS: Mapping[str, str] = {
     "wire_bytes_per_order": "Bytes on the wire",
 }
 COLUMNS = ("cell", "codec", "base", "base_codec", "metric", "ratio", "low", "high", "rounds")
-MOST_ROWS = 24
+MOST_ROWS = 12
 """A study with more has its effects drawn instead."""
 
 

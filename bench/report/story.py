@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.report import style
+from bench.report.effects import FEWEST_SIZES
 from bench.report.judge import BEST, best, estimate_of, in_words
 from bench.report.numbers import as_number, digits
 from bench.report.quoted import Part, Sentence, estimate, interval, quote
 from bench.report.reading import Reading
-from bench.stats.effects import KIB
+from bench.stats.effects import KIB, SIZE
 from bench.stats.intervals import CONFIDENCE
 from bench.stats.practical import verdict
 
@@ -71,7 +72,7 @@ def _speed(reading: Reading) -> Iterator[Sentence]:
             for ratio in of_base.get(base, ()):
                 yield from _ratio(reading, ratio)
     elif len(ratios) > MOST_RATIOS and not reading.profile.get("designed"):
-        yield Sentence((f"{len(ratios)} ratios to REST at the same rate stand in the chart and the table below.",))
+        yield Sentence((f"{len(ratios)} ratios to REST at the same rate stand in the chart below.",))
     if invalid and len(invalid) <= MOST_RATIOS:
         yield Sentence((f"INVALID, so shown and not compared: {', '.join(invalid)}.",))
     elif invalid:
@@ -157,7 +158,9 @@ def _capacity(reading: Reading) -> Iterator[Sentence]:
 
 
 def _sizes(reading: Reading) -> Iterator[Sentence]:
-    """A KiB more, method by method."""
+    """A KiB more, method by method: of as many sizes as make a line."""
+    if reading.trials[SIZE].nunique() < FEWEST_SIZES:
+        return
     for number, row in enumerate(reading.summary.get("effects", ())):
         if row["kind"] == "slope" and row["metric"] == "finish_p50_us" and row["estimate"] is not None:
             name = style.title(row["transport"], row["transport"])

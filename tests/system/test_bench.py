@@ -33,7 +33,7 @@ def test_a_run_leaves_everything_that_the_record_format_promises(bench: Bench) -
     assert went_through(done), done.stderr
     files = {str(p.relative_to(bench.results / "latest")) for p in (bench.results / "latest").rglob("*") if p.is_file()}
     assert files >= {"manifest.json", "trials.csv", "histograms.hlog", "summary.json"}
-    assert files >= {"charts/latency.png", "charts/latency.svg", "charts/latency.csv"}
+    assert files >= {"charts/latency.png", "charts/latency.svg", "charts/latency.csv", "report.html", "report.md"}
     assert {series for _, series, _ in bench.latest().histograms()} == {
         "accept",
         "finish",

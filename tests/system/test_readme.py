@@ -132,6 +132,14 @@ def compare(house: House, words: list[str]) -> None:
     shortest()(house, [f"A={kept}" if word.startswith("A=") else word for word in words])
 
 
+def report(house: House, words: list[str]) -> None:
+    words = [word for word in words if word.partition("=")[0] not in ("RUN", "OUT")]
+    out = house.results.parent / "page"
+    done = house.done(house.make(*words, "RUN=results/reference/default", f"OUT={out}"))
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in out.iterdir()} == {"report.html", "report.md", "charts"}
+
+
 HOW: Mapping[str, Callable[[House, list[str]], None]] = {
     "bench": bench,
     "web": web,
@@ -140,6 +148,7 @@ HOW: Mapping[str, Callable[[House, list[str]], None]] = {
     "floor": shortest("TRANSPORT=rest", "ROUNDS=1", "SECONDS_EACH=1"),
     "cold": shortest("TRANSPORT=rest", "ROUNDS=1"),
     "codecs": shortest("ROUNDS=1"),
+    "report": report,
     "soak": shortest("TRANSPORT=rest", "ORDERS=1000"),
     "study": study,
     "advise": shortest(),
@@ -245,6 +254,7 @@ def test_the_page_on_profiles_names_every_flag() -> None:
         "bench.cold",
         "bench health",
         "bench hops",
+        "bench report",
         "bench.floor",
         "bench.selftest",
         "bench.overhead",
