@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.advice.fragments import fragments
 from bench.files import ResultsError, sentences
 from bench.report.page import write
 from bench.report.reading import read
@@ -20,5 +21,8 @@ def report(paths: Sequence[Path], folder: Path) -> Path:
     names = [reading.name for reading in readings]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ResultsError(f"two runs are called {min(twice)}; a report names its runs by their folders, each once")
+    picked = fragments({reading.name: reading.run.path for reading in readings})
     with sentences(folder):
-        return write(readings, folder)
+        if picked is None:
+            return write(readings, folder)
+        return write(readings, folder, claims=picked.claims, chooser=picked.chooser, script=picked.script)

@@ -1,0 +1,42 @@
+"""The parts of a page that help to choose: each method's pros and cons, and the form over all that was measured."""
+
+from pathlib import Path
+
+from bench.advice.claims import claims
+from bench.advice.evidence import evidence
+from bench.advice.fragments import fragments
+from bench.advice.table import table
+from bench.report.command import report
+from bench.store import Run
+from tests.unit.test_advice import a_study, four
+
+
+def test_every_claim_stands_with_its_source_and_every_line_of_the_form_is_there(tmp_path: Path) -> None:
+    folders = a_study(tmp_path, four())
+    made = fragments(folders)
+    assert made is not None
+    found, _ = claims(folders)
+    assert found
+    assert made.claims.count("<li>") == len(found)
+    assert all(claim.source.split("::")[0] in made.claims for claim in found)
+    assert made.chooser.count("<tr data-question=") == len(table(evidence(folders)))
+
+
+def test_words_of_a_run_are_no_markup(tmp_path: Path) -> None:
+    (folder,) = a_study(tmp_path, four()).values()
+    made = fragments({"<b>made</b>": folder})
+    assert made is not None
+    assert "<b>" not in made.claims + made.chooser
+
+
+def test_the_page_of_a_run_has_them_and_lets_its_own_script_run_alone(tmp_path: Path) -> None:
+    (folder,) = a_study(tmp_path, four()).values()
+    page = report([folder], folder).read_text("utf-8")
+    assert 'id="advise-form"' in page
+    assert "<strong>pro</strong>" in page
+    assert page.count("<script>") == 1
+    assert "script-src 'sha256-" in page
+
+
+def test_a_run_without_a_trial_has_nothing_to_choose_by(tmp_path: Path) -> None:
+    assert fragments({"empty": Run.create(tmp_path, "empty", {}).path}) is None
