@@ -30,6 +30,8 @@ class Cost:
     """Of making a report in a process of its own."""
 
     seconds: float
+    cpu_s: float
+    """Which other programs do not change."""
     peak_mib: float
     page_kib: float
 
@@ -45,7 +47,8 @@ def measured(run: Path, out: Path) -> Cost:
     if child.returncode:
         raise ResultsError(f"there is no report of {run}; `make report RUN={run}` says why")
     size = (out / "report.html").stat().st_size / 1024
-    return Cost(seconds=time.monotonic() - begun_s, peak_mib=used.ru_maxrss / 1024, page_kib=size)
+    cpu_s = used.ru_utime + used.ru_stime
+    return Cost(seconds=time.monotonic() - begun_s, cpu_s=cpu_s, peak_mib=used.ru_maxrss / 1024, page_kib=size)
 
 
 def many_cells(run: Run, folder: Path) -> None:
@@ -100,12 +103,14 @@ def main(path: str = str(ROOT / "results" / "reference" / "default")) -> None:
     """Print a row for each. Ends with 5 when the run cannot be read."""
     table = Table(title="What a report costs", title_justify="left", box=None, pad_edge=False)
     table.add_column("of")
-    for heading in ("seconds", "peak MiB", "page KiB"):
+    for heading in ("seconds", "of CPU", "peak MiB", "page KiB"):
         table.add_column(heading, justify="right")
     try:
         with tempfile.TemporaryDirectory() as folder:
             for what, cost in costs(Run.open(Path(path)), Path(folder)):
-                table.add_row(what, f"{cost.seconds:.1f}", f"{cost.peak_mib:.0f}", f"{cost.page_kib:.0f}")
+                table.add_row(
+                    what, f"{cost.seconds:.1f}", f"{cost.cpu_s:.1f}", f"{cost.peak_mib:.0f}", f"{cost.page_kib:.0f}"
+                )
     except ResultsError as error:
         print(error, file=sys.stderr)
         sys.exit(5)

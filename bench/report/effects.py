@@ -239,7 +239,7 @@ def _sizes(points: Sequence[Mapping[str, Any]]) -> Figure:
                         linestyle=dash,
                     )
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8.5)
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, fontsize=8.5)
     style.caption(figure, "Medians of cells, and the line through all trials; named with it: what a KiB more adds.")
     return figure
 

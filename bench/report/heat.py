@@ -64,7 +64,7 @@ def _figure(lines: Sequence[tuple[str, str, pd.DataFrame]], low_ms: float, high_
         )
         axes.set_title(fault, loc="left", fontsize=10.5, fontweight="bold", pad=6)
         axes.axvline(0, color="white", linewidth=1)
-        axes.set_yticks(range(len(of_fault)), [_label(cell, fault) for cell, _ in of_fault], fontsize=9)
+        axes.set_yticks(range(len(of_fault)), [label(cell, fault) for cell, _ in of_fault], fontsize=9)
         axes.tick_params(axis="y", length=0)
     grid[-1].set_xlabel("seconds from when it began", fontsize=9)
     bar = figure.colorbar(drawn, ax=list(grid), extend="max", aspect=30, pad=0.02)
@@ -78,7 +78,8 @@ def _figure(lines: Sequence[tuple[str, str, pd.DataFrame]], low_ms: float, high_
     return figure
 
 
-def _label(cell: str, fault: str) -> str:
+def label(cell: str, fault: str) -> str:
+    """The method, and what tells it from others with the same fault."""
     method, _, levels = cell.partition("@")
     rest = " ".join(level for level in levels.split("_") if level not in ("", fault))
     return " ".join(filter(None, (style.title(method, method.partition("+")[0].partition(":")[0]), rest)))
@@ -89,5 +90,5 @@ def _sentence(lines: Sequence[tuple[str, str, pd.DataFrame]]) -> str:
     for fault, cell, rows in lines:
         values = rows["finish_p50_us"].dropna()
         if len(values):
-            worst.append(f"{_label(cell, fault)} ({fault}) {digits(float(values.max()) / 1000)} ms")
+            worst.append(f"{label(cell, fault)} ({fault}) {digits(float(values.max()) / 1000)} ms")
     return f"The longest median of a quarter second: {'; '.join(worst)}."

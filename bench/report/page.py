@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.caveats import Caveat
-from bench.report import gallery, style
+from bench.report import curve, gallery, style
 from bench.report.chart import Chart
 from bench.report.quoted import Sentence
 from bench.report.reading import Reading
@@ -58,10 +58,6 @@ class Section:
     drawn: Sequence[Drawn]
 
     @property
-    def has_curve(self) -> bool:
-        return any(one.chart.name.endswith("curve") for one in self.leading)
-
-    @property
     def made_at(self) -> str:
         """With which seed, and from which commit."""
         manifest = self.reading.manifest
@@ -98,12 +94,15 @@ def write(
     """
     several = len(readings) > 1
     sections = [_section(reading, folder, several) for reading in readings]
+    leading = [one for section in sections for one in section.leading]
+    leading.sort(key=lambda one: not one.chart.name.endswith(curve.NAME))
     context: dict[str, Any] = {
         "face": face(readings),
         "story": story(readings),
         "sections": sections,
         "headings": HEADINGS,
-        "has_curve": any(section.has_curve for section in sections),
+        "has_curve": any(one.chart.name.endswith(curve.NAME) for one in leading),
+        "leading": leading,
         "several": several,
         "command": _command(readings, folder),
         "chooser": chooser,
@@ -123,7 +122,7 @@ def write(
 def _command(readings: Sequence[Reading], folder: Path) -> str:
     """That makes this page, in the folder in which it was made."""
     runs = ",".join(_near(reading.run.path) for reading in readings)
-    out = "" if folder.resolve() == readings[0].run.path.resolve() else f" OUT={_near(folder)}"
+    out = f" OUT={_near(folder)}" if len(readings) > 1 else ""
     return f"make report RUN={runs}{out}"
 
 

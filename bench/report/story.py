@@ -6,6 +6,7 @@ from typing import Any
 
 from bench.report import style
 from bench.report.effects import FEWEST_SIZES
+from bench.report.heat import label
 from bench.report.judge import BEST, best, estimate_of, in_words
 from bench.report.numbers import as_number, digits
 from bench.report.quoted import Part, Sentence, estimate, interval, quote
@@ -195,7 +196,7 @@ def _factors(reading: Reading) -> Iterator[Sentence]:
             ties.setdefault(f"{said}: {in_words(ratio)}", []).append(name)
             continue
         where = f"{reading.name} effects {number}"
-        parts = (f"Over {name}, {said} makes the median ", *estimate(row, where), f" times as long: {verdict(ratio)}.")
+        parts = (f"Over {name}, {said} makes the median ", *estimate(row, where), " times as long.")
         yield Sentence(parts)
     for said, names in ties.items():
         yield Sentence((f"{said}, over {', '.join(names)}.",))
@@ -212,7 +213,12 @@ def _outages(reading: Reading) -> Iterator[Sentence]:
         for place, (number, row) in enumerate(rows):
             where = f"{reading.name} outages {number}"
             failed, planned = row["orders"]["failed"], row["orders"]["planned"]
-            parts += ["; " if place else "", f"{row['cell']} failed ", quote(failed, f"{where} failed"), " of "]
+            parts += [
+                "; " if place else "",
+                f"{label(row['cell'], fault)} failed ",
+                quote(failed, f"{where} failed"),
+                " of ",
+            ]
             parts += [quote(planned, f"{where} planned"), " orders"]
             back = row["times"]["as_before_s"]
             if back["estimate"] is not None:
