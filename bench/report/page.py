@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.caveats import Caveat
-from bench.report import curve, gallery, style
+from bench.report import curve, figures, gallery, style
 from bench.report.chart import Chart
 from bench.report.quoted import Sentence
 from bench.report.reading import Reading
@@ -38,7 +38,7 @@ THEME: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """A chart as the page has it; no ``svg`` for one that is too large."""
+    """A chart as the page has it; no ``svg`` for one that is in its file alone."""
 
     chart: Chart
     svg: Markup | None
@@ -139,7 +139,9 @@ def _section(reading: Reading, folder: Path, several: bool) -> Section:
         leads = chart.name in gallery.LEADING
         named = chart.of(reading.name) if several else chart
         svg = named.save(folder / "charts")
-        one = Drawn(chart=named, svg=themed(svg) if len(svg) <= MOST_SVG else None)
+        # Among several runs, one that has a curve need not have all its rates as bars as well.
+        told = several and chart.name == figures.NAME and any(one.chart.name.endswith(curve.NAME) for one in leading)
+        one = Drawn(chart=named, svg=themed(svg) if len(svg) <= MOST_SVG and not told else None)
         (leading if leads else drawn).append(one)
     return Section(reading=reading, rows=tuple(rows(reading)), leading=leading, drawn=drawn)
 
@@ -164,8 +166,8 @@ def themed(svg: str) -> Markup:
     body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.DOTALL)
     body = re.sub(r' (xmlns(:\w+)?|version)="[^"]*"', "", body)
     body = body.replace("xlink:href", "href")
-    # Coordinates to a hundredth of a point; numbers that are read stand between elements and stay as they are.
-    body = re.sub(r'="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), body)
+    # Coordinates to a tenth of a point, small ones to a hundredth; numbers that are read stand between elements.
+    body = re.sub(r'="[^"]*"', lambda found: re.sub(r"(\d\d\.\d|\.\d\d)\d+", r"\1", found[0]), body)
     for old, new in _SHORTER:
         body = old.sub(new, body)
     return Markup(_COLOUR.sub(lambda found: THEME[found[0]], body))
