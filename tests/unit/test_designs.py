@@ -208,6 +208,7 @@ def test_the_clients_study_sets_each_client_against_the_methods_own(transport: s
     assert named(transport).Config().client == base
 
 
+@pytest.mark.parametrize("transport", ["rest", "grpc", "broker", "events"])
 @pytest.mark.parametrize(
     "metric", ["finish_p50_us", "finish_p99_us", "cpu_us_per_order_services", "wire_bytes_per_order"]
 )
