@@ -10,7 +10,9 @@ from typing import Any
 import pandas as pd
 import pytest
 from markupsafe import Markup
+from typer.testing import CliRunner
 
+from bench.cli import app
 from bench.files import ResultsError
 from bench.hlog import Percentiles
 from bench.report.command import report
@@ -19,6 +21,10 @@ from bench.report.reading import Reading, read
 from bench.store import Run
 from tests.unit.hard_cases import HARD, one_round
 from tests.unit.made_up import CELLS, a_run, a_trial
+
+
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+KEPT = ("default", "capacity", "size", "format", "frequency", "outage", "aa")
 
 
 class Numbers(HTMLParser):
@@ -104,6 +110,13 @@ def test_the_page_says_on_its_face_what_was_measured_with(page: str) -> None:
 
 def test_every_number_of_the_page_is_the_datas(run: Run, page: str) -> None:
     assert assert_numbers_are_the_datas(page, {run.path.name: run}) > 100
+
+
+def test_every_number_of_the_report_that_is_kept_stands_in_the_files_of_its_runs() -> None:
+    page = (REFERENCE / "report" / "report.html").read_text("utf-8")
+    runs = {name: Run.open(REFERENCE / name) for name in KEPT}
+    assert assert_numbers_are_the_datas(page, runs) > 1000
+    assert {of.split(" ")[0] for _, _, of in Numbers(page).found} == set(KEPT)
 
 
 def test_the_answer_names_the_format_and_gives_an_interval(page: str) -> None:
@@ -261,3 +274,21 @@ def test_what_cannot_be_shown_at_all_is_one_sentence(tmp_path: Path, content: st
         (folder / "manifest.json").write_text(content)
     with pytest.raises(ResultsError, match=said):
         report([folder], folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "said"),
+    [
+        (["RUN=nothing"], 5, "has no results (no manifest.json)"),
+        (["RUNS=made-up"], 2, "a report has no RUNS"),
+        (["RUN=made-up,made-up"], 5, "two runs are called made-up"),
+    ],
+)
+def test_what_a_person_got_wrong_is_one_sentence_and_a_code(
+    tmp_path: Path, settings: list[str], code: int, said: str
+) -> None:
+    Run.create(tmp_path, "made-up", {"profile": {}})
+    done = CliRunner().invoke(app, ["report", *settings, "--results", str(tmp_path)])
+    assert done.exit_code == code
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1

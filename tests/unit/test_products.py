@@ -1,5 +1,7 @@
 """Which product carries a method: named, refused, and seen in the names of cells."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import confluent_kafka
@@ -39,6 +41,16 @@ def test_a_pairing_has_its_methods_style_and_its_products_server(method: str, pr
 def test_without_a_product_a_method_runs_over_its_own(method: str, product: str) -> None:
     assert named(method) is named(method, product)
     assert products(method) == ("kafka", "rabbitmq")
+
+
+@pytest.mark.parametrize(
+    ("method", "other"), [("broker", "aiokafka"), ("events", "aio_pika"), ("events", "confluent_kafka")]
+)
+def test_a_service_loads_no_library_of_another_product_or_client(method: str, other: str) -> None:
+    """It would be counted as memory of the method."""
+    program = f"import sys; from transports.registry import named; named({method!r}); print({other!r} in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_a_product_that_a_method_does_not_have_is_refused_by_name() -> None:
