@@ -26,8 +26,8 @@ def folder_of(name: str, results: Path) -> Path:
 
 
 def kept_runs() -> Mapping[str, Path]:
-    """The folders below results/reference, by name."""
-    return {path.name: path for path in sorted(REFERENCE.glob("*/")) if path.is_dir()}
+    """The folders of runs below results/reference, by name."""
+    return {path.parent.name: path.parent for path in sorted(REFERENCE.glob("*/manifest.json"))}
 
 
 def named_runs(names: str, results: Path) -> Mapping[str, Path]:

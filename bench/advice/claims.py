@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from posixpath import normpath
 from typing import Literal
 
 from bench.advice.evidence import HEADLINE, Capacity, Evidence, Place, Point, evidence, method_of
@@ -47,6 +48,11 @@ class Claim:
     estimate: Estimate | None = None
     """The number that the text says, in the unit that it says; None for a promise and for a capacity."""
 
+    @property
+    def where(self) -> str:
+        """The source for a reader: the run's name goes before a file of it."""
+        return normpath(f"{self.run}/{self.source}") if self.run else self.source
+
 
 def claims(folders: Mapping[str, Path]) -> tuple[list[Claim], list[str]]:
     """Of every method in these runs; and what could not be used, a sentence each.
@@ -68,9 +74,16 @@ def claims(folders: Mapping[str, Path]) -> tuple[list[Claim], list[str]]:
             Claim(method=method, kind=kind, subject=subject, text=text, source=source)
             for kind, subject, text, source in promises(transport)
         ]
+    said = [replace(one, source=_kept(folders[one.run], one.source)) if one.run else one for one in said]
     order = {method: number for number, method in enumerate(found.methods)}
     said.sort(key=lambda claim: (order.get(claim.method, len(order)), claim.kind != "pro"))
     return said, list(dict.fromkeys(found.left_out))
+
+
+def _kept(folder: Path, source: str) -> str:
+    """Charts of runs that are kept stand with the report over all of them."""
+    together = f"../report/charts/{folder.name}-{Path(source).name}"
+    return source if (folder / source).is_file() or not (folder / together).is_file() else together
 
 
 def _compared(found: Evidence, names: Mapping[str, str]) -> Iterator[Claim]:

@@ -1,7 +1,7 @@
 """Pros and cons, and the form that picks a method, as parts of a report's page."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -32,8 +32,7 @@ def fragments(folders: Mapping[str, Path]) -> Fragments | None:
         return None
     by_method: dict[str, list[Claim]] = {}
     for claim in found:
-        source = f"{claim.run}/{claim.source}" if claim.run else claim.source
-        by_method.setdefault(PRODUCTS.get(claim.method, claim.method), []).append(replace(claim, source=source))
+        by_method.setdefault(PRODUCTS.get(claim.method, claim.method), []).append(claim)
     here = Environment(loader=FileSystemLoader(FORM.parent), autoescape=True, undefined=StrictUndefined)
     return Fragments(
         claims=Markup(here.get_template("claims.html").render(methods=by_method, left_out=left_out)),

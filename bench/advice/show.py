@@ -178,7 +178,6 @@ def listed(claims: Sequence[Claim], left_out: Sequence[str]) -> RenderableType:
         if claim.method != last:
             last = claim.method
             lines += [Text(), Text(PRODUCTS.get(last, last), style="bold")]
-        source = f"{claim.run}/{claim.source}" if claim.run else claim.source
-        lines.append(Text.assemble("  + " if claim.kind == "pro" else "  - ", claim.text, (f" [{source}]", "dim")))
+        lines.append(Text.assemble("  + " if claim.kind == "pro" else "  - ", claim.text, (f" [{claim.where}]", "dim")))
     lines += [Text(sentence, style="yellow") for sentence in left_out]
     return Group(*lines)

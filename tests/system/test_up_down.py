@@ -72,7 +72,7 @@ def test_down_with_nothing_up_says_so_and_is_content(alone: House) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_up_that_is_interrupted_leaves_nothing(alone: House, number: signal.Signals) -> None:
     with alone.started(alone.python("bench.provision", "up", f"--home={alone.home}")) as process:
-        until(lambda: len(alone.processes()) >= 2)
+        until(alone.processes)
         process.send_signal(number)
         out, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, out

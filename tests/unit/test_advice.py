@@ -322,8 +322,8 @@ def test_a_damaged_run_is_left_out_beside_others_and_an_error_alone(tmp_path: Pa
     (other["made-up"] / "trials.csv").write_text("round,slot\n1\n")
     advice = ask({"whole": whole["made-up"], "damaged": other["made-up"]})
     assert places(advice)[REST] == 1
-    assert "line 2 has 1 cells" in " ".join(advice.left_out)
-    with pytest.raises(ResultsError, match="line 2 has 1 cells"):
+    assert "row 1: 1 cells" in " ".join(advice.left_out)
+    with pytest.raises(ResultsError, match="row 1: 1 cells"):
         evidence(other)
 
 

@@ -22,7 +22,6 @@ from bench.store import Run
 from tests.unit.hard_cases import HARD, one_round
 from tests.unit.made_up import CELLS, a_run, a_trial
 
-
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 KEPT = ("default", "capacity", "size", "format", "frequency", "outage", "aa")
 

@@ -27,6 +27,7 @@ _POLL_S = 0.1
 """How long a thread waits at most before it looks whether it is to end."""
 _MOST = 500
 """Records that are handed on together, at most."""
+_CONNECT_S = 10.0
 _AHEAD = 2
 """Such handfuls that may wait for the event loop; then librdkafka keeps what it fetches."""
 _FULL_S = 0.002
@@ -47,9 +48,9 @@ class Record(NamedTuple):
 class ConfluentProducer:
     """Sends from the event loop, and hears of deliveries in a thread."""
 
-    def __init__(self, options: dict[str, Any], deadline_s: float) -> None:
+    def __init__(self, options: dict[str, Any], patience_s: float) -> None:
         self._producer = made(Producer, options)
-        self._deadline_s = deadline_s
+        self._patience_s = patience_s
         self._loop = asyncio.get_running_loop()
         self._told: list[tuple[asyncio.Future[None], TheirError | None]] = []
         """What the thread heard in one poll; no other thread has it."""
@@ -58,7 +59,7 @@ class ConfluentProducer:
 
     async def start(self) -> None:
         """Raises KafkaError when no broker answers."""
-        await _asked(self._producer.list_topics, timeout=self._deadline_s)
+        await _asked(self._producer.list_topics, timeout=self._patience_s)
         self._thread.start()
 
     async def send(
@@ -114,9 +115,9 @@ def _tell(told: list[tuple["asyncio.Future[None]", TheirError | None]]) -> None:
 class ConfluentConsumer:
     """Takes in a thread, from which the event loop gets handfuls."""
 
-    def __init__(self, options: dict[str, Any], deadline_s: float) -> None:
+    def __init__(self, options: dict[str, Any], patience_s: float) -> None:
         self._consumer = made(Consumer, options | {"on_commit": self._hear_committed})
-        self._deadline_s = deadline_s
+        self._patience_s = patience_s
         self._loop = asyncio.get_running_loop()
         self._came = asyncio.Event()
         self._assigned = asyncio.Event()
@@ -131,14 +132,14 @@ class ConfluentConsumer:
 
     async def join(self, topics: Sequence[str]) -> None:
         """Of the group; returns when it has its partitions. Raises KafkaError when no broker answers in time."""
-        await _asked(self._consumer.list_topics, timeout=self._deadline_s)
+        await _asked(self._consumer.list_topics, timeout=self._patience_s)
         self._consumer.subscribe(list(topics), on_assign=self._hear_assigned)
         self._thread.start()
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout(self._patience_s):
                 await self._assigned.wait()
         except TimeoutError as error:
-            raise KafkaConnectionError(f"no partitions within {self._deadline_s:g} s") from error
+            raise KafkaConnectionError(f"no partitions within {self._patience_s:g} s") from error
 
     async def begin_at_end(self, at: TopicPartition) -> int:
         """Without a group: the offset of whatever comes next. Raises KafkaError."""
@@ -149,10 +150,10 @@ class ConfluentConsumer:
 
     async def _end_of(self, there: TheirPartition) -> int:
         """A partition that was only just made may not have a leader yet."""
-        give_up_s = time.monotonic() + self._deadline_s
+        give_up_s = time.monotonic() + self._patience_s
         while True:
             try:
-                _, end = await _asked(self._consumer.get_watermark_offsets, there, timeout=self._deadline_s)
+                _, end = await _asked(self._consumer.get_watermark_offsets, there, timeout=self._patience_s)
                 return int(end)
             except KafkaError as error:
                 if not error.retriable or time.monotonic() > give_up_s:
@@ -236,6 +237,11 @@ def _record(message: Any) -> Record:
     return Record(message.topic(), message.partition(), message.offset(), message.key(), message.value(), headers)
 
 
+def _patience_s(setting: Setting) -> float:
+    """For an answer while connecting: a deadline for orders may be shorter than what librdkafka takes for that."""
+    return max(setting.deadline_s, _CONNECT_S)
+
+
 async def _asked(ask: Any, *args: Any, **options: Any) -> Any:
     """What blocks, in a thread of its own. Raises KafkaError."""
     try:
@@ -246,7 +252,7 @@ async def _asked(ask: Any, *args: Any, **options: Any) -> Any:
 
 @asynccontextmanager
 async def producing(config: Config, setting: Setting, role: str) -> AsyncIterator[ConfluentProducer]:
-    producer = ConfluentProducer(producer_options(config, setting, role), setting.deadline_s)
+    producer = ConfluentProducer(producer_options(config, setting, role), _patience_s(setting))
     try:
         await producer.start()
         yield producer
@@ -258,7 +264,7 @@ async def producing(config: Config, setting: Setting, role: str) -> AsyncIterato
 async def in_group(
     config: Config, setting: Setting, role: str, topics: Sequence[str], group: str
 ) -> AsyncIterator[ConfluentConsumer]:
-    consumer = ConfluentConsumer(consumer_options(config, setting, role, group), setting.deadline_s)
+    consumer = ConfluentConsumer(consumer_options(config, setting, role, group), _patience_s(setting))
     try:
         await consumer.join(topics)
         yield consumer
@@ -272,7 +278,7 @@ async def from_now_on(
 ) -> AsyncIterator[tuple[ConfluentConsumer, int]]:
     # librdkafka wants the name of a group, which nobody joins.
     options = consumer_options(config, setting, role, f"{at.topic}.{at.partition}")
-    consumer = ConfluentConsumer(options, setting.deadline_s)
+    consumer = ConfluentConsumer(options, _patience_s(setting))
     try:
         yield consumer, await consumer.begin_at_end(at)
     finally:
