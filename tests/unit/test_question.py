@@ -1,7 +1,7 @@
 """What may be asked of `make advise`, and how the rest is refused."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.advice.question import WORDS, Question, asked
@@ -64,6 +64,7 @@ def test_what_makes_no_sense_is_refused_by_name(word: str, text: str, said: str)
         asked({word: text})
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.sampled_from(tuple(WORDS)), st.text(max_size=12)))
 def test_any_text_is_a_question_or_one_sentence(words: dict[str, str]) -> None:
     try:
