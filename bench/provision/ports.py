@@ -3,6 +3,8 @@
 import asyncio
 import random
 import socket
+import sys
+from collections import deque
 from contextlib import ExitStack, suppress
 from ipaddress import ip_address
 
@@ -12,10 +14,32 @@ import psutil
 # a port between our look and the server's bind. Random, so that two runs at once do not choose alike.
 CANDIDATES = range(20_000, 32_768)
 LOOPBACK = "127.0.0.1"
+_ours: deque[socket.socket] = deque(maxlen=64)
+
+
+def _claimed(port: int) -> bool:
+    """Whether no other process of ours has chosen it a moment ago: a broker binds its ports seconds after the choice.
+
+    A name in Linux's abstract namespace of sockets is its owner's until it closes or ends.
+    """
+    if sys.platform != "linux":
+        return True
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0fourways-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    if len(_ours) == _ours.maxlen:
+        _ours.popleft().close()
+    _ours.append(claim)
+    return True
 
 
 def free_ports(count: int) -> list[int]:
-    """So many different ports that nobody listens on. Raises OSError when there are none."""
+    """So many different ports that nobody listens on, and nobody of ours has just chosen. Raises OSError when there are
+    none.
+    """
     found: list[int] = []
     with ExitStack() as held:
         for port in random.sample(CANDIDATES, len(CANDIDATES)):
@@ -23,6 +47,8 @@ def free_ports(count: int) -> list[int]:
             try:
                 sock.bind((LOOPBACK, port))
             except OSError:
+                continue
+            if not _claimed(port):
                 continue
             found.append(port)
             if len(found) == count:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.provision import Broker, Unavailable, brokers, compose, down, free_ports, kafka, ledger, setup, sweep
+from bench.provision import Broker, Unavailable, brokers, compose, down, free_ports, kafka, ledger, ports, setup, sweep
 from bench.provision import __main__ as command_line
 from bench.provision.base import InUse, Security, StartFailed
 from bench.provision.brokers import standing
@@ -54,9 +54,9 @@ def killed_run(home: Path) -> Path:
 
 
 async def test_free_ports_are_different_and_can_be_bound() -> None:
-    ports = free_ports(5)
-    assert len(set(ports)) == 5
-    for port in ports:
+    chosen = free_ports(5)
+    assert len(set(chosen)) == 5
+    for port in chosen:
         server = await asyncio.start_server(lambda *_: None, "127.0.0.1", port)
         server.close()
 
@@ -341,3 +341,16 @@ def test_a_mark_is_handed_on_to_grandchildren(tmp_path: Path) -> None:
 )
 def test_brokers_are_set_up_for_those_transports_alone_that_need_them(transports: str, needed: bool) -> None:
     assert setup.broker_needed(transports) is needed
+
+
+def test_a_port_that_another_process_has_just_chosen_is_not_chosen_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "import sys; from bench.provision import free_ports; print(*free_ports(1), flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        chosen = int(other.stdout.readline())
+        monkeypatch.setattr(ports, "CANDIDATES", range(chosen, chosen + 1))
+        with pytest.raises(OSError, match="no 1 free ports"):
+            free_ports(1)
+        other.communicate("")
+    assert free_ports(1) == [chosen]
