@@ -15,6 +15,7 @@ setup: .venv/.ready brokers-setup ## what everything else needs: Python packages
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q bench scenarios shop transports
 	@touch $@
 
 lock: .venv/.ready ## turn requirements.in into requirements.lock

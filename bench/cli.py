@@ -31,6 +31,7 @@ from bench.stats.aa import by_speed
 from bench.stats.summary import RATIOS
 from bench.store import Run
 from bench.validity import spread
+from bench.values import FLAGS
 from transports.errors import SettingError, TransportError
 
 USAGE, MISSING, FAILED, NO_RESULTS, INVALID, DOUBTFUL, STOPPED = 2, 3, 4, 5, 6, 7, 130
@@ -42,7 +43,7 @@ Settings = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[KEY=VALUE]...",
-        help=f"PROFILE and any of {', '.join(profiles.FLAGS)}; or RESUME=RUN",
+        help=f"PROFILE and any of {', '.join(FLAGS)}; or RESUME=RUN",
     ),
 ]
 Words = Annotated[

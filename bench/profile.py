@@ -1,7 +1,6 @@
 """What to measure: typed settings from a TOML file and from flags, refused by name when they are wrong."""
 
 import math
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from bench import values
+from bench.blocks import picked
 from bench.cells import Cell, cells, designed
 from bench.errors import UsageError
 from bench.faults import BROKER, Fault, fault_of
@@ -30,47 +31,6 @@ _AROUND_BYTES = len('{"order":}')
 """Of the message around an order, in JSON."""
 DURABILITIES = ("fast", "safe")
 STORES = ("memory", "sqlite")
-
-FLAGS = {
-    "TRANSPORT": "transports",
-    "RATE": "rate_per_s",
-    "PAYLOAD": "payload",
-    "SHAPE": "shape",
-    "COMPRESSIBLE": "compressible",
-    "CODEC": "codec",
-    "COMPRESSION": "compression",
-    "SECURITY": "security",
-    "DURABILITY": "durability",
-    "PROCESSES": "processes",
-    "PRODUCT": "product",
-    "CLIENT": "clients",
-    "ROUNDS": "rounds",
-    "DURATION": "duration_s",
-    "WARM_UP": "warm_up_s",
-    "WARM_UP_MAX": "warm_up_max_s",
-    "BROKER_WARM_UP": "broker_warm_up_s",
-    "SEED": "seed",
-    "STORE": "store",
-    "ARRIVALS": "arrivals",
-    "STEP_FACTOR": "step_factor",
-    "STEP_AT": "step_at_s",
-    "STEP_FOR": "step_for_s",
-    "BURST_PEAK": "burst_peak",
-    "BURST_PERIOD": "burst_period_s",
-    "TRACE": "trace",
-    "MAX_MESSAGE": "max_message",
-    "DEADLINE": "deadline_s",
-    "PORTS": "ports",
-    "HOPS": "hops_every",
-    "RETRIES": "retries",
-    "KEEP_ALIVE": "keep_alive_s",
-    "FAULT": "fault",
-    "FAULT_AT": "fault_at_s",
-    "FAULT_FOR": "fault_for_s",
-    "RAW": "raw",
-    "SLO": "slo_p99_ms",
-}
-"""What may be said on the command line, and the key of a profile that it stands for."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -153,17 +113,12 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def load(profile: str = "default", flags: Mapping[str, str] | None = None) -> Profile:
     """A profile by name or by the path of a TOML file, with ``flags`` over it; an empty flag is one not given.
 
-    Raises UsageError.
+    A flag that names a factor of the profile picks among its levels. Raises UsageError.
     """
     raw = {**_file(PROFILES / "default.toml"), **({} if profile in ("", "default") else _file(_path(profile)))}
     given = _from_flags(flags or {})
-    for block in _blocks(raw):
-        for key in given.keys() & block.keys():
-            if isinstance(block[key], list | Mapping):
-                raise UsageError(
-                    f"{_FLAG_OF[key]} is a factor of profile {profile!r}, which has levels for it; leave it out"
-                )
-            del block[key]
+    if blocks := _blocks(raw):
+        raw["block"], given = picked(blocks, raw, given)
     _check_arrivals({**raw, **given}, given)
     name = Path(profile).stem if profile else "default"
     resolved = resolve(name, {**raw, **given}, by_name="transports" in given)
@@ -188,7 +143,7 @@ def kept(manifest: Mapping[str, Any], rounds: str = "") -> Profile:
         ) from error
     if not rounds:
         return profile
-    return msgspec.structs.replace(profile, rounds=_whole({"rounds": rounds}, "rounds", least=profile.rounds))
+    return msgspec.structs.replace(profile, rounds=values.whole({"rounds": rounds}, "rounds", least=profile.rounds))
 
 
 def profiles() -> tuple[str, ...]:
@@ -201,21 +156,21 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
     for key in raw:
         if key not in KEYS:
             raise UsageError(registry.unknown("profile key", key, KEYS))
-    transports = tuple(dict.fromkeys(_names(raw, "transports")))
+    transports = tuple(dict.fromkeys(values.names(raw, "transports")))
     if not transports:
         raise UsageError("no transport to measure; give TRANSPORT=, for instance TRANSPORT=rest,grpc")
     installed = registry.installed()
     for transport in transports:
-        _known("transport", transport, installed)
+        values.known("transport", transport, installed)
     codec = raw.get("codec") or None
     if codec is not None:
-        _known("codec", codec, codecs())
-    product = _product(raw, installed)
-    durability = _known("durability", raw.get("durability", "fast"), DURABILITIES)
-    store = _known("store", raw.get("store") or ("sqlite" if durability == "safe" else "memory"), STORES)
+        values.known("codec", codec, codecs())
+    product = values.product(raw, installed)
+    durability = values.known("durability", raw.get("durability", "fast"), DURABILITIES)
+    store = values.known("store", raw.get("store") or ("sqlite" if durability == "safe" else "memory"), STORES)
     if durability == "safe" and store == "memory":
         raise UsageError("durability 'safe' needs a store that survives; leave STORE out or say STORE=sqlite")
-    arrivals = _known("arrivals", raw.get("arrivals", "poisson"), ARRIVALS)
+    arrivals = values.known("arrivals", raw.get("arrivals", "poisson"), ARRIVALS)
     if arrivals == "trace":
         trace, raw = _trace(raw)
     else:
@@ -224,44 +179,44 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
         name=name,
         transports=transports,
         by_name=by_name,
-        also=_names(raw, "also"),
-        rates_per_s=_rates(raw),
+        also=values.names(raw, "also"),
+        rates_per_s=values.rates(raw),
         arrivals=arrivals,
         step=_step(raw),
         burst=_burst(raw),
         trace=trace,
-        duration_s=_number(raw, "duration_s"),
-        warm_up_s=_number(raw, "warm_up_s", zero=True),
-        warm_up_max_s=_number({"warm_up_max_s": 10, **raw}, "warm_up_max_s", zero=True),
-        broker_warm_up_s=_number({"broker_warm_up_s": 12, **raw}, "broker_warm_up_s", zero=True),
-        rounds=_whole(raw, "rounds"),
+        duration_s=values.number(raw, "duration_s"),
+        warm_up_s=values.number(raw, "warm_up_s", zero=True),
+        warm_up_max_s=values.number({"warm_up_max_s": 10, **raw}, "warm_up_max_s", zero=True),
+        broker_warm_up_s=values.number({"broker_warm_up_s": 12, **raw}, "broker_warm_up_s", zero=True),
+        rounds=values.whole(raw, "rounds"),
         arms=_arms(raw),
-        payload_bytes=_size(raw, "payload"),
-        shape=_known("shape", raw.get("shape", "document"), SHAPES),
-        compressible=_share({"compressible": 1, **raw}, "compressible"),
+        payload_bytes=values.size(raw, "payload"),
+        shape=values.known("shape", raw.get("shape", "document"), SHAPES),
+        compressible=values.share({"compressible": 1, **raw}, "compressible"),
         codec=codec,
         compression=str(raw.get("compression") or "none"),
-        security=_known("security", raw.get("security", "none"), LEVELS),
+        security=values.known("security", raw.get("security", "none"), LEVELS),
         durability=durability,
         store=store,
-        processes=_whole({"processes": 1, **raw}, "processes"),
+        processes=values.whole({"processes": 1, **raw}, "processes"),
         product=product,
-        clients=_clients(raw.get("clients", {}), installed, product),
-        options=_options(raw.get("options", {}), installed),
-        max_message_bytes=_size(raw, "max_message"),
-        deadline_s=_number(raw, "deadline_s"),
-        seed=_whole(raw, "seed", least=0),
-        hops_every=_whole({"hops_every": 20, **raw}, "hops_every", least=0),
-        retries=_whole({"retries": 0, **raw}, "retries", least=0),
+        clients=values.clients(raw.get("clients", {}), installed, product),
+        options=values.options(raw.get("options", {}), installed),
+        max_message_bytes=values.size(raw, "max_message"),
+        deadline_s=values.number(raw, "deadline_s"),
+        seed=values.whole(raw, "seed", least=0),
+        hops_every=values.whole({"hops_every": 20, **raw}, "hops_every", least=0),
+        retries=values.whole({"retries": 0, **raw}, "retries", least=0),
         keep_alive_s=_keep_alive_s(raw),
         fault=fault_of(
             str(raw.get("fault") or "none"),
-            at_s=_number({"fault_at_s": _third_s(raw), **raw}, "fault_at_s", zero=True),
-            for_s=_number({"fault_for_s": _third_s(raw), **raw}, "fault_for_s"),
+            at_s=values.number({"fault_at_s": _third_s(raw), **raw}, "fault_at_s", zero=True),
+            for_s=values.number({"fault_for_s": _third_s(raw), **raw}, "fault_for_s"),
         ),
-        slo_p99_ms=_number(raw, "slo_p99_ms") if raw.get("slo_p99_ms") is not None else None,
-        raw=_yes(raw, "raw"),
-        ports=_ports(raw, len(SERVICES) * _whole({"processes": 1, **raw}, "processes")),
+        slo_p99_ms=values.number(raw, "slo_p99_ms") if raw.get("slo_p99_ms") is not None else None,
+        raw=values.yes(raw, "raw"),
+        ports=values.ports(raw, len(SERVICES) * values.whole({"processes": 1, **raw}, "processes")),
     )
     if profile.payload_bytes > (most_bytes := profile.max_message_bytes - Setting.HEADROOM_BYTES - _AROUND_BYTES):
         raise UsageError(
@@ -344,22 +299,23 @@ def _check_arrivals(raw: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         kind = key.partition("_")[0]
         if kind in ("step", "burst", "trace") and kind != arrivals and not any(kind in level for level in levels):
             raise UsageError(
-                f"{_FLAG_OF[key]} is for ARRIVALS={kind}, and they are {arrivals}; leave it out or say ARRIVALS={kind}"
+                f"{values.FLAG_OF[key]} is for ARRIVALS={kind}, and they are {arrivals}; leave it out or say "
+                f"ARRIVALS={kind}"
             )
         if arrivals == "trace" and key in ("rate_per_s", "duration_s"):
-            raise UsageError(f"{_FLAG_OF[key]} is in the trace with ARRIVALS=trace; leave it out")
+            raise UsageError(f"{values.FLAG_OF[key]} is in the trace with ARRIVALS=trace; leave it out")
 
 
 def _third_s(raw: Mapping[str, Any]) -> float:
-    return _number(raw, "duration_s") / 3
+    return values.number(raw, "duration_s") / 3
 
 
 def _step(raw: Mapping[str, Any]) -> Step:
     third_s = _third_s(raw)
     return Step(
-        factor=_number({"step_factor": 3, **raw}, "step_factor", zero=True),
-        at_s=_number({"step_at_s": third_s, **raw}, "step_at_s", zero=True),
-        for_s=_number({"step_for_s": third_s, **raw}, "step_for_s"),
+        factor=values.number({"step_factor": 3, **raw}, "step_factor", zero=True),
+        at_s=values.number({"step_at_s": third_s, **raw}, "step_at_s", zero=True),
+        for_s=values.number({"step_for_s": third_s, **raw}, "step_for_s"),
     )
 
 
@@ -367,8 +323,8 @@ def _burst(raw: Mapping[str, Any]) -> Burst:
     third_s = _third_s(raw)
     try:
         return Burst(
-            peak=_number({"burst_peak": 10, **raw}, "burst_peak"),
-            period_s=_number({"burst_period_s": third_s, **raw}, "burst_period_s"),
+            peak=values.number({"burst_peak": 10, **raw}, "burst_peak"),
+            period_s=values.number({"burst_period_s": third_s, **raw}, "burst_period_s"),
         )
     except ValueError as error:
         raise UsageError(f"BURST_PEAK (burst_peak) cannot be honoured: {error}") from error
@@ -393,7 +349,7 @@ def _trace(raw: Mapping[str, Any]) -> tuple[Trace, Mapping[str, Any]]:
 def _path(profile: str) -> Path:
     if profile.endswith(".toml"):
         return Path(profile)
-    return PROFILES / f"{_known('profile', profile, profiles())}.toml"
+    return PROFILES / f"{values.known('profile', profile, profiles())}.toml"
 
 
 def _file(path: Path) -> dict[str, Any]:
@@ -409,159 +365,27 @@ def _from_flags(flags: Mapping[str, str]) -> dict[str, Any]:
     found = {}
     for flag, text in flags.items():
         name = flag.upper().replace("-", "_")
-        if name not in FLAGS:
-            raise UsageError(registry.unknown("setting", name, tuple(FLAGS)))
+        if name not in values.FLAGS:
+            raise UsageError(registry.unknown("setting", name, tuple(values.FLAGS)))
         if text.strip():
-            found[FLAGS[name]] = text.strip()
+            found[values.FLAGS[name]] = text.strip()
     return found
 
 
-KEYS = (*dict.fromkeys(FLAGS.values()), "also", "arms", "block", "options")
-_YES = {"1": True, "yes": True, "true": True, "0": False, "no": False, "false": False}
-_UNITS = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20}
-_FLAG_OF = {key: flag for flag, key in FLAGS.items()}
-
-
-def _known(what: str, name: object, known: tuple[str, ...]) -> Any:
-    if name not in known:
-        raise UsageError(registry.unknown(what, str(name), known))
-    return name
-
-
-def _names(raw: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    """A list of names, or one string with commas."""
-    value = raw.get(key, ())
-    parts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
-        raise UsageError(f"{_shown(key)} must be names, for instance rest,grpc, not {value!r}")
-    return tuple(part.strip() for part in parts if part.strip())
-
-
-def _number(raw: Mapping[str, Any], key: str, *, zero: bool = False) -> float:
-    value = raw.get(key)
-    try:
-        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
-    except (ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
-        raise UsageError(f"{_shown(key)} must be {'zero or ' if zero else ''}a positive number, not {value!r}")
-    return number
-
-
-def _rates(raw: Mapping[str, Any]) -> tuple[float, ...]:
-    """One number, a list of them, or a string with commas; in rising order, each once."""
-    value = raw.get("rate_per_s")
-    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
-    rates = {_number({"rate_per_s": part}, "rate_per_s") for part in parts}
-    if not rates:
-        raise UsageError(f"{_shown('rate_per_s')} must be a positive number, or several with commas, not {value!r}")
-    return tuple(sorted(rates))
-
-
-def _whole(raw: Mapping[str, Any], key: str, *, least: int = 1) -> int:
-    value = raw.get(key)
-    text = str(value).strip()
-    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,15}", text) or int(text) < least:
-        raise UsageError(f"{_shown(key)} must be a whole number, {least} or more, not {value!r}")
-    return int(text)
-
-
-def _share(raw: Mapping[str, Any], key: str) -> float:
-    share = _number(raw, key, zero=True)
-    if share > 1:
-        raise UsageError(f"{_shown(key)} must be a share from 0 to 1, not {share:g}")
-    return share
+KEYS = (*dict.fromkeys(values.FLAGS.values()), "also", "arms", "block", "options")
 
 
 def _arms(raw: Mapping[str, Any]) -> int:
-    arms = _whole({"arms": 1, **raw}, "arms")
+    arms = values.whole({"arms": 1, **raw}, "arms")
     if arms > 2:
         raise UsageError(f"arms must be 1 or 2, not {arms}")
-    if arms == 2 and len(_rates(raw)) > 1:
+    if arms == 2 and len(values.rates(raw)) > 1:
         raise UsageError("arms = 2 sets a method against itself at one rate; give RATE= one number")
     return arms
 
 
 def _keep_alive_s(raw: Mapping[str, Any]) -> float:
-    seconds = _number({"keep_alive_s": 0, **raw}, "keep_alive_s", zero=True)
+    seconds = values.number({"keep_alive_s": 0, **raw}, "keep_alive_s", zero=True)
     if seconds and not 0.1 <= seconds <= 86_400:
-        raise UsageError(f"{_shown('keep_alive_s')} must be 0 or 0.1 to 86400 seconds, not {seconds:g}")
+        raise UsageError(f"{values.shown('keep_alive_s')} must be 0 or 0.1 to 86400 seconds, not {seconds:g}")
     return seconds
-
-
-def _yes(raw: Mapping[str, Any], key: str) -> bool:
-    text = str(raw.get(key, "no")).strip().lower()
-    if text not in _YES:
-        raise UsageError(f"{_shown(key)} must be 1 or 0, not {raw[key]!r}")
-    return _YES[text]
-
-
-def _ports(raw: Mapping[str, Any], count: int) -> int | None:
-    if not raw.get("ports"):
-        return None
-    port = _whole(raw, "ports", least=1024)
-    if port > 65536 - count:
-        raise UsageError(f"PORTS is the first of {count} ports in a row, 1024 to {65536 - count}, not {port}")
-    return port
-
-
-def _size(raw: Mapping[str, Any], key: str) -> int:
-    value = raw.get(key)
-    if isinstance(value, bool) or (size := bytes_of(str(value))) is None:
-        raise UsageError(f"{_shown(key)} must be a positive number of bytes, for instance 200 or 64KiB, not {value!r}")
-    return size
-
-
-def bytes_of(text: str) -> int | None:
-    """Of 200, 1KiB or 1.5MiB; None for anything else, and for what is no whole number of them."""
-    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?(B|KiB|MiB)?", text.strip())
-    size = float(match[1]) * _UNITS[match[2] or ""] if match else 0
-    return int(size) if size >= 1 and size == int(size) else None
-
-
-def _product(raw: Mapping[str, Any], installed: tuple[str, ...]) -> str:
-    known = {product for name in installed for product in registry.products(name)}
-    asked = raw.get("product") or ""
-    return str(_known("product", asked, tuple(sorted(known)))) if asked else ""
-
-
-def _clients(value: object, installed: tuple[str, ...], product: str) -> dict[str, str]:
-    """A table, or "rest:httpx,grpc:grpcio", or "httpx" for whichever transports have a client of that name."""
-    if isinstance(value, str):
-        value = ",".join(pair for part in value.split(",") for pair in _pairs(part.strip(), installed, product))
-        pairs = [part.partition(":") for part in value.split(",") if part.strip()]
-        if any(not (transport.strip() and client.strip()) for transport, _, client in pairs):
-            raise UsageError(f"CLIENT must be pairs, for instance rest:aiohttp, not {value!r}")
-        value = {transport.strip(): client.strip() for transport, _, client in pairs}
-    if not isinstance(value, dict) or not all(isinstance(client, str) for client in value.values()):
-        raise UsageError(f'clients must be a table of names, for instance rest = "aiohttp", not {value!r}')
-    for transport in value:
-        _known("transport", transport, installed)
-    return value
-
-
-def _pairs(part: str, installed: tuple[str, ...], product: str) -> list[str]:
-    if ":" in part or not part:
-        return [part]
-    choices = {
-        name: getattr(registry.heeding(name, product).Config.__annotations__.get("client"), "__args__", ())
-        for name in installed
-    }
-    takers = [f"{name}:{part}" for name, clients in choices.items() if part in clients]
-    if not takers:
-        known = tuple(sorted({client for clients in choices.values() for client in clients}))
-        raise UsageError(registry.unknown("client", part, known))
-    return takers
-
-
-def _options(value: object, installed: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    if not isinstance(value, dict) or not all(isinstance(table, dict) for table in value.values()):
-        raise UsageError("options must be tables, one for each transport, for instance [options.broker]")
-    for transport in value:
-        _known("transport", transport, installed)
-    return value
-
-
-def _shown(key: str) -> str:
-    """How the person who gave it knows it."""
-    return f"{_FLAG_OF[key]} ({key})" if key in _FLAG_OF else key

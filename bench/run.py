@@ -5,7 +5,7 @@ import contextlib
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -123,6 +123,15 @@ async def run(
     return kept
 
 
+def in_turn(profile: Profile, wanted: Sequence[Cell], round_: int) -> list[Cell]:
+    """The order of a round, by the seed; the arms of an A/A run stay neighbours, in either order."""
+    dice = random.Random(f"{profile.seed}:{round_}")
+    order = dice.sample(wanted, len(wanted))
+    if profile.arms == 1:
+        return order
+    return [cell for method in dict.fromkeys(c.method for c in order) for cell in order if cell.method == method]
+
+
 class Conductor:
     """Runs trials one after the other, with what they share: brokers, Locust's master, the canary."""
 
@@ -163,7 +172,7 @@ class Conductor:
         todo = [
             (round_, slot, cell)
             for round_ in range(1, self.profile.rounds + 1)
-            for slot, cell in enumerate(self._shuffled(wanted, round_), 1)
+            for slot, cell in enumerate(in_turn(self.profile, wanted, round_), 1)
             if (round_, cell.name) not in measured
         ]
         used = {broker for broker, _ in self._warm}
@@ -178,14 +187,6 @@ class Conductor:
             self._progress.begins(done, len(todo), f"round {round_}: {cell.name}", pace * sum(forecast[done:]))
             await self._trial(cell, round_, slot)
         self._progress.begins(len(todo), len(todo), "done", 0.0)
-
-    def _shuffled(self, wanted: list[Cell], round_: int) -> list[Cell]:
-        """By the seed; the arms of an A/A run stay neighbours, in either order."""
-        dice = random.Random(f"{self.profile.seed}:{round_}")
-        order = dice.sample(wanted, len(wanted))
-        if self.profile.arms == 1:
-            return order
-        return [cell for method in dict.fromkeys(c.method for c in order) for cell in order if cell.method == method]
 
     async def probe(self, cell: Cell, round_: int, slot: int, duration_s: float) -> Row:
         """One trial outside the rounds, so many seconds long."""

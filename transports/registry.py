@@ -1,7 +1,8 @@
 """Transports by name, from entry points: ours are declared the same way as anyone's."""
 
 from difflib import get_close_matches
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
 from inspect import isabstract
 
 from transports.base import Transport
@@ -12,12 +13,12 @@ GROUP = "fourways.transports"
 
 def installed() -> tuple[str, ...]:
     """The names of all transports that are installed, sorted."""
-    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+    return tuple(sorted({point.name for point in _points(GROUP)}))
 
 
 def products(name: str) -> tuple[str, ...]:
     """Over which the method called ``name`` may run, sorted; none where there is no choice."""
-    return tuple(sorted({point.name for point in entry_points(group=f"{GROUP}.{name}")}))
+    return tuple(sorted({point.name for point in _points(f"{GROUP}.{name}")}))
 
 
 def named(name: str, product: str = "") -> type[Transport]:
@@ -25,7 +26,7 @@ def named(name: str, product: str = "") -> type[Transport]:
 
     Raises SettingError: with the nearest right name, or with what is wrong at the entry point.
     """
-    points = entry_points(group=f"{GROUP}.{name}", name=product) if product else entry_points(group=GROUP, name=name)
+    points = _points(f"{GROUP}.{name}").select(name=product) if product else _points(GROUP).select(name=name)
     if not points:
         raise SettingError(_not_there(name, product))
     point = next(iter(points))
@@ -52,6 +53,12 @@ def named(name: str, product: str = "") -> type[Transport]:
 def heeding(name: str, product: str) -> type[Transport]:
     """The transport called ``name``, over ``product`` where the method has the choice. Raises SettingError."""
     return named(name, product if products(name) else "")
+
+
+@cache
+def _points(group: str) -> EntryPoints:
+    """Read once, from a folder for each package: what is installed stays while a program runs."""
+    return entry_points(group=group)
 
 
 def _not_there(name: str, product: str) -> str:

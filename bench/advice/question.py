@@ -7,7 +7,8 @@ import msgspec
 
 from bench.advice.needs import NEEDS
 from bench.errors import UsageError
-from bench.profile import DURABILITIES, bytes_of, load
+from bench.profile import DURABILITIES, load
+from bench.values import bytes_of
 from bench.workload import SHAPES
 from transports.registry import unknown
 from transports.security import LEVELS

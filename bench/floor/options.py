@@ -7,7 +7,7 @@ from typing import NoReturn
 import msgspec
 
 from bench.floor.measure import Load
-from bench.profile import bytes_of
+from bench.values import bytes_of
 from transports.registry import unknown
 
 TRANSPORTS = ("rest", "grpc", "broker", "events")

@@ -4,7 +4,6 @@ import ast
 import os
 import re
 import shlex
-import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from bench.advice.question import WORDS
-from bench.profile import FLAGS
 from bench.provision import free_ports
+from bench.values import FLAGS
 from tests.system.house import PATIENCE_S, ROOT, SHORT, House, answer, until, went_through
 from tests.unit.made_up import a_run
 
@@ -90,25 +89,26 @@ def shortest(*settings: str) -> Callable[[House, list[str]], None]:
     return run
 
 
+LEVELS = {
+    "capacity": "TRANSPORT=memory RATE=12800 DURATION=0.3",
+    "size": "TRANSPORT=rest PAYLOAD=200B,1KiB SHAPE=document DURATION=2",
+    "format": "TRANSPORT=memory PAYLOAD=1KiB CODEC=json,protobuf",
+    "frequency": "TRANSPORT=memory RATE=100 BURST_PERIOD=0.5",
+    "outage": "TRANSPORT=rest FAULT=stop-payment,kill-payment DURATION=2 FAULT_AT=0.5 FAULT_FOR=0.5",
+    "processes": "TRANSPORT=rest RATE=100",
+    "security": "TRANSPORT=rest SECURITY=none,mtls",
+    "durability": "TRANSPORT=rest STORE=sqlite",
+    "products": "TRANSPORT=broker RATE=60 DURABILITY=fast BROKER_WARM_UP=0 DEADLINE=10",
+    "clients": "TRANSPORT=rest CLIENT=httpx,aiohttp",
+}
+"""Of each study, a few in little time."""
+
+
 def study(house: House, words: list[str]) -> None:
-    short = ["TRANSPORT=memory", "DURATION=1", "WARM_UP=0", "ROUNDS=1", "DEADLINE=3"]
-    if "PROFILE=capacity" in words:
-        short += ["RATE=12800", "DURATION=0.3"]
-    if "PROFILE=frequency" in words:
-        short += ["STEP_AT=0.3", "STEP_FOR=0.3", "BURST_PERIOD=0.5"]
-    if "PROFILE=size" in words:
-        short += ["TRANSPORT=rest", "DURATION=2"]
-    if "PROFILE=outage" in words and shutil.which("go") is None:
-        pytest.skip("Toxiproxy is built with Go")
-    if {"PROFILE=processes", "PROFILE=durability", "PROFILE=security"} & set(words):
-        short += ["TRANSPORT=rest"]
-    if "PROFILE=products" in words:
-        short += ["TRANSPORT=broker,events", "BROKER_WARM_UP=0", "DEADLINE=10"]
-    if "PROFILE=clients" in words:
-        short += ["TRANSPORT=rest,events", "BROKER_WARM_UP=0", "DEADLINE=10"]
-    if "PROFILE=outage" in words:
-        short += ["TRANSPORT=rest", "DURATION=2", "FAULT_AT=0.5", "FAULT_FOR=0.5"]
-    shortest(*short)(house, words)
+    (profile,) = (word.removeprefix("PROFILE=") for word in words if word.startswith("PROFILE="))
+    named = {word.partition("=")[0] for word in words}
+    picked = [word for word in LEVELS[profile].split() if word.partition("=")[0] not in named]
+    shortest("DURATION=1", "WARM_UP=0", "ROUNDS=1", "DEADLINE=3", *picked)(house, words)
 
 
 def this_is_it(house: House, words: list[str]) -> None:

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -52,16 +53,26 @@ class Numbers(HTMLParser):
             self.found[-1] = (data, *self.found[-1][1:])
 
 
+@cache
+def table_at(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path)
+
+
+@cache
+def summary_at(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
 def kept(run: Run, where: list[str]) -> Any:
     """The number that stands at a place of a run's files, found again without the report's code."""
     part, which, *names = where
     if part in ("capacity", "aa"):
-        table = pd.read_csv(run.path / f"{part}.csv")
+        table = table_at(run.path / f"{part}.csv")
         keys = dict(zip(("cell",) if part == "capacity" else ("method", "metric"), (which, *names), strict=False))
         for column, value in keys.items():
             table = table[table[column] == value]
         return table[names[-1]].item()
-    rows = json.loads((run.path / "summary.json").read_text())[part]
+    rows = summary_at(run.path / "summary.json")[part]
     row = rows[int(which)] if which.isdigit() else next(one for one in rows if one["cell"] == which)
     for inside in ("metrics", "orders", "times"):
         if names[0] in row.get(inside, ()):

@@ -468,11 +468,6 @@ def test_a_design_without_a_cell_for_what_was_asked_is_refused() -> None:
         load("outage", {"TRANSPORT": "memory"})
 
 
-def test_a_factor_cannot_be_given_as_a_flag_too(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="PAYLOAD is a factor of profile"):
-        load(str(a_design(tmp_path, BLOCKS)), {"PAYLOAD": "2KiB"})
-
-
 @pytest.mark.parametrize(("name", "least"), [("size", 40), ("format", 40), ("frequency", 24), ("outage", 24)])
 def test_the_studies_are_designs_whose_cells_all_can_be(name: str, least: int) -> None:
     assert len(cells(load(name))) >= least
