@@ -87,28 +87,28 @@ def test_a_network_or_a_broker_that_stands_still_delays_orders_on_every_method_a
     assert bench.left() == []
 
 
-@pytest.mark.parametrize("durability", ["fast", "safe"])
-def test_a_broker_that_is_killed_and_starts_again_is_used_again(tmp_path: Path, durability: str) -> None:
-    bench = Bench(tmp_path, {})
-    done = bench.run(
-        "TRANSPORT=broker,events",
-        "FAULT=kill-broker",
-        f"DURABILITY={durability}",
-        *AWAY,
-        *SOON,
-        "DURATION=20",
-        "DEADLINE=20",
-    )
+KILLED = """
+transports = ["broker", "events"]
+also = []
+fault = "kill-broker"
+[[block]]
+durability = { broker = ["fast", "safe"], events = ["safe"] }
+"""
+
+
+def test_a_broker_that_is_killed_and_starts_again_is_used_again(tmp_path: Path) -> None:
+    bench, profile = Bench(tmp_path, {}), tmp_path / "killed.toml"
+    profile.write_text(KILLED)
+    done = bench.run(f"PROFILE={profile}", *AWAY, *SOON, "DURATION=20", "DEADLINE=20")
     assert went_through(done), done.stdout + done.stderr
-    outages = bench.latest().outages().set_index("cell")
+    outages, trials = bench.latest().outages().set_index("cell"), bench.latest().trials().set_index("cell")
+    assert list(trials["durability"].sort_values()) == ["fast", "safe", "safe"]
     assert (outages["back_s"] - outages["began_s"]).min() > 1
-    raw, timeline = bench.latest().trials().set_index("cell"), bench.latest().timeline()
     # Consumers and publishers found their way back: what was ordered at the end was done.
-    for cell, stretches in timeline.groupby("cell"):
+    for cell, stretches in bench.latest().timeline().groupby("cell"):
         assert stretches.sort_values("from_s")["finish_p50_us"].tail(4).lt(math.inf).any(), (cell, done.stdout)
-    assert not raw["caveats"].fillna("").str.contains("audit|died|silent").any(), raw["caveats"].tolist()
-    if durability == "safe":
-        assert (raw["lost"] == 0).all()
+    assert not trials["caveats"].fillna("").str.contains("audit|died|silent").any(), trials["caveats"].tolist()
+    assert (trials.loc[trials["durability"] == "safe", "lost"] == 0).all()
     assert bench.left() == []
 
 
