@@ -110,6 +110,10 @@ def test_a_token_that_is_not_signed_is_refused(made: Made, guard: Guard) -> None
         guard.check(f"Bearer {header}.{claims}.")
 
 
+def test_a_scheme_may_be_written_in_any_case(made: Made, guard: Guard) -> None:
+    guard.check(f"bearer {Keys(made[1], 'user').token('product')}")
+
+
 def test_a_role_may_ask_no_service_but_the_next(made: Made, guard: Guard) -> None:
     for role in set(ROLES) - {"user"}:
         with pytest.raises(Forbidden, match=f"{role} may not ask the product service"):

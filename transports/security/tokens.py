@@ -33,11 +33,12 @@ class TokenGuard:
 
     def check(self, authorization: str | None) -> None:
         """Of every call: nothing is remembered of a token. Raises Unauthenticated or Forbidden."""
-        if authorization is None or not authorization.startswith(SCHEME):
+        # A scheme may be written in any case (RFC 9110, section 11.1).
+        if authorization is None or authorization[: len(SCHEME)].lower() != SCHEME.lower():
             raise Unauthenticated(f"the {self._service} service answers nobody without a bearer token")
         try:
             claims = jwt.decode(
-                authorization.removeprefix(SCHEME),
+                authorization[len(SCHEME) :],
                 self._key,
                 algorithms=[ALGORITHM],
                 audience=self._service,
