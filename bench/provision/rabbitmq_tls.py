@@ -70,12 +70,10 @@ def definitions(security: Security) -> str:
     rights = {HARNESS: (_ALL, _ALL, _ALL), BUYER: ("^$", _EXCHANGES, r"^[^.]+\.(reply|order-closed)\.[0-9]+$")}
     for service in SERVICES:
         rights[service] = ("^$", _EXCHANGES, rf"^[^.]+\.{service}$")
-    users: list[dict[str, Any]] = [
-        _user(role, Keys(Path(security.keys), role).password, admin=role == HARNESS) for role in rights
-    ]
+    users: list[dict[str, Any]] = [_user(role, Keys(Path(security.keys), role).password) for role in rights]
     if security.levels != (AUTH,):
         # Whom the other levels come as.
-        users.append(_user(GUEST, GUEST, admin=True))
+        users.append(_user(GUEST, GUEST))
         rights[GUEST] = (_ALL, _ALL, _ALL)
     return as_json(
         {
@@ -89,12 +87,12 @@ def definitions(security: Security) -> str:
     )
 
 
-def _user(name: str, password: str, *, admin: bool) -> dict[str, Any]:
-    """RabbitMQ's hash: a salt of four bytes, and SHA-256 over it and the password."""
+def _user(name: str, password: str) -> dict[str, Any]:
+    """RabbitMQ's hash: a salt of four bytes, and SHA-256 over it and the password. It may administer nothing."""
     salt = secrets.token_bytes(4)
     return {
         "name": name,
         "password_hash": b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode(),
         "hashing_algorithm": "rabbit_password_hashing_sha256",
-        "tags": "administrator" if admin else "",
+        "tags": "",
     }

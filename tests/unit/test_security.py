@@ -126,6 +126,11 @@ def test_no_password_is_in_what_rabbitmq_is_told(made: Made) -> None:
     assert "guest" not in said
 
 
+def test_no_user_may_administer_more_than_queues(made: Made) -> None:
+    users = json.loads(definitions(Security(("tls", "auth"), str(made[1]))))["users"]
+    assert {user["tags"] for user in users} == {""}
+
+
 @pytest.mark.parametrize(
     "levels", [("mtls", "auth"), ("tls", "mtls"), ("none", "tls", "mtls", "auth"), ("mtls",), ("auth",)]
 )
