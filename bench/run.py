@@ -16,15 +16,15 @@ import msgspec
 
 from bench import caveats
 from bench.canary import Canary
+from bench.cannot import NETWORK, why_not
 from bench.caveats import Caveat
 from bench.cells import Cell, at, cells
-from bench.faults import BROKER, Fault
 from bench.files import ResultsError
 from bench.forecast import WARM_TRIALS, forecast_s
 from bench.load.locust import LoadError, Master, master
 from bench.machine import git, machine, versions
 from bench.profile import Profile
-from bench.provision import VARIABLES, Broker, Unavailable, alive, brokers, toxiproxy
+from bench.provision import Broker, Unavailable, alive, brokers, toxiproxy
 from bench.provision.base import Say, Security, StartFailed
 from bench.provision.ledger import open_run
 from bench.provision.process import belonging_to, finish
@@ -33,9 +33,6 @@ from bench.secured import secured
 from bench.store import Run
 from bench.trial import Measured, Stage, measure, warm
 from transports.errors import TransportError
-
-NETWORK = "network"
-"""What can be missing beside servers."""
 
 
 class MissingServer(Exception):
@@ -93,7 +90,7 @@ async def run(
         asked = plan.cells(profile)
         security = await secured(stack, profile, house.home, house.keys)
         shared = await provide(stack, profile, house, progress, security)
-        skipped = {cell.name: why for cell in asked if (why := _missing(cell, at(profile, cell).fault, shared))}
+        skipped = {cell.name: why for cell in asked if (why := why_not(cell, at(profile, cell), shared))}
         wanted = [cell for cell in asked if cell.name not in skipped]
         if not wanted or (profile.by_name and skipped):
             raise MissingServer("; ".join(dict.fromkeys(skipped.values())))
@@ -280,31 +277,6 @@ async def provide(
     if any(fault.of_network for fault in faults) and (why := await toxiproxy.missing(house.home, progress.say)):
         found[NETWORK] = Unavailable(NETWORK, why)
     return found
-
-
-def _missing(cell: Cell, fault: Fault | None, shared: Mapping[str, Broker | Unavailable]) -> str:
-    """Why a cell cannot be measured; empty when it can."""
-    servers = [shared[need] for need in sorted(cell.kind.traits.needs)]
-    missing = [server.why for server in servers if isinstance(server, Unavailable)]
-    if missing or fault is None:
-        return "; ".join(missing)
-    there = [server for server in servers if isinstance(server, Broker)]
-    if fault.of_network:
-        network = shared.get(NETWORK)
-        if isinstance(network, Unavailable):
-            return network.why
-        far = [broker for broker in there if not broker.near]
-    elif fault.part == BROKER:
-        # One that is kept is `make up`'s, which knows it by the process that it started.
-        far = [broker for broker in there if not broker.pids or (fault.action, broker.provided_by) == ("kill", "kept")]
-    else:
-        far = []
-    instead = {"kept": "type `make down`", "compose": "it runs in a container; install it on this machine instead"}
-    return "; ".join(
-        f"{fault.name} needs a {broker.name} that the run itself starts: "
-        + instead.get(broker.provided_by, f"unset {VARIABLES.get(broker.name, f'{broker.name.upper()}_URL')}")
-        for broker in far
-    )
 
 
 def _manifest(

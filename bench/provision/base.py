@@ -38,8 +38,8 @@ class Broker:
     pids: tuple[int, ...] = ()
     """its processes on this machine, the server itself first; none when it was given or is in a container"""
     near: str = ""
-    """host:port where it listens for clients that come by way of FAR, at the level of ``url``; empty when there is no
-    such way"""
+    """host:port where it listens for clients that come by way of FAR, at the level of ``url`` and at no other; empty
+    when there is no such way"""
     security: str = NONE
     """the level at which ``url`` is to be spoken to"""
     keys: str = ""
