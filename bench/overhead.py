@@ -18,11 +18,11 @@ from pathlib import Path
 from statistics import median
 
 import msgspec
-import uvloop
 from rich.console import Console
 from rich.table import Table
 
 from bench.cells import methods
+from bench.ending import outcome
 from bench.floor.load import paced
 from bench.hops import PATH
 from bench.load.arrivals import Schedule
@@ -344,14 +344,7 @@ def command(arguments: list[str]) -> int:
     parser.add_argument("--pairs", type=int, default=PAIRS, help=f"through Locust and directly ({PAIRS})")
     parser.add_argument("--home", type=Path, default=ROOT / ".fourways", help="what a run needs while it lasts")
     asked = parser.parse_args(arguments)
-    try:
-        uvloop.run(measure(place(asked.home), asked.seconds, asked.rounds, asked.pairs, Console()))
-    except (LoadError, StartFailed) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; nothing is left running", file=sys.stderr)
-        return 130
+    outcome(measure(place(asked.home), asked.seconds, asked.rounds, asked.pairs, Console()), LoadError, StartFailed)
     return 0
 
 

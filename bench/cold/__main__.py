@@ -2,19 +2,18 @@
 
 import argparse
 import asyncio
-import signal
 import sys
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-import uvloop
 from rich.console import Console
 from rich.table import Table
 
 from bench import profile as profiles
 from bench.cold.measure import Line, Slot, lines, rounds
+from bench.ending import USAGE, outcome
 from bench.errors import UsageError
 from bench.files import append
 from bench.provision import Broker, Unavailable
@@ -29,15 +28,10 @@ from bench.trial import Stage
 from transports.errors import TransportError
 
 ROOT = Path(__file__).parents[2]
-FAILED, USAGE, STOPPED = 1, 2, 130
 
 
-async def main(asked: profiles.Profile, out: Path, home: Path, count: int) -> int:
-    """The exit code. Raises CancelledError after SIGINT or SIGTERM, when everything has been stopped."""
-    task = asyncio.current_task()
-    assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+async def main(asked: profiles.Profile, out: Path, home: Path, count: int) -> None:
+    """Raises StartFailed, TransportError, OSError."""
     console, progress = Console(), Console(stderr=True)
 
     def say(sentence: str) -> None:
@@ -67,7 +61,6 @@ async def main(asked: profiles.Profile, out: Path, home: Path, count: int) -> in
             append(path, [msgspec.structs.astuple(slot)], Slot.__struct_fields__)
     console.print(table(list(lines(slots))))
     console.print(f"all numbers: {path}", highlight=False)
-    return 0
 
 
 def table(found: list[Line]) -> Table:
@@ -114,19 +107,11 @@ def command(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         asked = profiles.load("security", {"TRANSPORT": given.transport})
-        return uvloop.run(main(asked, given.out, given.home, max(1, given.rounds)))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("stopped; nothing is left running", file=sys.stderr)
-        return STOPPED
     except UsageError as error:
         print(error, file=sys.stderr)
         return USAGE
-    except (StartFailed, TransportError) as error:
-        print(error, file=sys.stderr)
-        return FAILED
-    except OSError as error:
-        print(f"{error.filename or 'the system'}: {error.strerror or error}; see to it and try again", file=sys.stderr)
-        return FAILED
+    outcome(main(asked, given.out, given.home, max(1, given.rounds)), StartFailed, TransportError)
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
 """`python -m bench.floor`: what `make floor` does. Exit code 0 also when a goal is missed: it is a benchmark."""
 
-import asyncio
 import os
-import signal
 import sys
 
-import uvloop
 from rich.console import Console
 
+from bench.ending import USAGE, outcome
 from bench.floor.arms import orders_of
 from bench.floor.measure import SlotFailed
 from bench.floor.options import Options, options
@@ -16,15 +14,9 @@ from bench.floor.run import a_folder, compare, lacking
 from bench.provision import VARIABLES, Broker, brokers
 from transports.registry import named
 
-USAGE, FAILED, STOPPED = 2, 1, 130
 
-
-async def main(asked: Options) -> int:
-    """The exit code. Raises CancelledError after SIGINT or SIGTERM, when everything has been stopped."""
-    task = asyncio.current_task()
-    assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+async def main(asked: Options) -> None:
+    """Raises SlotFailed, OSError."""
     console, progress = Console(), Console(stderr=True)
 
     def say(sentence: str) -> None:
@@ -48,7 +40,6 @@ async def main(asked: Options) -> int:
             report.save()
             report.show(name, console)
     console.print(f"all numbers: {report.path}", highlight=False)
-    return 0
 
 
 def command(arguments: list[str]) -> int:
@@ -59,17 +50,8 @@ def command(arguments: list[str]) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return USAGE
-    try:
-        return uvloop.run(main(asked))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("stopped; nothing is left running", file=sys.stderr)
-        return STOPPED
-    except SlotFailed as error:
-        print(error, file=sys.stderr)
-        return FAILED
-    except OSError as error:
-        print(f"{error.filename or 'the system'}: {error.strerror or error}; see to it and try again", file=sys.stderr)
-        return FAILED
+    outcome(main(asked), SlotFailed)
+    return 0
 
 
 if __name__ == "__main__":

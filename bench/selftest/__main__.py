@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import uvloop
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bench.ending import outcome
 from bench.load.locust import LoadError, master, worker
 from bench.load.trial import TrialReport, TrialSpec
 from bench.provision.base import StartFailed
@@ -84,14 +84,7 @@ def command(arguments: list[str]) -> int:
     if not cases and not plays:
         names = "; ".join(one.name for one in (*CASES, *PLAYS))
         parser.error(f"no case has {asked.only!r} in its name; there are: {names}")
-    try:
-        right = uvloop.run(run(cases, plays, Console()))
-    except (LoadError, StartFailed) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; nothing is left running", file=sys.stderr)
-        return 130
+    right = outcome(run(cases, plays, Console()), LoadError, StartFailed)
     print("everything came out as expected" if right else "something did not come out as expected; see above")
     return 0 if right else 1
 

@@ -11,11 +11,11 @@ from fractions import Fraction
 from pathlib import Path
 from statistics import median
 
-import uvloop
 from rich.console import Console
 from rich.table import Table
 
 from bench.cells import methods
+from bench.ending import outcome
 from bench.load.arrivals import Schedule
 from bench.load.closed import ClosedDriver
 from bench.load.driver import Phases
@@ -231,14 +231,8 @@ def command(arguments: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="ours and theirs in turns (3)")
     parser.add_argument("--home", type=Path, default=ROOT / ".fourways", help="where the tools are")
     asked = parser.parse_args(arguments)
-    try:
-        uvloop.run(measure(Asked(asked.rate, asked.seconds, asked.rounds), place(asked.home), Console()))
-    except (LoadError, StartFailed, ToolFailed) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; nothing is left running", file=sys.stderr)
-        return 130
+    work = measure(Asked(asked.rate, asked.seconds, asked.rounds), place(asked.home), Console())
+    outcome(work, LoadError, StartFailed, ToolFailed)
     return 0
 
 
