@@ -8,6 +8,7 @@ from time import monotonic_ns
 import msgspec
 import uvloop
 
+from bench.handshake import by_way_of, entrance, overheard
 from bench.node import NodeSpec, standard_input
 from shop.workflow import FRONT
 from transports.base import Setting
@@ -15,7 +16,7 @@ from transports.security import BUYER, client_context, server_context
 
 PROGRAM = "bench.cold.echo"
 LINE = b"x" * 1023 + b"\n"
-"""As large as an order."""
+"""As large as an order of the default profile."""
 
 
 async def pair(setting: Setting) -> tuple[int, int]:
@@ -31,6 +32,13 @@ async def pair(setting: Setting) -> tuple[int, int]:
     finally:
         writer.close()
         await writer.wait_closed()
+
+
+async def agreed(setting: Setting) -> str:
+    """The suite, read from what the server says as it passes by; empty where there is no TLS."""
+    async with overheard(entrance(setting)) as ear:
+        await pair(by_way_of(ear, setting))
+        return "" if ear.negotiated is None else ear.negotiated.cipher
 
 
 async def _line(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

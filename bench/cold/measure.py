@@ -20,7 +20,7 @@ from bench.trial import Stage, remove_quietly, serving, setting_of
 from bench.workload import probe
 from transports.base import Transport
 from transports.registry import named
-from transports.security import MTLS, NONE, TLS
+from transports.security import LEVELS, MTLS, NONE, TLS
 
 ECHO = "echo"
 ECHO_LEVELS = (NONE, TLS, MTLS)
@@ -91,10 +91,11 @@ async def _pair(transport: Transport) -> tuple[int, int]:
 
 async def _of_echo(stage: Stage, cell: Cell, level: str, trial: str) -> Slot:
     here = replace(stage, profile=msgspec.structs.replace(stage.profile, security=level))
-    setting = setting_of(here, cell, trial)
+    setting = replace(setting_of(here, cell, trial), servers={})
     async with services(ECHO, setting, folder=stage.folder, logs=stage.logs, store_folder=None, program=echo.PROGRAM):
+        cipher = await echo.agreed(setting)
         times = [await echo.pair(setting) for _ in range(WARM_UP + REPEATS)][WARM_UP:]
-    return _slot(ECHO, "", here.profile, "", times)
+    return _slot(ECHO, "", here.profile, cipher, times)
 
 
 def _slot(method: str, codec: str, profile: Profile, cipher: str, times: Sequence[tuple[int, int]]) -> Slot:
@@ -130,7 +131,7 @@ def lines(slots: Sequence[Slot]) -> Iterator[Line]:
         by.setdefault((slot.method, slot.codec), {}).setdefault(slot.security, {})[slot.round] = slot
     for (method, codec), levels in sorted(by.items()):
         base = levels.get(NONE, {})
-        for security in (level for level in ("none", "tls", "mtls", "auth") if level in levels):
+        for security in (level for level in LEVELS if level in levels):
             here = levels[security]
             yield Line(
                 method=method,
