@@ -9,11 +9,11 @@ from pathlib import Path
 
 import psutil
 
-from bench.provision import compose, kafka, ledger, rabbitmq
+from bench.provision import compose, contained, kafka, ledger, rabbitmq
 from bench.provision.base import PLAIN, Broker, InUse, Say, Security, StartFailed, Unavailable
 from bench.provision.ledger import Run
-from bench.provision.ports import LOOPBACK, free_ports
 from bench.provision.process import end_below, finish, gone, ready
+from transports.errors import SettingError
 from transports.security import MTLS, NONE, TLS
 
 NAMES = ("rabbitmq", "kafka")
@@ -172,7 +172,7 @@ async def _start_one(
     if command is not None:
         try:
             return await _contain(name, run, command, say, security)
-        except (StartFailed, OSError) as error:
+        except (StartFailed, SettingError, OSError) as error:
             say(f"{error}; trying without containers")
     if (why := rabbitmq.missing() if name == "rabbitmq" else kafka.missing(home)) is not None:
         return Unavailable(name, why)
@@ -183,24 +183,39 @@ async def _start_one(
         if name == "rabbitmq":
             return await rabbitmq.start(folder, security)
         return await kafka.start(folder, security, home=home)
-    except (StartFailed, OSError) as error:
+    except (StartFailed, SettingError, OSError) as error:
         await finish(asyncio.to_thread(end_below, folder))
         return Unavailable(name, f"{name} could not be started: {error}; {_last_words(folder, home)}")
 
 
 async def _contain(name: str, run: Run, command: tuple[str, ...], say: Say, security: Security) -> Broker:
-    """Start one in a container. Raises StartFailed, also where it would have to have TLS."""
-    if security != PLAIN:
-        raise StartFailed(f"the {name} of compose.yaml has no TLS")
-    project = compose.Project(command, f"fourways-{run.folder.name}-{name}")
+    """Start one in a container. Raises StartFailed."""
+    made = (
+        contained.plain(name) if security == PLAIN else contained.secured(name, run.folder / f"{name}-told", security)
+    )
+    project = compose.Project(command, f"fourways-{run.folder.name}-{name}", str(made.file), made.variables)
     run.projects.append(project)
     run.save()  # before anything can be left behind
-    (port,) = free_ports(1)
     say(f"starting {name} with {' '.join(command)} (the first time it fetches an image)")
-    await compose.up(project, name, port)
-    url = f"{LOOPBACK}:{port}" if name == "kafka" else f"amqp://guest:guest@{LOOPBACK}:{port}/"
-    version = await ready(None, lambda: version_at(name, url), deadline_s=90)
-    return Broker(name, url, "compose", version or compose.image_version(name))
+    (first, url), *others = made.urls.items()
+    try:
+        await compose.up(project, name)
+        version = await ready(None, lambda: version_at(name, url, first, security.keys), deadline_s=90)
+        if made.once_ready:
+            await compose.run_in(project, name, *made.once_ready)
+    except StartFailed:
+        await finish(asyncio.to_thread(compose.down, project))  # or it would run on beside the one that takes its place
+        raise
+    made.forget()
+    return Broker(
+        name,
+        url,
+        "compose",
+        version or compose.image_version(name),
+        security=first,
+        keys=security.keys,
+        further=dict(others),
+    )
 
 
 @asynccontextmanager

@@ -1,18 +1,19 @@
-"""A container engine with compose.yaml, if one answers."""
+"""A container engine, if one answers, with compose.yaml or compose.secure.yaml."""
 
 import asyncio
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.provision.base import StartFailed
 
 FILE = Path(__file__).parents[2] / "compose.yaml"
+SECURE = FILE.with_name("compose.secure.yaml")
 
 # What answers for the engine, and what then reads compose.yaml.
 ENGINES = (
@@ -28,9 +29,16 @@ class Project:
 
     command: tuple[str, ...]
     name: str
+    file: str = str(FILE)
+    variables: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Of the file: ports and paths. The engine wants them whenever it reads the file."""
 
     def line(self, *arguments: str) -> tuple[str, ...]:
-        return (*self.command, "-p", self.name, "-f", str(FILE), *arguments)
+        return (*self.command, "-p", self.name, "-f", self.file, *arguments)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, **self.variables}
 
 
 async def engine() -> tuple[str, ...] | None:
@@ -45,17 +53,25 @@ async def engine() -> tuple[str, ...] | None:
     return None
 
 
-async def up(project: Project, service: str, port: int) -> None:
-    """Start one service, published on this port of 127.0.0.1. Raises StartFailed with the engine's own words."""
-    trouble = await _call(project.line("up", "-d", service), env={f"{service.upper()}_PORT": str(port)}, timeout_s=300)
+async def up(project: Project, service: str) -> None:
+    """Start one service. Raises StartFailed with the engine's own words."""
+    trouble = await _call(project.line("up", "-d", service), env=project.environment, timeout_s=300)
     if trouble is not None:
         raise StartFailed(f"the container engine could not start {service}: {trouble}")
 
 
+async def run_in(project: Project, service: str, *command: str) -> None:
+    """Run a command in a service's container. Raises StartFailed with its last line when it fails."""
+    trouble = await _call(project.line("exec", "-T", service, *command), env=project.environment, timeout_s=60)
+    if trouble is not None:
+        raise StartFailed(f"{command[0]} failed in the container of {service}: {trouble}")
+
+
 def down(project: Project) -> None:
     """Remove the project's containers and volumes. Blocks; silent when there are none."""
+    line = project.line("down", "-v", "--timeout", "5")
     with suppress(OSError, subprocess.TimeoutExpired):
-        subprocess.run(project.line("down", "-v", "--timeout", "5"), capture_output=True, timeout=60, check=False)
+        subprocess.run(line, env=project.environment, capture_output=True, timeout=60, check=False)
 
 
 def image_version(service: str) -> str:
@@ -64,12 +80,12 @@ def image_version(service: str) -> str:
     return found[1] if found else ""
 
 
-async def _call(command: Sequence[str], *, timeout_s: float, env: dict[str, str] | None = None) -> str | None:
+async def _call(command: Sequence[str], *, timeout_s: float, env: Mapping[str, str] | None = None) -> str | None:
     """None when the command succeeds, else the last line of what it said."""
     try:
         process = await asyncio.create_subprocess_exec(
             *command,
-            env={**os.environ, **(env or {})},
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

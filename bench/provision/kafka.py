@@ -4,7 +4,7 @@ import asyncio
 import base64
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -12,7 +12,8 @@ from aiokafka.errors import KafkaError
 
 from bench.provision import kafka_tls
 from bench.provision.base import PLAIN, Broker, Security, StartFailed
-from bench.provision.ports import LOOPBACK, accepts, free_ports
+from bench.provision.kafka_tls import Ports
+from bench.provision.ports import LOOPBACK, accepts
 from bench.provision.process import quiet, ready, spawn
 from transports.base import Setting
 from transports.security import HARNESS, NONE
@@ -88,16 +89,12 @@ async def start(folder: Path, security: Security = PLAIN, *, home: Path) -> Brok
     """
     if (why := missing(home)) is not None:
         raise StartFailed(why)
-    controller_port, far_port, inner_port, *free = free_ports(3 + len(security.levels))
-    ports = dict(zip(security.levels, free, strict=True))
-    properties, log = folder / "server.properties", folder / "server.log"
-    temporary = folder / "tmp"
+    ports, log, temporary = Ports.free(security.levels), folder / "server.log", folder / "tmp"
     temporary.mkdir()
     (folder / "log4j.properties").write_text(
         LOGGING.format(folder=folder) + ("" if security == PLAIN else kafka_tls.LOGGING)
     )
-    listeners = kafka_tls.listeners(ports, controller_port, far_port, inner_port)
-    properties.write_text(_properties(folder, controller_port, {**listeners, **kafka_tls.tls(folder, security)}))
+    properties = write(folder, security, ports, data=folder / "data")
     common = (
         f"-Dlog4j.configuration=file:{folder}/log4j.properties",
         f"-Djava.io.tmpdir={temporary}",
@@ -107,20 +104,14 @@ async def start(folder: Path, security: Security = PLAIN, *, home: Path) -> Brok
         "-cp",
         f"{jars(home)}/*",
     )
-    identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-    formatting = ("kafka.tools.StorageTool", "format", "-t", f"F{identity[1:]}", "-c", str(properties))
-    # Java reads its arguments from a file as well, where passwords are not in the list of processes.
-    arguments = folder / "format.args"
-    arguments.touch(mode=0o600)
-    words = [*BRIEF, *common, *formatting, *kafka_tls.users(security)]
-    arguments.write_text("\n".join(f'"{word}"' for word in words))
+    arguments = formatting(folder, security, common)
     tool = spawn(["java", f"@{arguments}"], folder=folder, log=log)
     if await asyncio.to_thread(tool.wait) != 0:
         raise StartFailed("its storage could not be formatted")
     arguments.unlink()
     process = spawn(["java", *LASTING, *common, "kafka.Kafka", str(properties)], folder=folder, log=log)
     first, *others = security.levels
-    url = f"{LOOPBACK}:{ports[first]}"
+    url = f"{LOOPBACK}:{ports.by_level[first]}"
 
     async def version() -> str | None:
         return version_in(home) if await answers(url, security=first, keys=security.keys) else None
@@ -132,10 +123,10 @@ async def start(folder: Path, security: Security = PLAIN, *, home: Path) -> Brok
         "native",
         said,
         (process.pid,),
-        near=f"{LOOPBACK}:{far_port}",
+        near=f"{LOOPBACK}:{ports.far}",
         security=first,
         keys=security.keys,
-        further={level: f"{LOOPBACK}:{ports[level]}" for level in others},
+        further={level: f"{LOOPBACK}:{ports.by_level[level]}" for level in others},
     )
 
 
@@ -159,13 +150,30 @@ async def answers(bootstrap: str, *, security: str = NONE, keys: str = "", timeo
         await admin.close()
 
 
-def _properties(folder: Path, controller_port: int, listeners: Mapping[str, str]) -> str:
+def write(folder: Path, security: Security, ports: Ports, *, data: Path, host: str = LOOPBACK) -> Path:
+    """A node's settings, as a file in this folder, whatever they name beside it: clients are taken at ``host``, and its
+    records go to ``data``."""
     settings = {
         "process.roles": "broker,controller",
         "node.id": "1",
-        "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
-        **listeners,
-        "log.dirs": str(folder / "data"),
+        "controller.quorum.voters": f"1@{LOOPBACK}:{ports.controller}",
+        **kafka_tls.listeners(ports, host),
+        **kafka_tls.tls(folder, security),
+        "log.dirs": str(data),
         **SETTINGS,
     }
-    return "".join(f"{key}={value}\n" for key, value in settings.items())
+    properties = folder / "server.properties"
+    properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+    return properties
+
+
+def formatting(folder: Path, security: Security, options: Sequence[str]) -> Path:
+    """Java's arguments, after these options, to format the storage of the node whose settings are in this folder, and
+    to make its users: a file, since passwords would be in the list of processes. To be removed when it has been read.
+    """
+    identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+    tool = ("kafka.tools.StorageTool", "format", "-t", f"F{identity[1:]}", "-c", str(folder / "server.properties"))
+    arguments = folder / "format.args"
+    arguments.touch(mode=0o600)
+    arguments.write_text("\n".join(f'"{word}"' for word in (*BRIEF, *options, *tool, *kafka_tls.users(security))))
+    return arguments

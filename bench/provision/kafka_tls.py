@@ -1,10 +1,11 @@
 """What Kafka is told about security: a listener for each level, users, and who may do everything."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.provision.base import FAR, Security
-from bench.provision.ports import LOOPBACK
+from bench.provision.ports import LOOPBACK, free_ports
 from transports.security import AUTH, CIPHER, HARNESS, MTLS, NONE, ROLES, TLS, Keys
 
 LISTENERS: Mapping[str, tuple[str, str]] = {
@@ -23,24 +24,45 @@ log4j.logger.kafka.authorizer.logger=INFO
 """Who was refused, and why: Kafka says it at a level that is otherwise left out."""
 
 
-def listeners(ports: Mapping[str, int], controller_port: int, far_port: int, inner_port: int) -> dict[str, str]:
-    """Settings, for a port by level. A client goes where Kafka says that it is, so that those who come by way of FAR
-    have a listener of their own, at the first level. Where any level asks for TLS, so does what Kafka says to itself,
-    at ``inner_port``."""
-    names = {level: LISTENERS[level][0] for level in ports}
-    first, secured = next(iter(ports)), set(ports) != {NONE}
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Of a node."""
+
+    by_level: Mapping[str, int]
+    controller: int
+    far: int
+    """For those who come by way of FAR."""
+    inner: int
+    """For what Kafka says to itself."""
+
+    @classmethod
+    def free(cls, levels: Sequence[str]) -> "Ports":
+        """Raises OSError when there are none."""
+        controller, far, inner, *others = free_ports(3 + len(levels))
+        return cls(dict(zip(levels, others, strict=True)), controller, far, inner)
+
+
+def listeners(ports: Ports, host: str = LOOPBACK) -> dict[str, str]:
+    """Settings of where a node listens, for clients at this host, and of where it says that it is.
+
+    A client goes where Kafka says that it is, so that those who come by way of FAR have a listener of their own, at the
+    first level. Where any level asks for TLS, so does what Kafka says to itself.
+    """
+    names = {level: LISTENERS[level][0] for level in ports.by_level}
+    first, secured = next(iter(ports.by_level)), set(ports.by_level) != {NONE}
     protocols = {name: LISTENERS[level][1] for level, name in names.items()}
     protocols |= {"FAR": LISTENERS[first][1], "CONTROLLER": "SSL" if secured else "PLAINTEXT"}
-    there = {name: f"{LOOPBACK}:{ports[level]}" for level, name in names.items()}
     inner = "INNER" if secured else names[first]
-    if secured:
-        protocols["INNER"] = "SSL"
-        there["INNER"] = f"{LOOPBACK}:{inner_port}"
-    here = {**there, "FAR": f"{LOOPBACK}:{far_port}", "CONTROLLER": f"{LOOPBACK}:{controller_port}"}
+    itself = {"INNER": f"{LOOPBACK}:{ports.inner}"} if secured else {}
+    protocols |= dict.fromkeys(itself, "SSL")
+    here, there = (
+        {name: f"{at}:{ports.by_level[level]}" for level, name in names.items()} | itself for at in (host, LOOPBACK)
+    )
+    here |= {"FAR": f"{LOOPBACK}:{ports.far}", "CONTROLLER": f"{LOOPBACK}:{ports.controller}"}
     return {
         "listeners": ",".join(f"{name}://{address}" for name, address in here.items()),
         "advertised.listeners": ",".join(
-            f"{name}://{address}" for name, address in {**there, "FAR": f"{FAR}:{far_port}"}.items()
+            f"{name}://{address}" for name, address in {**there, "FAR": f"{FAR}:{ports.far}"}.items()
         ),
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": inner,

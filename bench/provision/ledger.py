@@ -81,7 +81,7 @@ def load(folder: Path) -> Run:
         return Run(
             folder=folder,
             kept=noted["kept"],
-            projects=[compose.Project(tuple(p["command"]), p["name"]) for p in noted["projects"]],
+            projects=[compose.Project(**{**p, "command": tuple(p["command"])}) for p in noted["projects"]],
             brokers=[Broker(**{**b, "pids": tuple(b["pids"])}) for b in noted["brokers"]],
         )
     except (OSError, ValueError, KeyError, TypeError):

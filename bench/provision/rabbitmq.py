@@ -4,6 +4,7 @@ import asyncio
 import shlex
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -87,15 +88,7 @@ async def start(folder: Path, security: Security = PLAIN) -> Broker:
     epmd_port, distribution_port, *free = free_ports(2 + len(wanted))
     ports = dict(zip(wanted, free, strict=True))
     node = f"fourways-{folder.parent.name}@localhost"
-    config = rabbitmq_tls.listeners(ports, security.keys) + CONFIG
-    if AUTH in security.levels:
-        users = folder / "definitions.json"
-        users.touch(mode=0o600)
-        users.write_text(rabbitmq_tls.definitions(security))
-        config += f"load_definitions = {users}\n"
-    (folder / "rabbitmq.conf").write_text(config)
-    (folder / FURTHER).write_text(added := rabbitmq_tls.further(ports))
-    (folder / "enabled_plugins").write_text("[].\n")
+    write(folder, security, ports)
     (folder / "rabbitmq-env.conf").touch()
     client = {"HOME": str(folder), "ERL_EPMD_PORT": str(epmd_port), "ERL_EPMD_ADDRESS": LOOPBACK}
     env = {
@@ -116,9 +109,8 @@ async def start(folder: Path, security: Security = PLAIN) -> Broker:
     log = folder / "server.log"
     names = spawn([epmd, "-port", str(epmd_port), "-address", LOOPBACK], folder=folder, log=log, env=env)
     process = spawn([server, "-noinput"], folder=folder, log=log, env=env)
-    urls = {level: _url(level, ports[kind]) for level, kind in by_level.items()}
-    # The listener that is added comes when the node is ready, so that it is asked at another one.
-    first, *others = sorted(urls, key=lambda level: bool(added) and level == MTLS)
+    urls = urls_of(by_level, ports)
+    first, *others = urls
     version = await ready(process, lambda: version_of(urls[first], security=first, keys=security.keys), deadline_s=60)
     await listen_further(folder)
     helpers = [child.pid for child in psutil.Process(process.pid).children()]
@@ -136,8 +128,32 @@ async def start(folder: Path, security: Security = PLAIN) -> Broker:
     )
 
 
+def write(folder: Path, security: Security, ports: Mapping[str, int], host: str = LOOPBACK) -> None:
+    """What a node is told, as files in this folder: its settings, its users, and what it is told once it runs.
+
+    ``ports`` are by kind of listener (rabbitmq_tls.kinds), all of them at ``host``.
+    """
+    config = rabbitmq_tls.listeners(ports, security.keys, host) + CONFIG
+    if AUTH in security.levels:
+        users = folder / "definitions.json"
+        users.touch(mode=0o600)
+        users.write_text(rabbitmq_tls.definitions(security))
+        config += f"load_definitions = {users}\n"
+    (folder / "rabbitmq.conf").write_text(config)
+    (folder / FURTHER).write_text(rabbitmq_tls.further(ports, host))
+    (folder / "enabled_plugins").write_text("[].\n")
+
+
+def urls_of(by_level: Mapping[str, str], ports: Mapping[str, int]) -> dict[str, str]:
+    """By level, for the kind of listener that each takes and a port by kind; at auth everyone comes as who they are.
+
+    First comes one that is there when the node is ready, and not only when it has been told to listen further.
+    """
+    late = MTLS if rabbitmq_tls.further(ports) else ""
+    return {level: _url(level, ports[by_level[level]]) for level in sorted(by_level, key=lambda level: level == late)}
+
+
 def _url(level: str, port: int) -> str:
-    """At auth everyone comes as who they are."""
     scheme, who = "amqp" if level == NONE else "amqps", "" if level == AUTH else "guest:guest@"
     return f"{scheme}://{who}{LOOPBACK}:{port}/"
 

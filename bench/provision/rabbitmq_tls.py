@@ -28,14 +28,14 @@ def kinds(levels: Sequence[str]) -> dict[str, str]:
     return {level: level if level in (NONE, MTLS) else SERVERS_ALONE for level in levels}
 
 
-def listeners(ports: Mapping[str, int], keys: str) -> str:
+def listeners(ports: Mapping[str, int], keys: str, host: str = LOOPBACK) -> str:
     """Lines of rabbitmq.conf, for a port by kind. One set of TLS settings is all that they can say: see ``further``."""
-    plain = f"{LOOPBACK}:{ports[NONE]}" if NONE in ports else ""
+    plain = f"{host}:{ports[NONE]}" if NONE in ports else ""
     lines = [f"listeners.tcp.1 = {plain}" if plain else "listeners.tcp = none"]
     if secured := SERVERS_ALONE if SERVERS_ALONE in ports else MTLS if MTLS in ports else "":
         own = Keys(Path(keys), "rabbitmq")
         lines += [
-            f"listeners.ssl.1 = {LOOPBACK}:{ports[secured]}",
+            f"listeners.ssl.1 = {host}:{ports[secured]}",
             f"ssl_options.cacertfile = {own.authority}",
             f"ssl_options.certfile = {own.certificate}",
             f"ssl_options.keyfile = {own.key}",
@@ -47,7 +47,7 @@ def listeners(ports: Mapping[str, int], keys: str) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def further(ports: Mapping[str, int]) -> str:
+def further(ports: Mapping[str, int], host: str = LOOPBACK) -> str:
     """What a node that takes clients with a certificate and clients without is told when it runs, in Erlang; else "".
 
     RabbitMQ's settings of TLS are those of all its listeners. The one that asks for certificates is added to them.
@@ -57,7 +57,7 @@ def further(ports: Mapping[str, int]) -> str:
     return (
         "Asked = [{verify, verify_peer}, {fail_if_no_peer_cert, true}], "
         "Given = [Option || {Key, _} = Option <- rabbit_networking:ensure_ssl(), not lists:keymember(Key, 1, Asked)], "
-        f'rabbit_networking:start_ssl_listener({{"{LOOPBACK}", {ports[MTLS]}}}, Asked ++ Given, 10).'
+        f'ok = rabbit_networking:start_ssl_listener({{"{host}", {ports[MTLS]}}}, Asked ++ Given, 10).'
     )
 
 

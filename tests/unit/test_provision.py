@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 
 from bench.provision import Broker, Unavailable, brokers, compose, down, free_ports, kafka, ledger, ports, setup, sweep
 from bench.provision import __main__ as command_line
+from bench.provision.authority import make
 from bench.provision.base import InUse, Security, StartFailed
 from bench.provision.brokers import standing
 from bench.provision.process import MARK, Child, end_below, finish, marked, ready, spawn
@@ -279,19 +281,16 @@ async def test_a_name_that_is_no_broker_is_refused(tmp_path: Path) -> None:
             pass
 
 
-async def test_containers_without_tls_are_not_taken_for_secured_brokers(
+async def test_a_secured_broker_whose_keys_are_missing_is_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def engine() -> tuple[str, ...]:
-        return ("docker", "compose")
-
-    monkeypatch.setattr(compose, "engine", engine)
-    monkeypatch.setattr(kafka, "missing", lambda home: "no Kafka on this machine")
-    said: list[str] = []
-    security = Security(("tls",), str(tmp_path))
-    async with brokers(["kafka"], given={}, home=tmp_path, say=said.append, security=security) as found:
-        assert found == {"kafka": Unavailable("kafka", "no Kafka on this machine")}
-    assert said == ["the kafka of compose.yaml has no TLS; trying without containers"]
+    monkeypatch.setattr(compose, "ENGINES", ())
+    monkeypatch.setattr(kafka, "missing", lambda home: None)
+    shutil.rmtree(make(tmp_path / "keys") / "kafka")
+    security = Security(("tls",), str(tmp_path / "keys"))
+    async with brokers(["kafka"], given={}, home=tmp_path, say=lambda _: None, security=security) as found:
+        assert isinstance(found["kafka"], Unavailable)
+        assert "kafka could not be started: there is no " in found["kafka"].why
 
 
 def test_compose_publishes_on_loopback_only() -> None:
