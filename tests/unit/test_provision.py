@@ -14,7 +14,20 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.provision import Broker, Unavailable, brokers, compose, down, free_ports, kafka, ledger, ports, setup, sweep
+from bench.provision import (
+    Broker,
+    Unavailable,
+    brokers,
+    compose,
+    down,
+    free_ports,
+    kafka,
+    ledger,
+    ports,
+    rabbitmq,
+    setup,
+    sweep,
+)
 from bench.provision import __main__ as command_line
 from bench.provision.authority import make
 from bench.provision.base import InUse, Security, StartFailed
@@ -302,6 +315,19 @@ def test_compose_and_native_kafka_have_the_same_settings() -> None:
     text = compose.FILE.read_text()
     for key, value in kafka.SETTINGS.items():
         assert f'KAFKA_{key.upper().replace(".", "_")}: "{value}"' in text
+
+
+def test_compose_and_native_rabbitmq_have_the_same_settings() -> None:
+    settings = dict(line.split(" = ") for line in rabbitmq.CONFIG.splitlines())
+    # The words of rabbitmq.conf, as the server has them in its own environment.
+    said = compose.FILE.read_text()
+    for key in ("collect_statistics_interval", "max_message_size"):
+        assert f"-rabbit {key} {settings.pop(key)}" in said
+    backlog, nodelay = (settings.pop(f"tcp_listen_options.{key}") for key in ("backlog", "nodelay"))
+    assert f"-rabbit tcp_listen_options [{{backlog,{backlog}}},{{nodelay,{nodelay}}}]" in said
+    assert f"-rabbit disk_free_limit {settings.pop('disk_free_limit.absolute').replace('MB', '000000')}" in said
+    assert f"-rabbit vm_memory_high_watermark {settings.pop('vm_memory_high_watermark.relative')}" in said
+    assert settings.keys() == {"log.console", "log.file.level"}  # a container's log is its output
 
 
 def test_compose_names_the_versions_that_native_brokers_have() -> None:
