@@ -94,7 +94,7 @@ LEVELS = {
     "size": "TRANSPORT=rest PAYLOAD=200B,1KiB SHAPE=document DURATION=2",
     "format": "TRANSPORT=memory PAYLOAD=1KiB CODEC=json,protobuf",
     "frequency": "TRANSPORT=memory RATE=100 BURST_PERIOD=0.5",
-    "outage": "TRANSPORT=rest FAULT=stop-payment,kill-payment DURATION=2 FAULT_AT=0.5 FAULT_FOR=0.5",
+    "outage": "TRANSPORT=rest FAULT=stop-payment DURATION=2 FAULT_AT=0.5 FAULT_FOR=0.5",
     "processes": "TRANSPORT=rest RATE=100",
     "security": "TRANSPORT=rest SECURITY=none,mtls",
     "durability": "TRANSPORT=rest STORE=sqlite",
