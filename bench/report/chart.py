@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -58,9 +59,11 @@ class Chart:
 
     def _save_png(self, path: Path) -> None:
         """With a palette of 256 colours, which is a third of the bytes."""
-        drawn = io.BytesIO()
-        self.figure.savefig(drawn, format="png", dpi=200)
-        Image.open(drawn).convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE).save(path, optimize=True)
+        self.figure.set_dpi(200)
+        canvas = FigureCanvasAgg(self.figure)
+        canvas.draw()
+        drawn = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba())
+        drawn.convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE).save(path, optimize=True)
 
     def _accessible(self, svg: str) -> str:
         """With a role, a title and a sentence, and without ids that nothing refers to: every figure has the same."""
