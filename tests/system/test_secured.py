@@ -1,14 +1,18 @@
-"""Orders of all four methods at every level of security, from brokers that the run starts to the row of the trial."""
+"""Orders of all four methods with certificates and with credentials, from brokers that the run starts to the row of the
+trial; with TLS alone tests/system/test_refused.py has them."""
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
+from bench.cli import DOUBTFUL
 from bench.provision.authority import make
-from tests.system.house import SHORT, Bench, went_through
+from tests.system.house import SHORT, Bench
 
 PROFILE = """\
 also = []
@@ -30,16 +34,46 @@ def alone(tmp_path: Path) -> Iterator[Bench]:
         process.kill()
 
 
-def test_every_method_ships_at_every_level_with_the_same_cipher(alone: Bench, tmp_path: Path) -> None:
-    profile = tmp_path / "levels.toml"
+@dataclass(frozen=True)
+class Done:
+    """A run of all methods at both levels, whose keys are known here."""
+
+    bench: Bench
+    said: str
+    keys: Path
+    seen: set[str]
+    """Every word of every command line meanwhile."""
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    folder = tmp_path_factory.mktemp("secured")
+    bench, keys, seen = Bench(folder, {}), make(folder / "keys"), set[str]()
+    bench.env["KEYS"] = str(keys)
+    profile = folder / "levels.toml"
     profile.write_text(PROFILE)
-    done = alone.run(f"PROFILE={profile}", *SHORT)
-    assert went_through(done), done.stdout + done.stderr
-    trials = alone.latest().trials()
+    with bench.running(f"PROFILE={profile}", *SHORT) as process:
+        while process.poll() is None:
+            for child in bench.processes():
+                with suppress(psutil.Error):
+                    seen.update(child.cmdline())
+            time.sleep(0.1)  # looking takes a core, which what is looked at needs
+        assert process.stdout is not None
+        said = process.stdout.read()
+    left = bench.left()
+    for child in bench.processes():
+        child.kill()
+    assert process.returncode in (0, DOUBTFUL), said
+    assert left == []
+    return Done(bench, said, keys, seen)
+
+
+def test_every_method_ships_with_the_same_cipher(done: Done) -> None:
+    trials = done.bench.latest().trials()
     assert trials["complete"].all(), trials["caveats"].tolist()
     assert len(set(zip(trials["transport"], trials["security"], strict=True))) == len(trials) == 8
     assert set(trials["negotiated_cipher"]) == {"TLS_AES_128_GCM_SHA256"}
-    said = alone.latest().manifest["tls"]
+    said = done.bench.latest().manifest["tls"]
     assert {line.split(", ")[0] for line in said.values()} == {"TLSv1.3"}
     assert {line.split(", ")[2] for name, line in said.items() if not name.startswith("grpc")} <= {
         "X25519",
@@ -47,31 +81,18 @@ def test_every_method_ships_at_every_level_with_the_same_cipher(alone: Bench, tm
     }
     # An order's bytes are on the wire once more for what TLS puts around them, and are counted at the same ports.
     assert (trials["wire_bytes_per_order"] > 0).all()
-    assert alone.left() == []
 
 
-def test_secrets_are_in_no_command_line_and_in_no_file_of_a_run(alone: Bench, tmp_path: Path) -> None:
-    keys = make(tmp_path / "keys")
-    alone.env["KEYS"] = str(keys)
-    seen: set[str] = set()
-    with alone.running("TRANSPORT=events,grpc", "CODEC=json", "SECURITY=auth", *SHORT) as process:
-        while process.poll() is None:
-            time.sleep(0.1)  # looking takes a core, which what is looked at needs
-            for child in alone.processes():
-                try:
-                    seen.update(child.cmdline())
-                except psutil.Error:
-                    continue
-    assert "kafka.Kafka" in seen
-    secrets = [path.read_text() for path in keys.rglob("*") if path.suffix == ".jwt" or path.name == "password"]
-    written = "".join(
+def test_secrets_are_in_no_command_line_and_in_no_file_of_a_run(done: Done) -> None:
+    assert "kafka.Kafka" in done.seen
+    secrets = [path.read_text() for path in done.keys.rglob("*") if path.suffix == ".jwt" or path.name == "password"]
+    written = done.said + "".join(
         path.read_text(errors="replace")
-        for path in alone.results.rglob("*")
+        for path in done.bench.results.rglob("*")
         if path.is_file() and not path.is_symlink()
     )
     assert len(secrets) > 8
-    assert not [secret for secret in secrets if secret in written or any(secret in word for word in seen)]
-    assert alone.latest().trials()["complete"].all()
+    assert not [secret for secret in secrets if secret in written or any(secret in word for word in done.seen)]
 
 
 @pytest.mark.parametrize("level", ["tls", "mtls", "auth"])
