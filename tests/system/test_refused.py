@@ -129,7 +129,7 @@ async def told(read: Callable[[], str], reason: str, from_: int = 0) -> None:
 PLAINTEXT = {
     "rest": "HTTP_REQUEST",
     "grpc": "WRONG_VERSION_NUMBER|HTTP_REQUEST",
-    "broker": "TLS",
+    "broker": "unsupported_record_type",
     "events": "Unrecognized SSL message, plaintext",
 }
 
@@ -140,9 +140,10 @@ async def test_a_port_with_tls_takes_no_plain_text_and_is_believed_at_its_own_ad
 ) -> None:
     setting = ground.setting(name, "tls")
     async with a_shop(name, setting, tmp_path) as transport:
+        before = len(ground.log(name, tmp_path))
         plain = {server: url.replace("amqps:", "amqp:") for server, url in setting.servers.items()}
         assert isinstance(await is_refused(name, replace(setting, security="none", servers=plain)), Unreachable)
-        await told(lambda: ground.log(name, tmp_path), PLAINTEXT[name])
+        await told(lambda: ground.log(name, tmp_path), PLAINTEXT[name], before)
         async with overheard(entrance(setting), "127.0.0.3") as way:
             refused = await is_refused(name, by_way_of(way, setting))
         # It is the client that refuses, and so the client that says why.
