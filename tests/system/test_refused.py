@@ -15,7 +15,9 @@ import aio_pika
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
+from aiokafka.protocol.admin import DescribeAclsRequest
 from aiormq.exceptions import ChannelAccessRefused
 
 from bench.handshake import by_way_of, entrance, overheard
@@ -28,6 +30,8 @@ from tests.conftest import HOME
 from transports.base import Setting, Transport
 from transports.conformance import (
     an_order,
+    check_a_declined_payment_releases_the_stock,
+    check_a_sold_out_order_is_rejected_with_the_reason,
     check_an_order_is_shipped,
     check_many_orders_in_flight_all_finish_with_their_own_outcome,
     check_prepare_and_remove_may_be_repeated,
@@ -288,20 +292,71 @@ async def test_a_service_has_no_right_to_the_topic_or_the_group_of_another(groun
         await ships(transport, "good")
 
 
+async def test_a_message_that_nobody_can_read_is_kept_at_auth_on_rabbitmq(ground: Ground, tmp_path: Path) -> None:
+    setting = ground.setting("broker", "auth")
+    async with a_shop("broker", setting, tmp_path) as transport:
+        async with await aio_pika.connect(**amqp(setting, "buyer")) as buyer:
+            exchange = (await buyer.channel()).default_exchange
+            await exchange.publish(aio_pika.Message(b"{", type="place-order"), f"{setting.trial}.user")
+        async with await aio_pika.connect(**amqp(setting, "harness")) as harness, asyncio.timeout(PATIENCE_S):
+            letters = await (await harness.channel()).get_queue(f"{setting.trial}.unreadable")
+            while (letter := await letters.get(fail=False, no_ack=True)) is None:  # noqa: ASYNC110 - nobody tells us
+                await asyncio.sleep(0.05)
+        assert letter.body == b"{"
+        await ships(transport, "good")
+
+
+async def test_a_message_that_nobody_can_read_is_kept_at_auth_on_kafka(ground: Ground, tmp_path: Path) -> None:
+    setting = ground.setting("events", "auth")
+    async with a_shop("events", setting, tmp_path) as transport:
+        buyer = AIOKafkaProducer(**kafka(setting, "buyer"))
+        async with started(buyer):
+            await buyer.send_and_wait(f"{setting.trial}.place-order", b"{")
+        harness = AIOKafkaConsumer(
+            f"{setting.trial}.unreadable", auto_offset_reset="earliest", **kafka(setting, "harness")
+        )
+        async with started(harness), asyncio.timeout(PATIENCE_S):
+            letter = await harness.getone()
+        assert letter.value == b"{"
+        await ships(transport, "good")
+
+
+async def test_a_trial_leaves_no_rule_on_kafka(ground: Ground) -> None:
+    transport = named("events")(setting := ground.setting("events", "auth"))
+    client = AIOKafkaClient(**kafka(setting, "harness"))
+    await client.bootstrap()
+    try:
+        await transport.prepare()
+        assert f"{setting.trial}.order-placed" in await rules_of(client, setting.trial)
+        await transport.remove()
+        assert await rules_of(client, setting.trial) == []
+    finally:
+        await client.close()
+
+
+async def rules_of(client: AIOKafkaClient, trial: str) -> list[str]:
+    """The topics and groups of a trial about which there are any."""
+    found = await client.send(client.get_random_node(), DescribeAclsRequest(1, None, 1, None, None, 1, 1))
+    return [name for _, name, *_ in found.resources if name.startswith(f"{trial}.")]
+
+
+AT_AUTH = (
+    check_an_order_is_shipped,
+    check_a_sold_out_order_is_rejected_with_the_reason,
+    check_a_declined_payment_releases_the_stock,
+    check_many_orders_in_flight_all_finish_with_their_own_outcome,
+    check_prepare_and_remove_may_be_repeated,
+    check_the_same_order_twice_has_one_effect_and_one_answer,
+)
+"""Those in which every right is used: each outcome goes its own way."""
+
+
 @pytest.mark.parametrize("name", BROKERED)
 async def test_a_brokered_method_conforms_at_every_level(name: str, ground: Ground) -> None:
     for level, checks in (
         ("tls", (check_an_order_is_shipped,)),
         ("mtls", (check_an_order_is_shipped,)),
-        (
-            "auth",
-            (
-                check_an_order_is_shipped,
-                check_many_orders_in_flight_all_finish_with_their_own_outcome,
-                check_prepare_and_remove_may_be_repeated,
-                check_the_same_order_twice_has_one_effect_and_one_answer,
-            ),
-        ),
+        ("auth", AT_AUTH),
     ):
 
         def make(level: str = level, **changes: object) -> Transport:

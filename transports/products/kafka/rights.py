@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import for_code
@@ -26,10 +26,30 @@ class Right:
     name: str
 
 
+class _Creations(CreateAclsRequest):  # type: ignore[misc]
+    """Of many rules, which Kafka writes down together; aiokafka's own is of one."""
+
+    def __init__(self, rules: Sequence[tuple[Any, ...]]) -> None:
+        self._rules = rules
+
+    def build(self, request_struct_class: Any) -> Any:
+        return request_struct_class(self._rules)
+
+
+class _Deletions(DeleteAclsRequest):  # type: ignore[misc]
+    """The same of filters of rules."""
+
+    def __init__(self, filters: Sequence[tuple[Any, ...]]) -> None:
+        self._filters = filters
+
+    def build(self, request_struct_class: Any) -> Any:
+        return request_struct_class(self._filters)
+
+
 async def grant(client: AIOKafkaClient, rights: Sequence[Right]) -> None:
     """Idempotent. Raises KafkaError, and NotAccepted where Kafka keeps no rules."""
-    for right in rights:
-        asked = CreateAclsRequest(
+    rules = [
+        (
             _RESOURCE[right.resource],
             right.name,
             _LITERAL,
@@ -38,14 +58,16 @@ async def grant(client: AIOKafkaClient, rights: Sequence[Right]) -> None:
             _OPERATION[right.operation],
             _ALLOW,
         )
-        response = await client.send(client.get_random_node(), asked)
-        for code, message in response.creation_responses:
-            if code:
-                raise NotAccepted(f"Kafka did not take a right for {right.name}: {message or for_code(code).__name__}")
+        for right in rights
+    ]
+    response = await client.send(client.get_random_node(), _Creations(rules))
+    for right, (code, message) in zip(rights, response.creation_responses, strict=True):
+        if code:
+            raise NotAccepted(f"Kafka did not take a right for {right.name}: {message or for_code(code).__name__}")
 
 
 async def revoke(client: AIOKafkaClient, rights: Sequence[Right]) -> None:
     """All rules about these topics and groups; those that are not there are no error. Raises KafkaError."""
-    for resource, name in dict.fromkeys((right.resource, right.name) for right in rights):
-        asked = DeleteAclsRequest(_RESOURCE[resource], name, _LITERAL, None, None, _ANY, _ANY)
-        await client.send(client.get_random_node(), asked)
+    places = dict.fromkeys((right.resource, right.name) for right in rights)
+    filters = [(_RESOURCE[resource], name, _LITERAL, None, None, _ANY, _ANY) for resource, name in places]
+    await client.send(client.get_random_node(), _Deletions(filters))
