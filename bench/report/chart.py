@@ -61,8 +61,8 @@ class Chart:
         """With a palette of 256 colours, which is a third of the bytes."""
         self.figure.set_dpi(200)
         canvas = FigureCanvasAgg(self.figure)
-        canvas.draw()
-        drawn = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba())
+        canvas.draw()  # type: ignore[no-untyped-call]
+        drawn = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba())  # type: ignore[no-untyped-call]
         drawn.convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE).save(path, optimize=True)
 
     def _accessible(self, svg: str) -> str:
