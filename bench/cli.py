@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -23,16 +23,17 @@ from bench.load.locust import LoadError
 from bench.provision.base import StartFailed
 from bench.provision.brokers import VARIABLES
 from bench.provision.ledger import place
-from bench.report.command import report, run_named
+from bench.report.command import report
 from bench.report.tables import aa_table, capacity_table, effects_table, first_look, hops_table, outage_table
 from bench.run import House, MissingServer
-from bench.runs import named_runs, two_runs
+from bench.runs import folder_of, named_runs, two_runs
 from bench.stats.aa import by_speed
 from bench.stats.summary import RATIOS
 from bench.store import Run
 from bench.validity import spread
 from bench.values import FLAGS
 from transports.errors import SettingError, TransportError
+from transports.registry import unknown
 
 USAGE, MISSING, FAILED, NO_RESULTS, INVALID, DOUBTFUL, STOPPED = 2, 3, 4, 5, 6, 7, 130
 ROOT = Path(__file__).parents[1]
@@ -78,10 +79,13 @@ def study(
 def _measured(
     settings: list[str], results: Path, home: Path, target: str, plan_of: Callable[[profiles.Profile], conductor.Plan]
 ) -> None:
-    console = Console()
-    resumed = _resumed(settings, results)
+    console, given = Console(), _pairs(settings)
+    resumed = _resumed(given, results)
     try:
-        asked = _asked(settings) if resumed is None else _kept(resumed, settings)
+        if resumed is None:
+            asked = _asked(given)
+        else:
+            asked = profiles.kept(resumed.manifest["profile"], given.get("ROUNDS", ""))
         plan = plan_of(asked)
         if resumed is not None and resumed.manifest.get("plan", conductor.ROUNDS.name) != plan.name:
             other = "bench" if target == "study" else "study"
@@ -119,10 +123,9 @@ def web(
     """Services of one transport, and Locust's page to drive load at them: what `make web TRANSPORT=…` does."""
     from bench.web import serve  # noqa: PLC0415 - the other commands do not need it
 
-    asked = _asked(settings)
-    console = Console(stderr=True)
-    given = {setting.partition("=")[0] for setting in settings or ()}
-    _guarded(lambda: serve(asked, _house(home), port, lambda said: console.print(said, highlight=False), given))
+    given, console = _pairs(settings), Console(stderr=True)
+    asked = _asked(given)
+    _guarded(lambda: serve(asked, _house(home), port, lambda said: console.print(said, highlight=False), set(given)))
 
 
 @app.command()
@@ -135,7 +138,7 @@ def soak(
     from bench.soak import soak as soaked  # noqa: PLC0415 - the other commands do not need it
     from bench.soak import table  # noqa: PLC0415
 
-    asked, console = _asked(settings), Console()
+    asked, console = _asked(_pairs(settings)), Console()
     found = _guarded(lambda: soaked(asked, _house(home), orders, lambda s: console.print(s, highlight=False)))
     console.print(table(found))
     if not all(one.bounded for one in found):
@@ -152,8 +155,8 @@ def advise(
     from bench.advice.evidence import evidence  # noqa: PLC0415
     from bench.advice.show import shown  # noqa: PLC0415
 
-    given = _pairs(words)
     with _refusing():
+        given = _pairs(words, known=(*question.WORDS, "RUN"))
         folders = named_runs(given.pop("RUN", ""), results)
         Console().print(shown(advised(question.asked(given), evidence(folders))), highlight=False)
 
@@ -168,7 +171,7 @@ def pros(
     from bench.advice.show import listed  # noqa: PLC0415
 
     with _refusing():
-        folders = named_runs(_pairs(words).get("RUN", ""), results)
+        folders = named_runs(_pairs(words, known=("RUN",)).get("RUN", ""), results)
         Console().print(listed(*claims(folders)), highlight=False)
 
 
@@ -181,8 +184,8 @@ def compare(
     from bench.compare import compare as compare_runs  # noqa: PLC0415 - the other commands do not need it
     from bench.report.compare import compared  # noqa: PLC0415
 
-    given = _pairs(words)
     with _refusing():
+        given = _pairs(words, known=("A", "B"))
         a, b = (Run.open(folder) for folder in two_runs(given.get("A", ""), given.get("B", ""), results))
         Console().print(compared(compare_runs(a, b)), highlight=False)
 
@@ -223,34 +226,20 @@ def report_(
     results: Annotated[Path, typer.Option(help="where the runs are")] = ROOT / "results",
 ) -> None:
     """Draw report.html, report.md and charts/ of one run (the latest) or of several: what `make report RUN=…` does."""
-    given = dict(setting.partition("=")[::2] for setting in settings or ())
-    if unknown := given.keys() - {"RUN", "OUT"}:
-        _end(USAGE, f"a report has no {min(unknown)}; give RUN=a,b and OUT=folder")
-    try:
-        paths = [run_named(name, results) for name in (given.get("RUN") or "latest").split(",")]
-        page = report(paths, Path(given.get("OUT") or paths[0]))
-    except ResultsError as error:
-        _end(NO_RESULTS, str(error))
-    print(os.path.relpath(page))
+    with _refusing():
+        given = _pairs(settings, known=("RUN", "OUT"))
+        paths = [folder_of(name, results) for name in (given.get("RUN") or "latest").split(",")]
+        print(os.path.relpath(report(paths, Path(given.get("OUT") or paths[0]))))
 
 
-def _resumed(settings: list[str], results: Path) -> Run | None:
+def _resumed(given: Mapping[str, str], results: Path) -> Run | None:
     """The run that RESUME= names, by its id, its folder or as ``latest``."""
-    given = dict(setting.partition("=")[::2] for setting in settings)
     if "RESUME" not in given:
         return None
     if given.keys() - {"RESUME", "ROUNDS"}:
         _end(USAGE, "a run goes on with the settings that it began with; give RESUME= alone, or with more ROUNDS=")
-    try:
-        return Run.resume(run_named(given["RESUME"], results))
-    except ResultsError as error:
-        _end(NO_RESULTS, str(error))
-
-
-def _kept(run: Run, settings: list[str]) -> profiles.Profile:
-    """Its profile, with ROUNDS= if that is given. Raises UsageError."""
-    rounds = [setting.partition("=")[2] for setting in settings if setting.startswith("ROUNDS=")]
-    return profiles.kept(run.manifest["profile"], *rounds)
+    with _refusing():
+        return Run.resume(folder_of(given["RESUME"], results, is_kept=False))
 
 
 def _measure(
@@ -325,20 +314,24 @@ def _house(home: Path, results: Path = ROOT / "results") -> House:
     return House(checkout=ROOT, home=place(home), results=results, given=given, keys=Path(keys) if keys else None)
 
 
-def _asked(settings: list[str] | None) -> profiles.Profile:
-    flags = _pairs(settings)
+def _asked(given: Mapping[str, str]) -> profiles.Profile:
+    flags = {key: value for key, value in given.items() if key != "PROFILE"}
     try:
-        return profiles.load(flags.pop("PROFILE", "") or "default", flags)
+        return profiles.load(given.get("PROFILE") or "default", flags)
     except (UsageError, SettingError) as error:
         _end(USAGE, str(error))
 
 
-def _pairs(settings: list[str] | None) -> dict[str, str]:
+def _pairs(settings: list[str] | None, known: tuple[str, ...] = ()) -> dict[str, str]:
+    """KEY=VALUE as a mapping, of these keys alone where any are given; what is none ends the command."""
     pairs = {}
     for setting in settings or ():
         key, equals, value = setting.partition("=")
         if not equals:
-            _end(USAGE, f"{setting!r} is no setting; give KEY=VALUE, for instance RATE=150")
+            instance = f"{known[0]}=…" if known else "RATE=150"
+            _end(USAGE, f"{setting!r} is no setting; give KEY=VALUE, for instance {instance}")
+        if known and key not in known:
+            _end(USAGE, unknown("setting", key, known))
         pairs[key] = value
     return pairs
 

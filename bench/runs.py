@@ -9,20 +9,19 @@ REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 """The runs that are kept with the code."""
 
 
-def folder_of(name: str, results: Path) -> Path:
-    """Of a run that is named by its folder, by its id below ``results``, as ``latest``, or as a kept one.
+def folder_of(name: str, results: Path, *, is_kept: bool = True) -> Path:
+    """Of a run that is named by its folder, by its id below ``results``, as ``latest``, or, where ``is_kept``, by
+    the name of one that is kept.
 
     Raises UsageError where there is no such folder.
     """
     path = Path(name)
-    places = [path] if len(path.parts) > 1 else [results / path, REFERENCE / path]
-    for place in places:
+    below = (results, REFERENCE) if is_kept else (results,)
+    for place in [path] if len(path.parts) > 1 else [folder / path for folder in below]:
         if place.is_dir():
             return place.resolve() if place.name == "latest" else place
-    kept = ", ".join(sorted(kept_runs()))
-    raise UsageError(
-        f"there is no run {name}; give the id or the folder of one in {results}, latest, or one of: {kept}"
-    )
+    known = f"the id or the folder of one in {results}, {'latest, or one of: ' if is_kept else 'or latest'}"
+    raise UsageError(f"there is no run {name}; give {known}{', '.join(sorted(kept_runs())) if is_kept else ''}")
 
 
 def kept_runs() -> Mapping[str, Path]:

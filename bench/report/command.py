@@ -9,12 +9,6 @@ from bench.report.page import write
 from bench.report.reading import read
 
 
-def run_named(name: str, results: Path) -> Path:
-    """The folder of a run that is given by its id, as ``latest``, or by its path."""
-    path = Path(name)
-    return (path if len(path.parts) > 1 else results / path).resolve()
-
-
 def report(paths: Sequence[Path], folder: Path) -> Path:
     """The page, written to ``folder`` from all runs. Raises ResultsError where one of them cannot be shown at all."""
     readings = [read(path) for path in paths]

@@ -68,8 +68,8 @@ def test_a_run_that_has_ended_takes_more_rounds_and_not_fewer(bench: Bench) -> N
 
 def test_a_run_that_is_not_there_cannot_go_on(bench: Bench) -> None:
     done = bench.run("RESUME=nowhere")
-    assert (done.returncode, len(done.stderr.splitlines())) == (5, 1)
-    assert "nowhere has no results" in done.stderr
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "there is no run nowhere; give the id or the folder of one in" in done.stderr
 
 
 def test_a_run_of_another_commit_cannot_go_on(bench: Bench) -> None:

@@ -165,6 +165,8 @@ def test_the_command_ends_well_and_a_refusal_is_a_sentence_with_a_code(tmp_path:
         (("A=a",), USAGE, "B= is missing; give two runs, for instance A=default B=latest"),
         (("A=a", "B=a"), USAGE, "A and B are both"),
         (("A=a", "B=c"), USAGE, "there is no run c; give the id or the folder of one"),
+        (("A=a", "C=b"), USAGE, "no setting 'C'; there are: A, B"),
+        (("A=a", "b"), USAGE, "'b' is no setting; give KEY=VALUE, for instance A=…"),
     ):
         found, output = typed("compare", *words, *results)
         assert (found, output.count("\n")) == (code, 1), output

@@ -289,8 +289,8 @@ def test_what_cannot_be_shown_at_all_is_one_sentence(tmp_path: Path, content: st
 @pytest.mark.parametrize(
     ("settings", "code", "said"),
     [
-        (["RUN=nothing"], 5, "has no results (no manifest.json)"),
-        (["RUNS=made-up"], 2, "a report has no RUNS"),
+        (["RUN=nothing"], 2, "there is no run nothing; give the id or the folder of one in"),
+        (["RUNS=made-up"], 2, "no setting 'RUNS'; did you mean 'RUN'? there are: RUN, OUT"),
         (["RUN=made-up,made-up"], 5, "two runs are called made-up"),
     ],
 )
