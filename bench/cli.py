@@ -167,12 +167,14 @@ def pros(
     results: Annotated[Path, typer.Option(help="where RUN= is looked for")] = ROOT / "results",
 ) -> None:
     """Pros and cons of each method, each with its number and where it comes from: what `make pros` does."""
-    from bench.advice.claims import claims  # noqa: PLC0415 - the other commands do not need it
+    from bench.advice.charts import in_folders  # noqa: PLC0415 - the other commands do not need it
+    from bench.advice.claims import claims  # noqa: PLC0415
+    from bench.advice.evidence import evidence  # noqa: PLC0415
     from bench.advice.show import listed  # noqa: PLC0415
 
     with _refusing():
-        folders = named_runs(_pairs(words, known=("RUN",)).get("RUN", ""), results)
-        Console().print(listed(*claims(folders)), highlight=False)
+        found = evidence(named_runs(_pairs(words, known=("RUN",)).get("RUN", ""), results))
+        Console().print(listed(claims(found, in_folders(found.runs)), found.left_out), highlight=False)
 
 
 @app.command()

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from bench.advice.evidence import HEADLINE, Capacity, Evidence
+from bench.advice.method import Method
 from bench.advice.needs import NEEDS
 from bench.advice.question import WORDS, Question
-from bench.advice.traits import traits_of
 from bench.advice.views import AXES, KIB, View, nearest_bursts, size_said, views
 from bench.report.numbers import digits
-from bench.report.style import title
 from bench.stats.intervals import Estimate
 from bench.stats.practical import Verdict, verdict
 
@@ -103,14 +102,12 @@ class Advice:
 def advise(question: Question, evidence: Evidence) -> Advice:
     """Rank the methods that meet the needs, by what is shown of their completion."""
     ruled_out = {
-        method: lacking
-        for method, transport in evidence.transports.items()
-        if (lacking := "; ".join(_lacks(transport, question)))
+        name: lacking for name, method in evidence.methods.items() if (lacking := "; ".join(_lacks(method, question)))
     }
     kept = [method for method in evidence.methods if method not in ruled_out]
     near = views(question, evidence)
     shown = [method for method in kept if any(method in view.rows for view in near)]
-    capacities = {found.method: found for found in _capacities(question, evidence)}
+    capacities = {found.method.name: found for found in _capacities(question, evidence)}
     seen = {method: _carried(found, question.rate_per_s) for method, found in capacities.items()}
     carried = {method: known for method, known in seen.items() if known is not None}
     behind = {method: behind_of(method, shown, near, carried) for method in shown}
@@ -141,12 +138,12 @@ def advise(question: Question, evidence: Evidence) -> Advice:
         left_out=tuple(evidence.left_out),
         runs=tuple(evidence.runs),
         machines=tuple(evidence.machines),
-        names={method: title(method, transport) for method, transport in evidence.transports.items()},
+        names={name: method.title for name, method in evidence.methods.items()},
     )
 
 
-def _lacks(transport: str, question: Question) -> Iterator[str]:
-    traits = traits_of(transport)
+def _lacks(method: Method, question: Question) -> Iterator[str]:
+    traits = method.traits
     for need in question.needs:
         if traits is None:
             yield f"is not installed here, so that its traits are not known ({need})"
@@ -211,11 +208,10 @@ def _overload(found: Capacity) -> str:
 def _remarks(question: Question, evidence: Evidence, known: Set[str]) -> Iterator[str]:
     """The highest rates of methods whose search was elsewhere than is asked, where the rate comes near to them."""
     for found in evidence.capacities:
-        if found.method in known or question.rate_per_s <= 0.5 * found.last_pass_per_s:
+        if found.method.name in known or question.rate_per_s <= 0.5 * found.last_pass_per_s:
             continue
-        name = title(found.method, evidence.transports.get(found.method, found.method))
         yield (
-            f"{name} in {found.codec} carried {digits(found.last_pass_per_s)}/s of "
+            f"{found.method.title} in {found.codec} carried {digits(found.last_pass_per_s)}/s of "
             f"{size_said(found.place.size_bytes / KIB)} without bursts, p99 of completion under "
             f"{digits(found.slo_p99_ms)} ms ({found.run})."
         )

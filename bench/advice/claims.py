@@ -2,22 +2,22 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from posixpath import normpath
+from itertools import groupby
 from typing import Literal
 
-from bench.advice.evidence import HEADLINE, Capacity, Evidence, Place, Point, evidence, method_of
+import pandas as pd
+
+from bench.advice.charts import CAPACITY, SLOPE, Lookup, chart_of, holds, nowhere, rows_of
+from bench.advice.evidence import HEADLINE, Evidence, Outage, Place, Point
+from bench.advice.method import Method
 from bench.advice.promises import promises
 from bench.advice.question import Question, asked
-from bench.advice.views import KIB, View, size_said, views
-from bench.files import ResultsError
+from bench.advice.views import KIB, Row, View, size_said, views
 from bench.report.numbers import digits
-from bench.report.style import title
 from bench.stats.fit import line
 from bench.stats.intervals import Estimate, median_of
 from bench.stats.mover import ratio_of
 from bench.stats.practical import Verdict, verdict
-from bench.store import Run
 
 Kind = Literal["pro", "con"]
 MEASURES: Mapping[str, tuple[str, str, str, float]] = {
@@ -37,7 +37,7 @@ LATENCIES = (HEADLINE, "accept_p50_us")
 class Claim:
     """A statement about a method. ``source`` is a file below the run, or the test that shows a promise."""
 
-    method: str
+    method: Method
     kind: Kind
     subject: str
     """What it is about: a metric, a fault, ``capacity``, ``a KiB more``, or a word of a promise."""
@@ -45,54 +45,44 @@ class Claim:
     source: str
     run: str = ""
     """Empty for what is promised and not measured."""
+    cell: str = ""
+    """Whose trials give the number, where it is one cell's."""
+    chart: str = ""
+    """Where a chart draws the number; empty where none does."""
     estimate: Estimate | None = None
     """The number that the text says, in the unit that it says; None for a promise and for a capacity."""
 
     @property
     def where(self) -> str:
-        """The source for a reader: the run's name goes before a file of it."""
-        return normpath(f"{self.run}/{self.source}") if self.run else self.source
+        """The source for a reader: the run's name goes before a file of it, and whose trials they are after them."""
+        cell = f", {self.cell}" if self.cell and self.source == "trials.csv" else ""
+        return f"{self.run}/{self.source}{cell}" if self.run else self.source
 
 
-def claims(folders: Mapping[str, Path]) -> tuple[list[Claim], list[str]]:
-    """Of every method in these runs; and what could not be used, a sentence each.
+def claims(found: Evidence, look: Lookup = nowhere) -> list[Claim]:
+    """Of every method that was measured, each with the chart that ``look`` finds for its number.
 
     A difference is claimed where the whole interval of the ratio lies beyond the band of no practical difference, to at
-    least one other method, and no other method lies beyond it on the other side. Raises ResultsError when no run can
-    be read.
+    least one other method, and no other method lies beyond it on the other side.
     """
-    found = evidence(folders)
-    names = {method: title(method, transport) for method, transport in found.transports.items()}
-    said = [*_compared(found, names), *_carried(found.capacities, names), *_of_sizes(found, names)]
-    for run, folder in folders.items():
-        try:
-            said += _of_outages(run, folder, names)
-        except ResultsError as error:
-            found.left_out.append(str(error))
-    for method, transport in found.transports.items():
+    said = [*_compared(found, look), *_carried(found, look), *_of_sizes(found, look), *_of_outages(found.outages)]
+    for method in found.methods.values():
         said += [
             Claim(method=method, kind=kind, subject=subject, text=text, source=source)
-            for kind, subject, text, source in promises(transport)
+            for kind, subject, text, source in promises(method)
         ]
-    said = [replace(one, source=_kept(folders[one.run], one.source)) if one.run else one for one in said]
-    order = {method: number for number, method in enumerate(found.methods)}
-    said.sort(key=lambda claim: (order.get(claim.method, len(order)), claim.kind != "pro"))
-    return said, list(dict.fromkeys(found.left_out))
+    order = {name: number for number, name in enumerate(found.methods)}
+    said.sort(key=lambda claim: (order.get(claim.method.name, len(order)), claim.method.name, claim.kind != "pro"))
+    return said
 
 
-def _kept(folder: Path, source: str) -> str:
-    """Charts of runs that are kept stand with the report over all of them."""
-    together = f"../report/charts/{folder.name}-{Path(source).name}"
-    return source if (folder / source).is_file() or not (folder / together).is_file() else together
-
-
-def _compared(found: Evidence, names: Mapping[str, str]) -> Iterator[Claim]:
+def _compared(found: Evidence, look: Lookup) -> Iterator[Claim]:
     """At what `make bench` measures; and in bursts, where the question is what becomes of latency."""
     usual = asked({})
     for question, metrics in ((usual, tuple(MEASURES)), *((one, LATENCIES) for one in _in_bursts(found, usual))):
         near = [view for view in views(question, found) if "burst" in view.honoured]
         if near:
-            yield from _in_view(near[0], metrics, names)
+            yield from _in_view(near[0], metrics, look)
 
 
 def _in_bursts(found: Evidence, usual: Question) -> Iterator[Question]:
@@ -101,29 +91,41 @@ def _in_bursts(found: Evidence, usual: Question) -> Iterator[Question]:
         yield asked({"BURST": f"{burst:g}", "RATE": f"{rate_per_s:g}", "SHAPE": usual.shape})
 
 
-def _in_view(view: View, metrics: Sequence[str], names: Mapping[str, str]) -> Iterator[Claim]:
+def _in_view(view: View, metrics: Sequence[str], look: Lookup) -> Iterator[Claim]:
     place = view.place
     bursts = f", in bursts of {place.burst:g} times that" if place.burst > 1 else ""
     where = f"at {place.rate_per_s:g}/s of {size_said(place.size_bytes / KIB)}{bursts}"
     for metric in metrics:
-        for method, row in view.rows.items():
-            ratios = {other: view.ratio(metric, method, other) for other in view.rows if other != method}
+        for name, row in view.rows.items():
+            ratios = {
+                other.method: view.ratio(metric, name, other.method.name)
+                for other in view.rows.values()
+                if other is not row
+            }
             if claimed := _side(ratios):
                 kind, others = claimed
                 less, more, unit, scale = MEASURES[metric]
                 own = _scaled(row.metrics[metric], 1 / scale)
+                lined = _lined([row, *(view.rows[other.name] for other in others)])
                 yield Claim(
-                    method=method,
+                    method=row.method,
                     kind=kind,
                     subject=metric,
-                    text=f"{less if kind == 'pro' else more} {where}: {_number(own, unit)}, {_times(others, names)}",
-                    source=_chart(metric, place.burst),
+                    text=f"{less if kind == 'pro' else more} {where}: {_number(own, unit)}, {_times(others)}{lined}",
+                    source="trials.csv",
                     run=view.run,
+                    cell=row.cell,
+                    chart=chart_of(look, view.run, metric, row.cell, own.value or 0.0) if row.cell else "",
                     estimate=own,
                 )
 
 
-def _side(ratios: Mapping[str, Estimate]) -> tuple[Kind, Mapping[str, Estimate]] | None:
+def _lined(rows: Sequence[Row]) -> str:
+    """Which of them were not measured at the place itself."""
+    return "".join(f"; {row.method.title} on a line through {row.line}" for row in rows if row.line)
+
+
+def _side(ratios: Mapping[Method, Estimate]) -> tuple[Kind, Mapping[Method, Estimate]] | None:
     """Less than some others is a pro and more a con, where it is not both; with the ratios to those others."""
     sides = {other: verdict(ratio) for other, ratio in ratios.items()}
     less, more = ([o for o, found in sides.items() if found is one] for one in (Verdict.LESS, Verdict.MORE))
@@ -132,18 +134,10 @@ def _side(ratios: Mapping[str, Estimate]) -> tuple[Kind, Mapping[str, Estimate]]
     return ("pro", {o: ratios[o] for o in less}) if less else ("con", {o: ratios[o] for o in more})
 
 
-def _chart(metric: str, burst: float) -> str:
-    if burst > 1:
-        return "charts/effects.csv" if metric != "finish_p99_us" else "trials.csv"
-    return (
-        "charts/latency.csv" if metric.endswith("_us") and metric in MEASURES and "cpu" not in metric else "trials.csv"
-    )
-
-
-def _carried(capacities: Sequence[Capacity], names: Mapping[str, str]) -> Iterator[Claim]:
+def _carried(found: Evidence, look: Lookup) -> Iterator[Claim]:
     """The highest rate, between the last that passed and the first that did not, which are its interval."""
-    for one in capacities:
-        others = [other for other in capacities if other.run == one.run and other.method != one.method]
+    for one in found.capacities:
+        others = [other for other in found.capacities if other.run == one.run and other.method != one.method]
         under = f"with p99 of completion under {digits(one.slo_p99_ms)} ms"
         ends = f"{digits(one.last_pass_per_s)}/s passed {under}"
         if one.first_fail_per_s is not None:
@@ -152,20 +146,22 @@ def _carried(capacities: Sequence[Capacity], names: Mapping[str, str]) -> Iterat
         below = [o for o in others if one.first_fail_per_s is not None and one.first_fail_per_s < o.last_pass_per_s]
         for kind, word, than in (("pro", "more", above), ("con", "less", below)):
             if than and len(than) == len(others):
-                listed = ", ".join(f"{names[o.method]} ({digits(o.last_pass_per_s)}/s)" for o in than)
+                listed = ", ".join(f"{o.method.title} ({digits(o.last_pass_per_s)}/s)" for o in than)
                 yield Claim(
                     method=one.method,
                     kind="pro" if kind == "pro" else "con",
-                    subject="capacity",
+                    subject=CAPACITY,
                     text=f"carries {word} than {listed}: in {one.codec} {ends}",
                     source="capacity.csv",
                     run=one.run,
+                    cell=one.cell,
+                    chart=chart_of(look, one.run, CAPACITY, one.cell, one.last_pass_per_s),
                 )
 
 
-def _of_sizes(found: Evidence, names: Mapping[str, str]) -> Iterator[Claim]:
+def _of_sizes(found: Evidence, look: Lookup) -> Iterator[Claim]:
     """What a KiB more adds to completion: the slopes of methods in the same run, format and shape, and at one rate."""
-    groups: dict[tuple[str, Place, str], dict[str, list[Point]]] = {}
+    groups: dict[tuple[str, Place, str], dict[Method, list[Point]]] = {}
     for point in found.points:
         like = (point.run, replace(point.place, size_bytes=0), point.codec)
         groups.setdefault(like, {}).setdefault(point.method, []).append(point)
@@ -176,13 +172,17 @@ def _of_sizes(found: Evidence, names: Mapping[str, str]) -> Iterator[Claim]:
             if claimed:
                 kind, others = claimed
                 where = f"{codec}, {place.shape}, at {place.rate_per_s:g}/s"
+                but = f"; {own.reason}" if own.reason else ""
+                words, value = {method.transport, HEADLINE, "slope"}, own.value or 0.0
+                is_effect = holds(rows_of(found.runs[run] / "effects.csv"), words, value)
                 yield Claim(
                     method=method,
                     kind=kind,
-                    subject="a KiB more",
-                    text=f"a KiB more ({where}) adds {_number(own, 'us')} to completion, {_times(others, names)}",
-                    source="charts/size.csv",
+                    subject=SLOPE,
+                    text=f"a KiB more ({where}) adds {_number(own, 'us')} to completion, {_times(others)}{but}",
+                    source="effects.csv" if is_effect else "trials.csv",
                     run=run,
+                    chart=chart_of(look, run, SLOPE, method.transport, value),
                     estimate=own,
                 )
 
@@ -200,39 +200,51 @@ def _slope(points: Sequence[Point]) -> Estimate:
     return line(places, numbers, rounds).slope
 
 
-def _of_outages(run: str, folder: Path, names: Mapping[str, str]) -> Iterator[Claim]:
-    """Which orders failed or were lost while a part was away: trial by trial, since orders of one share its luck."""
-    kept = Run.open(folder)
-    outages, trials = kept.outages(), kept.trials()
-    outages = outages[(outages["fault"] != "step") & outages["valid"]]
-    if outages.empty:
-        return
-    bad = outages["failed"] + outages["unfinished"]
-    outages = outages.assign(bad=bad, share=bad / outages["planned"], method=outages["cell"].map(method_of))
-    # Durability classes are not set against each other.
-    classes = outages["cell"].map(trials.drop_duplicates("cell").set_index("cell")["durability"])
-    for (fault, _), of_fault in outages.groupby(["fault", classes], sort=False):
-        for cell, rows in of_fault.groupby("cell", sort=False):
-            method = str(rows["method"].iloc[0])
-            others = of_fault[of_fault["method"] != method]
-            if method not in names or (others.empty and not rows["bad"].any()):
-                continue
-            count, planned, share = int(rows["bad"].sum()), int(rows["planned"].sum()), median_of(rows["share"] * 100)
-            how = f"{_outage(str(fault))} ({cell}), {rows['round'].nunique()} trials"
+def _of_outages(found: Sequence[Outage]) -> Iterator[Claim]:
+    """Which orders failed or were lost while a part was away: trial by trial, since orders of one share its luck.
+
+    Durability classes are not set against each other.
+    """
+
+    def alike(outage: Outage) -> tuple[str, ...]:
+        return (outage.run, outage.fault, outage.durability)
+
+    for (_, fault, _), group in groupby(sorted(found, key=alike), alike):
+        outages = list(group)
+        for outage in outages:
+            others = [other for other in outages if other.method != outage.method]
+            rows, bad = outage.trials, _bad(outage)
+            count, planned, lost = int(bad.sum()), int(rows["planned"].sum()), int(rows["lost"].sum())
+            how = f"{_outage(fault)} ({outage.cell}), {rows['round'].nunique()} trials"
             if count:
+                share = median_of(bad / rows["planned"] * 100)
                 text = f"{count:,} of {planned:,} orders failed or did not finish with {how}: {_of_trial(share)}"
-                yield _claim(method, "con", str(fault), text, run, share)
-            elif others["bad"].any():
+                yield _claim(outage, "con", fault, text, share)
+            elif any(_bad(other).any() for other in others):
                 text = f"none of {planned:,} orders failed with {how}, where other methods' did"
-                yield _claim(method, "pro", str(fault), text, run, share)
-            if lost := int(rows["lost"].sum()):
-                lost_share = median_of(rows["lost"] / rows["planned"] * 100)
-                text = f"{lost:,} of {planned:,} accepted orders were lost with {how}: {_of_trial(lost_share)}"
-                yield _claim(method, "con", f"{fault}, lost", text, run, lost_share)
+                yield _claim(outage, "pro", fault, text, median_of(bad / rows["planned"] * 100))
+            if lost:
+                share = median_of(rows["lost"] / rows["planned"] * 100)
+                text = f"{lost:,} of {planned:,} accepted orders were lost with {how}: {_of_trial(share)}"
+                yield _claim(outage, "con", f"{fault}, lost", text, share)
 
 
-def _claim(method: str, kind: Kind, subject: str, text: str, run: str, estimate: Estimate) -> Claim:
-    return Claim(method=method, kind=kind, subject=subject, text=text, source="outages.csv", run=run, estimate=estimate)
+def _bad(outage: Outage) -> "pd.Series[int]":
+    found: pd.Series[int] = outage.trials["failed"] + outage.trials["unfinished"]
+    return found
+
+
+def _claim(outage: Outage, kind: Kind, subject: str, text: str, estimate: Estimate) -> Claim:
+    return Claim(
+        method=outage.method,
+        kind=kind,
+        subject=subject,
+        text=text,
+        source="outages.csv",
+        run=outage.run,
+        cell=outage.cell,
+        estimate=estimate,
+    )
 
 
 def _outage(fault: str) -> str:
@@ -263,9 +275,8 @@ def _of_trial(percent: Estimate) -> str:
     return f"{_number(percent, '%')} of a trial's"
 
 
-def _times(ratios: Mapping[str, Estimate], names: Mapping[str, str]) -> str:
+def _times(ratios: Mapping[Method, Estimate]) -> str:
     return ", ".join(
-        f"{digits(ratio.value or 0)} times {names.get(other, other)}'s "
-        f"({digits(ratio.low or 0)} to {digits(ratio.high or 0)})"
+        f"{digits(ratio.value or 0)} times {other.title}'s ({digits(ratio.low or 0)} to {digits(ratio.high or 0)})"
         for other, ratio in ratios.items()
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.advice.method import Method, method_of
 from bench.files import ResultsError
 from bench.stats.summary import CELL, ORDERS, is_valid
 from bench.store import Run
@@ -50,9 +51,7 @@ class Point:
 
     run: str
     cell: str
-    method: str
-    """The transport, and the client where it is not the transport's own."""
-    transport: str
+    method: Method
     codec: str
     place: Place
     trials: pd.DataFrame
@@ -66,12 +65,26 @@ class Capacity:
     """The highest rate that a method was seen to sustain, at a place whose own rate means nothing."""
 
     run: str
-    method: str
+    cell: str
+    method: Method
     codec: str
     place: Place
     last_pass_per_s: float
     first_fail_per_s: float | None
     slo_p99_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """What became of a cell's orders while a part was away."""
+
+    run: str
+    cell: str
+    method: Method
+    fault: str
+    durability: str
+    trials: pd.DataFrame
+    """The valid ones: rows of outages.csv."""
 
 
 @dataclass(slots=True)
@@ -80,19 +93,16 @@ class Evidence:
 
     points: list[Point] = field(default_factory=list)
     capacities: list[Capacity] = field(default_factory=list)
+    outages: list[Outage] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
-    runs: list[str] = field(default_factory=list)
-    """Those that could be read."""
+    runs: dict[str, Path] = field(default_factory=dict)
+    """The folders of those that could be read."""
     machines: list[str] = field(default_factory=list)
 
     @property
-    def methods(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(point.method for point in self.points))
-
-    @property
-    def transports(self) -> Mapping[str, str]:
-        """By method."""
-        return {point.method: point.transport for point in self.points}
+    def methods(self) -> Mapping[str, Method]:
+        """By name, those that were measured at some place."""
+        return {point.method.name: point.method for point in self.points}
 
 
 def evidence(folders: Mapping[str, Path]) -> Evidence:
@@ -104,15 +114,19 @@ def evidence(folders: Mapping[str, Path]) -> Evidence:
     for name, folder in folders.items():
         try:
             run = Run.open(folder)
-            points, invalid = _points(name, run)
-            capacities = list(_capacities(name, run))
+            trials = run.trials()
+            trials = trials.assign(**{column: value for column, value in PLAIN.items() if column not in trials})
+            points, invalid = _points(name, run, trials)
+            capacities = list(_capacities(name, run, trials))
+            outages = list(_outages(name, run, trials))
         except ResultsError as error:
             found.left_out.append(str(error))
             continue
         found.points += points
         found.capacities += capacities
+        found.outages += outages
         found.left_out += invalid
-        found.runs.append(name)
+        found.runs[name] = folder
         found.machines.append(machine_of(run.manifest))
     found.machines = list(dict.fromkeys(found.machines))
     if not found.points:
@@ -128,33 +142,25 @@ def machine_of(manifest: Mapping[str, Any]) -> str:
     return f"{machine.get('cpu_model', 'a machine that is not known')}{f', {cores} cores' if cores else ''}"
 
 
-def method_of(cell: str) -> str:
-    """Of ``rest:httpx+msgpack@64KiB`` the method ``rest:httpx``."""
-    return cell.partition("@")[0].partition("+")[0]
-
-
-def _points(name: str, run: Run) -> tuple[list[Point], list[str]]:
-    trials = run.trials()
+def _points(name: str, run: Run, trials: pd.DataFrame) -> tuple[list[Point], list[str]]:
     plain = trials[trials["arrivals"].isin(["poisson", "burst"])]
     for column, value in PLAIN.items():
-        plain = plain[plain[column] == value] if column in plain else plain
+        plain = plain[plain[column] == value]
     plain = plain[plain["store"] == plain["durability"].map(STORES)]
-    broker = plain["cpu_us_per_order_broker"].fillna(0.0)
-    plain = plain.assign(cpu_us_per_order=plain["cpu_us_per_order_services"] + broker)
-    peak = float((run.manifest.get("profile", {}).get("burst") or {}).get("peak", 1.0))
+    profile = run.manifest.get("profile", {})
+    peak = float((profile.get("burst") or {}).get("peak", 1.0))
     found, invalid = [], []
     for (cell, transport, _, codec), rows in plain.groupby(CELL, sort=False, dropna=False):
         valid = rows[rows["valid"]].drop_duplicates("round")
         if not is_valid(rows):
             invalid.append(f"{name}: {cell} is INVALID, {len(valid)} of its {len(rows)} trials are valid; left out.")
             continue
-        first = rows.iloc[0]
+        first, method = rows.iloc[0], method_of(str(cell), str(transport), str(codec), PLAIN["compression"])
         found.append(
             Point(
                 run=name,
                 cell=str(cell),
-                method=method_of(str(cell)),
-                transport=str(transport),
+                method=method,
                 codec=str(codec),
                 place=Place(
                     size_bytes=int(first["order_bytes"]),
@@ -164,14 +170,22 @@ def _points(name: str, run: Run) -> tuple[list[Point], list[str]]:
                     security=str(first["security"]),
                     durability=str(first["durability"]),
                 ),
-                trials=valid.set_index("round")[list(METRICS)],
+                trials=_with_cpu(valid, method).set_index("round")[list(METRICS)],
                 orders={order: int(rows[order].sum()) for order in ORDERS},
             )
         )
-    return list(_once(found)), invalid
+    return list(_first_arms(found)) if profile.get("arms") == 2 else found, invalid
 
 
-def _once(points: Iterable[Point]) -> Iterator[Point]:
+def _with_cpu(trials: pd.DataFrame, method: Method) -> pd.DataFrame:
+    """With the total, which is not known where a broker's part was not measured, as of one that was given by URL."""
+    broker = trials["cpu_us_per_order_broker"]
+    if method.traits is not None and not method.traits.needs:
+        broker = broker.fillna(0.0)
+    return trials.assign(cpu_us_per_order=trials["cpu_us_per_order_services"] + broker)
+
+
+def _first_arms(points: Iterable[Point]) -> Iterator[Point]:
     """The second arm of an A/A run is the first once more."""
     seen = set()
     for point in points:
@@ -181,19 +195,20 @@ def _once(points: Iterable[Point]) -> Iterator[Point]:
             yield point
 
 
-def _capacities(name: str, run: Run) -> Iterator[Capacity]:
+def _capacities(name: str, run: Run, trials: pd.DataFrame) -> Iterator[Capacity]:
     """Of searches that came to an end. Raises ResultsError for a number that is none."""
-    rows = run.capacities()
-    if rows.empty:
-        return
     profile = run.manifest.get("profile", {})
-    for number, row in enumerate(rows.to_dict("records"), 2):
-        if row["answer"] != "capacity":
+    found = zip(trials["cell"], trials["compression"], strict=True)
+    compressions = {cell.partition("@")[0]: compression for cell, compression in found}
+    for number, row in enumerate(run.capacities().to_dict("records"), 2):
+        compression = compressions.get(row["cell"], PLAIN["compression"])
+        if row["answer"] != "capacity" or compression != PLAIN["compression"]:
             continue
         try:
             yield Capacity(
                 run=name,
-                method=method_of(row["cell"]),
+                cell=row["cell"],
+                method=method_of(row["cell"], row["transport"], row["codec"], compression),
                 codec=row["codec"],
                 place=Place(
                     size_bytes=int(profile["payload_bytes"]),
@@ -211,3 +226,19 @@ def _capacities(name: str, run: Run) -> Iterator[Capacity]:
             raise ResultsError(
                 f"{run.path}/capacity.csv is damaged at line {number}: {error}; measure again"
             ) from error
+
+
+def _outages(name: str, run: Run, trials: pd.DataFrame) -> Iterator[Outage]:
+    """Of faults; a step of the rate is none."""
+    rows = run.outages()
+    of_cell = {row["cell"]: row for row in trials.drop_duplicates("cell").to_dict("records")}
+    for (fault, cell), found in rows[(rows["fault"] != "step") & rows["valid"]].groupby(["fault", "cell"], sort=False):
+        like = of_cell[cell]
+        yield Outage(
+            run=name,
+            cell=str(cell),
+            method=method_of(str(cell), like["transport"], like["codec"], like["compression"]),
+            fault=str(fault),
+            durability=str(like["durability"]),
+            trials=found,
+        )

@@ -7,11 +7,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from bench.advice.charts import Rows, on_page
 from bench.advice.claims import Claim, claims
 from bench.advice.evidence import evidence
 from bench.advice.table import FORM, SCRIPT, form
 from bench.files import ResultsError
-from bench.report.style import PRODUCTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,21 +21,22 @@ class Fragments:
     script: str
 
 
-def fragments(folders: Mapping[str, Path]) -> Fragments | None:
-    """From these runs, by their names; None when none of them has anything to choose by."""
+def fragments(folders: Mapping[str, Path], drawn: Mapping[str, Rows]) -> Fragments | None:
+    """From these runs, by their names; None when none of them has anything to choose by.
+
+    ``drawn`` are the rows of the page's charts, by the names that these have on it.
+    """
     try:
-        found, left_out = claims(folders)
-        picked = form(evidence(folders))
+        found = evidence(folders)
     except ResultsError:  # the page says itself what cannot be read
         return None
-    if not picked["lines"]:
-        return None
     by_method: dict[str, list[Claim]] = {}
-    for claim in found:
-        by_method.setdefault(PRODUCTS.get(claim.method, claim.method), []).append(claim)
+    for claim in claims(found, on_page(drawn, several=len(folders) > 1)):
+        by_method.setdefault(claim.method.title, []).append(claim)
+    left_out = list(dict.fromkeys(found.left_out))
     here = Environment(loader=FileSystemLoader(FORM.parent), autoescape=True, undefined=StrictUndefined)
     return Fragments(
         claims=Markup(here.get_template("claims.html").render(methods=by_method, left_out=left_out)),
-        chooser=Markup(here.get_template(FORM.name).render(picked)),
+        chooser=Markup(here.get_template(FORM.name).render(form(found))),
         script=SCRIPT.read_text("utf-8"),
     )

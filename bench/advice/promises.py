@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from bench.advice.needs import BROKER, FOREIGN, NEEDS
-from bench.advice.traits import traits_of
+from bench.advice.method import Method
+from bench.advice.needs import BROKER, EVENTS, FOREIGN, NEEDS
 from transports.base import Acceptance
 
 TOOLS: Mapping[str, tuple[str, str]] = {
@@ -25,34 +25,40 @@ TOOLS: Mapping[str, tuple[str, str]] = {
         f"{FOREIGN}::test_kafka_itself_lists_the_topics_and_groups_of_a_trial_and_none_after_it",
     ),
 }
-"""By transport, what others' tools can do with it."""
+"""By pairing, what others' tools can do with it."""
 PRESSURE: Mapping[str, str] = {"broker": f"{BROKER}::test_a_service_takes_no_more_than_its_prefetch"}
-"""By transport, the test that more than a service takes at once waits outside of it."""
+"""By pairing, the test that more than a service takes at once waits outside of it."""
 
 
-def promises(transport: str) -> Iterator[tuple[Literal["pro", "con"], str, str, str]]:
+def promises(method: Method) -> Iterator[tuple[Literal["pro", "con"], str, str, str]]:
     """Pro or con, subject, sentence and source. Nothing for a transport that is not installed here."""
-    traits = traits_of(transport)
+    traits = method.traits
     if traits is None:
         return
     for word, need in NEEDS.items():
         if not word.startswith("d"):
             met = need.met(traits, "fast")
-            yield "pro" if met else "con", word, need.has if met else need.lacks, f"declared; {need.shown_by}"
+            yield "pro" if met else "con", word, need.has if met else need.lacks, _declared(need.shown_by, method)
     chain = traits.accepted is Acceptance.ON_OUTCOME
     for durability, survives in traits.survives.items():
         yield (
             "con" if survives.startswith("D0") else "pro",
             f"durability {durability}",
             f"of what is accepted with durability {durability} there survives: {survives}",
-            f"declared; {NEEDS['d1'].shown_by}",
+            _declared(NEEDS["d1"].shown_by, method),
         )
     if chain:
         said = f"has no back-pressure of its own: a service takes {traits.concurrency}"
         yield "con", "back-pressure", said, "declared"
     else:
         said = f"has back-pressure: a service takes {traits.concurrency}, and what is more waits in the broker"
-        yield "pro", "back-pressure", said, f"declared; {PRESSURE.get(transport, NEEDS['queued'].shown_by)}"
-    if transport in TOOLS:
-        text, source = TOOLS[transport]
+        yield "pro", "back-pressure", said, _declared(PRESSURE.get(method.pairing, NEEDS["queued"].shown_by), method)
+    if method.pairing in TOOLS:
+        text, source = TOOLS[method.pairing]
         yield "pro", "tools", text, source
+
+
+def _declared(shown_by: str, method: Method) -> str:
+    """A product's promises are tested with the method whose own it is."""
+    elsewhere = method.product and (BROKER in shown_by or EVENTS in shown_by)
+    return f"declared; {'of its product, with another method: ' if elsewhere else ''}{shown_by}"

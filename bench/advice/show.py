@@ -1,6 +1,7 @@
 """An answer on the terminal, 80 columns wide: what to take, on what grounds, and what nobody knows."""
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -12,7 +13,6 @@ from bench.advice.evidence import HEADLINE
 from bench.advice.question import WORDS, Question
 from bench.advice.views import AXES, Row, View
 from bench.report.numbers import as_number, digits, estimate_ms, interval_ms
-from bench.report.style import PRODUCTS
 from bench.stats.intervals import Estimate
 from bench.stats.practical import BAND
 from bench.stats.summary import plain
@@ -29,7 +29,8 @@ def shown(advice: Advice) -> RenderableType:
     for method, lacking in advice.ruled_out.items():
         lines.append(Text.assemble((advice.names[method], "bold"), f" is ruled out: it {lacking}."))
     if advice.unmeasured:
-        lines.append(Text(f"Not measured at all near this: {', '.join(advice.unmeasured)}."))
+        names = ", ".join(advice.names[method] for method in advice.unmeasured)
+        lines.append(Text(f"Not measured at all near this: {names}."))
     lines += [Text(sentence, style="dim") for sentence in advice.remarks]
     lines += [Text(sentence, style="yellow") for sentence in advice.left_out]
     lines.append(Text(_sources(advice), style="dim"))
@@ -107,11 +108,11 @@ def _order(advice: Advice, method: str) -> int:
 
 def _row(advice: Advice, view: View, row: Row, placed: Placed | None, first: str) -> Iterator[Text]:
     yield Text("-" if placed is None else f"{placed.place}.", style="bold")
-    method = Text(advice.names[row.method], style="bold" if placed else "dim")
+    method = Text(row.method.title, style="bold" if placed else "dim")
     yield method.append(f"\n{row.codec}" + ("\non a line" if row.line else ""), style="not bold dim")
     yield _ms(row.metrics[HEADLINE])
-    there = placed is not None and first in view.rows and row.method != first
-    yield _ratio(view.ratio(HEADLINE, row.method, first)) if there else Text("")
+    there = placed is not None and first in view.rows and row.method.name != first
+    yield _ratio(view.ratio(HEADLINE, row.method.name, first)) if there else Text("")
     yield _ms(row.metrics["accept_p50_us"])
     yield _ms(row.metrics["finish_p99_us"])
     yield from (_plain(row.metrics[metric]) for metric in ("cpu_us_per_order", "wire_bytes_per_order"))
@@ -166,18 +167,17 @@ def _grounds(advice: Advice) -> Iterator[str]:
     for number, view in enumerate(advice.views, 1):
         lines = {row.line for row in view.rows.values() if row.line}
         for line in sorted(lines):
-            methods = ", ".join(advice.names[row.method] for row in view.rows.values() if row.line == line)
+            methods = ", ".join(row.method.title for row in view.rows.values() if row.line == line)
             yield f"  ({number}) {methods}: not measured there, or in too few rounds; on the line through {line}."
 
 
 def listed(claims: Sequence[Claim], left_out: Sequence[str]) -> RenderableType:
     """Pros and cons, method by method; below each where it comes from."""
     lines: list[RenderableType] = []
-    last = ""
-    for claim in claims:
-        if claim.method != last:
-            last = claim.method
-            lines += [Text(), Text(PRODUCTS.get(last, last), style="bold")]
-        lines.append(Text.assemble("  + " if claim.kind == "pro" else "  - ", claim.text, (f" [{claim.where}]", "dim")))
+    for method, of_method in groupby(claims, lambda claim: claim.method):
+        lines += [Text(), Text(method.title, style="bold")]
+        for claim in of_method:
+            source = ", ".join(filter(None, (claim.where, claim.chart)))
+            lines.append(Text.assemble("  + " if claim.kind == "pro" else "  - ", claim.text, (f" [{source}]", "dim")))
     lines += [Text(sentence, style="yellow") for sentence in left_out]
     return Group(*lines)

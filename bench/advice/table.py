@@ -9,11 +9,10 @@ from typing import Any
 
 from bench.advice.advise import behind_of, said
 from bench.advice.evidence import HEADLINE, Evidence, Point
+from bench.advice.method import Method
 from bench.advice.needs import NEEDS
-from bench.advice.traits import traits_of
 from bench.advice.views import AXES, Row, View, in_format, row_at
 from bench.report.numbers import digits
-from bench.report.style import title
 from bench.stats.intervals import Estimate
 
 FORM, SCRIPT = (Path(__file__).with_name(f"form.{kind}") for kind in ("html", "js"))
@@ -124,7 +123,7 @@ def _lines(number: int, asked_format: str, view: View) -> Iterator[Line]:
             format=asked_format,
             **{name: said(name, getattr(place, name)) for name in FIELDS if name != "format"},
             method=method,
-            name=title(method, row.transport),
+            name=row.method.title,
             codec=row.codec,
             place=1 + len(behind[method]),
             behind=tuple(sorted(behind[method])),
@@ -132,7 +131,7 @@ def _lines(number: int, asked_format: str, view: View) -> Iterator[Line]:
             failed=row.orders["failed"] + row.orders["unfinished"],
             lost=row.orders["lost"],
             line=row.line,
-            needs=tuple(_needs(row.transport, place.durability)),
+            needs=tuple(_needs(row.method, place.durability)),
         )
 
 
@@ -153,8 +152,8 @@ def _number(estimate: Estimate, scale: float) -> str:
     return f"{value} ({digits(estimate.low / scale)} to {digits(estimate.high / scale)})"
 
 
-def _needs(transport: str, durability: str) -> Iterator[str]:
-    traits = traits_of(transport)
+def _needs(method: Method, durability: str) -> Iterator[str]:
+    traits = method.traits
     for word, need in NEEDS.items():
         if traits is not None and need.met(traits, "safe" if durability == "safe" else "fast"):
             yield word

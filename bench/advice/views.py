@@ -5,15 +5,15 @@ through the nearest; beyond them there is nothing.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, product
 
 import pandas as pd
 
 from bench.advice.evidence import HEADLINE, METRICS, Evidence, Place, Point
+from bench.advice.method import Method
 from bench.advice.question import Question
-from bench.advice.traits import traits_of
 from bench.stats.fit import line
 from bench.stats.intervals import Estimate, fewest, median_of
 from bench.stats.mover import ratio_of
@@ -31,11 +31,12 @@ KIB = 1024
 class Row:
     """A method in a view."""
 
-    method: str
-    transport: str
+    method: Method
     codec: str
     metrics: Mapping[str, Estimate]
     orders: Mapping[str, int]
+    cell: str = ""
+    """Empty for what lies on a line."""
     trials: pd.DataFrame | None = None
     """By round; None for what lies on a line, where rounds are no pairs any more."""
     line: str = ""
@@ -50,6 +51,7 @@ class View:
     place: Place
     honoured: frozenset[str]
     rows: Mapping[str, Row]
+    """By the method's name."""
 
     def ratio(self, metric: str, method: str, base: str) -> Estimate:
         """By paired rounds where both were measured in enough of them, else from the two intervals."""
@@ -86,14 +88,8 @@ def _covers(one: View, other: View) -> bool:
 
 
 def _candidates(question: Question, evidence: Evidence) -> Iterator[View]:
-    def kind(point: Point) -> tuple[str, ...]:
-        place = point.place
-        return (point.run, place.shape, f"{place.burst:g}", place.security, place.durability)
-
     bursts = nearest_bursts(question.burst, {point.place.burst for point in evidence.points})
-    usable = sorted((point for point in evidence.points if point.place.burst in bursts), key=kind)
-    for _, group in groupby(usable, kind):
-        points = list(group)
+    for points in side_by_side(point for point in evidence.points if point.place.burst in bursts):
         place = points[0].place
         equal = {
             axis: getattr(place, axis) == getattr(question, axis)
@@ -102,6 +98,17 @@ def _candidates(question: Question, evidence: Evidence) -> Iterator[View]:
         honoured = frozenset(axis for axis, same in equal.items() if same)
         for by_method, as_asked in in_format(points, question.format):
             yield from _at_places(question, points[0], honoured | ({"format"} if as_asked else set()), by_method)
+
+
+def side_by_side(points: Iterable[Point]) -> Iterator[list[Point]]:
+    """Those of one run that differ in method, format, size and rate alone."""
+
+    def kind(point: Point) -> tuple[str, ...]:
+        place = point.place
+        return (point.run, place.shape, f"{place.burst:g}", place.security, place.durability)
+
+    for _, group in groupby(sorted(points, key=kind), kind):
+        yield list(group)
 
 
 def nearest_bursts(asked: float, measured: set[float]) -> set[float]:
@@ -114,27 +121,29 @@ def nearest_bursts(asked: float, measured: set[float]) -> set[float]:
 
 def in_format(points: Sequence[Point], asked: str | None) -> Iterator[tuple[Mapping[str, list[Point]], bool]]:
     """Every method's points in the format asked for; and, if that is not all there are, in whichever is its own."""
-    methods = dict.fromkeys(point.method for point in points)
-    own: dict[str, list[Point]] = {}
-    for method in methods:
-        mine = [point for point in points if point.method == method]
-        codecs = dict.fromkeys(point.codec for point in mine)
-        codec = next((codec for codec in codecs if codec == _own_codec(mine[0].transport)), next(iter(codecs)))
-        own[method] = [point for point in mine if point.codec == codec]
+    by_method: dict[Method, list[Point]] = {}
+    for point in points:
+        by_method.setdefault(point.method, []).append(point)
+    own = {method.name: _in_own(method, mine) for method, mine in by_method.items()}
     if asked is None:
         yield own, True
         return
     of_asked = {
-        method: mine for method in methods if (mine := [p for p in points if p.method == method and p.codec == asked])
+        method.name: there
+        for method, mine in by_method.items()
+        if (there := [point for point in mine if point.codec == asked])
     }
     yield of_asked, True
     if of_asked.keys() < own.keys():
         yield own, False
 
 
-def _own_codec(transport: str) -> str:
-    traits = traits_of(transport)
-    return traits.codec if traits is not None else ""
+def _in_own(method: Method, points: Sequence[Point]) -> list[Point]:
+    """In the codec that its users would take, or the first of those in which it was measured."""
+    codecs = [point.codec for point in points]
+    usual = method.traits.codec if method.traits is not None else ""
+    codec = usual if usual in codecs else codecs[0]
+    return [point for point in points if point.codec == codec]
 
 
 def _at_places(
@@ -188,10 +197,10 @@ def _same(one: float, other: float) -> bool:
 def _measured(point: Point) -> Row:
     return Row(
         method=point.method,
-        transport=point.transport,
         codec=point.codec,
         metrics={metric: median_of(point.trials[metric].dropna()) for metric in METRICS},
         orders=point.orders,
+        cell=point.cell,
         trials=point.trials,
     )
 
@@ -215,7 +224,6 @@ def _fitted(
             first = through[0]
             return Row(
                 method=first.method,
-                transport=first.transport,
                 codec=first.codec,
                 metrics=metrics,
                 orders={order: sum(point.orders[order] for point in through) for order in ORDERS},

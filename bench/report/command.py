@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench.advice.fragments import fragments
 from bench.files import ResultsError, sentences
-from bench.report.page import write
+from bench.report.page import draw, write
 from bench.report.reading import read
 
 
@@ -15,8 +15,17 @@ def report(paths: Sequence[Path], folder: Path) -> Path:
     names = [reading.name for reading in readings]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ResultsError(f"two runs are called {min(twice)}; a report names its runs by their folders, each once")
-    picked = fragments({reading.name: reading.run.path for reading in readings})
     with sentences(folder):
+        sections = draw(readings, folder)
+        drawn = {chart.name: chart.rows for section in sections for chart in section.charts}
+        picked = fragments({reading.name: reading.run.path for reading in readings}, drawn)
         if picked is None:
-            return write(readings, folder)
-        return write(readings, folder, claims=picked.claims, chooser=picked.chooser, script=picked.script)
+            return write(readings, folder, sections=sections)
+        return write(
+            readings,
+            folder,
+            sections=sections,
+            claims=picked.claims,
+            chooser=picked.chooser,
+            script=picked.script,
+        )

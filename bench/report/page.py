@@ -58,6 +58,10 @@ class Section:
     drawn: Sequence[Drawn]
 
     @property
+    def charts(self) -> Iterator[Chart]:
+        yield from (one.chart for one in (*self.leading, *self.drawn))
+
+    @property
     def made_at(self) -> str:
         """With which seed, and from which commit."""
         manifest = self.reading.manifest
@@ -79,21 +83,28 @@ class Section:
         yield from touched.values()
 
 
+def draw(readings: Sequence[Reading], folder: Path) -> list[Section]:
+    """Write charts/ to ``folder``: what the page says of each run. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return [_section(reading, folder, len(readings) > 1) for reading in readings]
+
+
 def write(
     readings: Sequence[Reading],
     folder: Path,
     *,
+    sections: Sequence[Section] | None = None,
     chooser: Markup | None = None,
     claims: Markup | None = None,
     script: str = "",
 ) -> Path:
     """Draw everything and write report.html, report.md and charts/ to ``folder``; where the page is.
 
-    ``claims`` are the pros and cons of each method and ``chooser`` the form that picks one, as HTML; ``script`` is what
-    the form needs, without which it shows everything. Raises OSError.
+    ``sections`` are what ``draw`` has made of these readings, which else is done here. ``claims`` are the pros and cons
+    of each method and ``chooser`` the form that picks one, as HTML; ``script`` is what the form needs, without which it
+    shows everything. Raises OSError.
     """
-    several = len(readings) > 1
-    sections = [_section(reading, folder, several) for reading in readings]
+    sections = draw(readings, folder) if sections is None else sections
     leading = [one for section in sections for one in section.leading]
     leading.sort(key=lambda one: not one.chart.name.endswith(curve.NAME))
     context: dict[str, Any] = {
@@ -103,7 +114,7 @@ def write(
         "headings": HEADINGS,
         "has_curve": any(one.chart.name.endswith(curve.NAME) for one in leading),
         "leading": leading,
-        "several": several,
+        "several": len(readings) > 1,
         "command": _command(readings, folder),
         "chooser": chooser,
         "claims": claims,
@@ -112,7 +123,6 @@ def write(
         "most_open": MOST_OPEN,
         "most_said": MOST_SAID,
     }
-    folder.mkdir(parents=True, exist_ok=True)
     for name in ("report.html", "report.md"):
         content = _environment(name).get_template(f"{name}.j2").render(context)
         (folder / name).write_text(content, "utf-8")

@@ -25,6 +25,7 @@ from bench.store import Run
 from tests.unit.made_up import a_trial
 
 REST, GRPC, RABBIT, KAFKA = "rest", "grpc", "broker", "events"
+COMMANDS_ON_KAFKA, EVENTS_ON_RABBIT = "broker+kafka", "events+rabbitmq"
 CODECS = {REST: "json", GRPC: "protobuf", RABBIT: "json", KAFKA: "json"}
 LUCK = (1.0, 1.06, 0.95, 1.02, 0.98, 1.04)
 
@@ -36,15 +37,16 @@ def a_study(
     run = Run.create(root, "made-up", {"profile": {"burst": {"peak": 10.0}}, **manifest})
     for number in range(1, rounds + 1):
         for slot, (method, finish_ms, changes) in enumerate(cells, 1):
+            transport = re.split("[:+]", method)[0]
             took = finish_ms * 1000 * LUCK[number - 1] * (1 + 0.01 * ((number * slot) % 3))
             at = Percentiles(p50_us=took, p99_us=3 * took)
-            brokered = method in (RABBIT, KAFKA)
+            brokered = transport in (RABBIT, KAFKA)
             accept = Percentiles(p50_us=500.0 * LUCK[-number], p99_us=900) if brokered else at
             names = "_".join(str(value) for value in changes.values() if not isinstance(value, Percentiles))
             row = {
                 "cell": f"{method}@{names}" if names else method,
-                "transport": method,
-                "codec": CODECS[method],
+                "transport": transport,
+                "codec": CODECS[transport],
                 "arrivals": "poisson",
                 "finish": at,
                 "accept": accept,
@@ -110,6 +112,36 @@ def test_an_unmet_need_rules_a_method_out_and_says_which(tmp_path: Path) -> None
     assert "(replay)" in advice.ruled_out[RABBIT]
     assert "(ordered)" in advice.ruled_out[RABBIT]
     assert "(ordered)" not in advice.ruled_out[REST]
+
+
+def test_a_method_over_another_product_is_a_method_of_its_own(tmp_path: Path) -> None:
+    advice = ask(a_study(tmp_path, [*four(), (COMMANDS_ON_KAFKA, 9.0, {})]))
+    assert places(advice) == {REST: 1, GRPC: 1, RABBIT: 3, COMMANDS_ON_KAFKA: 4, KAFKA: 5}
+    assert "broker on Kafka costs: completes later: 3.0" in one_line(advice)
+
+
+def test_what_a_method_lacks_follows_from_the_product_that_carries_it(tmp_path: Path) -> None:
+    cells = [*four(), (COMMANDS_ON_KAFKA, 9.0, {}), (EVENTS_ON_RABBIT, 7.0, {})]
+    advice = ask(a_study(tmp_path, cells), NEEDS="replay")
+    assert places(advice) == {COMMANDS_ON_KAFKA: 1, KAFKA: 2}
+    assert "events on RabbitMQ is ruled out: it keeps nothing that was consumed" in one_line(advice)
+
+
+def test_of_an_a_a_run_the_second_arm_is_not_taken_and_of_another_everything_is(tmp_path: Path) -> None:
+    arms = [(method, ms, {"cell": f"{method}@{arm}"}) for method, ms in ((REST, 3.0), (KAFKA, 9.0)) for arm in "ab"]
+    found = evidence(a_study(tmp_path / "arms", arms, profile={"arms": 2}))
+    assert [point.cell for point in found.points] == ["rest@a", "events@a"]
+    found = evidence(a_study(tmp_path / "cells", arms, profile={"arms": 1}))
+    assert [point.cell for point in found.points] == ["rest@a", "rest@b", "events@a", "events@b"]
+
+
+def test_where_a_brokers_cpu_was_not_measured_the_total_is_not_known_and_nobody_gains_by_it(tmp_path: Path) -> None:
+    cells = [(REST, 3.0, {}), (RABBIT, 6.0, {"cpu_us_per_order_broker": None, "cpu_us_per_order_services": 900.0})]
+    advice = ask(a_study(tmp_path, cells))
+    assert advice.views[0].rows[REST].metrics["cpu_us_per_order"].value == 2410.0
+    assert advice.views[0].rows[RABBIT].metrics["cpu_us_per_order"].value is None
+    rabbit = next(placed for placed in advice.placed if placed.method == RABBIT)
+    assert "cpu_us_per_order" not in {trade.metric for trade in rabbit.trades}
 
 
 def test_when_no_method_has_what_is_needed_there_is_no_advice(tmp_path: Path) -> None:
@@ -256,21 +288,34 @@ def test_without_a_format_each_method_has_its_own(tmp_path: Path) -> None:
     assert {method: row.codec for method, row in advice.views[0].rows.items()} == CODECS
 
 
+def searched(folders: Mapping[str, Path], **answers: tuple[float, float] | None) -> Mapping[str, Path]:
+    """With searches in the first run: by method the last rate that passed and the first that failed."""
+    rows = ["cell,transport,client,codec,slo_p99_ms,answer,last_pass_per_s,first_fail_per_s,trials,reason"]
+    for method, ends in answers.items():
+        answer, passed, failed = ("capacity", *ends) if ends else ("none", "", "")
+        transport = re.split("[:+]", method)[0]
+        rows.append(f"{method},{transport},a-client,{CODECS[transport]},100,{answer},{passed},{failed},20,x")
+    next(iter(folders.values())).joinpath("capacity.csv").write_text("\n".join(rows) + "\n")
+    return folders
+
+
+SEARCHED = {"payload_bytes": KIB, "shape": "document", "security": "none", "durability": "fast"}
+
+
 def test_a_rate_that_a_method_did_not_carry_puts_it_behind_those_that_did(tmp_path: Path) -> None:
-    profile = {"payload_bytes": KIB, "shape": "document", "security": "none", "durability": "fast"}
     cells = [*four(rate_per_s=200.0), (KAFKA, 25.0, {"rate_per_s": 1000.0}), (KAFKA, 28.0, {"rate_per_s": 1200.0})]
-    folders = a_study(tmp_path, cells, profile=profile)
-    (folders["made-up"] / "capacity.csv").write_text(
-        "cell,transport,client,codec,slo_p99_ms,answer,last_pass_per_s,first_fail_per_s,trials,reason\n"
-        "rest,rest,aiohttp,json,100,capacity,950,980,20,x\n"
-        "grpc,grpc,grpcio,protobuf,100,capacity,620,650,20,x\n"
-        "broker,broker,aio-pika,json,100,none,,,20,x\n"
-        "events,events,aiokafka,json,100,capacity,2300,2400,20,x\n"
-    )
-    advice = ask(folders, RATE="1000")
+    folders = a_study(tmp_path, cells, profile=SEARCHED)
+    advice = ask(searched(folders, rest=(950, 980), grpc=(620, 650), broker=None, events=(2300, 2400)), RATE="1000")
     # RabbitMQ's search had no answer, so that it is judged by the rate at which it was measured.
     assert places(advice) == {RABBIT: 1, KAFKA: 2, REST: 2, GRPC: 2}
     assert "REST did not carry 980/s with p99 of completion under 100 ms; 950/s it did (made-up)" in one_line(advice)
+
+
+def test_a_search_with_compression_says_nothing_of_the_method_without_it(tmp_path: Path) -> None:
+    cells = [*four(), (REST, 2.0, {"cell": "rest+gzip@50", "compression": "gzip"})]
+    folders = a_study(tmp_path, cells, profile=SEARCHED)
+    found = evidence(searched(folders, **{"rest+gzip": (900, 930), KAFKA: (500, 520)}))
+    assert [capacity.method.name for capacity in found.capacities] == [KAFKA]
 
 
 def test_invalid_cells_are_left_out_and_said(tmp_path: Path) -> None:

@@ -15,7 +15,18 @@ from bench.advice.needs import NEEDS
 from bench.advice.question import asked
 from bench.advice.table import FIELDS, FORM, SCRIPT, Line, as_json, form, table
 from bench.runs import kept_runs
-from tests.unit.test_advice import GRPC, KAFKA, KIB, RABBIT, REST, a_study, four, sizes
+from tests.unit.test_advice import (
+    COMMANDS_ON_KAFKA,
+    EVENTS_ON_RABBIT,
+    GRPC,
+    KAFKA,
+    KIB,
+    RABBIT,
+    REST,
+    a_study,
+    four,
+    sizes,
+)
 
 
 def page(folders: Any) -> str:
@@ -45,6 +56,20 @@ def test_a_line_has_the_needs_that_its_method_meets(tmp_path: Path) -> None:
     assert met[KAFKA] >= {"replay", "ordered", "redelivery", "queued", "d2"}
     assert met[RABBIT] & {"replay", "ordered", "browser"} == set()
     assert met[REST] >= {"browser", "ordered"}
+
+
+def test_a_line_over_another_product_has_that_products_needs_and_name(tmp_path: Path) -> None:
+    cells = [*four(), (COMMANDS_ON_KAFKA, 9.0, {}), (EVENTS_ON_RABBIT, 7.0, {})]
+    found = of(table(evidence(a_study(tmp_path, cells))), format="any")
+    assert {line.method: "replay" in line.needs for line in found} == {
+        REST: False,
+        GRPC: False,
+        RABBIT: False,
+        KAFKA: True,
+        COMMANDS_ON_KAFKA: True,
+        EVENTS_ON_RABBIT: False,
+    }
+    assert {line.name for line in found} >= {"Kafka", "broker on Kafka", "RabbitMQ", "events on RabbitMQ"}
 
 
 def test_the_same_lines_are_there_as_json(tmp_path: Path) -> None:
