@@ -48,6 +48,8 @@ class Placed:
     behind: frozenset[str]
     """The methods that are shown to complete sooner somewhere in the views, and nowhere later."""
     trades: tuple[Trade, ...] = ()
+    carried: bool | None = None
+    """Whether it was seen to carry the rate; None where it was not tried."""
     overloaded: str = ""
     """That it did not carry the rate, where it was seen not to."""
 
@@ -83,20 +85,46 @@ class Advice:
         if not self.placed:
             why = "no method has all that is needed" if self.ruled_out else "nothing that bears on it was measured"
             return f"No advice: {why}."
-        least = min(placed.place for placed in self.placed)
-        first = [placed.method for placed in self.placed if placed.place == least]
-        basis = "" if self.whole else " Not all that was asked was measured: see below what this rests on."
+        said = self._first
+        if all(placed.carried is False for placed in self.placed):
+            able = " that has all that is needed" if self.ruled_out else ""
+            said = f"No method{able} was seen to carry {self.question.rate_per_s:g}/s. {said}"
+        return said if self.whole else f"{said} Not all that was asked was measured: see below what this rests on."
+
+    @property
+    def _first(self) -> str:
+        """Which method is ahead of all others that are placed, or between which it is open."""
+        least, at_rate = min(placed.place for placed in self.placed), f"{self.question.rate_per_s:g}/s"
+        first = [placed for placed in self.placed if placed.place == least]
+        others = [placed for placed in self.placed if placed.place != least]
+        named = self._listed(first)
         if len(self.placed) == 1:
-            return f"{self.names[first[0]]} is the only choice left.{basis}"
-        if len(first) == 1 and all(placed.overloaded for placed in self.placed if placed.method != first[0]):
-            return f"{self.names[first[0]]} alone was seen to carry {self.question.rate_per_s:g}/s.{basis}"
-        if len(first) == 1:
-            return f"{self.names[first[0]]} completes an order soonest at the median.{basis}"
-        names = [self.names[method] for method in first]
-        listed = f"{', '.join(names[:-1])} and {names[-1]}"
-        if all(any({one, other} <= view.rows.keys() for view in self.views) for one, other in combinations(first, 2)):
-            return f"{listed} tie: no difference in median completion is shown.{basis}"
-        return f"{listed} are not told apart: not all of them were measured side by side.{basis}"
+            return f"{named} is the only choice left."
+        if len(first) > 1:
+            return self._open(first, f"{named} are not told apart: not all of them were tried at {at_rate}.")
+        (one,) = first
+        if one.carried and all(placed.carried is False for placed in others):
+            return f"{named} alone was seen to carry {at_rate}."
+        if level := [placed for placed in others if one.method not in placed.behind]:
+            return f"{named} is placed first, and is not shown to be ahead of {self._listed(level)}."
+        late = [placed for placed in others if placed.carried is False and one.carried]
+        but = f"; {self._listed(late)} did not carry {at_rate}" if late else ""
+        return f"{named} completes an order soonest at the median{but}."
+
+    def _open(self, first: Sequence[Placed], untried: str) -> str:
+        """Of several at the first place, why it is open which of them is ahead."""
+        named, methods = self._listed(first), [placed.method for placed in first]
+        if any(placed.behind for placed in first):
+            return f"{named} come first: each of them is behind another one."
+        if len({placed.carried is False for placed in first}) > 1:
+            return untried
+        if all(any({*two} <= view.rows.keys() for view in self.views) for two in combinations(methods, 2)):
+            return f"{named} tie: no difference in median completion is shown."
+        return f"{named} are not told apart: not all of them were measured side by side."
+
+    def _listed(self, some: Sequence[Placed]) -> str:
+        *names, last = (self.names[placed.method] for placed in some)
+        return f"{', '.join(names)} and {last}" if names else last
 
 
 def advise(question: Question, evidence: Evidence) -> Advice:
@@ -123,6 +151,7 @@ def advise(question: Question, evidence: Evidence) -> Advice:
             place=1 + len(behind[method]),
             behind=behind[method],
             trades=tuple(_trades(method, ranked[0], near)),
+            carried=carried.get(method),
             overloaded="" if carried.get(method, True) else _overload(capacities[method]),
         )
         for method in ranked

@@ -309,6 +309,7 @@ def test_a_rate_that_a_method_did_not_carry_puts_it_behind_those_that_did(tmp_pa
     # RabbitMQ's search had no answer, so that it is judged by the rate at which it was measured.
     assert places(advice) == {RABBIT: 1, KAFKA: 2, REST: 2, GRPC: 2}
     assert "REST did not carry 980/s with p99 of completion under 100 ms; 950/s it did (made-up)" in one_line(advice)
+    assert advice.answer.startswith("RabbitMQ is placed first, and is not shown to be ahead of REST and gRPC.")
 
 
 def test_a_search_with_compression_says_nothing_of_the_method_without_it(tmp_path: Path) -> None:
@@ -316,6 +317,31 @@ def test_a_search_with_compression_says_nothing_of_the_method_without_it(tmp_pat
     folders = a_study(tmp_path, cells, profile=SEARCHED)
     found = evidence(searched(folders, **{"rest+gzip": (900, 930), KAFKA: (500, 520)}))
     assert [capacity.method.name for capacity in found.capacities] == [KAFKA]
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [
+        ("2000", "Kafka alone was seen to carry 2000/s."),
+        ("5000", "No method was seen to carry 5000/s. REST and gRPC tie: no difference in median completion is shown."),
+        ("700", "REST completes an order soonest at the median; gRPC and RabbitMQ did not carry 700/s."),
+    ],
+)
+def test_the_answer_says_of_nobody_that_it_carries_what_it_was_not_seen_to(
+    tmp_path: Path, rate: str, said: str
+) -> None:
+    folders = a_study(tmp_path, four(rate_per_s=200.0), profile=SEARCHED)
+    searched(folders, rest=(950, 980), grpc=(620, 650), broker=(500, 520), events=(2300, 2400))
+    advice = ask(folders, RATE=rate)
+    assert advice.answer == f"{said} Not all that was asked was measured: see below what this rests on."
+
+
+def test_the_first_is_not_called_soonest_where_it_is_not_shown_ahead_of_all_others(tmp_path: Path) -> None:
+    (one,) = a_study(tmp_path / "one", [(REST, 3.0, {}), (RABBIT, 6.0, {})]).values()
+    (other,) = a_study(tmp_path / "other", [(RABBIT, 6.0, {}), (KAFKA, 12.0, {})]).values()
+    advice = ask({"one": one, "other": other})
+    assert places(advice) == {REST: 1, RABBIT: 2, KAFKA: 2}
+    assert advice.answer == "REST is placed first, and is not shown to be ahead of Kafka."
 
 
 def test_invalid_cells_are_left_out_and_said(tmp_path: Path) -> None:
