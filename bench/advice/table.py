@@ -1,47 +1,54 @@
-"""Every question that was measured as a whole, with its answer: what the form of a page filters, offline."""
+"""Every use that was measured as a whole, with its answers: what the form of a page filters, offline."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import groupby
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.advice.advise import behind_of, said
-from bench.advice.evidence import HEADLINE, Evidence, Point
+from bench.advice.evidence import HEADLINE, Evidence, Place, Point
 from bench.advice.method import Method
 from bench.advice.needs import NEEDS
-from bench.advice.views import AXES, Row, View, in_format, row_at
+from bench.advice.views import AXES, Row, View, in_format, row_at, side_by_side
 from bench.report.numbers import digits
 from bench.stats.intervals import Estimate
 
 FORM, SCRIPT = (Path(__file__).with_name(f"form.{kind}") for kind in ("html", "js"))
 """A Jinja2 fragment that takes what ``form`` gives, and the script that filters its table; it is complete without."""
-FIELDS = ("size_bytes", "shape", "format", "rate_per_s", "burst", "security", "durability")
+LABELS: Mapping[str, str] = {
+    "size_bytes": "Size of an order",
+    "shape": "Shape of its content",
+    "format": "Format",
+    "rate_per_s": "Orders a second",
+    "burst": "Bursts, times the rate",
+    "security": "Security",
+    "durability": "Durability",
+}
+"""Of what a form asks for, by AXES."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Of a method among others."""
+
+    place: int
+    """Among all of them; among those that are left, one more than there are left of ``behind``."""
+    behind: tuple[str, ...]
+    """The methods that are shown to be ahead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A method's answer to a question; numbers as they are read."""
+    """A method in a format; numbers as they are read."""
 
-    question: int
-    """Lines of one question have one number."""
-    run: str
-    size_bytes: str
-    shape: str
-    format: str
-    """What is asked: a codec, or ``any``."""
-    rate_per_s: str
-    burst: str
-    security: str
-    durability: str
     method: str
     name: str
+    """How people know it."""
     codec: str
-    place: int
-    """Among all methods of the question; among those that are left, one more than there are of ``behind``."""
-    behind: tuple[str, ...]
-    """The methods that are shown to be ahead."""
+    own: Standing | None
+    """Among all methods, each in its own format, which is what whoever asks for no format has; None in another one."""
+    alike: Standing
+    """Among the methods in this format."""
     finish_p50_ms: str
     accept_p50_ms: str
     finish_p99_ms: str
@@ -55,84 +62,78 @@ class Line:
     """The words of NEEDS= that the method meets."""
 
 
-def table(evidence: Evidence) -> list[Line]:
-    """The lines of every place at which a method was measured, in each format and in any."""
-    found: list[Line] = []
-    for number, (asked_format, view) in enumerate(_views(evidence)):
-        found += _lines(number, asked_format, view)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """What was measured side by side at one place."""
+
+    run: str
+    at: Mapping[str, str]
+    """The levels of all AXES but the format."""
+    lines: tuple[Line, ...]
+
+
+def table(evidence: Evidence) -> list[Use]:
+    """Every place at which a method was measured, with the methods that were measured there or on both sides of it."""
+    found = []
+    for points in side_by_side(evidence.points):
+        places = {(point.place.size_bytes, point.place.rate_per_s): point.place for point in points}
+        for _, place in sorted(places.items()):
+            lines = sorted(_lines(points, place), key=_order)
+            at = {axis: said(axis, getattr(place, axis)) for axis in AXES if axis != "format"}
+            found.append(Use(run=points[0].run, at=at, lines=tuple(lines)))
     return found
 
 
 def form(evidence: Evidence) -> Mapping[str, Any]:
-    """What the fragment takes: ``lines``, the levels of each field that has several, and the needs with their words."""
-    lines = table(evidence)
-    levels = {name: list(dict.fromkeys(getattr(line, name) for line in lines)) for name in FIELDS}
+    """What the fragment takes: ``uses``, the levels of each axis that has several, and the needs with their words."""
+    uses = table(evidence)
+    levels = {axis: list(dict.fromkeys(use.at[axis] for use in uses)) for axis in AXES if axis != "format"}
+    levels["format"] = [said("format", None), *sorted({line.codec for use in uses for line in use.lines})]
     return {
-        "lines": lines,
-        "levels": {name: some for name, some in levels.items() if len(some) > 1},
+        "uses": uses,
+        "levels": {axis: levels[axis] for axis in AXES if len(levels[axis]) > 1},
         "labels": LABELS,
         "needs": {word: need.has for word, need in NEEDS.items()},
         "machines": evidence.machines,
     }
 
 
-def as_json(lines: Sequence[Line]) -> str:
-    """The same lines, for whoever reads them by program."""
-    return json.dumps([asdict(line) for line in lines], ensure_ascii=False)
+def _lines(points: Sequence[Point], place: Place) -> Iterator[Line]:
+    own = _view(points, place, None)
+    of_own = _standings(own)
+    for codec in sorted({point.codec for point in points}):
+        view = _view(points, place, codec)
+        for name, alike in _standings(view).items():
+            row = view.rows[name]
+            yield Line(
+                method=name,
+                name=row.method.title,
+                codec=codec,
+                own=of_own[name] if own.rows[name].codec == codec else None,
+                alike=alike,
+                **_numbers(row),
+                failed=row.orders["failed"] + row.orders["unfinished"],
+                lost=row.orders["lost"],
+                line=row.line,
+                needs=tuple(_needs(row.method, place.durability)),
+            )
 
 
-LABELS: Mapping[str, str] = {
-    "size_bytes": "Size of an order",
-    "shape": "Shape of its content",
-    "format": "Format",
-    "rate_per_s": "Orders a second",
-    "burst": "Bursts, times the rate",
-    "security": "Security",
-    "durability": "Durability",
-}
+def _view(points: Sequence[Point], place: Place, asked_format: str | None) -> View:
+    by_method, _ = next(in_format(points, asked_format))
+    rows = {name: row for name, mine in by_method.items() if (row := row_at(mine, place)) is not None}
+    return View(run=points[0].run, place=place, honoured=frozenset(AXES), rows=rows)
 
 
-def _views(evidence: Evidence) -> Iterator[tuple[str, View]]:
-    def kind(point: Point) -> tuple[str, ...]:
-        place = point.place
-        return (point.run, place.shape, place.security, place.durability, f"{place.burst:g}")
-
-    for _, group in groupby(sorted(evidence.points, key=kind), kind):
-        points = list(group)
-        places = {(point.place.size_bytes, point.place.rate_per_s): point.place for point in points}
-        for asked_format in (None, *sorted({point.codec for point in points})):
-            by_method, _ = next(in_format(points, asked_format))
-            for _, place in sorted(places.items()):
-                rows = {method: row for method, mine in by_method.items() if (row := row_at(mine, place)) is not None}
-                if rows:
-                    yield (
-                        said("format", asked_format),
-                        View(run=points[0].run, place=place, honoured=frozenset(AXES), rows=rows),
-                    )
-
-
-def _lines(number: int, asked_format: str, view: View) -> Iterator[Line]:
+def _standings(view: View) -> Mapping[str, Standing]:
     methods = list(view.rows)
     behind = {method: behind_of(method, methods, [view], {}) for method in methods}
-    place = view.place
-    for method in sorted(methods, key=lambda method: (len(behind[method]), methods.index(method))):
-        row = view.rows[method]
-        yield Line(
-            question=number,
-            run=view.run,
-            format=asked_format,
-            **{name: said(name, getattr(place, name)) for name in FIELDS if name != "format"},
-            method=method,
-            name=row.method.title,
-            codec=row.codec,
-            place=1 + len(behind[method]),
-            behind=tuple(sorted(behind[method])),
-            **_numbers(row),
-            failed=row.orders["failed"] + row.orders["unfinished"],
-            lost=row.orders["lost"],
-            line=row.line,
-            needs=tuple(_needs(row.method, place.durability)),
-        )
+    return {method: Standing(place=1 + len(ahead), behind=tuple(sorted(ahead))) for method, ahead in behind.items()}
+
+
+def _order(line: Line) -> tuple[Any, ...]:
+    """Each in its own format first; then format by format."""
+    return (0, line.own.place) if line.own is not None else (1, line.codec, line.alike.place)
 
 
 def _numbers(row: Row) -> dict[str, str]:
@@ -153,7 +154,6 @@ def _number(estimate: Estimate, scale: float) -> str:
 
 
 def _needs(method: Method, durability: str) -> Iterator[str]:
-    traits = method.traits
     for word, need in NEEDS.items():
-        if traits is not None and need.met(traits, "safe" if durability == "safe" else "fast"):
+        if method.traits is not None and need.met(method.traits, "safe" if durability == "safe" else "fast"):
             yield word

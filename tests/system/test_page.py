@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
 
 from bench.report.command import report
 from tests.browser.__main__ import modules
 from tests.unit.hard_cases import all_failed
+from tests.unit.test_advice import a_study, four
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "results" / "reference" / "report" / "report.html"
@@ -125,6 +127,43 @@ def test_dark_and_light_differ_in_the_charts_too(browser: webdriver.Chrome, page
             )
         )
     assert grounds == [["rgb(255, 255, 255)", "rgb(20, 23, 26)"], ["rgb(20, 23, 26)", "rgb(232, 234, 237)"]]
+
+
+def test_the_form_leaves_what_has_all_that_is_needed_and_counts_places_among_it(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    (folder,) = a_study(tmp_path, [*four(), *four(rate_per_s=50.0)]).values()
+    opened(browser, report([folder], folder))
+
+    def seen() -> list[list[str]]:
+        rows: Any = browser.execute_script(
+            "return [...document.querySelectorAll('#advise-table tbody tr')].filter(one => one.offsetHeight)"
+            ".map(one => [...one.cells].slice(0, 3).map(cell => cell.textContent.trim()))"
+        )
+        return [row for row in rows if len(row) > 1]
+
+    def choose(name: str, level: str) -> None:
+        form = browser.find_element("id", "advise-form")
+        Select(form.find_element("name", name)).select_by_visible_text(level)
+
+    both = [
+        ["REST, json", "1", "1"],
+        ["gRPC, protobuf", "1", "1"],
+        ["RabbitMQ, json", "3", "2"],
+        ["Kafka, json", "4", "3"],
+    ]
+    assert seen() == both * 2
+    choose("rate_per_s", "50")
+    assert seen() == both
+    choose("format", "protobuf")
+    assert seen() == [both[1]]
+    choose("format", "any")
+    browser.find_element("css selector", "input[value=redelivery]").click()
+    assert seen() == [["RabbitMQ, json", "1", "1"], ["Kafka, json", "2", "2"]]
+    assert browser.find_element("id", "advise-status").text == "2 rows, for 1 use that was measured."
+    browser.find_element("css selector", "input[value=browser]").click()
+    assert seen() == []
+    assert "no method has all of this" in browser.find_element("id", "advise-status").text
 
 
 def test_it_can_be_printed(browser: webdriver.Chrome, pages: dict[str, Path]) -> None:

@@ -1,6 +1,5 @@
 """The form of a page: the whole table without a script, and the same answers as `make advise` with one."""
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,8 @@ from bench.advice.advise import advise
 from bench.advice.evidence import evidence
 from bench.advice.needs import NEEDS
 from bench.advice.question import asked
-from bench.advice.table import FIELDS, FORM, SCRIPT, Line, as_json, form, table
+from bench.advice.table import FORM, LABELS, SCRIPT, Line, Standing, Use, form, table
+from bench.advice.views import AXES
 from bench.runs import kept_runs
 from tests.unit.test_advice import (
     COMMANDS_ON_KAFKA,
@@ -33,62 +33,64 @@ def page(folders: Any) -> str:
     return Environment(autoescape=True).from_string(FORM.read_text()).render(form(evidence(folders)))
 
 
-def of(lines: Sequence[Line], **fields: str) -> list[Line]:
-    return [line for line in lines if all(getattr(line, name) == value for name, value in fields.items())]
+def lines(uses: Sequence[Use], **at: str) -> list[Line]:
+    return [line for use in uses if at.items() <= use.at.items() for line in use.lines]
+
+
+def standings(uses: Sequence[Use], format_: str, **at: str) -> dict[str, Standing]:
+    """By method, of whoever asks for a format, or for any."""
+    of_any, asked_for = format_ == "any", lines(uses, **at)
+    found = [(line, line.own if of_any else line.alike) for line in asked_for if of_any or line.codec == format_]
+    return {line.method: standing for line, standing in found if standing is not None}
 
 
 def test_every_method_of_every_place_and_format_has_a_line(tmp_path: Path) -> None:
-    lines = table(evidence(a_study(tmp_path, [*four(), *four(rate_per_s=50.0)])))
-    assert len(of(lines, format="any")) == 8
-    assert [line.method for line in of(lines, format="protobuf", rate_per_s="50")] == [GRPC]
-    assert {line.place for line in of(lines, format="any", rate_per_s="150")} == {1, 3, 4}
+    uses = table(evidence(a_study(tmp_path, [*four(), *four(rate_per_s=50.0), (GRPC, 3.05, {"codec": "json"})])))
+    assert len(lines(uses)) == 9
+    assert list(standings(uses, "protobuf", rate_per_s="50")) == [GRPC]
+    assert {method: one.place for method, one in standings(uses, "any", rate_per_s="150").items()} == {
+        REST: 1,
+        GRPC: 1,
+        RABBIT: 3,
+        KAFKA: 4,
+    }
+    in_json = standings(uses, "json", rate_per_s="150")
+    assert in_json.keys() == {REST, GRPC, RABBIT, KAFKA}
+    assert in_json[KAFKA].behind == (RABBIT, GRPC, REST)
 
 
 def test_what_was_not_measured_together_has_no_line(tmp_path: Path) -> None:
-    lines = table(evidence(a_study(tmp_path, [*sizes(KIB, 64 * KIB, rate=5.0), *four(rate_per_s=200.0)])))
-    assert of(lines, size_bytes="64KiB", rate_per_s="5")
-    assert not of(lines, size_bytes="64KiB", rate_per_s="200")
+    uses = table(evidence(a_study(tmp_path, [*sizes(KIB, 64 * KIB, rate=5.0), *four(rate_per_s=200.0)])))
+    assert lines(uses, size_bytes="64KiB", rate_per_s="5")
+    assert not lines(uses, size_bytes="64KiB", rate_per_s="200")
 
 
-def test_a_line_has_the_needs_that_its_method_meets(tmp_path: Path) -> None:
-    lines = table(evidence(a_study(tmp_path, four())))
-    met = {line.method: set(line.needs) for line in of(lines, format="any")}
-    assert met[KAFKA] >= {"replay", "ordered", "redelivery", "queued", "d2"}
-    assert met[RABBIT] & {"replay", "ordered", "browser"} == set()
-    assert met[REST] >= {"browser", "ordered"}
-
-
-def test_a_line_over_another_product_has_that_products_needs_and_name(tmp_path: Path) -> None:
+def test_a_line_has_the_needs_that_its_method_meets_over_its_product(tmp_path: Path) -> None:
     cells = [*four(), (COMMANDS_ON_KAFKA, 9.0, {}), (EVENTS_ON_RABBIT, 7.0, {})]
-    found = of(table(evidence(a_study(tmp_path, cells))), format="any")
-    assert {line.method: "replay" in line.needs for line in found} == {
-        REST: False,
-        GRPC: False,
-        RABBIT: False,
-        KAFKA: True,
-        COMMANDS_ON_KAFKA: True,
-        EVENTS_ON_RABBIT: False,
-    }
+    found = lines(table(evidence(a_study(tmp_path, cells))))
+    met = {line.method: set(line.needs) for line in found}
+    assert met[KAFKA] >= {"replay", "ordered", "redelivery", "queued", "d2"}
+    assert met[COMMANDS_ON_KAFKA] >= {"replay", "ordered", "redelivery", "queued", "d2"}
+    assert met[RABBIT] & {"replay", "ordered", "browser"} == set()
+    assert met[EVENTS_ON_RABBIT] & {"replay", "ordered", "browser"} == set()
+    assert met[REST] >= {"browser", "ordered"}
     assert {line.name for line in found} >= {"Kafka", "broker on Kafka", "RabbitMQ", "events on RabbitMQ"}
-
-
-def test_the_same_lines_are_there_as_json(tmp_path: Path) -> None:
-    lines = table(evidence(a_study(tmp_path, four())))
-    assert [line["method"] for line in json.loads(as_json(lines))] == [line.method for line in lines]
 
 
 def test_places_of_the_kept_runs_are_those_of_make_advise() -> None:
     found = evidence(kept_runs())
-    lines = of(table(found), size_bytes="1KiB", shape="document", rate_per_s="150", burst="1", format="any")
+    asked_for = {"size_bytes": "1KiB", "shape": "document", "rate_per_s": "150", "burst": "1"}
     advice = advise(asked({}), found)
-    assert {line.method: line.place for line in lines} == {placed.method: placed.place for placed in advice.placed}
+    assert {method: one.place for method, one in standings(table(found), "any", **asked_for).items()} == {
+        placed.method: placed.place for placed in advice.placed
+    }
 
 
 def test_without_a_script_the_whole_table_is_there_and_the_form_is_not_shown(tmp_path: Path) -> None:
     folders = a_study(tmp_path, four())
     html = page(folders)
     assert '<form id="advise-form" hidden>' in html
-    assert html.count('<th scope="row">') == len(table(evidence(folders)))
+    assert html.count('<th scope="row">') == len(lines(table(evidence(folders)))) == 4
     assert "<script" not in html
 
 
@@ -115,7 +117,17 @@ def test_the_script_reads_what_the_fragment_writes(tmp_path: Path) -> None:
         assert f"data-{used}=" in html
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("name", AXES)
 def test_a_field_that_has_one_level_alone_is_not_asked_for(tmp_path: Path, name: str) -> None:
     levels = form(evidence(a_study(tmp_path, four())))["levels"]
     assert (name in levels) == (name == "format")
+    assert name in LABELS
+
+
+def test_the_table_of_the_kept_runs_says_each_number_once_and_is_a_small_part_of_a_page() -> None:
+    found = evidence(kept_runs())
+    html = Environment(autoescape=True).from_string(FORM.read_text()).render(form(found))
+    assert len(
+        {(use.run, *use.at.values(), line.method, line.codec) for use in table(found) for line in use.lines}
+    ) == (html.count('<th scope="row">'))
+    assert len(html) < 450 * html.count('<th scope="row">')

@@ -21,7 +21,7 @@ def test_every_claim_stands_with_its_source_and_every_line_of_the_form_is_there(
     assert said
     assert made.claims.count("<li>") == len(said)
     assert all(claim.source.split("::")[0] in made.claims for claim in said)
-    assert made.chooser.count("<tr data-question=") == len(table(found))
+    assert made.chooser.count("<tr data-method=") == sum(len(use.lines) for use in table(found))
 
 
 def test_methods_are_called_as_people_call_them(tmp_path: Path) -> None:
