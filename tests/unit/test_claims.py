@@ -24,12 +24,11 @@ from tests.unit.test_advice import (
     KIB,
     RABBIT,
     REST,
-    SEARCHED,
     a_study,
     four,
-    searched,
     sizes,
 )
+from tests.unit.test_answer import SEARCHED, searched
 
 ROOT = Path(__file__).parents[2]
 
