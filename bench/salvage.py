@@ -2,12 +2,15 @@
 
 import csv
 import io
-import math
+import re
 from collections.abc import Mapping
 
 import msgspec
 
 _NOT_UTF8 = "\ufffd"
+# What is written and what pandas reads: Python's own int() and float() take more, and fail on more.
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+_NUMBER = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4})?|-?inf")
 
 
 def kinds(row: type[msgspec.Struct]) -> dict[str, type]:
@@ -22,16 +25,24 @@ def sound(content: str, columns: Mapping[str, type]) -> tuple[str, dict[int, str
 
     Rows count from 1, below the header. Columns that are not known may hold anything.
     """
-    lines = content.splitlines(keepends=True)
-    header = next(csv.reader(lines[:1]), [])
+    # A line ends with \n and with nothing else that Unicode calls an end.
+    lines = list(io.StringIO(content))
+    header = _cells(lines[0]) if lines else []
     kept, wrong = lines[:1], {}
     for row, line in enumerate(lines[1:], 1):
-        cells = next(csv.reader(io.StringIO(line)), [])
-        if why := _wrong(cells, header, columns):
+        if why := _wrong(_cells(line), header, columns):
             wrong[row] = why
         else:
             kept.append(line)
     return "".join(kept), wrong
+
+
+def _cells(line: str) -> list[str]:
+    """None of a line that is no line of a table: with a carriage return in it, or a quote that is not closed."""
+    try:
+        return next(csv.reader([line], strict=True), [])
+    except csv.Error:
+        return []
 
 
 def _wrong(cells: list[str], header: list[str], columns: Mapping[str, type]) -> str:
@@ -50,7 +61,4 @@ def _is(kind: type, cell: str) -> bool:
         return _NOT_UTF8 not in cell
     if kind is float and not cell:
         return True
-    try:
-        return not math.isnan(kind(cell))
-    except ValueError:
-        return False
+    return bool((_WHOLE if kind is int else _NUMBER).fullmatch(cell))

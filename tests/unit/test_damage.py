@@ -1,11 +1,16 @@
 """Tables that were damaged since they were written: the file and the row are named."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from bench.files import ResultsError
+from bench.salvage import sound
 from bench.store import Run
 from tests.unit.made_up import a_run
 
@@ -64,3 +69,42 @@ def test_another_table_with_a_line_too_long_is_named_too(run: Run) -> None:
     (run.path / "capacity.csv").write_text("cell,transport\nrest,rest\nrest,rest,rest\n")
     with pytest.raises(ResultsError, match=r"capacity\.csv is damaged in row 2: 3 cells instead of 2"):
         run.capacities()
+
+
+COLUMNS = {"name": str, "round": int, "took_us": float, "valid": bool}
+SOUND = "name,round,took_us,valid\nrest,1,5.5,true\n"
+
+
+@given(st.sampled_from(list(COLUMNS)), st.text(st.characters(codec="utf-8"), max_size=12))
+@example("name", "a\u2028b")
+@example("name", "a\x0bb\x85c")
+@example("name", "a\rb")
+@example("name", '"')
+@example("round", "9" * 400)
+@example("round", "9" * 5000)
+@example("round", "1_000")
+@example("took_us", "1_0.5")
+@example("took_us", "\u0663")
+def test_whatever_stands_in_a_cell_the_row_is_read_or_it_is_named_and_the_others_are_read(
+    column: str, cell: str
+) -> None:
+    cells = {"name": "grpc", "round": "2", "took_us": "", "valid": "false", column: cell}
+    content = f"{SOUND}{','.join(cells.values())}\nevents,3,7,true\n"
+    kept, wrong = sound(content, COLUMNS)
+    kinds = {name: kind for name, kind in COLUMNS.items() if kind is not bool}
+    read = pd.read_csv(io.StringIO(kept), dtype=kinds, keep_default_na=False, na_values={"took_us": [""]})
+    first, last = read.iloc[0], read.iloc[-1]
+    assert (first["name"], first["round"], first["took_us"], first["valid"]) == ("rest", 1, 5.5, True)
+    assert (last["name"], last["round"], last["took_us"], last["valid"]) == ("events", 3, 7.0, True)
+    assert len(read) + len(wrong) == 3 + cell.count("\n")
+
+
+def test_a_line_ends_where_it_was_ended_and_not_at_other_marks_of_unicode() -> None:
+    content = SOUND.replace("rest", "re\u2028s\x0bt\x85")
+    assert sound(content, COLUMNS) == (content, {})
+
+
+@pytest.mark.parametrize("cell", ["9" * 400, "1e5", "1_000", "\u0661", ""])
+def test_what_is_no_whole_number_that_a_table_can_hold_is_named(cell: str) -> None:
+    _, wrong = sound(SOUND.replace("1", cell, 1), COLUMNS)
+    assert wrong == {1: f"round is {cell[:40]!r}"}
