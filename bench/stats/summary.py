@@ -38,10 +38,12 @@ RATIOS = (
 )
 BASELINE = "rest"
 ALIKE = (
-    *("durability", "offered_per_s", "order_bytes", "shape", "compressible", "arrivals", "processes", "store"),
-    "fault",
+    *("durability", "store", "security", "processes", "fault"),
+    *("offered_per_s", "arrivals", "order_bytes", "shape", "compressible"),
 )
-"""What two cells have to share for their ratio to say something of their methods."""
+"""What two cells have to share for their ratio to say something of their methods: what is promised, what it has to be
+done with, and what is asked. Product, client, codec and compression are not in it, since a method is made of them and
+REST has none of another's products or clients: a cell's name says them."""
 OWN = ("retries", "keep_alive_s")
 """These as well where a run has several of them; a method that knows no such thing has it at 0."""
 

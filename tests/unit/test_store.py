@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -237,10 +238,31 @@ def test_of_several_numbers_of_retries_each_is_set_against_the_same(run: Run) ->
     ]
 
 
-def test_there_is_no_ratio_across_durability_classes(run: Run) -> None:
+@pytest.mark.parametrize(
+    "other",
+    [{"durability": "safe"}, {"security": "tls"}, {"store": "sqlite"}, {"processes": 2}, {"fault": "stop-payment"}],
+    ids=str,
+)
+def test_there_is_no_ratio_across_what_is_promised_and_what_it_is_done_with(run: Run, other: dict[str, Any]) -> None:
     run.add_trial(a_trial(), {})
-    run.add_trial(a_trial(slot=2, cell="grpc", transport="grpc", durability="safe"), {})
+    run.add_trial(a_trial(slot=2, cell="grpc", transport="grpc", **other), {})
     assert run.summary()["ratios"] == []
+
+
+def test_a_method_is_set_against_rest_at_its_own_level_of_security(run: Run) -> None:
+    for slot, (level, transport) in enumerate((s, t) for s in ("none", "tls") for t in ("rest", "events")):
+        run.add_trial(a_trial(slot=slot, cell=f"{transport}@{level}", transport=transport, security=level), {})
+    found = run.summary()["ratios"]
+    assert [(ratio["cell"], ratio["base"]) for ratio in found] == [
+        ("events@none", "rest@none"),
+        ("events@tls", "rest@tls"),
+    ]
+
+
+def test_another_client_of_rest_has_a_ratio_to_its_own_one(run: Run) -> None:
+    run.add_trial(a_trial(), {})
+    run.add_trial(a_trial(slot=2, cell="rest:httpx", client="httpx"), {})
+    assert [(ratio["cell"], ratio["base"]) for ratio in run.summary()["ratios"]] == [("rest:httpx", "rest")]
 
 
 def test_in_a_run_of_schema_1_valid_trials_are_the_complete_ones(run: Run) -> None:
