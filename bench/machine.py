@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,14 @@ def machine(folder: Path) -> dict[str, Any]:
         "load_1m": round(os.getloadavg()[0], 2),
         "fsync_us": fsync_us(folder),
     }
+
+
+def in_words(found: Mapping[str, Any]) -> str:
+    """What ``machine`` found, as a manifest has it: "2 cores (AMD EPYC)"."""
+    cores = found.get("cores_usable", found.get("cores"))
+    if cores is None:
+        return "a machine that was not noted"
+    return f"{cores} {'core' if cores == 1 else 'cores'} ({found.get('cpu_model') or 'of an unknown kind'})"
 
 
 def versions() -> dict[str, str]:

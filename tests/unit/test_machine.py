@@ -4,8 +4,11 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
-from bench.machine import fsync_us, git, machine, versions
+import pytest
+
+from bench.machine import fsync_us, git, in_words, machine, versions
 
 
 def test_the_fingerprint_says_what_decides_the_numbers(tmp_path: Path) -> None:
@@ -24,6 +27,18 @@ def test_the_fsync_probe_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_where_one_cannot_write_there_is_no_fsync_price(tmp_path: Path) -> None:
     assert fsync_us(tmp_path / "missing") is None
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"cores": 8, "cores_usable": 2, "cpu_model": "a made-up one"}, "2 cores (a made-up one)"),
+        ({"cores": 1, "cpu_model": None}, "1 core (of an unknown kind)"),
+        ({}, "a machine that was not noted"),
+    ],
+)
+def test_a_machine_is_told_in_words(found: dict[str, Any], words: str) -> None:
+    assert in_words(found) == words
 
 
 def test_versions_name_python_and_the_libraries() -> None:
