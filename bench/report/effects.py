@@ -58,7 +58,7 @@ def charts(trials: pd.DataFrame, found: pd.DataFrame) -> Iterator[Chart]:
     if len(lines) and trials[SIZE].nunique() >= FEWEST_SIZES:
         points = list(_points(trials, lines))
         with mpl.rc_context(style.SETTINGS):
-            figure = _sizes(points)
+            figure = _sizes(points, _names(found))
         yield Chart(
             name=LINES,
             heading="What a larger order costs",
@@ -110,7 +110,8 @@ def _forest(ratios: pd.DataFrame) -> Figure:
         mpl.lines.Line2D([], [], color=style.colour(name), marker=style.marker(name), linestyle="none", markersize=6)
         for name in transports
     ]
-    titles = [_called(name, ratios) for name in transports]
+    names = _names(ratios)
+    titles = [names[name] for name in transports]
     figure.legend(handles, titles, loc="outside upper center", ncols=len(titles), frameon=False, fontsize=9.5)
     caption = (
         "Times the base level (log), over the contexts that every method and level has; bars: 95 % intervals; "
@@ -120,9 +121,12 @@ def _forest(ratios: pd.DataFrame) -> Figure:
     return figure
 
 
-def _called(transport: str, ratios: pd.DataFrame) -> str:
-    """By its usual product, unless that is what varies."""
-    return transport if (ratios["factor"] == "product").any() else style.title(transport, transport)
+def _names(found: pd.DataFrame) -> Mapping[str, str]:
+    """By transport, how people call the method."""
+    return {
+        transport: style.over(transport, product)
+        for transport, product in zip(found["transport"], found["product"], strict=True)
+    }
 
 
 def _steps_of(rows: pd.DataFrame) -> "pd.Series[Any]":
@@ -144,8 +148,9 @@ def _mark(axes: Axes, at: float, row: Mapping[Any, Any], low: float, high: float
 def _sentence(ratios: pd.DataFrame) -> str:
     """What one sees, for those who cannot: the completion of every step."""
     parts = []
+    names = _names(ratios)
     for row in ratios[ratios["metric"] == "finish_p50_us"].to_dict("records"):
-        name = _called(row["transport"], ratios)
+        name = names[row["transport"]]
         parts.append(f"{name} with {row['level']} for {row['base']} {digits(float(row['estimate']))} times")
     return f"Median completion against the base level: {'; '.join(parts)}."
 
@@ -194,7 +199,7 @@ def _lanes(points: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], int]:
     return lanes
 
 
-def _sizes(points: Sequence[Mapping[str, Any]]) -> Figure:
+def _sizes(points: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Figure:
     figure = style.blank(11, 4.6)
     panels: Sequence[Axes] = figure.subplots(1, len(SIZES), sharex=True)
     lanes = _lanes(points)
@@ -227,7 +232,7 @@ def _sizes(points: Sequence[Mapping[str, Any]]) -> Figure:
                 linestyle="none",
             )
             slope, at_0 = here[0]["slope_per_kib"], here[0]["at_0"]
-            axes.plot([], [], color=colour, linestyle=dash, label=_line_of(transport, context, slope))
+            axes.plot([], [], color=colour, linestyle=dash, label=_line_of(names[transport], context, slope))
             if slope is not None and at_0 is not None and pd.notna(slope):
                 fitted = [(at_0 + slope * at) / unit for at in kib]
                 if min(fitted) > 0:
@@ -244,6 +249,6 @@ def _sizes(points: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _line_of(transport: str, context: str, slope_us: Any) -> str:
+def _line_of(name: str, context: str, slope_us: Any) -> str:
     slope = "" if slope_us is None or pd.isna(slope_us) else f": {digits(float(slope_us))} us a KiB"
-    return f"{style.title(transport, transport)} {context}{slope}"
+    return f"{name} {context}{slope}"

@@ -1,7 +1,6 @@
 """The first look: acceptance and completion latency per cell, drawn from trials.csv."""
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +80,7 @@ def rows(drawn: Sequence[Point]) -> Iterator[tuple[object, ...]]:
 def _figure(trials: pd.DataFrame, drawn: Sequence[Point], skipped: Mapping[str, str]) -> Figure:
     names = list(dict.fromkeys((point.cell, point.transport) for point in drawn))
     labels = [f"{style.title(*name)}\n{_made_of(trials, name[0])}" for name in names]
-    labels += [style.title(name, re.split(r"[:+]", name)[0]) for name in skipped]
+    labels += [style.title(name) for name in skipped]
     figure = style.blank(8, 1.7 + 0.6 * len(labels))
     panels: Sequence[Axes] = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
     limits = _limits(drawn)

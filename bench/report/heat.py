@@ -82,7 +82,7 @@ def label(cell: str, fault: str) -> str:
     """The method, and what tells it from others with the same fault."""
     method, _, levels = cell.partition("@")
     rest = " ".join(level for level in levels.split("_") if level not in ("", fault))
-    return " ".join(filter(None, (style.title(method, method.partition("+")[0].partition(":")[0]), rest)))
+    return " ".join(filter(None, (style.title(method), rest)))
 
 
 def _sentence(lines: Sequence[tuple[str, str, pd.DataFrame]]) -> str:

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.report import style
 from bench.report.chart import Chart, number
+from bench.stats.effects import throughout
 from bench.stats.summary import shown
 
 NAME, METRIC = "trials", "finish_p50_us"
@@ -60,12 +61,12 @@ def _figure(drawn: pd.DataFrame) -> Figure:
     finite = [value for value in drawn["of_median"] if 0 < value < math.inf]
     far = max(1.3, *(max(value, 1 / value) for value in finite)) * 1.1
     for axes, transport in zip(panels, transports, strict=True):
-        style.panel(axes, style.title(transport, transport))
+        rows = drawn[drawn["transport"] == transport]
+        style.panel(axes, style.over(transport, throughout(rows, "product")))
         axes.set_yscale("log")
         style.ratio_scale(axes.yaxis, finite)
         axes.set_ylim(1 / far, far)
         axes.axhline(1, color=style.MUTED, linewidth=1)
-        rows = drawn[drawn["transport"] == transport]
         for valid, of in rows.groupby("valid"):
             axes.plot(
                 of["round"] + (of["slot"] - 1) / slots,

@@ -1,6 +1,7 @@
 """The house style, in one place: colours, markers, axes and how methods are called."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -31,6 +32,8 @@ NEVER = "#B3261E"
 PRODUCTS: Mapping[str, str] = {"rest": "REST", "grpc": "gRPC", "broker": "RabbitMQ", "events": "Kafka"}
 """How people know the methods."""
 _OVER = {"rabbitmq": "RabbitMQ", "kafka": "Kafka"}
+_OWN = {"broker": "rabbitmq", "events": "kafka"}
+"""The product that goes without saying, of methods that may run over several."""
 
 SETTINGS: Any = {
     "font.family": "sans-serif",
@@ -149,10 +152,22 @@ _DECADES = (1e-4, 1e-3, 0.01, 0.1, 1, 10, 100, 1e3, 1e4)
 _STEPS = ((CLOSE, _CLOSE), (NEAR, _NEAR), (12.0, _FAR), (math.inf, _DECADES))
 
 
-def title(cell: str, transport: str) -> str:
-    """A cell's name as a person would say it: "gRPC", "gRPC+json", "REST:httpx", "events on RabbitMQ"."""
+def title(cell: str, transport: str = "") -> str:
+    """A cell's name as a person would say it: "gRPC", "gRPC+json", "REST:httpx", "events on RabbitMQ".
+
+    Without ``transport``, its name is what stands before the first mark.
+    """
+    transport = transport or re.split(r"[:+@]", cell)[0]
     behind = cell.removeprefix(transport)
     for product, name in _OVER.items():
         if f"+{product}" in behind:
             return f"{transport} on {name}{behind.replace(f'+{product}', '', 1)}"
     return PRODUCTS.get(transport, transport) + behind
+
+
+def over(transport: str, product: str) -> str:
+    """How a method over a product is called; by itself, as "broker", where there are several ("")."""
+    own = _OWN.get(transport)
+    if own is None or product == own:
+        return PRODUCTS.get(transport, transport)
+    return title(f"{transport}+{product}", transport) if product else transport

@@ -42,7 +42,7 @@ METRICS = (
     *("rss_mib_services", "rss_mib_broker"),
 )
 COLUMNS = (
-    *("transport", "client", "factor", "level", "base", "context", "metric", "kind"),
+    *("transport", "client", "product", "factor", "level", "base", "context", "metric", "kind"),
     *("estimate", "low", "high", "n", "reason"),
 )
 KIB = 1024
@@ -64,10 +64,15 @@ def effects(trials: pd.DataFrame) -> pd.DataFrame:
     common = {factor: _common([(rows, varied) for _, rows, varied in methods], factor) for factor in FACTORS}
     found: list[dict[str, Any]] = []
     for transport, rows, varied in methods:
-        client = rows["client"].iloc[0] if rows["client"].nunique() == 1 else ""
+        of_all = {name: throughout(rows, name) for name in ("client", "product")}
         for row in _of_method(rows, varied, common):
-            found.append({"transport": transport, "client": client, **row})
+            found.append({"transport": transport, **of_all, **row})
     return pd.DataFrame(found, columns=list(COLUMNS))
+
+
+def throughout(rows: pd.DataFrame, column: str) -> str:
+    """What all rows have there, or nothing."""
+    return str(rows[column].iloc[0]) if column in rows and rows[column].nunique() == 1 else ""
 
 
 def _varied(rows: pd.DataFrame) -> list[str]:

@@ -196,6 +196,15 @@ def test_a_client_that_goes_with_its_product_is_no_context_of_it() -> None:
     assert row["estimate"] == pytest.approx(4 / 3, rel=0.03)
 
 
+def test_the_product_is_said_where_a_method_has_one_throughout() -> None:
+    trials = pairings()
+    over = {"broker": "kafka", "events": "rabbitmq"}
+    assert set(effects(trials)["product"]) == {""}
+    alone = trials[trials["transport"].map(over) == trials["product"]]
+    both = effects(pd.concat([alone, alone.assign(codec="avro", cell=alone["cell"] + "+avro")]))
+    assert dict(zip(both["transport"], both["product"], strict=True)) == over
+
+
 def test_clients_of_one_product_are_a_factor() -> None:
     trials = pairings(product="kafka")
     row = the(effects(trials[trials["transport"] == "events"]), kind="main")

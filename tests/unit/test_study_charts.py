@@ -27,7 +27,7 @@ def a_design(**changes: Any) -> pd.DataFrame:
     """Two methods in two formats at three sizes; avro takes nine tenths, a KiB 30 us."""
     draw, found = random.Random(2), []
     for round_ in range(1, ROUNDS + 1):
-        for transport, client in (("rest", "aiohttp"), ("events", "aiokafka")):
+        for transport, client, product in (("rest", "aiohttp", "none"), ("events", "aiokafka", "kafka")):
             for codec, share in (("json", 1.0), ("avro", 0.9)):
                 for order_bytes in (1024, 8192, 65536):
                     took_us = (4000 + 30 * order_bytes / 1024) * share * math.exp(draw.gauss(0, 0.01))
@@ -37,6 +37,7 @@ def a_design(**changes: Any) -> pd.DataFrame:
                             "cell": f"{transport}+{codec}@{order_bytes}",
                             "transport": transport,
                             "client": client,
+                            "product": product,
                             "codec": codec,
                             "order_bytes": order_bytes,
                             "valid": True,
@@ -63,6 +64,16 @@ def test_a_forest_has_every_step_of_every_method(tmp_path: Path) -> None:
     assert all(float(row["ratio"]) == pytest.approx(0.9, rel=0.02) for row in completion)
     assert re.search(r"REST with avro for json 0\.(89|90)", (tmp_path / "effects.svg").read_text())
     assert (tmp_path / "effects.png").is_file()
+
+
+def test_a_method_over_another_product_is_called_so_in_the_forest_and_at_the_lines(tmp_path: Path) -> None:
+    trials = a_design()
+    trials.loc[trials["transport"] == "events", "product"] = "rabbitmq"
+    for chart in of_effects.charts(trials, effects(trials)):
+        chart.save(tmp_path)
+        drawn = (tmp_path / f"{chart.name}.svg").read_text()
+        assert "events on RabbitMQ" in drawn
+        assert "Kafka" not in drawn
 
 
 def test_one_round_has_a_forest_without_intervals(tmp_path: Path) -> None:
