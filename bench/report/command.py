@@ -16,15 +16,15 @@ def report(paths: Sequence[Path], folder: Path) -> Path:
     if twice := {name for name in names if names.count(name) > 1}:
         raise ResultsError(f"two runs are called {min(twice)}; a report names its runs by their folders, each once")
     with sentences(folder):
-        sections = draw(readings, folder)
-        drawn = {chart.name: chart.rows for section in sections for chart in section.charts}
+        drawing = draw(readings, folder)
+        drawn = {chart.name: chart.rows for section in drawing.sections for chart in section.charts}
         picked = fragments({reading.name: reading.run.path for reading in readings}, drawn)
         if picked is None:
-            return write(readings, folder, sections=sections)
+            return write(readings, folder, drawing=drawing)
         return write(
             readings,
             folder,
-            sections=sections,
+            drawing=drawing,
             claims=picked.claims,
             chooser=picked.chooser,
             script=picked.script,

@@ -31,6 +31,14 @@ def _ms(number_us: float, censored: str) -> str:
     return censored if math.isinf(number_us) else digits(number_us / 1000)
 
 
+def spread(value: float | None, low: float | None, high: float | None, unit: str = "") -> str:
+    """``VALUE UNIT (LOW to HIGH)``: without brackets where there is no interval, "n/a" where there is no number."""
+    if value is None:
+        return "n/a"
+    said = f"{digits(value)} {unit}".rstrip()
+    return said if low is None or high is None else f"{said} ({digits(low)} to {digits(high)})"
+
+
 def as_number(value: object) -> float:
     """A number out of summary.json, where "inf" stands for a censored one."""
     return float(value)  # type: ignore[arg-type]

@@ -12,7 +12,10 @@ from bench.report.numbers import as_number, digits
 
 @dataclass(frozen=True, slots=True)
 class Quoted:
-    """``said`` is what is read, ``value`` the number as the data have it, and ``of`` where: ``RUN PART NAME …``."""
+    """``said`` is what is read, ``value`` the number as the data have it, and ``of`` where: ``RUN PART NAME …``.
+
+    Of an estimate with its interval ``value`` are three numbers, and ``of`` is where all of them are.
+    """
 
     said: str
     value: str
@@ -49,19 +52,14 @@ def quote(value: object, of: str, *, scale: float = 1.0, censored: str = "∞") 
     return Quoted(censored if math.isinf(number) else digits(number * scale), f"{number:g}", of)
 
 
-def interval(metric: Mapping[str, Any], of: str, *, scale: float = 1.0, censored: str = "∞") -> Sentence:
-    """`` (LOW to HIGH)`` of a metric; nothing where there is none."""
-    if metric["low"] is None:
-        return Sentence()
-    low, high = (quote(metric[end], f"{of} {end}", scale=scale, censored=censored) for end in ("low", "high"))
-    return Sentence((" (", low, " to ", high, ")"))
-
-
 def estimate(
     metric: Mapping[str, Any] | None, of: str, *, scale: float = 1.0, censored: str = "∞", unit: str = ""
-) -> Sentence:
-    """``VALUE UNIT (LOW to HIGH)`` of a metric; "n/a" where it is not known."""
+) -> Part:
+    """``VALUE UNIT (LOW to HIGH)`` of a metric, or what of it is known; "n/a" where nothing is."""
     if metric is None or metric["estimate"] is None:
-        return Sentence(("n/a",))
-    value = quote(metric["estimate"], f"{of} estimate", scale=scale, censored=censored)
-    return Sentence((value, f" {unit}" if unit else "", *interval(metric, of, scale=scale, censored=censored)))
+        return "n/a"
+    ends = ("estimate",) if metric["low"] is None else ("estimate", "low", "high")
+    value, *between = (quote(metric[end], of, scale=scale, censored=censored) for end in ends)
+    brackets = f" ({' to '.join(end.said for end in between)})" if between else ""
+    said = f"{value.said}{f' {unit}' if unit else ''}{brackets}"
+    return Quoted(said, " ".join(number.value for number in (value, *between)), of)

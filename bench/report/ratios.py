@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from bench.report import style
 from bench.report.chart import Chart, number
 from bench.report.judge import finite
-from bench.report.numbers import as_number, digits
+from bench.report.numbers import as_number, digits, spread
 from bench.stats.practical import BAND
 
 NAME = "ratios"
@@ -27,8 +27,8 @@ MOST_ROWS = 12
 
 def charts(ratios: Sequence[Mapping[str, Any]]) -> Iterator[Chart]:
     """ratios, from a summary's; nothing without any, or of too many."""
-    there = [ratio for ratio in ratios if any(_metrics(ratio))]
-    if not 0 < len(there) <= MOST_ROWS:
+    there = drawn(ratios)
+    if not there:
         return
     with mpl.rc_context(style.SETTINGS):
         figure = _figure(there)
@@ -36,6 +36,12 @@ def charts(ratios: Sequence[Mapping[str, Any]]) -> Iterator[Chart]:
     yield Chart(
         name=NAME, heading=heading, says=_sentence(there), figure=figure, columns=COLUMNS, rows=list(_rows(there))
     )
+
+
+def drawn(ratios: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Those that the chart has: all that are known, or none of too many."""
+    there = [ratio for ratio in ratios if any(_metrics(ratio))]
+    return there if len(there) <= MOST_ROWS else ()
 
 
 def _metrics(ratio: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -97,15 +103,19 @@ def _dot(axes: Axes, row: int, transport: str, metric: Mapping[str, Any] | None,
     def inside(number: float) -> float:
         return min(max(number, 1 / farthest), farthest)
 
-    text = digits(value)
-    if metric["low"] is not None:
-        low, high = as_number(metric["low"]), as_number(metric["high"])
+    low, high = (None if metric[end] is None else as_number(metric[end]) for end in ("low", "high"))
+    if low is not None and high is not None:
         axes.plot([inside(low), inside(high)], [row, row], color=colour, alpha=0.45, linewidth=4, zorder=2)
-        text += f" ({digits(low)} to {digits(high)})"
     marker = style.marker(transport) if 1 / farthest < value < farthest else "<" if value > 1 else ">"
     axes.plot([inside(value)], [row], color=colour, marker=marker, markersize=7, zorder=3, clip_on=False)
     axes.annotate(
-        text, (0.5, row + 0.36), xycoords=("axes fraction", "data"), ha="center", va="center", fontsize=8.5, zorder=4
+        spread(value, low, high),
+        (0.5, row + 0.36),
+        xycoords=("axes fraction", "data"),
+        ha="center",
+        va="center",
+        fontsize=8.5,
+        zorder=4,
     )
 
 

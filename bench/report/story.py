@@ -4,12 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench import machine
 from bench.report import style
 from bench.report.effects import FEWEST_SIZES
 from bench.report.heat import label
 from bench.report.judge import BEST, best, estimate_of, in_words
-from bench.report.numbers import as_number, digits
-from bench.report.quoted import Part, Sentence, estimate, interval, quote
+from bench.report.numbers import digits
+from bench.report.quoted import Part, Sentence, estimate, quote
+from bench.report.ratios import drawn
 from bench.report.reading import Reading
 from bench.stats.effects import KIB, SIZE
 from bench.stats.intervals import CONFIDENCE
@@ -31,16 +33,8 @@ class Told:
 
 def face(readings: Sequence[Reading]) -> str:
     """What has to be known before any number is read."""
-    machines = dict.fromkeys(_machine(reading) for reading in readings)
+    machines = dict.fromkeys(machine.in_words(reading.manifest.get("machine", {})) for reading in readings)
     return f"Measured with Python clients and services, on {' and on '.join(machines)}."
-
-
-def _machine(reading: Reading) -> str:
-    machine = reading.manifest.get("machine", {})
-    cores = machine.get("cores_usable", machine.get("cores"))
-    if cores is None:
-        return "a machine that was not noted"
-    return f"{cores} {'core' if cores == 1 else 'cores'} ({machine.get('cpu_model', 'of an unknown kind')})"
 
 
 def story(readings: Sequence[Reading]) -> list[Told]:
@@ -73,13 +67,14 @@ def _speed(reading: Reading) -> Iterator[Sentence]:
             for ratio in of_base.get(base, ()):
                 yield from _ratio(reading, ratio)
     elif len(ratios) > MOST_RATIOS and not reading.profile.get("designed"):
-        yield Sentence((f"{len(ratios)} ratios to REST at the same rate stand in the chart below.",))
+        where = "the chart below" if drawn(ratios) else "summary.json: they are too many for a chart"
+        yield Sentence((f"{len(ratios)} ratios to REST, measured alike, stand in {where}.",))
     if invalid and len(invalid) <= MOST_RATIOS:
         yield Sentence((f"INVALID, so shown and not compared: {', '.join(invalid)}.",))
     elif invalid:
         yield Sentence((f"{len(invalid)} of {len(cells)} cells are INVALID, so shown and not compared.",))
     for name, why in dict(reading.manifest.get("skipped", {})).items():
-        yield Sentence((f"{style.title(name, name)} was not measured: {why}.",))
+        yield Sentence((f"{style.title(name)} was not measured: {why}.",))
     for cell in cells.values():
         if not cell["orders"]["finished"]:
             yield Sentence((f"No order of {style.title(cell['cell'], cell['transport'])} finished.",))
@@ -98,12 +93,14 @@ def _of_base(reading: Reading, cell: Mapping[str, Any]) -> Sentence:
     if p50 is None or p50["estimate"] is None:
         return Sentence((f"{at}{name} brought too few orders to tell a median.",))
     parts: list[Part] = [f"{at}the median order over {name} finishes in "]
-    parts += estimate(p50, f"{where} finish_p50_us", scale=1e-3, unit="ms", censored="no time: half did not finish")
+    never = "no time: half did not finish"
+    parts.append(estimate(p50, f"{where} finish_p50_us", scale=1e-3, unit="ms", censored=never))
     parts.append(", and 99 in 100 within ")
     if p99 is None or p99["estimate"] is None:
         parts.append("a time that so few orders do not tell")
     else:
-        parts += estimate(p99, f"{where} finish_p99_us", scale=1e-3, unit="ms", censored="no time: more failed")
+        never = "no time: more failed"
+        parts.append(estimate(p99, f"{where} finish_p99_us", scale=1e-3, unit="ms", censored=never))
     return Sentence((*parts, f"; in brackets {SURE} intervals over {cell['shown_trials']} trials."))
 
 
@@ -128,13 +125,12 @@ def _ratio(reading: Reading, ratio: Mapping[str, Any]) -> Iterator[Sentence]:
         return
     where = f"{reading.name} ratios {ratio['cell']}"
     name = f"{style.title(ratio['cell'], ratio['transport'])} ({ratio['codec']})"
-    parts: list[Part] = [f"{name} takes "]
-    parts += estimate(metric, f"{where} finish_p50_us")
+    parts: list[Part] = [f"{name} takes ", estimate(metric, f"{where} finish_p50_us")]
     parts += [f" times as long in the median as REST ({ratio['base_codec']}): {in_words(estimate_of(metric))}"]
     for other, said in (("finish_p99_us", "at p99"), ("cpu_us_per_order_services", "in CPU of the services")):
         also = ratio["metrics"].get(other)
         if also is not None and also["estimate"] is not None:
-            parts += ["; ", *estimate(also, f"{where} {other}"), f" {said}: {in_words(estimate_of(also))}"]
+            parts += ["; ", estimate(also, f"{where} {other}"), f" {said}: {in_words(estimate_of(also))}"]
     yield Sentence((*parts, "."))
 
 
@@ -164,20 +160,12 @@ def _sizes(reading: Reading) -> Iterator[Sentence]:
         return
     for number, row in enumerate(reading.summary.get("effects", ())):
         if row["kind"] == "slope" and row["metric"] == "finish_p50_us" and row["estimate"] is not None:
-            name = style.title(row["transport"], row["transport"])
+            name = style.over(row["transport"], row["product"])
             context = f" ({row['context'].replace('=', ' ')})" if row["context"] else ""
             bent = f"; {row['reason']}" if row["reason"] and "straight" in row["reason"] else ""
             where = f"{reading.name} effects {number}"
-            slope = quote(row["estimate"], f"{where} estimate")
-            yield Sentence(
-                (
-                    f"Over {name}{context} a KiB more adds ",
-                    slope,
-                    " us",
-                    *interval(row, where),
-                    f" to the median{bent}.",
-                )
-            )
+            slope = estimate(row, where, unit="us")
+            yield Sentence((f"Over {name}{context} a KiB more adds ", slope, f" to the median{bent}."))
 
 
 def _factors(reading: Reading) -> Iterator[Sentence]:
@@ -190,41 +178,45 @@ def _factors(reading: Reading) -> Iterator[Sentence]:
     ties: dict[str, list[str]] = {}
     for number, row in rows:
         ratio = estimate_of(row)
-        name = style.title(row["transport"], row["transport"])
+        name = style.over(row["transport"], row["product"])
         said = f"{row['factor']} {row['level']} for {row['base']}"
         if verdict(ratio).is_tie:
             ties.setdefault(f"{said}: {in_words(ratio)}", []).append(name)
             continue
         where = f"{reading.name} effects {number}"
-        parts = (f"Over {name}, {said} makes the median ", *estimate(row, where), " times as long.")
+        parts = (f"Over {name}, {said} makes the median ", estimate(row, where), " times as long.")
         yield Sentence(parts)
     for said, names in ties.items():
         yield Sentence((f"{said}, over {', '.join(names)}.",))
 
 
 def _outages(reading: Reading) -> Iterator[Sentence]:
-    """By what was away: what became of the orders of all trials."""
+    """By what was away: for how long on each method, and what became of the orders of all its trials."""
     by_fault: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
     for number, row in enumerate(reading.summary.get("outages", ())):
         by_fault.setdefault(row["fault"], []).append((number, row))
     for fault, rows in by_fault.items():
-        away = [as_number(row["times"]["away_s"]["estimate"]) for _, row in rows if row["times"]["away_s"]["estimate"]]
-        parts: list[Part] = [f"{fault} for {digits(max(away))} s: " if away else f"{fault}: "]
+        parts: list[Part] = [f"{fault}: "]
         for place, (number, row) in enumerate(rows):
-            where = f"{reading.name} outages {number}"
-            failed, planned = row["orders"]["failed"], row["orders"]["planned"]
             parts += [
                 "; " if place else "",
-                f"{label(row['cell'], fault)} failed ",
-                quote(failed, f"{where} failed"),
-                " of ",
+                label(row["cell"], fault),
+                *_outage(row, f"{reading.name} outages {number}"),
             ]
-            parts += [quote(planned, f"{where} planned"), " orders"]
-            back = row["times"]["as_before_s"]
-            if back["estimate"] is not None:
-                parts += [" and was as before after "]
-                parts += estimate(back, f"{where} as_before_s", unit="s", censored="more than the window's")
         yield Sentence((*parts, "."))
+
+
+def _outage(row: Mapping[str, Any], where: str) -> Iterator[Part]:
+    times, orders = row["times"], row["orders"]
+    if times["away_s"]["estimate"] is not None:
+        yield from (" for ", quote(times["away_s"]["estimate"], f"{where} away_s estimate"), " s")
+    yield from (", of ", quote(orders["planned"], f"{where} planned"), " orders")
+    for place, name in enumerate(("failed", "unfinished", "lost")):
+        count = "unknown" if orders[name] is None else quote(orders[name], f"{where} {name}")
+        yield from (", " if place else " ", count, f" {name}")
+    if times["as_before_s"]["estimate"] is not None:
+        yield ", as before after "
+        yield estimate(times["as_before_s"], f"{where} as_before_s", unit="s", censored="more than the window's")
 
 
 def _against_itself(reading: Reading) -> Iterator[Sentence]:
@@ -233,7 +225,7 @@ def _against_itself(reading: Reading) -> Iterator[Sentence]:
             where = f"{reading.name} aa {row['method']} finish_p50_us"
             yield Sentence(
                 (
-                    f"{style.title(row['method'], row['method'])} against itself: of ",
+                    f"{style.title(row['method'])} against itself: of ",
                     quote(int(row["runs"]), f"{where} runs"),
                     " runs of six rounds ",
                     quote(int(row["held"]), f"{where} held"),

@@ -61,13 +61,13 @@ def rows(reading: Reading) -> Iterator[Row]:
 def _values(cell: Mapping[str, Any], censored: str) -> Iterator[Sentence]:
     metrics, orders = cell["metrics"], cell["orders"]
     for name in ("finish_p50_us", "finish_p99_us", "accept_p50_us"):
-        yield estimate(metrics.get(name), name, scale=1e-3, censored=censored)
-    yield estimate(metrics.get("achieved_per_s"), "achieved_per_s")
+        yield Sentence((estimate(metrics.get(name), name, scale=1e-3, censored=censored),))
+    yield Sentence((estimate(metrics.get("achieved_per_s"), "achieved_per_s"),))
     yield Sentence((quote(cell["offered_per_s"], "offered_per_s"),))
     for name in ("failed", "unfinished", "lost"):
         yield Sentence((quote(orders[name], name),))
     for name in ("cpu_us_per_order_services", "cpu_us_per_order_broker"):
-        yield estimate(metrics.get(name), name, scale=1e-3)
-    yield estimate(metrics.get("wire_bytes_per_order"), "wire_bytes_per_order", scale=1 / KIB)
+        yield Sentence((estimate(metrics.get(name), name, scale=1e-3),))
+    yield Sentence((estimate(metrics.get("wire_bytes_per_order"), "wire_bytes_per_order", scale=1 / KIB),))
     trials = [quote(cell[name], name) for name in ("valid_trials", "trials")]
     yield Sentence((trials[0], " of ", trials[1]))

@@ -1,0 +1,112 @@
+"""The answer in sentences: what is said, of whom, and what is not."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.hlog import Percentiles
+from bench.outage import Outage
+from bench.report import style
+from bench.report.reading import read
+from bench.report.story import story
+from bench.store import Run
+from tests.unit.hard_cases import sixty_cells
+from tests.unit.made_up import a_run, a_trial
+
+
+def said(run: Run) -> list[str]:
+    return [str(sentence) for told in story([read(run.path)]) for sentence in told.sentences]
+
+
+@pytest.mark.parametrize(
+    ("transport", "product", "name"),
+    [
+        ("rest", "none", "REST"),
+        ("broker", "rabbitmq", "RabbitMQ"),
+        ("broker", "kafka", "broker on Kafka"),
+        ("events", "rabbitmq", "events on RabbitMQ"),
+        ("events", "", "events"),
+        ("broker+events", "", "broker+events"),
+    ],
+)
+def test_a_method_is_called_by_its_product_where_that_is_known(transport: str, product: str, name: str) -> None:
+    assert style.over(transport, product) == name
+
+
+@pytest.mark.parametrize(
+    ("cell", "name"), [("broker+kafka@kill-payment", "broker on Kafka@kill-payment"), ("rest:httpx", "REST:httpx")]
+)
+def test_a_cell_says_its_transport_itself(cell: str, name: str) -> None:
+    assert style.title(cell) == name
+
+
+def a_design(root: Path, sizes: Sequence[int] = (1024,), **changes: Any) -> Run:
+    """Commands over Kafka in two formats, of which avro takes half."""
+    run = Run.create(root, "made-up", {"profile": {"designed": True}, "skipped": {}})
+    for number in range(1, 7):
+        for codec, took_us in (("json", 8000), ("avro", 4000)):
+            for order_bytes in sizes:
+                took = Percentiles(p50_us=took_us + order_bytes / 100 + number)
+                cell = f"broker+kafka+{codec}@{order_bytes}"
+                fields = {"cell": cell, "codec": codec, "order_bytes": order_bytes, "finish": took, "accept": took}
+                run.add_trial(
+                    a_trial(round=number, transport="broker", **({"product": "kafka"} | fields | changes)), {}
+                )
+    return run
+
+
+def test_what_a_factor_does_is_said_of_the_product_that_was_measured(tmp_path: Path) -> None:
+    (sentence,) = (one for one in said(a_design(tmp_path)) if "codec" in one)
+    assert sentence.startswith("Over broker on Kafka, codec avro for json makes the median 0.50")
+
+
+def test_what_a_kib_more_adds_is_said_of_the_product_that_was_measured(tmp_path: Path) -> None:
+    lines = [one for one in said(a_design(tmp_path, (1024, 4096, 16384))) if "a KiB more" in one]
+    assert len(lines) == 2
+    assert all(one.startswith("Over broker on Kafka (codec ") for one in lines)
+
+
+def test_ratios_that_have_no_chart_are_not_said_to_stand_in_one(tmp_path: Path) -> None:
+    run = sixty_cells(tmp_path)
+    assert "45 ratios to REST, measured alike, stand in summary.json: they are too many for a chart." in said(run)
+
+
+def test_ratios_that_have_a_chart_are_said_to_stand_there(tmp_path: Path) -> None:
+    others = {f"grpc@{number}": ("grpc", "grpcio", "protobuf", 1.0, 5.0) for number in range(9)}
+    run = a_run(tmp_path, cells={"rest": ("rest", "aiohttp", "json", 1.0, 5.0), **others})
+    assert "9 ratios to REST, measured alike, stand in the chart below." in said(run)
+
+
+def an_outage(**changes: Any) -> Outage:
+    fields = {"fault": "kill-payment", "began_s": 2.0, "back_s": 5.0, "planned": 100, "failed": 0, "unfinished": 0}
+    fields |= {"lost": 0, "delayed": 0, "before_p50_us": 5000.0, "during_p50_us": 9000.0, "longest_us": 1e6}
+    fields |= {"backlog_gone_s": 0.5, "as_before_s": 0.25}
+    return Outage(**(fields | changes))
+
+
+def test_an_outage_is_told_of_each_method_with_its_own_time_and_with_what_failed_or_was_lost(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "made-up", {"profile": {}, "skipped": {}})
+    for number in range(1, 7):
+        for slot, (transport, ends) in enumerate(
+            (("rest", {"failed": 30}), ("events", {"back_s": 8.0, "unfinished": 3, "lost": 2})), 1
+        ):
+            cell = f"{transport}@kill-payment"
+            where = {"round": number, "slot": slot, "cell": cell}
+            run.add_outage(an_outage(**where, **ends))
+            run.add_trial(a_trial(**where, transport=transport, fault="kill-payment"), {})
+    (sentence,) = (one for one in said(run) if one.startswith("kill-payment: "))
+    assert sentence == (
+        "kill-payment: REST for 3.00 s, of 600 orders 180 failed, 0 unfinished, 0 lost, as before after "
+        "0.250 s (0.250 to 0.250); Kafka for 6.00 s, of 600 orders 0 failed, 18 unfinished, 12 lost, as before "
+        "after 0.250 s (0.250 to 0.250)."
+    )
+
+
+def test_what_nobody_knows_to_be_lost_is_not_called_nothing(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "made-up", {"profile": {}, "skipped": {}})
+    where = {"round": 1, "slot": 1, "cell": "rest@kill-payment"}
+    run.add_outage(an_outage(**where, lost=None))
+    run.add_trial(a_trial(**where, fault="kill-payment"), {})
+    assert any("0 unfinished, unknown lost" in one for one in said(run))
