@@ -1,4 +1,4 @@
-"""What an order costs: CPU by who burns it, and bytes on the wire."""
+"""What an order costs: CPU by who burns it, and bytes on the wire by where they pass."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,23 +16,25 @@ NAME = "costs"
 MOST_ROWS = 24
 PARTS: Mapping[str, str] = {"services": "the four services", "broker": "the broker", "driver": "the load process"}
 WIRE = "wire_bytes_per_order"
-COLUMNS = ("cell", "what", "median", "low", "high", "trials")
+NONE = "none"
+"""The product of a method without a server of its own."""
+COLUMNS = ("cell", "what", "component", "median", "low", "high", "trials")
 
 
-def charts(cells: Sequence[Mapping[str, Any]]) -> Iterator[Chart]:
-    """costs, from a summary's cells; nothing where no cost is known, or of too many."""
+def charts(cells: Sequence[Mapping[str, Any]], products: Mapping[str, str]) -> Iterator[Chart]:
+    """costs, from a summary's cells and their products; nothing where no cost is known, or of too many."""
     known = [cell for cell in cells if any(_known(cell, name) for name in (*_cpu(), WIRE))]
     if not 0 < len(known) <= MOST_ROWS:
         return
     with mpl.rc_context(style.SETTINGS):
-        figure = _figure(known)
+        figure = _figure(known, products)
     yield Chart(
         name=NAME,
         heading="What an order costs",
         says=_sentence(known),
         figure=figure,
         columns=COLUMNS,
-        rows=list(_rows(known)),
+        rows=list(_rows(known, products)),
     )
 
 
@@ -40,20 +42,26 @@ def _cpu() -> Iterator[str]:
     yield from (f"cpu_us_per_order_{part}" for part in PARTS)
 
 
+def _carried_by(cell: Mapping[str, Any], products: Mapping[str, str]) -> str:
+    """Whose ports all bytes of a cell pass."""
+    return "services" if products.get(cell["cell"], NONE) == NONE else "broker"
+
+
 def _known(cell: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     metric = cell["metrics"].get(name)
     return metric if metric is not None and metric["estimate"] is not None else None
 
 
-def _rows(cells: Sequence[Mapping[str, Any]]) -> Iterator[tuple[object, ...]]:
+def _rows(cells: Sequence[Mapping[str, Any]], products: Mapping[str, str]) -> Iterator[tuple[object, ...]]:
     for cell in cells:
         for name in (*_cpu(), WIRE):
             if metric := _known(cell, name):
                 ends = (None if metric[end] is None else as_number(metric[end]) for end in ("estimate", "low", "high"))
-                yield (cell["cell"], name, *map(number, ends), metric["n"])
+                component = _carried_by(cell, products) if name == WIRE else name.rpartition("_")[2]
+                yield (cell["cell"], name, component, *map(number, ends), metric["n"])
 
 
-def _figure(cells: Sequence[Mapping[str, Any]]) -> Figure:
+def _figure(cells: Sequence[Mapping[str, Any]], products: Mapping[str, str]) -> Figure:
     figure = style.blank(9, 1.7 + 0.42 * len(cells))
     cpu, wire = figure.subplots(1, 2, sharey=True)
     style.panel(cpu, "CPU, milliseconds an order", "x")
@@ -68,7 +76,8 @@ def _figure(cells: Sequence[Mapping[str, Any]]) -> Figure:
         _value(cpu, row, left or None)
         metric = _known(cell, WIRE)
         kib = None if metric is None else as_number(metric["estimate"]) / 1024
-        wire.barh([row], [kib or 0.0], height=0.6, color=style.colour(cell["transport"]), linewidth=0)
+        component = style.COMPONENTS[_carried_by(cell, products)]
+        wire.barh([row], [kib or 0.0], height=0.6, color=component, linewidth=0)
         _value(wire, row, kib)
     for axes in (cpu, wire):
         axes.tick_params(axis="y", length=0)
@@ -81,8 +90,8 @@ def _figure(cells: Sequence[Mapping[str, Any]]) -> Figure:
     figure.legend(handles=handles, loc="outside upper center", ncols=len(PARTS), frameon=False, fontsize=9.5)
     style.caption(
         figure,
-        "Medians over trials. CPU has what idling burns in it. Bytes are TCP payload in both directions, at the "
-        "services' ports or the broker's.",
+        "Medians over trials. CPU has what idling burns in it. Bytes are TCP payload in both directions: all of a "
+        "method's\npass the services' ports, or all the broker's, as the colour says.",
     )
     return figure
 

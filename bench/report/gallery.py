@@ -24,7 +24,7 @@ def charts(reading: Reading) -> Iterator[Chart]:
     yield from heat.charts(list(timeline.lines(reading.timeline)))
     yield from timeline.charts(reading.timeline, summary.get("outages", []))
     yield from hops.charts(reading.hops, reading.transports)
-    yield from costs.charts(summary["cells"])
+    yield from costs.charts(summary["cells"], reading.products)
     yield from strip.charts(trials)
 
 

@@ -54,6 +54,11 @@ class Reading:
         return dict(zip(self.trials["cell"], self.trials["transport"], strict=True))
 
     @property
+    def products(self) -> dict[str, str]:
+        """By cell."""
+        return dict(zip(self.trials["cell"], self.trials["product"], strict=True)) if "product" in self.trials else {}
+
+    @property
     def command(self) -> str:
         """The `make` that measures the same again."""
         words = str(self.manifest.get("command", "bench run")).split()
