@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from bench.files import ResultsError
-from bench.report import costs, curve, effects, figures, heat, hops, ratios, spectrum, strip, timeline
+from bench.report import costs, curve, effects, figures, heat, hops, levels, ratios, spectrum, strip, timeline
 from bench.report.chart import Chart
 from bench.report.reading import Reading
 
@@ -18,6 +18,7 @@ def charts(reading: Reading) -> Iterator[Chart]:
         return
     yield from curve.charts(trials, reading.capacities)
     yield from ratios.charts(summary["ratios"])
+    yield from levels.charts(trials)
     yield from figures.charts(trials, reading.manifest)
     yield from _spectrum(reading)
     yield from effects.charts(trials, reading.effects)

@@ -21,6 +21,7 @@ from bench.report.chart import Chart
 from bench.report.reading import read
 from tests.unit.hard_cases import HARD
 from tests.unit.made_up import CELLS, a_run, a_trial
+from tests.unit.test_levels import secured
 from tests.unit.test_study_charts import OUTAGES, a_design, a_timeline
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -43,11 +44,12 @@ def made_up(root: Path) -> Iterator[Chart]:
         trial = a_trial(round=7, cell=cell, transport=CELLS[cell][0], wire_bytes_per_order=9000.0)
         run.add_trial(trial, {}, steps)
     yield from gallery.charts(read(run.path))
-    from bench.report import curve, effects  # noqa: PLC0415
+    from bench.report import curve, effects, levels  # noqa: PLC0415
     from bench.stats.effects import effects as effects_of  # noqa: PLC0415
 
     design = a_design()
     yield from effects.charts(design, effects_of(design))
+    yield from levels.charts(secured(root / "secured").trials())
     capacities = pd.DataFrame(
         [
             {"cell": name, "transport": name, "last_pass_per_s": per_s, "slo_p99_ms": "100"}
@@ -65,7 +67,10 @@ def charts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Chart]:
     return {chart.name: chart for chart in made_up(tmp_path_factory.mktemp("results"))}
 
 
-NAMES = ("curve", "ratios", "latency", "spectrum", "effects", "size", "recovery", "outage", "hops", "costs", "trials")
+NAMES = (
+    *("curve", "ratios", "latency", "spectrum", "effects", "size", "security"),
+    *("recovery", "outage", "hops", "costs", "trials"),
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
