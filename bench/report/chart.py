@@ -43,6 +43,9 @@ class Chart:
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.figure.draw_without_rendering()
+        for axes in self.figure.get_axes():
+            for line in (*axes.get_xgridlines(), *axes.get_ygridlines()):
+                line.set_clip_on(False)  # they end where the axes do
         self.figure.set_layout_engine("none")  # it is laid out: both files have the same, and it is not done again
         # matplotlib names clip paths and markers by their content and this salt.
         with mpl.rc_context({**style.SETTINGS, "svg.hashsalt": self.name}):

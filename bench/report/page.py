@@ -12,12 +12,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.caveats import Caveat
-from bench.report import curve, figures, gallery, style
+from bench.report import curve, figures, gallery, levels
 from bench.report.chart import Chart
 from bench.report.quoted import Sentence
 from bench.report.reading import Reading
 from bench.report.story import face, story
 from bench.report.summary import HEADINGS, Row, rows
+from bench.report.svg import Sheet
 
 MOST_OPEN = 12
 """Rows of a summary that are seen at once; more are folded."""
@@ -27,13 +28,6 @@ MOST_TABLE = 60
 """Rows of a chart that the page has as a table; more are in the CSV alone."""
 MOST_SVG = 150_000
 """Letters of a chart that is drawn in the page; a larger one is in its file alone."""
-THEME: Mapping[str, str] = {
-    style.INK.lower(): "var(--ink)",
-    style.MUTED.lower(): "var(--muted)",
-    style.RULE.lower(): "var(--rule)",
-    "#ffffff": "var(--ground)",
-}
-"""Colours of a chart that follow the page's light or dark."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,41 +77,53 @@ class Section:
         yield from touched.values()
 
 
-def draw(readings: Sequence[Reading], folder: Path) -> list[Section]:
-    """Write charts/ to ``folder``: what the page says of each run. Raises OSError."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """What the page says of each run, and the style that its charts share."""
+
+    sections: Sequence[Section]
+    rules: Markup
+
+
+def draw(readings: Sequence[Reading], folder: Path) -> Drawing:
+    """Write charts/ to ``folder``. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    return [_section(reading, folder, len(readings) > 1) for reading in readings]
+    sheet = Sheet()
+    sections = [_section(reading, folder, len(readings) > 1, sheet) for reading in readings]
+    return Drawing(sections=sections, rules=sheet.rules)
 
 
 def write(
     readings: Sequence[Reading],
     folder: Path,
     *,
-    sections: Sequence[Section] | None = None,
+    drawing: Drawing | None = None,
     chooser: Markup | None = None,
     claims: Markup | None = None,
     script: str = "",
 ) -> Path:
     """Draw everything and write report.html, report.md and charts/ to ``folder``; where the page is.
 
-    ``sections`` are what ``draw`` has made of these readings, which else is done here. ``claims`` are the pros and cons
+    ``drawing`` is what ``draw`` has made of these readings, which else is done here. ``claims`` are the pros and cons
     of each method and ``chooser`` the form that picks one, as HTML; ``script`` is what the form needs, without which it
     shows everything. Raises OSError.
     """
-    sections = draw(readings, folder) if sections is None else sections
+    drawing = draw(readings, folder) if drawing is None else drawing
+    sections = drawing.sections
     leading = [one for section in sections for one in section.leading]
     leading.sort(key=lambda one: not one.chart.name.endswith(curve.NAME))
     context: dict[str, Any] = {
         "face": face(readings),
         "story": story(readings),
         "sections": sections,
+        "rules": drawing.rules,
         "headings": HEADINGS,
         "has_curve": any(one.chart.name.endswith(curve.NAME) for one in leading),
         "leading": leading,
         "several": len(readings) > 1,
         "command": _command(readings, folder),
-        "chooser": chooser,
-        "claims": claims,
+        "chooser": _tight(chooser),
+        "claims": _tight(claims),
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() if script else "",
         "most_open": MOST_OPEN,
@@ -127,6 +133,11 @@ def write(
         content = _environment(name).get_template(f"{name}.j2").render(context)
         (folder / name).write_text(content, "utf-8")
     return folder / "report.html"
+
+
+def _tight(part: Markup | None) -> Markup | None:
+    """Without what indents its lines."""
+    return None if part is None else Markup(re.sub(r"\n\s+", "\n", part))
 
 
 def _command(readings: Sequence[Reading], folder: Path) -> str:
@@ -142,45 +153,20 @@ def _near(path: Path) -> str:
     return str(there.relative_to(here)) if there.is_relative_to(here) else there.name
 
 
-def _section(reading: Reading, folder: Path, several: bool) -> Section:
+def _section(reading: Reading, folder: Path, several: bool, sheet: Sheet) -> Section:
     leading: list[Drawn] = []
     drawn: list[Drawn] = []
+    names: set[str] = set()
     for chart in gallery.charts(reading):
         leads = chart.name in gallery.LEADING
         named = chart.of(reading.name) if several else chart
         svg = named.save(folder / "charts")
-        # Among several runs, one that has a curve need not have all its rates as bars as well.
-        told = several and chart.name == figures.NAME and any(one.chart.name.endswith(curve.NAME) for one in leading)
-        one = Drawn(chart=named, svg=themed(svg) if len(svg) <= MOST_SVG and not told else None)
+        # Among several runs, one that has a curve, or levels of a factor, need not have all of them as bars as well.
+        told = several and chart.name == figures.NAME and bool(names & {curve.NAME, *levels.FACTORS})
+        names.add(chart.name)
+        one = Drawn(chart=named, svg=sheet.themed(svg) if len(svg) <= MOST_SVG and not told else None)
         (leading if leads else drawn).append(one)
     return Section(reading=reading, rows=tuple(rows(reading)), leading=leading, drawn=drawn)
-
-
-_COLOUR = re.compile("|".join(THEME))
-
-
-_SHORTER = tuple(
-    (re.compile(old), new)
-    for old, new in (
-        (r" \n", " "),  # between the steps of a path
-        (r">\s+<", "><"),
-        (r"<g/>", ""),
-        (r"font-family: 'DejaVu Sans', sans-serif; ", ""),  # report.css says it
-    )
-)
-
-
-def themed(svg: str) -> Markup:
-    """An SVG file as a part of an HTML page: without its head, smaller, and in the page's colours."""
-    body = svg[svg.index("<svg ") :]
-    body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.DOTALL)
-    body = re.sub(r' (xmlns(:\w+)?|version)="[^"]*"', "", body)
-    body = body.replace("xlink:href", "href")
-    # Coordinates to a tenth of a point, small ones to a hundredth; numbers that are read stand between elements.
-    body = re.sub(r'="[^"]*"', lambda found: re.sub(r"(\d\d\.\d|\.\d\d)\d+", r"\1", found[0]), body)
-    for old, new in _SHORTER:
-        body = old.sub(new, body)
-    return Markup(_COLOUR.sub(lambda found: THEME[found[0]], body))
 
 
 def _environment(name: str) -> Environment:
