@@ -18,7 +18,12 @@ from bench.store import Run
 from tests.unit.test_advice import a_study, four
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
-METHODS = {"REST": "rest", "gRPC": "grpc", "RabbitMQ": "broker", "Kafka": "events"}
+METHODS = {
+    **{"REST": "rest", "gRPC": "grpc", "RabbitMQ": "broker", "Kafka": "events"},
+    **{"broker on Kafka": "broker+kafka", "events on RabbitMQ": "events+rabbitmq"},
+    **{f"REST:{client}": f"rest:{client}" for client in ("httpx", "httpx-aiohttp")},
+    "Kafka:confluent": "events:confluent",
+}
 OWN = {"grpc": "protobuf"}
 """The format that a method takes of itself, where that is not JSON, in which it is looked for elsewhere."""
 UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2}
@@ -42,12 +47,12 @@ NUMBER = r"([\d,]+(?:\.\d+)?)"
 SPREAD = rf"{NUMBER}(?: (?:ms|us|bytes|%))?(?: \({NUMBER} to {NUMBER}\))?"
 USE = re.compile(
     r"([\d.]+)(B|KiB|MiB) (\w+), ([\d.]+)/s(?: in bursts of ([\d.]+) times)?, "
-    r"format \w+, security (\w+), durability (\w+)"
+    r"security (\w+), durability (\w+): run (\S+)"
 )
 COMPARED = re.compile(
     rf"(.+?) at ([\d.]+)/s of ([\d.]+)(B|KiB|MiB)(, in bursts of [\d.]+ times that)?: ({SPREAD}), (.*)"
 )
-RATIO = re.compile(rf"{NUMBER} times (\w+)'s \({NUMBER} to {NUMBER}\)")
+RATIO = re.compile(rf"{NUMBER} times ([^,]+?)'s \({NUMBER} to {NUMBER}\)")
 FAILED = re.compile(
     rf"{NUMBER} of {NUMBER} orders failed or did not finish with .*? \((\S+)\), (\d+) trials: (.*) of a"
 )
@@ -64,6 +69,12 @@ class Use(NamedTuple):
     shape: str = "document"
     security: str = "none"
     durability: str = "fast"
+
+
+def method_of(trial: Mapping[str, str]) -> str:
+    """Of ``broker+kafka+msgpack@64KiB`` in msgpack what is left without them."""
+    name = trial["cell"].partition("@")[0]
+    return name.removesuffix(f"+{trial['compression']}").removesuffix(f"+{trial['codec']}")
 
 
 def trials_of(run: Run, use: Use) -> pd.DataFrame:
@@ -83,7 +94,7 @@ def trials_of(run: Run, use: Use) -> pd.DataFrame:
         "processes": 1,
         "retries": 0,
     }
-    there = trials[trials["cell"].str.replace(r"[@+].*", "", regex=True) == use.method]
+    there = trials[trials.apply(method_of, axis=1) == use.method]
     there = there[np.isclose(there["rate_per_s"], use.rate_per_s, rtol=0.01)]
     if "keep_alive_s" in there:
         there = there[there["keep_alive_s"] == 0]
@@ -114,16 +125,18 @@ def text(markup: str) -> str:
 
 
 def lines(page: str) -> Iterator[Mapping[str, str]]:
-    """Of the form's table: what stands below each heading, and the method."""
+    """Of the form's table: what stands below each heading, the use, and which method it is."""
     table = re.search(r'<table id="advise-table">.*?</table>', page, re.DOTALL)
     assert table
-    head, *rows = re.findall(r"<tr\b.*?</tr>", table[0], re.DOTALL)
+    head, *uses = re.findall(r"<(?:thead|tbody)\b.*?</(?:thead|tbody)>", table[0], re.DOTALL)
     headings = [text(one) for one in re.findall(r"<th\b.*?</th>", head, re.DOTALL)]
-    for row in rows:
-        cells = [text(one) for one in re.findall(r"<t[hd]\b.*?</t[hd]>", row, re.DOTALL)]
-        method = re.search(r'data-method="([^"]*)"', row)
-        assert method
-        yield {**dict(zip(headings, cells, strict=True)), "id": method[1]}
+    for of_use in uses:
+        use, *rows = re.findall(r"<tr\b.*?</tr>", of_use, re.DOTALL)
+        for row in rows:
+            cells = [text(one) for one in re.findall(r"<t[hd]\b.*?</t[hd]>", row, re.DOTALL)]
+            which = re.search(r'data-method="([^"]*)" data-codec="([^"]*)"', row)
+            assert which
+            yield {**dict(zip(headings, cells, strict=True)), "use": text(use), "id": which[1], "codec": which[2]}
 
 
 def claims(page: str) -> Iterator[tuple[str, str, str]]:
@@ -133,22 +146,16 @@ def claims(page: str) -> Iterator[tuple[str, str, str]]:
             yield heading, re.sub(r"^(pro|con) ", "", text(said)), text(where)
 
 
-def run_of(where: str) -> str:
-    kept = re.match(r"report/charts/(\w+)-", where)
-    return kept[1] if kept else where.partition("/")[0]
-
-
 def assert_lines_are_the_trials(page: str, runs: Mapping[str, Run]) -> int:
     checked = 0
     for line in lines(page):
         use = USE.fullmatch(line["use"])
         assert use, line["use"]
-        size, unit, shape, rate, burst, security, durability = use.groups()
-        codec = line["method"].rpartition(", ")[2]
+        size, unit, shape, rate, burst, security, durability, run = use.groups()
         if "on a line" in line["completion p50, ms"]:
             continue
-        where = Use(line["id"], codec, float(size) * UNITS[unit], float(rate), bool(burst), shape, security, durability)
-        trials = trials_of(runs[line["run"]], where)
+        of_use = (float(size) * UNITS[unit], float(rate), bool(burst), shape, security, durability)
+        trials = trials_of(runs[run], Use(line["id"], line["codec"], *of_use))
         for heading, (metric, scale) in METRICS.items():
             if line[heading] == "n/a":
                 continue
@@ -169,7 +176,7 @@ def assert_claims_are_the_trials(page: str, runs: Mapping[str, Run]) -> int:
         if compared := COMPARED.fullmatch(said):
             words, rate, size, unit, burst, own, *_, others = compared.groups()
             metric, scale = next(of for word, of in CLAIMED.items() if word in words)
-            run, size_bytes = runs[run_of(where)], float(size) * UNITS[unit]
+            run, size_bytes = runs[where.partition("/")[0]], float(size) * UNITS[unit]
             trials = trials_of(run, Use(method, "any", size_bytes, float(rate), bool(burst)))
             found = median_of(trials.loc[trials["valid"], metric] / scale)
             assert numbers(own) == as_said([found.value or 0, found.low or 0, found.high or 0]), said
@@ -184,7 +191,7 @@ def assert_claims_are_the_trials(page: str, runs: Mapping[str, Run]) -> int:
                 checked += 1
         elif failed := FAILED.match(said):
             count, planned, cell, rounds, share = failed.groups()
-            rows = runs[run_of(where)].outages()
+            rows = runs[where.partition("/")[0]].outages()
             rows = rows[(rows["cell"] == cell) & rows["valid"]]
             bad = rows["failed"] + rows["unfinished"]
             assert [int(one.replace(",", "")) for one in (count, planned, rounds)] == [
