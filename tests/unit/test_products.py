@@ -14,11 +14,12 @@ from bench.errors import UsageError
 from bench.profile import load
 from shop.messages import KIND, OrderClosed
 from shop.workflow import SERVICES, consumed_by
-from transports.base import Style
+from transports.base import Setting, Style
 from transports.broker.routes import PIPELINE
 from transports.errors import SettingError
 from transports.events.routes import CHOREOGRAPHY
-from transports.products.kafka.librdkafka import translated
+from transports.products.kafka.config import Config
+from transports.products.kafka.librdkafka import consumer_options, producer_options, translated
 from transports.products.routes import Routes
 from transports.registry import heeding, named, products
 
@@ -147,3 +148,9 @@ def test_a_design_may_be_measured_over_another_product() -> None:
 )
 def test_errors_of_librdkafka_are_those_of_aiokafka(code: int, ours: type[KafkaError]) -> None:
     assert isinstance(translated(confluent_kafka.KafkaError(code)), ours)
+
+
+def test_librdkafka_looks_every_second_at_the_latest_whether_a_broker_is_back() -> None:
+    setting = Setting(trial="t", servers={"kafka": "127.0.0.1:9092"})
+    for options in (producer_options(Config(), setting, "buyer"), consumer_options(Config(), setting, "user", "g")):
+        assert options["reconnect.backoff.max.ms"] == 1000
