@@ -87,6 +87,19 @@ def test_a_network_or_a_broker_that_stands_still_delays_orders_on_every_method_a
     assert bench.left() == []
 
 
+def test_a_network_that_is_cut_beneath_tls_delays_orders_and_loses_none(house_with_a_network: Bench) -> None:
+    """It leads by another address, at which the server's certificate has to be good as well."""
+    bench = house_with_a_network
+    done = bench.run("TRANSPORT=rest,events", "SECURITY=auth", "FAULT=cut-payment", *AWAY, *SOON, "DURATION=3")
+    assert went_through(done), done.stderr
+    trials, outages = bench.latest().trials(), bench.latest().outages()
+    assert trials["complete"].all(), trials["caveats"].tolist()
+    assert set(trials["negotiated_cipher"]) == {"TLS_AES_128_GCM_SHA256"}
+    assert list(outages["cell"]) == ["rest", "events"]
+    assert (outages["longest_us"] > 900_000).all(), outages
+    assert bench.left() == []
+
+
 KILLED = """
 transports = ["broker", "events"]
 also = []
