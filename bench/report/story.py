@@ -210,10 +210,12 @@ def _outage(row: Mapping[str, Any], where: str) -> Iterator[Part]:
     times, orders = row["times"], row["orders"]
     if times["away_s"]["estimate"] is not None:
         yield from (" for ", quote(times["away_s"]["estimate"], f"{where} away_s estimate"), " s")
-    yield from (", of ", quote(orders["planned"], f"{where} planned"), " orders")
-    for place, name in enumerate(("failed", "unfinished", "lost")):
-        count = "unknown" if orders[name] is None else quote(orders[name], f"{where} {name}")
-        yield from (", " if place else " ", count, f" {name}")
+    planned = quote(orders["planned"], f"{where} planned")
+    bad = {name: orders[name] for name in ("failed", "unfinished", "lost") if orders[name] != 0}
+    yield from (", of ", planned, " orders ") if bad else (", all ", planned, " orders finished")
+    for place, (name, count) in enumerate(bad.items()):
+        said = "unknown" if count is None else quote(count, f"{where} {name}")
+        yield from (", " if place else "", said, f" {name}")
     if times["as_before_s"]["estimate"] is not None:
         yield ", as before after "
         yield estimate(times["as_before_s"], f"{where} as_before_s", unit="s", censored="more than the window's")

@@ -98,8 +98,8 @@ def test_an_outage_is_told_of_each_method_with_its_own_time_and_with_what_failed
             run.add_trial(a_trial(**where, transport=transport, fault="kill-payment"), {})
     (sentence,) = (one for one in said(run) if one.startswith("kill-payment: "))
     assert sentence == (
-        "kill-payment: REST for 3.00 s, of 600 orders 180 failed, 0 unfinished, 0 lost, as before after "
-        "0.250 s (0.250 to 0.250); Kafka for 6.00 s, of 600 orders 0 failed, 18 unfinished, 12 lost, as before "
+        "kill-payment: REST for 3.00 s, of 600 orders 180 failed, as before after "
+        "0.250 s (0.250 to 0.250); Kafka for 6.00 s, of 600 orders 18 unfinished, 12 lost, as before "
         "after 0.250 s (0.250 to 0.250)."
     )
 
@@ -109,4 +109,12 @@ def test_what_nobody_knows_to_be_lost_is_not_called_nothing(tmp_path: Path) -> N
     where = {"round": 1, "slot": 1, "cell": "rest@kill-payment"}
     run.add_outage(an_outage(**where, lost=None))
     run.add_trial(a_trial(**where, fault="kill-payment"), {})
-    assert any("0 unfinished, unknown lost" in one for one in said(run))
+    assert any("of 100 orders unknown lost" in one for one in said(run))
+
+
+def test_of_an_outage_that_harmed_no_order_it_is_said_that_all_finished(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "made-up", {"profile": {}, "skipped": {}})
+    where = {"round": 1, "slot": 1, "cell": "rest@kill-payment"}
+    run.add_outage(an_outage(**where))
+    run.add_trial(a_trial(**where, fault="kill-payment"), {})
+    assert any("all 100 orders finished" in one for one in said(run))
