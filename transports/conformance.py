@@ -224,6 +224,8 @@ async def check_a_service_that_does_not_answer_costs_no_more_than_the_deadline(m
             return super().handle_all(messages)
 
     transport = make(deadline_s=0.5)
+    if transport.traits.accepted is not Acceptance.ON_OUTCOME:
+        transport = make()  # accepted by a broker, which where much else runs takes longer than that
     async with shop_over(transport, [Stuck(MemoryStore())]) as shop:
         try:
             if transport.traits.accepted is Acceptance.ON_OUTCOME:

@@ -1,5 +1,6 @@
 """Transports by name, from entry points: ours are declared the same way as anyone's."""
 
+import sys
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoints, entry_points
@@ -55,10 +56,14 @@ def heeding(name: str, product: str) -> type[Transport]:
     return named(name, product if products(name) else "")
 
 
-@cache
 def _points(group: str) -> EntryPoints:
-    """Read once, from a folder for each package: what is installed stays while a program runs."""
-    return entry_points(group=group)
+    return _installed(tuple(sys.path)).select(group=group)
+
+
+@cache
+def _installed(path: tuple[str, ...]) -> EntryPoints:
+    """Of all that lies on this path, which is a file for each package to read: once."""
+    return entry_points()
 
 
 def _not_there(name: str, product: str) -> str:

@@ -15,19 +15,6 @@ from bench.trial import WARM_CLIENTS
 from tests.system.house import PATIENCE_S, SHORT, Bench, until, went_through
 
 
-def test_all_four_methods_are_measured_in_five_cells(bench: Bench) -> None:
-    done = bench.run(*SHORT)
-    assert went_through(done), done.stderr
-    trials = bench.latest().trials()
-    assert list(trials["cell"]) == ["rest", "grpc", "grpc+json", "broker", "events"]
-    assert trials["complete"].all(), trials["caveats"].tolist()
-    assert trials["plan_hash"].nunique() == 1
-    assert (trials["planned"] == trials["sent"] + trials["not_sent"]).all()
-    assert (trials["sent"] == trials["finished"] + trials["failed"] + trials["unfinished"]).all()
-    assert (trials["finished"] == trials["shipped"] + trials["rejected"]).all()
-    assert "no-interval" in done.stdout
-
-
 def test_a_run_leaves_everything_that_the_record_format_promises(bench: Bench) -> None:
     done = bench.run("TRANSPORT=memory", *SHORT)
     assert went_through(done), done.stderr
@@ -48,20 +35,13 @@ def test_a_run_leaves_everything_that_the_record_format_promises(bench: Bench) -
     assert manifest["cells"][0]["transport"] == "memory"
 
 
-def test_safe_durability_is_measured_over_sqlite(bench: Bench) -> None:
-    done = bench.run("DURABILITY=safe", *SHORT)
-    assert went_through(done), done.stderr
-    trials = bench.latest().trials()
-    assert set(trials["store"]) == {"sqlite"}
-    assert trials["complete"].all(), trials["caveats"].tolist()
-
-
 @pytest.mark.parametrize("durability", ["fast", "safe"])
 def test_two_processes_of_each_service_share_the_orders_and_their_books_add_up(bench: Bench, durability: str) -> None:
     done = bench.run("PROCESSES=2", f"DURABILITY={durability}", "CODEC=json", *SHORT)
     assert went_through(done), done.stderr
     trials = bench.latest().trials()
     assert set(trials["processes"]) == {2}
+    assert set(trials["store"]) == {"sqlite" if durability == "safe" else "memory"}
     assert trials["complete"].all(), trials["caveats"].tolist()
 
 
@@ -82,13 +62,13 @@ def test_a_compression_that_a_method_has_not_is_refused_by_name_before_anything_
 
 def test_a_compressed_body_is_smaller_on_the_wire(bench: Bench) -> None:
     profile = bench.results.parent / "mine.toml"
-    profile.write_text('transports = ["rest", "grpc", "events"]\nalso = ["rest+gzip", "grpc+gzip", "events+zstd"]\n')
+    profile.write_text('transports = ["rest", "events"]\nalso = ["rest+gzip", "events+zstd"]\n')
     done = bench.run(f"PROFILE={profile}", "PAYLOAD=64KiB", *SHORT, "RATE=20")
     assert went_through(done), done.stderr
     trials = bench.latest().trials().set_index("cell")
     assert trials["complete"].all(), trials["caveats"].tolist()
-    assert list(trials["compression"]) == ["none", "gzip", "none", "gzip", "none", "zstd"]
-    for plain, small in (("rest", "rest+gzip"), ("grpc", "grpc+gzip"), ("events", "events+zstd")):
+    assert list(trials["compression"]) == ["none", "gzip", "none", "zstd"]
+    for plain, small in (("rest", "rest+gzip"), ("events", "events+zstd")):
         assert trials.loc[small, "wire_bytes_per_order"] < 0.8 * trials.loc[plain, "wire_bytes_per_order"]
     assert trials["gzip_share"].between(0.1, 0.7).all()
 

@@ -61,6 +61,13 @@ def bench(house: House, words: list[str]) -> None:
     assert went_through(done), done.stderr
     trials = house.latest().trials()
     assert trials["complete"].all(), trials["caveats"].tolist()
+    assert (trials["planned"] == trials["sent"] + trials["not_sent"]).all()
+    assert (trials["sent"] == trials["finished"] + trials["failed"] + trials["unfinished"]).all()
+    assert (trials["finished"] == trials["shipped"] + trials["rejected"]).all()
+    if words == ["bench"]:
+        assert "no-interval" in done.stdout
+        assert list(trials["cell"]) == ["rest", "grpc", "grpc+json", "broker", "events"]
+        assert trials["plan_hash"].nunique() == 1
     assert (house.results / "latest" / "charts" / "latency.png").is_file()
     for word in words:
         if word.startswith("TRANSPORT="):
