@@ -26,7 +26,21 @@ from tests.unit.made_up import CELLS, a_run, a_trial
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 ENDS = ("estimate", "low", "high")
-KEPT = ("default", "capacity", "size", "format", "frequency", "security", "durability", "processes", "outage", "aa")
+KEPT = (
+    *(
+        "default",
+        "capacity",
+        "size",
+        "format",
+        "frequency",
+        "security",
+        "durability",
+        "products",
+        "clients",
+        "processes",
+    ),
+    *("outage", "aa"),
+)
 
 
 class Numbers(HTMLParser):
