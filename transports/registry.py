@@ -57,13 +57,13 @@ def heeding(name: str, product: str) -> type[Transport]:
 
 
 def _points(group: str) -> EntryPoints:
-    return _installed(tuple(sys.path)).select(group=group)
+    return _installed(group, tuple(sys.path))
 
 
 @cache
-def _installed(path: tuple[str, ...]) -> EntryPoints:
+def _installed(group: str, path: tuple[str, ...]) -> EntryPoints:
     """Of all that lies on this path, which is a file for each package to read: once."""
-    return entry_points()
+    return entry_points(group=group)
 
 
 def _not_there(name: str, product: str) -> str:
