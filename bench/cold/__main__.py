@@ -28,6 +28,8 @@ from bench.trial import Stage
 from transports.errors import TransportError
 
 ROOT = Path(__file__).parents[2]
+WIDTH = 120
+"""Of the table, in letters: on a narrower screen a row goes on in the next one, and no number is cut."""
 
 
 async def main(asked: profiles.Profile, out: Path, home: Path, count: int) -> None:
@@ -59,7 +61,7 @@ async def main(asked: profiles.Profile, out: Path, home: Path, count: int) -> No
         async for slot in rounds(stage, count, say):
             slots.append(slot)
             append(path, [msgspec.structs.astuple(slot)], Slot.__struct_fields__)
-    console.print(table(list(lines(slots))))
+    Console(width=max(console.width, WIDTH)).print(table(list(lines(slots))))
     console.print(f"all numbers: {path}", highlight=False)
 
 
