@@ -1,8 +1,11 @@
 """Which product carries a method: named, refused, and seen in the names of cells."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import confluent_kafka
 import pytest
@@ -20,6 +23,7 @@ from transports.errors import SettingError
 from transports.events.routes import CHOREOGRAPHY
 from transports.products.kafka.config import Config
 from transports.products.kafka.librdkafka import consumer_options, producer_options, translated
+from transports.products.kafka.topology import _hang_up
 from transports.products.routes import Routes
 from transports.registry import heeding, named, products
 
@@ -154,3 +158,19 @@ def test_librdkafka_looks_every_second_at_the_latest_whether_a_broker_is_back() 
     setting = Setting(trial="t", servers={"kafka": "127.0.0.1:9092"})
     for options in (producer_options(Config(), setting, "buyer"), consumer_options(Config(), setting, "user", "g")):
         assert options["reconnect.backoff.max.ms"] == 1000
+
+
+async def test_only_connections_that_aiokafka_has_closed_are_hung_up() -> None:
+    gone = {"closed": asyncio.Event(), "open": asyncio.Event()}
+
+    def connection(name: str) -> SimpleNamespace:
+        return SimpleNamespace(_writer=SimpleNamespace(transport=SimpleNamespace(abort=gone[name].set)))
+
+    closed, still_open = connection("closed"), connection("open")
+    kafka: Any = SimpleNamespace(_client=SimpleNamespace(_conns={1: still_open, 2: closed}))
+    hanging_up = asyncio.create_task(_hang_up(kafka))
+    await asyncio.sleep(0)
+    closed._writer = None
+    await asyncio.wait_for(gone["closed"].wait(), 30)
+    hanging_up.cancel()
+    assert not gone["open"].is_set()

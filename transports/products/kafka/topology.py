@@ -147,6 +147,9 @@ async def _client(setting: Setting) -> AsyncIterator[AIOKafkaClient]:
         await client.close()
 
 
+_FAREWELL_S = 0.05
+
+
 @asynccontextmanager
 async def started(kafka: AIOKafkaProducer | AIOKafkaConsumer) -> AsyncIterator[None]:
     """A producer or consumer from start to stop, also when the start fails. Make it where it is started: aiokafka
@@ -155,7 +158,26 @@ async def started(kafka: AIOKafkaProducer | AIOKafkaConsumer) -> AsyncIterator[N
         await kafka.start()
         yield
     finally:
-        await kafka.stop()
+        hanging_up = asyncio.create_task(_hang_up(kafka))
+        try:
+            await kafka.stop()
+        finally:
+            hanging_up.cancel()
+
+
+async def _hang_up(kafka: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """End connections that aiokafka has closed, which it does when nothing is on its way any more.
+
+    It waits until they are gone, and under TLS uvloop takes 30 s to see that they are. aiokafka has no other way to
+    them than these names.
+    """
+    client = kafka.client if isinstance(kafka, AIOKafkaProducer) else kafka._client
+    there = [(conn, conn._writer.transport) for conn in client._conns.values() if conn._writer]
+    while True:
+        await asyncio.sleep(_FAREWELL_S)
+        for conn, transport in there:
+            if conn._writer is None:
+                transport.abort()
 
 
 @asynccontextmanager
