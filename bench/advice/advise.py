@@ -9,7 +9,7 @@ from bench.advice.method import Method
 from bench.advice.needs import NEEDS
 from bench.advice.question import WORDS, Question
 from bench.advice.views import AXES, KIB, View, nearest_bursts, size_said, views
-from bench.report.numbers import digits
+from bench.report.numbers import digits, estimated
 from bench.stats.intervals import Estimate
 from bench.stats.practical import Verdict, verdict
 
@@ -297,7 +297,4 @@ def times(ratio: Estimate) -> str:
     """A ratio as people say it, with its interval."""
     if ratio.value is None:
         return "not known"
-    value = f"{digits(ratio.value)} times"
-    if ratio.low is None or ratio.high is None:
-        return f"{value}, no interval"
-    return f"{value} ({digits(ratio.low)} to {digits(ratio.high)})"
+    return f"{estimated(ratio, unit='times')}{', no interval' if ratio.low is None else ''}"

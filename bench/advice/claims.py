@@ -13,7 +13,7 @@ from bench.advice.method import Method
 from bench.advice.promises import promises
 from bench.advice.question import Question, asked
 from bench.advice.views import KIB, Row, View, size_said, views
-from bench.report.numbers import digits
+from bench.report.numbers import digits, estimated
 from bench.stats.fit import line
 from bench.stats.intervals import Estimate, median_of
 from bench.stats.mover import ratio_of
@@ -263,12 +263,8 @@ def _scaled(estimate: Estimate, factor: float) -> Estimate:
 
 
 def _number(estimate: Estimate, unit: str) -> str:
-    if estimate.value is None:
-        return "n/a"
-    value = f"{digits(estimate.value)} {unit}"
-    if estimate.low is None or estimate.high is None:
-        return f"{value} (no interval)"
-    return f"{value} ({digits(estimate.low)} to {digits(estimate.high)})"
+    known = estimate.value is not None and estimate.low is None
+    return f"{estimated(estimate, unit=unit)}{' (no interval)' if known else ''}"
 
 
 def _of_trial(percent: Estimate) -> str:

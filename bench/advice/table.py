@@ -10,8 +10,7 @@ from bench.advice.evidence import HEADLINE, Evidence, Place, Point
 from bench.advice.method import Method
 from bench.advice.needs import NEEDS
 from bench.advice.views import AXES, Row, View, in_format, row_at, side_by_side
-from bench.report.numbers import digits
-from bench.stats.intervals import Estimate
+from bench.report.numbers import estimated
 
 FORM, SCRIPT = (Path(__file__).with_name(f"form.{kind}") for kind in ("html", "js"))
 """A Jinja2 fragment that takes what ``form`` gives, and the script that filters its table; it is complete without."""
@@ -139,18 +138,9 @@ def _order(line: Line) -> tuple[Any, ...]:
 def _numbers(row: Row) -> dict[str, str]:
     milliseconds = {"finish_p50_ms": HEADLINE, "accept_p50_ms": "accept_p50_us", "finish_p99_ms": "finish_p99_us"}
     return {
-        **{name: _number(row.metrics[metric], 1000.0) for name, metric in milliseconds.items()},
-        **{name: _number(row.metrics[name], 1.0) for name in ("cpu_us_per_order", "wire_bytes_per_order")},
+        **{name: estimated(row.metrics[metric], 1000.0) for name, metric in milliseconds.items()},
+        **{name: estimated(row.metrics[name]) for name in ("cpu_us_per_order", "wire_bytes_per_order")},
     }
-
-
-def _number(estimate: Estimate, scale: float) -> str:
-    if estimate.value is None:
-        return "n/a"
-    value = digits(estimate.value / scale)
-    if estimate.low is None or estimate.high is None:
-        return value
-    return f"{value} ({digits(estimate.low / scale)} to {digits(estimate.high / scale)})"
 
 
 def _needs(method: Method, durability: str) -> Iterator[str]:

@@ -20,7 +20,7 @@ from bench.provision import Broker, Unavailable
 from bench.provision.base import StartFailed
 from bench.provision.ledger import open_run, place
 from bench.provision.process import finish
-from bench.report.numbers import digits
+from bench.report.numbers import estimated
 from bench.run import House, Progress, provide
 from bench.secured import secured
 from bench.stats.intervals import Estimate
@@ -91,12 +91,7 @@ def table(found: list[Line]) -> Table:
 
 
 def _said(estimate: Estimate | None, unit: float) -> str:
-    if estimate is None or estimate.value is None:
-        return ""
-    value = digits(estimate.value / unit)
-    if estimate.low is None or estimate.high is None:
-        return value
-    return f"{value} ({digits(estimate.low / unit)} to {digits(estimate.high / unit)})"
+    return "" if estimate is None or estimate.value is None else estimated(estimate, unit)
 
 
 def command(arguments: list[str]) -> int:

@@ -2,6 +2,8 @@
 
 import math
 
+from bench.stats.intervals import Estimate
+
 
 def digits(number: float, significant: int = 3) -> str:
     """A number with so many significant digits and no exponent: 0.451, 5.31, 11.0, 720, 1,440."""
@@ -37,6 +39,12 @@ def spread(value: float | None, low: float | None, high: float | None, unit: str
         return "n/a"
     said = f"{digits(value)} {unit}".rstrip()
     return said if low is None or high is None else f"{said} ({digits(low)} to {digits(high)})"
+
+
+def estimated(estimate: Estimate, scale: float = 1.0, unit: str = "") -> str:
+    """An estimate as ``spread`` has it, divided by ``scale``."""
+    value, low, high = (None if end is None else end / scale for end in (estimate.value, estimate.low, estimate.high))
+    return spread(value, low, high, unit)
 
 
 def as_number(value: object) -> float:
