@@ -1,7 +1,7 @@
 """An answer to a question: which methods are ahead, on what grounds, at what price, and what was not measured."""
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from bench.advice.evidence import HEADLINE, Capacity, Evidence
@@ -132,8 +132,9 @@ def advise(question: Question, evidence: Evidence) -> Advice:
     ruled_out = {
         name: lacking for name, method in evidence.methods.items() if (lacking := "; ".join(_lacks(method, question)))
     }
-    kept = [method for method in evidence.methods if method not in ruled_out]
-    near = views(question, evidence)
+    aside = _aside(question, evidence, ruled_out.keys())
+    kept = [method for method in evidence.methods if method not in ruled_out and method not in aside]
+    near = views(question, _without(aside, evidence))
     shown = [method for method in kept if any(method in view.rows for view in near)]
     capacities = {found.method.name: found for found in _capacities(question, evidence)}
     seen = {method: _carried(found, question.rate_per_s) for method, found in capacities.items()}
@@ -163,12 +164,39 @@ def advise(question: Question, evidence: Evidence) -> Advice:
         ruled_out=ruled_out,
         unmeasured=tuple(method for method in kept if method not in shown),
         not_measured=tuple(_not_measured(question, evidence, near)),
-        remarks=tuple(_remarks(question, evidence, set(capacities))),
+        remarks=(*_aside_said(aside), *_remarks(question, evidence, set(capacities))),
         left_out=tuple(evidence.left_out),
         runs=tuple(evidence.runs),
         machines=tuple(evidence.machines),
         names={name: method.title for name, method in evidence.methods.items()},
     )
+
+
+def _aside(question: Question, evidence: Evidence, ruled_out: Set[str]) -> Mapping[str, Method]:
+    """Methods with another client or product than their own that the nearest view has not, though it has their own.
+
+    To place them would be to set what was measured elsewhere against the answer to the question.
+    """
+    near = views(question, evidence)
+    first = near[0].rows.keys() - ruled_out if near else set()
+    return {
+        name: method
+        for name, method in evidence.methods.items()
+        if name not in first and name != method.transport and method.transport in first
+    }
+
+
+def _without(aside: Mapping[str, Method], evidence: Evidence) -> Evidence:
+    return replace(evidence, points=[point for point in evidence.points if point.method.name not in aside])
+
+
+def _aside_said(aside: Mapping[str, Method]) -> Iterator[str]:
+    if aside:
+        names = ", ".join(method.title for method in aside.values())
+        yield (
+            f"Not placed, since the nearest run has them not: {names}; see `make pros`, or ask a run that has them "
+            "with RUN=."
+        )
 
 
 def _lacks(method: Method, question: Question) -> Iterator[str]:

@@ -7,7 +7,20 @@ from pathlib import Path
 import pytest
 
 from bench.advice.evidence import evidence
-from tests.unit.test_advice import CODECS, GRPC, KAFKA, KIB, RABBIT, REST, a_study, ask, four, one_line, places
+from tests.unit.test_advice import (
+    CODECS,
+    COMMANDS_ON_KAFKA,
+    GRPC,
+    KAFKA,
+    KIB,
+    RABBIT,
+    REST,
+    a_study,
+    ask,
+    four,
+    one_line,
+    places,
+)
 
 
 def searched(folders: Mapping[str, Path], **answers: tuple[float, float] | None) -> Mapping[str, Path]:
@@ -64,3 +77,19 @@ def test_the_first_is_not_called_soonest_where_it_is_not_shown_ahead_of_all_othe
     advice = ask({"one": one, "other": other})
     assert places(advice) == {REST: 1, RABBIT: 2, KAFKA: 2}
     assert advice.answer == "REST is placed first, and is not shown to be ahead of Kafka."
+
+
+def test_a_method_over_another_product_that_the_nearest_run_has_not_is_named_and_not_placed(tmp_path: Path) -> None:
+    near = a_study(tmp_path / "near", four())
+    far = a_study(tmp_path / "far", [*four(rate_per_s=60.0), (COMMANDS_ON_KAFKA, 1.0, {"rate_per_s": 60.0})])
+    advice = ask({"near": near["made-up"], "far": far["made-up"]})
+    assert COMMANDS_ON_KAFKA not in places(advice)
+    assert [view.run for view in advice.views] == ["near"]
+    assert "Not placed, since the nearest run has them not: broker on Kafka;" in one_line(advice)
+
+
+def test_it_is_placed_where_its_own_product_is_ruled_out(tmp_path: Path) -> None:
+    near = a_study(tmp_path / "near", four())
+    far = a_study(tmp_path / "far", [*four(rate_per_s=60.0), (COMMANDS_ON_KAFKA, 1.0, {"rate_per_s": 60.0})])
+    advice = ask({"near": near["made-up"], "far": far["made-up"]}, NEEDS="replay")
+    assert COMMANDS_ON_KAFKA in places(advice)
