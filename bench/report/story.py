@@ -54,7 +54,7 @@ def story(readings: Sequence[Reading]) -> list[Told]:
 def _speed(reading: Reading) -> Iterator[Sentence]:
     """REST's own time and every other method's ratio to it: of a run whose cells differ by their method alone."""
     cells = {cell["cell"]: cell for cell in reading.summary["cells"]}
-    invalid = [name for name, cell in cells.items() if not cell["valid"]]
+    invalid = [style.title(name, cell["transport"]) for name, cell in cells.items() if not cell["valid"]]
     ratios = reading.summary["ratios"]
     if not reading.profile.get("designed") and len(ratios) <= MOST_RATIOS and reading.aa.empty:
         of_base: dict[str, list[Mapping[str, Any]]] = {}
@@ -101,7 +101,9 @@ def _of_base(reading: Reading, cell: Mapping[str, Any]) -> Sentence:
     else:
         never = "no time: more failed"
         parts.append(estimate(p99, f"{where} finish_p99_us", scale=1e-3, unit="ms", censored=never))
-    return Sentence((*parts, f"; in brackets {SURE} intervals over {cell['shown_trials']} trials."))
+    trials = f"over {cell['shown_trials']} trial{'s' if cell['shown_trials'] != 1 else ''}"
+    sure = f"{trials}, too few for intervals" if p50["low"] is None else f"in brackets {SURE} intervals {trials}"
+    return Sentence((*parts, f"; {sure}."))
 
 
 def _first(reading: Reading, names: Sequence[str]) -> Iterator[Sentence]:

@@ -117,7 +117,7 @@ HARD: Mapping[str, tuple[Callable[[Path], Run], tuple[str, ...]]] = {
     "one transport": (one_transport, ("the median order over gRPC (protobuf) finishes in",)),
     "one round": (one_round, ("no interval from 1 round, so no difference shown",)),
     "a missing broker": (a_missing_broker, ("RabbitMQ was not measured: there is no <RabbitMQ>; type `make setup`.",)),
-    "an invalid cell": (an_invalid_cell, ("INVALID, so shown and not compared: grpc.",)),
+    "an invalid cell": (an_invalid_cell, ("INVALID, so shown and not compared: gRPC.",)),
     "all failed": (all_failed, ("No order of RabbitMQ finished.", "5,400", "> 10 s")),
     "no p99": (no_p99, ("a time that so few orders do not tell", "∞")),
     "sixty cells": (sixty_cells, ("60 cells",)),

@@ -1,5 +1,6 @@
 """The answer in sentences: what is said, of whom, and what is not."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from bench.report import style
 from bench.report.reading import read
 from bench.report.story import story
 from bench.store import Run
-from tests.unit.hard_cases import sixty_cells
+from tests.unit.hard_cases import one_round, sixty_cells
 from tests.unit.made_up import a_run, a_trial
 
 
@@ -118,3 +119,10 @@ def test_of_an_outage_that_harmed_no_order_it_is_said_that_all_finished(tmp_path
     run.add_outage(an_outage(**where))
     run.add_trial(a_trial(**where, fault="kill-payment"), {})
     assert any("all 100 orders finished" in one for one in said(run))
+
+
+def test_brackets_are_spoken_of_only_where_there_are_some(tmp_path: Path) -> None:
+    (few,) = (one for one in said(one_round(tmp_path / "few")) if "the median order over REST" in one)
+    assert few.endswith("; over 1 trial, too few for intervals.")
+    (enough,) = (one for one in said(a_run(tmp_path / "enough")) if "the median order over REST" in one)
+    assert re.search(r"; in brackets 95 % intervals over [6-9] trials\.$", enough)
