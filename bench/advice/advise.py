@@ -64,6 +64,8 @@ class Advice:
     """By method, which needs it does not meet."""
     unmeasured: tuple[str, ...]
     """Methods of which nothing was measured that bears on the question."""
+    aside: tuple[str, ...]
+    """Methods with another client or product than their own, not placed since the nearest view has them not."""
     not_measured: tuple[str, ...]
     """What was asked and not measured, a sentence each."""
     remarks: tuple[str, ...]
@@ -163,6 +165,7 @@ def advise(question: Question, evidence: Evidence) -> Advice:
         placed=placed,
         ruled_out=ruled_out,
         unmeasured=tuple(method for method in kept if method not in shown),
+        aside=tuple(aside),
         not_measured=tuple(_not_measured(question, evidence, near)),
         remarks=(*_aside_said(aside), *_remarks(question, evidence, set(capacities))),
         left_out=tuple(evidence.left_out),
