@@ -80,7 +80,7 @@ floor: setup ## what we cost beside the barest chain of the same libraries
 	  $(if $(ROUNDS),--rounds '$(ROUNDS)') \
 	  $(if $(PAYLOAD),--payload '$(PAYLOAD)') $(if $(SECONDS_EACH),--seconds '$(SECONDS_EACH)')
 
-cold: setup ## what a new connection costs at each level of security, first order and next; ten minutes
+cold: setup ## what a new connection costs at each level of security, first order and next; four minutes
 	@$(BIN)/python -m bench.cold --out '$(RESULTS)' --home '$(STATE)' $(if $(TRANSPORT),--transport '$(TRANSPORT)') \
 	  $(if $(ROUNDS),--rounds '$(ROUNDS)')
 
