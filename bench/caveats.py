@@ -57,6 +57,10 @@ def other_cipher(cipher: str, wanted: str) -> Caveat:
     )
 
 
+def no_cold_start(what: str, why: str) -> Caveat:
+    return Caveat("cold", f"new connections to {what} were not measured: {why}", "go on with RESUME=")
+
+
 def died(what: str) -> Caveat:
     return Caveat("died", f"{what} ended during the trial", "read its log in the run's folder")
 

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from bench import profile as profiles
 from bench import run as conductor
 from bench.advice import question
+from bench.cold.table import cold_starts_of, show
 from bench.errors import UsageError
 from bench.files import ResultsError
 from bench.load.locust import LoadError
@@ -285,6 +286,8 @@ def _measure(
         effects = kept.effects() if asked.designed else None
         if effects is not None:
             console.print(effects_table(effects))
+        if kept.manifest["profile"]["cold"]:
+            show(cold_starts_of(kept.cold_starts()))
         trials, summary = kept.trials(), kept.summary()
         if "outages" in summary:
             console.print(outage_table(summary["outages"]))

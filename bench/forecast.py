@@ -9,6 +9,8 @@ from bench.stats.trend import WINDOWS
 
 OVERHEAD_S = 1.8
 """Of a trial: processes started and stopped, queues or topics made and removed, the audit."""
+COLD_START_S = 1.3
+"""Of new connections to a cell, its services started and stopped: from 0.4 s (bare echo) to 3.4 s (Kafka with TLS)."""
 WARM_TRIALS = 2
 """A broker is used twice before its first trial, since what happens between trials has to be compiled as well."""
 

@@ -96,6 +96,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What p99 of completion is to stay under in a search for the capacity; None: there is no search."""
     raw: bool
     """Whether every order is kept, not only the histograms."""
+    cold: bool = False
+    """Whether new connections are measured as well, beside a bare echo: as many rounds of them, behind the trials."""
     ports: int | None
     """The first of four ports in a row on which the services listen; None: free ones."""
     designed: tuple[Cell, ...] = ()
@@ -216,6 +218,7 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
         ),
         slo_p99_ms=values.number(raw, "slo_p99_ms") if raw.get("slo_p99_ms") is not None else None,
         raw=values.yes(raw, "raw"),
+        cold=values.yes(raw, "cold"),
         ports=values.ports(raw, len(SERVICES) * values.whole({"processes": 1, **raw}, "processes")),
     )
     if profile.payload_bytes > (most_bytes := profile.max_message_bytes - Setting.HEADROOM_BYTES - _AROUND_BYTES):
@@ -231,6 +234,7 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
     _check_fault(profile)
     if blocks := _blocks(raw):
         profile = _with_blocks(profile, blocks, raw)
+    _check_cold(profile)
     cells(profile)
     return profile
 
@@ -255,6 +259,16 @@ def _with_blocks(profile: Profile, blocks: Sequence[Mapping[str, Any]], raw: Map
             f"profile {profile.name!r} has no cell for {', '.join(profile.transports)}; give TRANSPORT= others"
         )
     return msgspec.structs.replace(profile, designed=found)
+
+
+def _check_cold(profile: Profile) -> None:
+    """Raises UsageError where several cells would have the same connections."""
+    others = {key for cell in profile.designed for key in cell.levels} - {"security"}
+    if profile.cold and (others or len(profile.rates_per_s) > 1 or profile.arms > 1):
+        raise UsageError(
+            f"{values.shown('cold')} is for methods at levels of security, since a new connection depends on nothing "
+            "else; leave it out"
+        )
 
 
 def _check_fault(profile: Profile) -> None:

@@ -27,6 +27,25 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class ColdStart(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of cold.csv: what new connections of a cell, or of the bare echo, took in one round."""
+
+    round: int
+    cell: str
+    """``echo@tls`` for the bare one."""
+    transport: str
+    client: str
+    product: str
+    codec: str
+    security: str
+    negotiated_cipher: str
+    connections: int
+    cold_us: float
+    """From before the client connects to the outcome of its first order; the median over connections."""
+    warm_us: float
+    """Of the next order on the same connection."""
+
+
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One row of trials.csv. None becomes an empty cell: not measured, or too few samples to tell."""
 

@@ -19,8 +19,9 @@ from bench.canary import Canary
 from bench.cannot import NETWORK, why_not
 from bench.caveats import Caveat
 from bench.cells import Cell, at, cells
+from bench.cold import measure as cold_starts
 from bench.files import ResultsError
-from bench.forecast import WARM_TRIALS, forecast_s
+from bench.forecast import COLD_START_S, WARM_TRIALS, forecast_s
 from bench.load.locust import LoadError, Master, master
 from bench.machine import git, machine, versions
 from bench.profile import Profile
@@ -175,15 +176,55 @@ class Conductor:
         used = {broker for broker, _ in self._warm}
         cold = {name for name, broker in self._shared.items() if isinstance(broker, Broker) and broker not in used}
         forecast = forecast_s(self.profile, [cell for _, _, cell in todo], cold)
+        connections = self._cold_starts_to_do(wanted)
+        forecast += [COLD_START_S] * len(connections)
         self.say(f"{len(wanted)} cells, {len(todo)} trials: about {sum(forecast) / 60:.0f} min")
         self.kept.update_manifest(forecast_s=round(sum(forecast), 1))
         begun_s = time.monotonic()
-        for done, (round_, slot, cell) in enumerate(todo):
+
+        def begins(done: int, what: str) -> None:
             # As much longer or shorter than was thought as what is over.
             pace = (time.monotonic() - begun_s) / sum(forecast[:done]) if done else 1.0
-            self._progress.begins(done, len(todo), f"round {round_}: {cell.name}", pace * sum(forecast[done:]))
+            self._progress.begins(done, len(forecast), what, pace * sum(forecast[done:]))
+
+        for done, (round_, slot, cell) in enumerate(todo):
+            begins(done, f"round {round_}: {cell.name}")
             await self._trial(cell, round_, slot)
-        self._progress.begins(len(todo), len(todo), "done", 0.0)
+        for done, (round_, slot, what) in enumerate(connections, len(todo)):
+            begins(done, f"new connections, round {round_}: {cold_starts.name_of(what)}")
+            await self._cold_start(what, round_, slot)
+        begins(len(forecast), "done")
+
+    def _cold_starts_to_do(self, wanted: Sequence[Cell]) -> list[tuple[int, int, Cell | str]]:
+        """Those that the run has not yet, behind a round 0 that warms the brokers and is not kept."""
+        if not self.profile.cold:
+            return []
+        known = self.kept.cold_starts()
+        measured = set(zip(known["round"], known["cell"], strict=True))
+        names = {cell.name for cell in wanted}
+        rounds = {
+            round_: [
+                (round_, slot, what)
+                for slot, what in enumerate(cold_starts.slots(self.profile, round_))
+                if (round_, cold_starts.name_of(what)) not in measured and (isinstance(what, str) or what.name in names)
+            ]
+            for round_ in range(self.profile.rounds + 1)
+        }
+        return [one for todo in rounds.values() for one in todo] if any(rounds[n] for n in rounds if n) else []
+
+    async def _cold_start(self, what: Cell | str, round_: int, slot: int) -> None:
+        """One more row of cold.csv, or a doubt that says why not."""
+        if isinstance(what, Cell):
+            await self._revive(what)
+        try:
+            row = await cold_starts.cold_start(self._stage(self.profile), what, round_, slot)
+        except (TransportError, StartFailed, OSError) as error:
+            name = cold_starts.name_of(what)
+            self.say(f"new connections, round {round_}, {name}: {error}")
+            self.kept.add_caveats((caveats.no_cold_start(name, str(error)),))
+            return
+        if round_:
+            self.kept.add_cold_start(row)
 
     async def probe(self, cell: Cell, round_: int, slot: int, duration_s: float) -> Row:
         """One trial outside the rounds, so many seconds long."""
@@ -202,17 +243,7 @@ class Conductor:
 
     async def _measured(self, profile: Profile, cell: Cell, round_: int, slot: int) -> Measured:
         await self._revive(cell)
-        stage = Stage(
-            profile=profile,
-            brokers={name: b for name, b in self._shared.items() if isinstance(b, Broker)},
-            run_id=self.kept.manifest["run_id"],
-            folder=self._folder,
-            home=self._house.home,
-            logs=self._logs,
-            raw=self.kept.path / "raw" if self.profile.raw else None,
-            canary=self._canary,
-            keys=self._security.keys,
-        )
+        stage = self._stage(profile)
         await self._warm_up(stage, cell)
         first = cell.method not in self._seen
         measured = await measure(stage, self._locust, cell, round_=round_, slot=slot, idle=first)
@@ -226,6 +257,19 @@ class Conductor:
         if measured.tls and cell.name not in (known := self.kept.manifest["tls"]):
             self.kept.update_manifest(tls={**known, cell.name: measured.tls})
         return measured
+
+    def _stage(self, profile: Profile) -> Stage:
+        return Stage(
+            profile=profile,
+            brokers={name: b for name, b in self._shared.items() if isinstance(b, Broker)},
+            run_id=self.kept.manifest["run_id"],
+            folder=self._folder,
+            home=self._house.home,
+            logs=self._logs,
+            raw=self.kept.path / "raw" if self.profile.raw else None,
+            canary=self._canary,
+            keys=self._security.keys,
+        )
 
     async def _warm_up(self, stage: Stage, cell: Cell) -> None:
         """Use what the cell needs and nobody used yet; what goes wrong here will in the trial, which reports it."""

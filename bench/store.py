@@ -17,7 +17,7 @@ from bench.caveats import BROKEN, Caveat
 from bench.files import ResultsError, append, as_json, csv_line, keep_lines, replace, sentences
 from bench.hops import Step
 from bench.outage import Outage, Stretch
-from bench.rows import COLUMNS, Capacity, Trial, trial_name
+from bench.rows import COLUMNS, Capacity, ColdStart, Trial, trial_name
 from bench.salvage import kinds, sound
 from bench.stats.aa import aa
 from bench.stats.effects import effects as effects_of
@@ -42,8 +42,8 @@ class Run:
         self.manifest: Mapping[str, Any] = manifest
         self.damage: dict[str, str] | None = None
         """By file and row what could not be read; None where that is an error."""
-        self._effects: tuple[int, pd.DataFrame] | None = None
-        """Of so many trials: those of a large design take seconds."""
+        self._effects: tuple[tuple[int, int], pd.DataFrame] | None = None
+        """Of so many trials and cold starts: those of a large design take seconds."""
 
     @classmethod
     def create(cls, root: Path, run_id: str, manifest: Mapping[str, Any]) -> "Run":
@@ -199,6 +199,17 @@ class Run:
         numbers = [field.name for field in msgspec.structs.fields(kind) if field.type is not str]
         return self._in_order(found.assign(**{name: pd.to_numeric(found[name]) for name in numbers}))
 
+    def add_cold_start(self, row: ColdStart) -> None:
+        """Keep what new connections took. Raises ResultsError."""
+        with sentences(self.path):
+            append(self.path / "cold.csv", [msgspec.structs.astuple(row)], ColdStart.__struct_fields__)
+
+    def cold_starts(self) -> pd.DataFrame:
+        """cold.csv, all of it ``valid``: cells as the profile has them, rounds in order. Raises ResultsError."""
+        types = kinds(ColdStart)
+        found = self._table("cold.csv", types).astype({name: kind for name, kind in types.items() if kind is not str})
+        return self._in_order(found.assign(valid=True))
+
     def add_probe(self, row: Trial, per_s: float, kind: str, outcome: str) -> None:
         """Keep a trial of a search, and what it said of its rate. Raises ResultsError."""
         self.add_caveats(row.caveats, trial=row.name)
@@ -229,10 +240,15 @@ class Run:
         return found
 
     def effects(self) -> pd.DataFrame:
-        """What each factor of the design does, from the trials so far: what effects.csv holds. Raises ResultsError."""
-        trials = self.trials()
-        if self._effects is None or self._effects[0] != len(trials):
-            self._effects = len(trials), effects_of(trials)
+        """What each factor of the design does, from what was measured so far: what effects.csv holds.
+
+        Raises ResultsError.
+        """
+        trials, cold = self.trials(), self.cold_starts()
+        count = len(trials), len(cold)
+        if self._effects is None or self._effects[0] != count:
+            both = [effects_of(rows) for rows in (trials, cold) if len(rows)]
+            self._effects = count, pd.concat(both, ignore_index=True) if both else effects_of(trials)
         return self._effects[1]
 
     def _table(self, name: str, columns: Mapping[str, type]) -> pd.DataFrame:

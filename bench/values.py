@@ -45,6 +45,7 @@ FLAGS = {
     "FAULT_AT": "fault_at_s",
     "FAULT_FOR": "fault_for_s",
     "RAW": "raw",
+    "COLD": "cold",
     "SLO": "slo_p99_ms",
 }
 """What may be said on the command line, and the key of a profile that it stands for."""

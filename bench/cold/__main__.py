@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from bench import profile as profiles
-from bench.cold.measure import Line, Slot, lines, rounds
+from bench.cold.measure import rounds
+from bench.cold.table import show
 from bench.ending import USAGE, outcome
 from bench.errors import UsageError
 from bench.files import append
@@ -20,16 +20,13 @@ from bench.provision import Broker, Unavailable
 from bench.provision.base import StartFailed
 from bench.provision.ledger import open_run, place
 from bench.provision.process import finish
-from bench.report.numbers import estimated
+from bench.rows import ColdStart
 from bench.run import House, Progress, provide
 from bench.secured import secured
-from bench.stats.intervals import Estimate
 from bench.trial import Stage
 from transports.errors import TransportError
 
 ROOT = Path(__file__).parents[2]
-WIDTH = 120
-"""Of the table, in letters: on a narrower screen a row goes on in the next one, and no number is cut."""
 
 
 async def main(asked: profiles.Profile, out: Path, home: Path, count: int) -> None:
@@ -40,7 +37,7 @@ async def main(asked: profiles.Profile, out: Path, home: Path, count: int) -> No
         progress.print(sentence, highlight=False)
 
     house = House(checkout=ROOT, home=place(home), results=out, given={})
-    slots: list[Slot] = []
+    found: list[ColdStart] = []
     path = out / f"cold-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.csv"
     async with AsyncExitStack() as stack:
         security = await secured(stack, asked, house.home, None)
@@ -58,40 +55,11 @@ async def main(asked: profiles.Profile, out: Path, home: Path, count: int) -> No
             keys=security.keys,
         )
         out.mkdir(parents=True, exist_ok=True)
-        async for slot in rounds(stage, count, say):
-            slots.append(slot)
-            append(path, [msgspec.structs.astuple(slot)], Slot.__struct_fields__)
-    Console(width=max(console.width, WIDTH)).print(table(list(lines(slots))))
+        async for row in rounds(stage, count, say):
+            found.append(row)
+            append(path, [msgspec.structs.astuple(row)], ColdStart.__struct_fields__)
+    show(found)
     console.print(f"all numbers: {path}", highlight=False)
-
-
-def table(found: list[Line]) -> Table:
-    """A row per method, format and level; milliseconds, and times the level none."""
-    drawn = Table(
-        title="First order on a new connection, and the next on the same; ms with 95 %, and times none",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-    )
-    for heading in ("method", "format", "security"):
-        drawn.add_column(heading, no_wrap=True)
-    for heading in ("cold", "times", "warm", "times "):
-        drawn.add_column(heading, justify="right", no_wrap=True)
-    for line in found:
-        drawn.add_row(
-            line.method,
-            line.codec,
-            line.security,
-            _said(line.cold_us, 1000),
-            _said(line.cold_ratio, 1),
-            _said(line.warm_us, 1000),
-            _said(line.warm_ratio, 1),
-        )
-    return drawn
-
-
-def _said(estimate: Estimate | None, unit: float) -> str:
-    return "" if estimate is None or estimate.value is None else estimated(estimate, unit)
 
 
 def command(arguments: list[str]) -> int:

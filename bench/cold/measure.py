@@ -1,7 +1,7 @@
 """Rounds in which every method at every level, and the bare echo, are measured once."""
 
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from statistics import median
 from time import monotonic_ns
@@ -14,13 +14,11 @@ from bench.probing import met
 from bench.profile import Profile
 from bench.provision.base import Say
 from bench.provision.services import services
-from bench.stats.intervals import Estimate, median_of
-from bench.stats.paired import paired_ratio
+from bench.rows import ColdStart
 from bench.trial import Stage, remove_quietly, serving, setting_of
 from bench.workload import probe
 from transports.base import Transport
-from transports.registry import named
-from transports.security import LEVELS, MTLS, NONE, TLS
+from transports.security import MTLS, NONE, TLS
 
 ECHO = "echo"
 ECHO_LEVELS = (NONE, TLS, MTLS)
@@ -30,46 +28,44 @@ WARM_UP = 10
 """Before them, which are not counted."""
 
 
-class Slot(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the CSV: one method at one level, in one round."""
-
-    round: int
-    method: str
-    """``echo`` for the bare one."""
-    codec: str
-    security: str
-    negotiated_cipher: str
-    connections: int
-    cold_us: float
-    """From before the client connects to the outcome of its first order; the median over connections."""
-    warm_us: float
-    """Of the next order on the same connection."""
+def slots(profile: Profile, round_: int) -> list[Cell | str]:
+    """What is measured in a round, in an order of its own: every cell, and as a level the bare echo."""
+    found = cells(profile)
+    used = {at(profile, cell).security for cell in found}
+    todo: list[Cell | str] = [*found, *(level for level in ECHO_LEVELS if level in used)]
+    random.Random(f"{profile.seed}:{round_}").shuffle(todo)
+    return todo
 
 
-async def rounds(stage: Stage, count: int, say: Say) -> AsyncIterator[Slot]:
-    """Slot by slot, each round in an order of its own. The round before the first warms the brokers and is left out.
+def name_of(what: Cell | str) -> str:
+    return what.name if isinstance(what, Cell) else f"{ECHO}@{what}"
+
+
+async def rounds(stage: Stage, count: int, say: Say) -> AsyncIterator[ColdStart]:
+    """Row by row. The round before the first warms the brokers and is left out.
 
     Raises StartFailed, and TransportError when an order fails.
     """
-    found = cells(stage.profile)
     for number in range(count + 1):
-        todo: list[Cell | str] = [*found, *ECHO_LEVELS]
-        random.Random(f"{stage.profile.seed}:{number}").shuffle(todo)
-        for slot, what in enumerate(todo):
-            name = what.name if isinstance(what, Cell) else f"{ECHO}@{what}"
-            say(f"{f'round {number} of {count}' if number else 'warming up'}: {name}")
-            trial = f"{stage.run_id}-{number}-{slot}"
-            done = await (
-                _of_cell(stage, what, trial) if isinstance(what, Cell) else _of_echo(stage, found[0], what, trial)
-            )
+        for slot, what in enumerate(slots(stage.profile, number)):
+            say(f"{f'round {number} of {count}' if number else 'warming up'}: {name_of(what)}")
+            done = await cold_start(stage, what, number, slot)
             if number:
-                yield msgspec.structs.replace(done, round=number)
+                yield done
 
 
-async def _of_cell(stage: Stage, cell: Cell, trial: str) -> Slot:
+async def cold_start(stage: Stage, what: Cell | str, round_: int, slot: int) -> ColdStart:
+    """New connections to one cell, or to the bare echo at a level. Raises StartFailed and TransportError."""
+    trial = f"{stage.run_id}-c{round_}-{slot}"
+    if isinstance(what, Cell):
+        return await _of_cell(stage, what, trial, round_)
+    return await _of_echo(stage, cells(stage.profile)[0], what, trial, round_)
+
+
+async def _of_cell(stage: Stage, cell: Cell, trial: str, round_: int) -> ColdStart:
     here = replace(stage, profile=at(stage.profile, cell))
     setting = setting_of(here, cell, trial)
-    transport = named(cell.transport)(setting)
+    transport = cell.kind(setting)
     try:
         await transport.prepare()
         async with serving(here, cell, setting, transport):
@@ -77,7 +73,19 @@ async def _of_cell(stage: Stage, cell: Cell, trial: str) -> Slot:
             times = [await _pair(transport) for _ in range(WARM_UP + REPEATS)][WARM_UP:]
     finally:
         await remove_quietly(transport)
-    return _slot(cell.transport, cell.codec, here.profile, "" if agreed is None else agreed.cipher, times)
+    return ColdStart(
+        round=round_,
+        cell=cell.name,
+        transport=cell.transport,
+        client=cell.client,
+        product=cell.product,
+        codec=cell.codec,
+        security=here.profile.security,
+        negotiated_cipher="" if agreed is None else agreed.cipher,
+        connections=len(times),
+        cold_us=_median_us(cold for cold, _ in times),
+        warm_us=_median_us(warm for _, warm in times),
+    )
 
 
 async def _pair(transport: Transport) -> tuple[int, int]:
@@ -89,61 +97,26 @@ async def _pair(transport: Transport) -> tuple[int, int]:
         return first_ns - began_ns, monotonic_ns() - first_ns
 
 
-async def _of_echo(stage: Stage, cell: Cell, level: str, trial: str) -> Slot:
+async def _of_echo(stage: Stage, cell: Cell, level: str, trial: str, round_: int) -> ColdStart:
     here = replace(stage, profile=msgspec.structs.replace(stage.profile, security=level))
     setting = replace(setting_of(here, cell, trial), servers={})
     async with services(ECHO, setting, folder=stage.folder, logs=stage.logs, store_folder=None, program=echo.PROGRAM):
         cipher = await echo.agreed(setting)
         times = [await echo.pair(setting) for _ in range(WARM_UP + REPEATS)][WARM_UP:]
-    return _slot(ECHO, "", here.profile, cipher, times)
-
-
-def _slot(method: str, codec: str, profile: Profile, cipher: str, times: Sequence[tuple[int, int]]) -> Slot:
-    return Slot(
-        round=0,
-        method=method,
-        codec=codec,
-        security=profile.security,
+    return ColdStart(
+        round=round_,
+        cell=name_of(level),
+        transport=ECHO,
+        client="",
+        product="",
+        codec="",
+        security=level,
         negotiated_cipher=cipher,
         connections=len(times),
-        cold_us=median(cold for cold, _ in times) / 1000,
-        warm_us=median(warm for _, warm in times) / 1000,
+        cold_us=_median_us(cold for cold, _ in times),
+        warm_us=_median_us(warm for _, warm in times),
     )
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the table."""
-
-    method: str
-    codec: str
-    security: str
-    cold_us: Estimate
-    warm_us: Estimate
-    cold_ratio: Estimate | None
-    """To the level none, round by round; None for that level itself."""
-    warm_ratio: Estimate | None
-
-
-def lines(slots: Sequence[Slot]) -> Iterator[Line]:
-    """A row per method, format and level, in the order in which they are first seen within a level's rank."""
-    by: dict[tuple[str, str], dict[str, dict[int, Slot]]] = {}
-    for slot in slots:
-        by.setdefault((slot.method, slot.codec), {}).setdefault(slot.security, {})[slot.round] = slot
-    for (method, codec), levels in sorted(by.items()):
-        base = levels.get(NONE, {})
-        for security in (level for level in LEVELS if level in levels):
-            here = levels[security]
-            yield Line(
-                method=method,
-                codec=codec,
-                security=security,
-                cold_us=median_of(slot.cold_us for slot in here.values()),
-                warm_us=median_of(slot.warm_us for slot in here.values()),
-                cold_ratio=None if security == NONE else _ratio(here, base, "cold_us"),
-                warm_ratio=None if security == NONE else _ratio(here, base, "warm_us"),
-            )
-
-
-def _ratio(here: Mapping[int, Slot], base: Mapping[int, Slot], what: str) -> Estimate:
-    both = sorted(here.keys() & base.keys())
-    return paired_ratio([getattr(here[n], what) for n in both], [getattr(base[n], what) for n in both])
+def _median_us(times_ns: Iterable[int]) -> float:
+    return median(times_ns) / 1000

@@ -19,6 +19,7 @@ def charts(reading: Reading) -> Iterator[Chart]:
     yield from curve.charts(trials, reading.capacities)
     yield from ratios.charts(summary["ratios"])
     yield from levels.charts(trials)
+    yield from levels.cold_charts(reading.cold)
     yield from figures.charts(trials, reading.manifest)
     yield from _spectrum(reading)
     yield from effects.charts(trials, reading.effects)

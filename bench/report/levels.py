@@ -1,7 +1,7 @@
 """What each level of a factor costs: security, durability, product or client, method by method, every trial a dot."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -17,6 +17,7 @@ from bench.stats import effects
 from bench.stats.effects import KIB, SIZE, throughout
 from bench.stats.intervals import Estimate, median_of
 from bench.stats.summary import is_valid, shown
+from transports.security import LEVELS
 
 FACTORS: Mapping[str, tuple[str, ...]] = {
     "security": ("security",),
@@ -38,8 +39,20 @@ ROWS: Mapping[str, tuple[str, float]] = {
     "wire_bytes_per_order": ("On the wire,\nKiB an order", KIB),
 }
 """Title, and what the metric is divided by."""
+COLD, COLD_HEADING = "cold", "What a new connection costs"
+COLD_ROWS: Mapping[str, tuple[str, float]] = {
+    "cold_us": ("First order on a new\nconnection, ms", 1000),
+    "warm_us": ("Next order on\nthe same, ms", 1000),
+}
+CAPTION = (
+    "Medians over trials, hollow of INVALID cells; bars: 95 % intervals; dots: single trials; at the top: orders "
+    "that did not finish."
+)
+CAPTIONS = {COLD: "Medians over rounds; bars: 95 % intervals; dots: rounds, each the median of 15 new connections."}
 MOST_METHODS = 8
 COLUMNS = ("method", "level", "cell", "metric", "what", "round", "value", "low", "high", "n", "valid")
+_DECADES = 200
+"""From which span on an axis has ticks at powers of ten alone."""
 _BESIDE = 0.2
 """How far from its median's place a level's trials stand, in levels."""
 
@@ -61,30 +74,56 @@ class Point:
 
 def charts(trials: pd.DataFrame) -> Iterator[Chart]:
     """security, durability, product and client: those that vary on a method which is else the same, without a fault."""
+    plain = plain_of(trials)
     for factor, columns in FACTORS.items():
-        drawn = list(points(trials, columns))
-        methods = dict.fromkeys(point.method for point in drawn)
-        if not 0 < len(methods) <= MOST_METHODS:
-            continue
-        with mpl.rc_context(style.SETTINGS):
-            figure = _figure(drawn, list(methods))
-        yield Chart(
-            name=factor,
-            heading=HEADINGS[factor],
-            says=_sentence(drawn),
-            figure=figure,
-            columns=COLUMNS,
-            rows=list(rows(drawn)),
-        )
+        says = "Median completion"
+        yield from _chart(factor, HEADINGS[factor], says, list(points(plain, columns, ROWS)), ROWS)
 
 
-def points(trials: pd.DataFrame, columns: Sequence[str]) -> Iterator[Point]:
-    """Of every method that has several levels in these columns, in the order in which they were measured."""
-    if trials.empty or not {*columns, "fault"} <= set(trials):
-        return
+def cold_charts(cold: pd.DataFrame) -> Iterator[Chart]:
+    """cold, from ``Run.cold_starts``, which may be empty."""
+    says = "The median first order on a new connection"
+    by_level = cold.sort_values("security", key=_ranks, kind="stable") if len(cold) else cold
+    yield from _chart(COLD, COLD_HEADING, says, list(points(by_level, FACTORS["security"], COLD_ROWS)), COLD_ROWS)
+
+
+def _ranks(levels: "pd.Series[str]") -> "pd.Series[int]":
+    """From the least secure on; the bare echo's levels are in the order of the first round, which is shuffled."""
+    return levels.map({level: rank for rank, level in enumerate(LEVELS)})
+
+
+def plain_of(trials: pd.DataFrame) -> pd.DataFrame:
+    """Those without a fault, with what services and broker burnt together."""
+    if trials.empty or "fault" not in trials:
+        return trials[:0]
     plain = trials[trials["fault"] == "none"]
     burnt = plain["cpu_us_per_order_services"] + plain["cpu_us_per_order_broker"].fillna(0.0)
-    plain = plain.assign(cpu_us_per_order=burnt)
+    return plain.assign(cpu_us_per_order=burnt)
+
+
+def _chart(
+    name: str, heading: str, says: str, drawn: Sequence[Point], panels: Mapping[str, tuple[str, float]]
+) -> Iterator[Chart]:
+    methods = dict.fromkeys(point.method for point in drawn)
+    if not 0 < len(methods) <= MOST_METHODS:
+        return
+    with mpl.rc_context(style.SETTINGS):
+        figure = _figure(name, drawn, list(methods), panels)
+    first = next(iter(panels))
+    yield Chart(
+        name=name,
+        heading=heading,
+        says=f"{says}, level by level: {_sentence([point for point in drawn if point.metric == first])}.",
+        figure=figure,
+        columns=COLUMNS,
+        rows=list(rows(drawn)),
+    )
+
+
+def points(plain: pd.DataFrame, columns: Sequence[str], metrics: Iterable[str]) -> Iterator[Point]:
+    """Of every method that has several levels in these columns, in the order in which they were measured."""
+    if plain.empty or not {*columns} <= set(plain):
+        return
     others = [name for name in effects.FACTORS if name in plain and name not in columns]
     if "product" in columns:
         others.remove("client")  # each product has its own
@@ -98,7 +137,7 @@ def points(trials: pd.DataFrame, columns: Sequence[str]) -> Iterator[Point]:
         for level, cells in group.groupby([*columns], sort=False):
             # A second cell at a level, as an arm of A/A, is no other level.
             cell, measured = next(iter(cells.groupby("cell", sort=False)))
-            for metric in ROWS:
+            for metric in metrics:
                 kept = shown(measured)[["round", metric]].dropna()
                 yield Point(
                     method=method,
@@ -142,24 +181,25 @@ def rows(drawn: Sequence[Point]) -> Iterator[tuple[object, ...]]:
             yield (*named, "trial", round_, number(value), "", "", "", valid)
 
 
-def _figure(drawn: Sequence[Point], methods: Sequence[str]) -> Figure:
-    figure = style.blank(max(9.0, 0.9 + 1.6 * len(methods)), 7.2)
-    grid = figure.subplots(len(ROWS), len(methods), sharex="col", sharey="row", squeeze=False)
-    for axes_row, (metric, (heading, unit)) in zip(grid, ROWS.items(), strict=True):
+def _figure(
+    name: str, drawn: Sequence[Point], methods: Sequence[str], panels: Mapping[str, tuple[str, float]]
+) -> Figure:
+    figure = style.blank(max(9.0, 0.9 + 1.6 * len(methods)), 0.8 + 1.6 * len(panels))
+    grid = figure.subplots(len(panels), len(methods), sharex="col", sharey="row", squeeze=False)
+    for axes_row, (metric, (heading, unit)) in zip(grid, panels.items(), strict=True):
         of_metric = [point for point in drawn if point.metric == metric]
         low, high = _limits([value / unit for point in of_metric for value in point.trials])
         for axes, method in zip(axes_row, methods, strict=True):
             style.panel(axes, method if axes in grid[0] else "")
             axes.set_yscale("log")
-            style.log_scale(axes.yaxis)
+            style.log_scale(axes.yaxis, (1, 2, 5) if high / low < _DECADES else (1,))
             axes.set_ylim(low, high)
             axes.tick_params(axis="y", length=0)
             _line(axes, [point for point in of_metric if point.method == method], unit)
         axes_row[0].set_ylabel(f"{heading} (log)", fontsize=9)
     style.caption(
         figure,
-        "Medians over trials, hollow of INVALID cells; bars: 95 % intervals; dots: single trials; at the top: orders "
-        "that did not finish.\nAlong a row all have one axis.",
+        f"{CAPTIONS.get(name, CAPTION)}\nAlong a row all have one axis.",
     )
     return figure
 
@@ -210,15 +250,14 @@ def _line(axes: Axes, points: Sequence[Point], unit: float) -> None:
     )
 
 
-def _sentence(drawn: Sequence[Point]) -> str:
-    """What one sees, for those who cannot: median completion, level by level."""
+def _sentence(told: Sequence[Point]) -> str:
+    """What one sees, for those who cannot: a median, level by level."""
     parts = []
-    medians = [point for point in drawn if point.metric == "finish_p50_us"]
-    for method in dict.fromkeys(point.method for point in medians):
-        of_method = [point for point in medians if point.method == method]
+    for method in dict.fromkeys(point.method for point in told):
+        of_method = [point for point in told if point.method == method]
         said = ", ".join(
             f"{point.level} {'unknown' if point.median.value is None else f'{digits(point.median.value / 1000)} ms'}"
             for point in of_method
         )
         parts.append(f"{method.replace(chr(10), ', ')} {said}")
-    return f"Median completion, level by level: {'; '.join(parts)}."
+    return "; ".join(parts)

@@ -31,6 +31,7 @@ class Reading:
     effects: pd.DataFrame
     timeline: pd.DataFrame
     hops: pd.DataFrame
+    cold: pd.DataFrame
     aa: pd.DataFrame
     unread: tuple[Caveat, ...]
     """Of whole files."""
@@ -88,6 +89,7 @@ def read(path: Path) -> Reading:
         "effects": part(run.effects, empty) if designed and there else empty,
         "timeline": part(run.timeline, empty) if there else empty,
         "hops": part(run.hops, empty) if there else empty,
+        "cold": part(run.cold_starts, empty),
         "aa": aa(trials) if arms == 2 and there else empty,
     }
     return Reading(name=path.resolve().name, run=run, trials=trials, **tables, unread=tuple(doubts))
@@ -111,6 +113,10 @@ def _unfinished(reading: Reading) -> Iterator[Caveat]:
             "unfinished",
             f"{len(reading.trials)} of {planned} trials are there: the run was stopped, or is still being measured",
             f"`{reading.command.split(' ', 2)[0]} {reading.command.split(' ', 2)[1]} RESUME={reading.name}` goes on",
+        )
+    elif reading.profile.get("cold") and reading.cold.empty:
+        yield Caveat(
+            "unfinished", "new connections were not measured yet", f"`make study RESUME={reading.name}` goes on"
         )
     elif reading.trials.empty:
         yield Caveat("empty", "no trial is there", f"measure again: `{reading.command}`")

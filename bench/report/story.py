@@ -192,6 +192,20 @@ def _factors(reading: Reading) -> Iterator[Sentence]:
         yield Sentence((f"{said}, over {', '.join(names)}.",))
 
 
+def _connections(reading: Reading) -> Iterator[Sentence]:
+    """What is shown of a first order on a new connection, method by method."""
+    by_method: dict[tuple[str, str, str], list[tuple[int, Mapping[str, Any]]]] = {}
+    for number, row in enumerate(reading.summary.get("effects", ())):
+        if row["kind"] == "main" and row["metric"] == "cold_us" and row["estimate"] is not None:
+            name = style.over(row["transport"], row["product"])
+            by_method.setdefault((name, row["factor"], row["base"]), []).append((number, row))
+    for (name, factor, base), rows in by_method.items():
+        parts: list[Part] = []
+        for number, row in rows:
+            parts += [", " if parts else "", f"{row['level']} ", estimate(row, f"{reading.name} effects {number}")]
+        yield Sentence((f"Over {name}, times as long as with {factor} {base}: ", *parts, "."))
+
+
 def _outages(reading: Reading) -> Iterator[Sentence]:
     """By what was away: for how long on each method, and what became of the orders of all its trials."""
     by_fault: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
@@ -245,6 +259,7 @@ _PARTS = (
     ("How much each carries", _capacity),
     ("What a larger order costs", _sizes),
     ("What changes it", _factors),
+    ("What the first order on a new connection costs", _connections),
     ("When a part is away, or the rate is up", _outages),
     ("How small a difference can be told", _against_itself),
 )

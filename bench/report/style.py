@@ -29,8 +29,14 @@ INK, MUTED, RULE = "#14171A", "#5A5F66", "#E3E6E9"
 NEVER = "#B3261E"
 """What did not come, where colour is a scale."""
 
-PRODUCTS: Mapping[str, str] = {"rest": "REST", "grpc": "gRPC", "broker": "RabbitMQ", "events": "Kafka"}
-"""How people know the methods."""
+PRODUCTS: Mapping[str, str] = {
+    "rest": "REST",
+    "grpc": "gRPC",
+    "broker": "RabbitMQ",
+    "events": "Kafka",
+    "echo": "a bare echo",
+}
+"""How people know the methods, and what connections are measured beside."""
 _OVER = {"rabbitmq": "RabbitMQ", "kafka": "Kafka"}
 _OWN = {"broker": "rabbitmq", "events": "kafka"}
 """The product that goes without saying, of methods that may run over several."""

@@ -109,7 +109,7 @@ def effects_table(found: pd.DataFrame) -> Table:
     rows = [
         {str(name): "" if pd.isna(value) else value for name, value in row.items()}
         for row in found.to_dict("records")
-        if row["kind"] in ("main", *_LINES)
+        if row["kind"] in ("main", *_LINES) and row["metric"] in EFFECT_METRICS
     ]
     of: dict[tuple[str, ...], dict[str, Mapping[str, Any]]] = {}
     for row in rows:

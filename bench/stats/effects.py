@@ -40,6 +40,7 @@ METRICS = (
     *("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us"),
     *("cpu_us_per_order_services", "cpu_us_per_order_broker", "wire_bytes_per_order", "payload_bytes"),
     *("rss_mib_services", "rss_mib_broker"),
+    *("cold_us", "warm_us"),
 )
 COLUMNS = (
     *("transport", "client", "product", "factor", "level", "base", "context", "metric", "kind"),

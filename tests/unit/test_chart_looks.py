@@ -21,6 +21,7 @@ from bench.report.chart import Chart
 from bench.report.reading import read
 from tests.unit.hard_cases import HARD
 from tests.unit.made_up import CELLS, a_run, a_trial
+from tests.unit.test_cold import a_run as a_cold_run
 from tests.unit.test_levels import secured
 from tests.unit.test_study_charts import OUTAGES, a_design, a_timeline
 
@@ -50,6 +51,7 @@ def made_up(root: Path) -> Iterator[Chart]:
     design = a_design()
     yield from effects.charts(design, effects_of(design))
     yield from levels.charts(secured(root / "secured").trials())
+    yield from levels.cold_charts(a_cold_run(root / "cold").cold_starts())
     capacities = pd.DataFrame(
         [
             {"cell": name, "transport": name, "last_pass_per_s": per_s, "slo_p99_ms": "100"}
@@ -68,7 +70,7 @@ def charts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Chart]:
 
 
 NAMES = (
-    *("curve", "ratios", "latency", "spectrum", "effects", "size", "security"),
+    *("curve", "ratios", "latency", "spectrum", "effects", "size", "security", "cold"),
     *("recovery", "outage", "hops", "costs", "trials"),
 )
 

@@ -14,7 +14,7 @@ from bench.hlog import Percentiles
 from bench.report.chart import save
 from bench.report.command import report
 from bench.report.gallery import charts as all_charts
-from bench.report.levels import FACTORS, MOST_METHODS, charts, points
+from bench.report.levels import FACTORS, MOST_METHODS, charts, plain_of, points
 from bench.report.reading import read
 from bench.store import Run
 from tests.unit.made_up import a_run, a_trial
@@ -88,7 +88,7 @@ def test_every_method_has_every_level_with_its_median_and_every_trial(trials: pd
 def test_the_cpu_is_of_services_and_broker_together(trials: pd.DataFrame) -> None:
     of = trials[trials["cell"] == "broker@tls"]
     (point,) = (
-        one for one in points(trials, ("security",)) if (one.cell, one.metric) == ("broker@tls", "cpu_us_per_order")
+        one for one in points(plain_of(trials), ("security",), ["cpu_us_per_order"]) if one.cell == "broker@tls"
     )
     assert point.trials == pytest.approx(list(of["cpu_us_per_order_services"] + of["cpu_us_per_order_broker"]))
 
