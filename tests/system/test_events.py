@@ -2,217 +2,44 @@
 
 import asyncio
 import gc
-import itertools
 import json
 import os
 import signal
 import warnings
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionError, for_code
 
 from bench.provision.services import services
 from shop.messages import KIND, PlaceOrder, StockReserved
 from shop.open import open_service
-from shop.service import Service
 from shop.shipping import tracking_number
 from shop.workflow import SERVICES, consumed_by
 from tests.conftest import an_order
-from transports.base import Client, Serving, Setting
+from tests.system.kafka_trial import (
+    JSON,
+    a_producer,
+    a_transport,
+    a_trial,
+    an_admin,
+    committed,
+    configs,
+    ends,
+    groups_of,
+    read,
+    topics_of,
+    trial_names,
+    until,
+    until_true,
+)
+from transports.base import Setting
 from transports.errors import NotAccepted, TooLarge, Unreachable
 from transports.events import EventsTransport
-from transports.wire import codec_named
 
 pytestmark = pytest.mark.broker
-
-_trials = (f"log-{os.getpid()}-{number}" for number in itertools.count())
-JSON = codec_named("json")
-
-
-def a_transport(servers: Mapping[str, str], **changes: Any) -> EventsTransport:
-    return EventsTransport(Setting(**{"trial": next(_trials), "servers": servers} | changes))
-
-
-@dataclass
-class Trial:
-    """A workflow over Kafka, and a producer of somebody else's."""
-
-    name: str
-    servers: Mapping[str, str]
-    client: Client
-    services: dict[str, Service]
-    serving: dict[str, Serving]
-    foreign: AIOKafkaProducer
-
-    async def put(self, kind: str, body: bytes | None, **record: Any) -> None:
-        await self.foreign.send_and_wait(f"{self.name}.{kind}", body, **record)
-
-    async def records(self, kind: str, count: int) -> list[ConsumerRecord]:
-        return await read(self.servers, f"{self.name}.{kind}", count)
-
-    async def ships(self, order_id: str = "after") -> None:
-        async with asyncio.timeout(15):
-            receipt = await self.client.submit(PlaceOrder(an_order(order_id)))
-            assert (await receipt.finished).outcome.status == "shipped"
-
-
-@asynccontextmanager
-async def a_producer(servers: Mapping[str, str], **options: Any) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(bootstrap_servers=servers["kafka"], **options)
-    try:
-        await producer.start()
-        yield producer
-    finally:
-        await producer.stop()
-
-
-@asynccontextmanager
-async def an_admin(servers: Mapping[str, str]) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers["kafka"])
-    try:
-        await admin.start()
-        yield admin
-    finally:
-        await admin.close()
-
-
-@asynccontextmanager
-async def a_trial(
-    servers: Mapping[str, str], *, serve: tuple[str, ...] = SERVICES, **changes: Any
-) -> AsyncIterator[Trial]:
-    transport = a_transport(servers, **changes)
-    shop = {name: open_service(name) for name in SERVICES}
-    await transport.prepare()
-    try:
-        async with AsyncExitStack() as stack:
-            foreign = await stack.enter_async_context(a_producer(servers))
-            serving = {name: await stack.enter_async_context(transport.serve(shop[name])) for name in serve}
-            client = await stack.enter_async_context(transport.connect())
-            yield Trial(transport.setting.trial, servers, client, shop, serving, foreign)
-    finally:
-        await transport.remove()
-
-
-async def read(servers: Mapping[str, str], topic: str, count: int, partition: int = 0) -> list[ConsumerRecord]:
-    """The first ``count`` records of a topic, from its beginning."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers["kafka"])
-    place, found = TopicPartition(topic, partition), []
-    consumer.assign([place])
-    try:
-        await consumer.start()
-        await consumer.seek_to_beginning(place)
-        async with asyncio.timeout(10):
-            while len(found) < count:
-                found += [r for records in (await consumer.getmany(timeout_ms=100)).values() for r in records]
-    finally:
-        await consumer.stop()
-    return found
-
-
-async def ends(servers: Mapping[str, str], topics: list[str], partition: int = 0) -> dict[str, int]:
-    """How many records each topic has in that partition."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers["kafka"])
-    places = [TopicPartition(topic, partition) for topic in topics]
-    consumer.assign(places)
-    try:
-        await consumer.start()
-        return {place.topic: end for place, end in (await consumer.end_offsets(places)).items()}
-    finally:
-        await consumer.stop()
-
-
-async def committed(servers: Mapping[str, str], group: str) -> dict[str, int]:
-    async with an_admin(servers) as admin:
-        offsets = await admin.list_consumer_group_offsets(group)
-        return {place.topic: offset.offset for place, offset in offsets.items()}
-
-
-async def configs(servers: Mapping[str, str], topic: str) -> dict[str, str]:
-    """A topic's settings, once the broker knows the topic that the controller has made."""
-    async with an_admin(servers) as admin, asyncio.timeout(10):
-        while True:
-            (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
-            (code, _, _, _, entries), *_ = response.resources
-            if code == 0:
-                return {entry[0]: entry[1] for entry in entries}
-            assert for_code(code) is UnknownTopicOrPartitionError
-
-
-async def topics_of(servers: Mapping[str, str], trial: str) -> set[str]:
-    async with an_admin(servers) as admin:
-        return {topic for topic in await admin.list_topics() if topic.startswith(f"{trial}.")}
-
-
-async def groups_of(servers: Mapping[str, str], trial: str) -> set[str]:
-    async with an_admin(servers) as admin:
-        return {group for group, *_ in await admin.list_consumer_groups() if group.startswith(f"{trial}.")}
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
-
-
-async def until_true(ask: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while not await ask():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-
-
-# What cannot be read
-
-
-@pytest.mark.parametrize(
-    "body", [b"\xff\x00garbage", b"{}", b"", None], ids=["garbage", "no order", "empty", "tombstone"]
-)
-async def test_what_cannot_be_read_goes_to_the_dead_letter_topic_and_the_service_goes_on(
-    servers: Mapping[str, str], body: bytes | None
-) -> None:
-    async with a_trial(servers) as trial:
-        await trial.put("place-order", body, key=b"mine", headers=[("from", b"afar")])
-        (dead,) = await trial.records("unreadable", 1)
-        assert (dead.value or b"", dead.key, list(dead.headers)) == (body or b"", b"mine", [("from", b"afar")])
-        assert trial.serving["user"].unreadable == 1
-        await trial.ships()
-        assert trial.serving["user"].unreadable == 1
-
-
-async def test_unreadable_among_readable_spoils_none_of_them(servers: Mapping[str, str]) -> None:
-    async with a_trial(servers, serve=()) as trial:
-        receipts = []
-        for number in range(6):
-            receipts.append(await trial.client.submit(PlaceOrder(an_order(f"o{number}"))))
-            await trial.put("place-order", b"garbage", key=f"o{number}".encode())
-        transport = a_transport(servers, trial=trial.name)
-        async with AsyncExitStack() as stack:
-            serving = [await stack.enter_async_context(transport.serve(trial.services[name])) for name in SERVICES]
-            finished = await asyncio.wait_for(asyncio.gather(*(r.finished for r in receipts)), 15)
-            assert [f.outcome.order.order_id for f in finished] == [f"o{number}" for number in range(6)]
-            await until(lambda: serving[0].unreadable == 6)
-        assert len(await trial.records("unreadable", 6)) == 6
-
-
-async def test_an_order_that_outgrows_the_limit_is_a_dead_letter_and_counted_as_failed(
-    servers: Mapping[str, str],
-) -> None:
-    async with a_trial(servers, max_message_bytes=16_384) as trial:
-        bare = len(JSON.encode(PlaceOrder(an_order(address=""))))
-        body = JSON.encode(PlaceOrder(an_order(address="x" * (16_384 - bare))))
-        assert len(body) == 16_384  # the fact that follows is larger
-        await trial.put("place-order", body, key=b"order-1")
-        (dead,) = await trial.records("unreadable", 1)
-        assert dead.value == body
-        assert (trial.serving["user"].failed, trial.serving["user"].unreadable) == (1, 0)
-        await trial.ships()
 
 
 # Topics, groups, offsets
@@ -468,7 +295,7 @@ async def test_services_killed_in_the_middle_lose_nothing_and_do_nothing_twice(
     servers: Mapping[str, str], tmp_path: Path
 ) -> None:
     """Over SQLite, so that the next process knows what the killed one had decided."""
-    setting = Setting(trial=next(_trials), servers=servers, durability="safe")
+    setting = Setting(trial=next(trial_names), servers=servers, durability="safe")
     transport = EventsTransport(setting)
     await transport.prepare()
     try:
@@ -513,109 +340,3 @@ async def test_without_kafka_nothing_is_left_unclosed(side: str, caplog: pytest.
         warnings.simplefilter("ignore")
         gc.collect()
     assert "Unclosed" not in caplog.text
-
-
-# A record that ends the service ends the next process of its group as well, which gets it again
-
-
-@pytest.mark.parametrize(
-    "partition", [b"99", b"-1", None, b"9" * 5_000], ids=["not there", "negative", "null", "endless"]
-)
-async def test_a_reply_partition_that_is_none_does_not_end_the_service(
-    servers: Mapping[str, str], partition: bytes | None
-) -> None:
-    async with a_trial(servers) as trial:
-        body = JSON.encode(PlaceOrder(an_order("odd")))
-        await trial.put("place-order", body, key=b"odd", headers=[("reply", partition)])
-        (closed,) = await trial.records("order-closed", 1)
-        assert closed.key == b"odd"
-        await trial.ships()
-
-
-async def test_a_message_nested_without_end_does_not_end_the_service(servers: Mapping[str, str]) -> None:
-    async with a_trial(servers) as trial:
-        await trial.put("place-order", b'{"x":' + b"[" * 100_000, key=b"deep")
-        await trial.records("unreadable", 1)
-        assert trial.serving["user"].unreadable == 1
-        await trial.ships()
-
-
-BARELY_BYTES = 20_440
-"""Of a record that is allowed at a limit of 16,384 as long as it is compressed: with what is around it, it is not."""
-
-
-def padded(size_bytes: int) -> bytes:
-    """A fact of this size."""
-    bare = len(JSON.encode(StockReserved(an_order(address=""), 1)))
-    return JSON.encode(StockReserved(an_order(address="z" * (size_bytes - bare)), 1))
-
-
-@pytest.mark.parametrize(
-    ("body", "headers", "counted"),
-    [
-        (b"z" * BARELY_BYTES, [], (1, 0)),
-        (padded(BARELY_BYTES), [], (0, 1)),
-        (padded(1_000), [("note", b"z" * (BARELY_BYTES - 1_020))], (0, 1)),
-    ],
-    ids=["unreadable", "readable", "headers"],
-)
-async def test_a_record_that_was_small_only_compressed_does_not_end_the_service(
-    servers: Mapping[str, str],
-    caplog: pytest.LogCaptureFixture,
-    body: bytes,
-    headers: list[tuple[str, bytes]],
-    counted: tuple[int, int],
-) -> None:
-    """Too large for a dead letter as it is, so that the dead letter says where it lies."""
-    async with a_trial(servers, max_message_bytes=16_384, compression="gzip") as trial:
-        topic = f"{trial.name}.stock-reserved"
-        async with a_producer(servers, compression_type="gzip") as zipping:
-            await zipping.send_and_wait(topic, body, key=b"large", headers=headers)
-        (dead,) = await trial.records("unreadable", 1)
-        assert (dead.key, dead.value, list(dead.headers)) == (None, b"", [("lies-at", f"{topic}/0/0".encode())])
-        (large,) = await read(servers, topic, 1)
-        assert (large.key, large.value) == (b"large", body)
-        serving = trial.serving["payment"]
-        assert (serving.unreadable, serving.failed, serving.handled) == (*counted, 0)
-        assert f"it lies at {topic}/0/0" in caplog.text
-        await trial.ships()
-
-
-@pytest.mark.parametrize("compression", ["gzip", "zstd", "lz4", "snappy"])
-async def test_a_batch_that_would_inflate_beyond_the_limit_is_left_out_and_what_is_around_it_is_not(
-    servers: Mapping[str, str], compression: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with a_trial(servers, max_message_bytes=16_384, compression=compression) as trial:
-        topic, paid = f"{trial.name}.stock-reserved", trial.services["payment"]
-        async with a_producer(servers, compression_type=compression, max_request_size=2**26) as zipping:
-            for number, body in enumerate((padded(1_000), bytes(2**17), padded(1_000), bytes(2**16), padded(1_000))):
-                await zipping.send_and_wait(topic, body, key=f"order-{number}".encode())
-        dead = await trial.records("unreadable", 2)
-        assert [list(letter.headers) for letter in dead] == [
-            [("lies-at", f"{topic}/0/1".encode())],
-            [("lies-at", f"{topic}/0/3".encode())],
-        ]
-        assert trial.serving["payment"].unreadable == 2
-        assert "over the limit when it is inflated" in caplog.text
-        await trial.ships()
-        assert trial.serving["payment"].handled == 4
-        assert paid.audit()["payment-taken"].count == 2  # three facts of one order, and the order after them
-
-
-async def test_an_outcome_that_would_inflate_beyond_the_limit_keeps_nobody_from_hearing_the_next(
-    servers: Mapping[str, str], caplog: pytest.LogCaptureFixture
-) -> None:
-    async with a_trial(servers, max_message_bytes=16_384, compression="gzip") as trial:
-        async with a_producer(servers, compression_type="gzip", max_request_size=2**26) as zipping:
-            await zipping.send_and_wait(f"{trial.name}.order-closed", bytes(2**17), key=b"bomb")
-        await trial.ships()
-        assert f"an outcome is over the limit when it is inflated: {trial.name}.order-closed/0/0" in caplog.text
-
-
-async def test_a_batch_that_would_inflate_without_end_is_refused_by_the_broker(servers: Mapping[str, str]) -> None:
-    async with a_trial(servers, max_message_bytes=16_384) as trial:
-        async with a_producer(servers, compression_type="gzip", max_request_size=2**26) as zipping:
-            with pytest.raises(MessageSizeTooLargeError):
-                await zipping.send_and_wait(f"{trial.name}.stock-reserved", bytes(2**24), key=b"bomb")
-        await trial.ships()
-        assert trial.serving["payment"].unreadable == 0

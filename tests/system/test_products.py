@@ -18,8 +18,8 @@ from shop.open import open_service
 from shop.shipping import tracking_number
 from shop.workflow import SERVICES
 from tests.conftest import an_order
+from tests.system.kafka_trial import a_producer, committed, ends, groups_of, read, topics_of, until, until_true
 from tests.system.test_broker import a_channel, until_some
-from tests.system.test_events import a_producer, committed, ends, groups_of, read, topics_of, until, until_true
 from transports.base import Client, Serving, Setting, Transport
 from transports.errors import Unreachable
 from transports.registry import named

@@ -12,7 +12,7 @@ from bench.load.trial import TrialReport, TrialSpec
 from bench.selftest.cases import CASES, Case, Line, expected_s
 from bench.selftest.model import Model, responses_s
 from bench.selftest.stub import StubClient
-from tests.unit.test_driver import now_ns, run, virtual_pacer
+from tests.unit.virtual import now_ns, run, virtual_pacer
 
 ON_TIME = [case for case in CASES if not case.model.hold_ms]
 CASE = {case.name: case for case in CASES}

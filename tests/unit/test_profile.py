@@ -7,12 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.cells import at, cells
+from bench.cells import cells
 from bench.errors import UsageError
-from bench.hlog import tag
-from bench.load.shape import Burst, Step
-from bench.profile import LONGEST_PREFIX, kept, load, profiles, resolve
-from bench.rows import trial_name
+from bench.profile import LONGEST_PREFIX, kept, load
 from bench.workload import Workload
 from transports.base import Setting
 from transports.memory import MemoryTransport
@@ -220,172 +217,6 @@ def test_a_profile_that_is_not_there_is_refused_in_a_sentence(tmp_path: Path) ->
         load(str(tmp_path / "none.toml"))
 
 
-def test_arrivals_are_poisson_unless_said_otherwise() -> None:
-    assert load().arrivals == "poisson"
-    bare = {"transports": ["memory"], "rate_per_s": 9, "duration_s": 1, "warm_up_s": 0, "rounds": 1, "seed": 1}
-    assert resolve("bare", bare | {"payload": 500, "max_message": "1MiB", "deadline_s": 5}).arrivals == "poisson"
-
-
-def test_a_step_and_the_period_of_bursts_take_a_third_of_the_window() -> None:
-    profile = load(flags=MEMORY | {"DURATION": "12"})
-    assert (profile.step, profile.burst) == (Step(factor=3, at_s=4, for_s=4), Burst(peak=10, period_s=4))
-
-
-def test_a_step_has_settings_of_its_own() -> None:
-    flags = {"ARRIVALS": "step", "STEP_FACTOR": "0", "STEP_AT": "1", "STEP_FOR": "3.5"}
-    assert load(flags=MEMORY | flags).step == Step(factor=0, at_s=1, for_s=3.5)
-
-
-def test_what_a_step_offers_is_the_mean_over_the_window() -> None:
-    profile = load(flags=MEMORY | {"ARRIVALS": "step", "RATE": "60", "STEP_FACTOR": "4", "STEP_AT": "5"})
-    assert profile.offered_per_s(60) == pytest.approx(60 * (5 + 4) / 6)
-
-
-def test_bursts_offer_the_rate() -> None:
-    profile = load(flags=MEMORY | {"ARRIVALS": "burst", "BURST_PEAK": "4", "BURST_PERIOD": "0.6"})
-    assert (profile.burst, profile.offered_per_s(150)) == (Burst(peak=4, period_s=0.6), pytest.approx(150))
-
-
-def test_a_trace_says_rate_and_duration(tmp_path: Path) -> None:
-    path = tmp_path / "trace.csv"
-    path.write_text("offset_s\n0\n1\n2\n3\n10\n")
-    profile = load(flags=MEMORY | {"ARRIVALS": "trace", "TRACE": str(path)})
-    assert profile.trace is not None
-    assert profile.trace.path == str(path)
-    assert (profile.duration_s, profile.rates_per_s, profile.offered_per_s(0.5)) == (10, (0.5,), 0.5)
-
-
-@pytest.mark.parametrize(
-    ("flags", "sentence"),
-    [
-        ({"ARRIVALS": "brust"}, "no arrivals 'brust'; did you mean 'burst'\\?"),
-        ({"STEP_AT": "1"}, "STEP_AT is for ARRIVALS=step, and they are poisson"),
-        ({"ARRIVALS": "step", "BURST_PEAK": "5"}, "BURST_PEAK is for ARRIVALS=burst, and they are step"),
-        ({"ARRIVALS": "constant", "TRACE": "x"}, "TRACE is for ARRIVALS=trace"),
-        ({"ARRIVALS": "step", "STEP_FACTR": "2"}, "no setting 'STEP_FACTR'; did you mean 'STEP_FACTOR'\\?"),
-        ({"ARRIVALS": "step", "STEP_FACTOR": "-1"}, "STEP_FACTOR \\(step_factor\\) must be zero or a positive number"),
-        ({"ARRIVALS": "step", "STEP_FOR": "0"}, "STEP_FOR \\(step_for_s\\) must be a positive number"),
-        ({"ARRIVALS": "step", "STEP_AT": "6"}, "a step 6 s into a window of 6 s never comes"),
-        ({"ARRIVALS": "burst", "BURST_PEAK": "0.5"}, "BURST_PEAK \\(burst_peak\\) cannot be honoured: .*1 or more"),
-        ({"ARRIVALS": "burst", "BURST_PERIOD": "4"}, "6 s is 1.5 periods of 4 s"),
-        ({"ARRIVALS": "burst", "BURST_PERIOD": "60"}, "6 s is 0.1 periods of 60 s"),
-        ({"ARRIVALS": "trace"}, "needs a file of offsets in seconds; say which with TRACE="),
-        ({"ARRIVALS": "trace", "TRACE": "/none"}, "trace /none cannot be read"),
-        ({"ARRIVALS": "trace", "TRACE": "/none", "RATE": "5"}, "RATE is in the trace"),
-        ({"ARRIVALS": "trace", "TRACE": "/none", "DURATION": "5"}, "DURATION is in the trace"),
-        (
-            {"RATE": "100000", "DURATION": "3600"},
-            "a plan of 360,000,000 orders is more than 20,000,000; make it shorter",
-        ),
-        ({"RATE": "1500000", "ARRIVALS": "step", "STEP_FACTOR": "9"}, "a plan of 33,000,000 orders is more than"),
-    ],
-)
-def test_arrivals_that_cannot_be_are_refused_in_a_sentence(flags: dict[str, str], sentence: str) -> None:
-    with pytest.raises(UsageError, match=sentence):
-        load(flags=MEMORY | flags)
-
-
-def test_a_trace_that_takes_no_time_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "trace"
-    path.write_text("0\n0\n")
-    with pytest.raises(UsageError, match="is over as it begins"):
-        load(flags=MEMORY | {"ARRIVALS": "trace", "TRACE": str(path)})
-
-
-def test_a_profile_may_hold_settings_of_other_arrivals_than_it_is_run_with(tmp_path: Path) -> None:
-    path = tmp_path / "mine.toml"
-    path.write_text('arrivals = "burst"\nburst_peak = 4\nstep_at_s = 1\ntrace = "none.txt"\n')
-    assert load(str(path), MEMORY | {"ARRIVALS": "constant"}).trace is None
-
-
-def a_design(tmp_path: Path, text: str) -> Path:
-    path = tmp_path / "mine.toml"
-    path.write_text(text)
-    return path
-
-
-BLOCKS = """
-transports = ["rest", "broker"]
-also = []
-[[block]]
-payload = ["1KiB", "64KiB"]
-codec = ["json", "avro"]
-[[block]]
-payload = ["1KiB"]
-compression = { rest = ["none", "gzip"] }
-"""
-
-
-def test_a_block_has_every_combination_of_its_levels_and_no_cell_comes_twice(tmp_path: Path) -> None:
-    profile = load(str(a_design(tmp_path, BLOCKS)))
-    assert [cell.name for cell in cells(profile)] == [
-        "rest@1KiB",
-        "rest+avro@1KiB",
-        "rest@64KiB",
-        "rest+avro@64KiB",
-        "broker@1KiB",
-        "broker+avro@1KiB",
-        "broker@64KiB",
-        "broker+avro@64KiB",
-        "rest+gzip@1KiB",
-    ]
-
-
-def test_a_cell_of_a_design_is_measured_as_its_levels_say(tmp_path: Path) -> None:
-    profile = load(str(a_design(tmp_path, BLOCKS)))
-    small, large = (at(profile, cell) for cell in cells(profile)[::2][:2])
-    assert (small.payload_bytes, large.payload_bytes) == (1024, 65_536)
-    assert (small.rounds, small.seed) == (profile.rounds, profile.seed)
-
-
-def test_a_design_stands_in_the_manifest_and_is_read_back(tmp_path: Path) -> None:
-    profile = load(str(a_design(tmp_path, BLOCKS)))
-    again = kept(msgspec.json.decode(msgspec.json.encode(profile)))
-    assert cells(again) == cells(profile)
-    assert at(again, cells(again)[2]).payload_bytes == 65_536
-
-
-@pytest.mark.parametrize(
-    ("block", "said"),
-    [
-        ('compression = ["gzip"]', "broker with compression gzip cannot be"),
-        ('payload = ["100B"]', "rest with payload 100B cannot be: PAYLOAD is too small"),
-        ('colour = ["red"]', "no factor 'colour'"),
-        ("seed = [1, 2]", "no factor 'seed'"),
-        ('payload = ["64 KiB"]', "is a word or a number"),
-        ('payload = "1KiB"', "has no factor"),
-        ("payload = []", "factor payload takes a list of levels"),
-        ("", "has no factor"),
-    ],
-)
-def test_an_impossible_combination_is_said_by_name_before_anything_is_measured(
-    tmp_path: Path, block: str, said: str
-) -> None:
-    path = a_design(tmp_path, f'transports = ["rest", "broker"]\nalso = []\n[[block]]\n{block}\n')
-    with pytest.raises(UsageError, match=re.escape(said)):
-        load(str(path))
-
-
-def test_a_key_with_one_value_holds_for_its_block_and_is_in_no_name(tmp_path: Path) -> None:
-    path = a_design(tmp_path, 'transports = ["rest"]\nalso = []\n[[block]]\nrate_per_s = [1]\nduration_s = 24\n')
-    profile = load(str(path))
-    (cell,) = cells(profile)
-    assert (cell.name, cell.rate_per_s, at(profile, cell).duration_s) == ("rest@1", 1, 24)
-
-
-def test_two_blocks_that_say_different_things_of_one_cell_are_refused(tmp_path: Path) -> None:
-    blocks = "".join(f"[[block]]\nrate_per_s = [1]\nduration_s = {seconds}\n" for seconds in (5, 6))
-    with pytest.raises(UsageError, match="say different things of cell rest@1"):
-        load(str(a_design(tmp_path, f'transports = ["rest"]\nalso = []\n{blocks}')))
-
-
-@pytest.mark.parametrize("name", profiles())
-def test_every_name_of_a_cell_can_tag_a_histogram_and_name_a_file(name: str) -> None:
-    for cell in cells(load(name)):
-        assert tag(trial_name(1, 1, cell.name), "finish")
-        assert "/" not in cell.name
-
-
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
@@ -401,17 +232,6 @@ def test_every_name_of_a_cell_can_tag_a_histogram_and_name_a_file(name: str) -> 
 def test_a_fault_that_could_not_be_or_would_not_end_is_refused(flags: dict[str, str], said: str) -> None:
     with pytest.raises(UsageError, match=re.escape(said)):
         load(flags=flags)
-
-
-@pytest.mark.parametrize("block", ["[block]\nrate_per_s = [1]", "block = 'rates'", "block = [1]"])
-def test_blocks_that_are_no_tables_are_refused(tmp_path: Path, block: str) -> None:
-    with pytest.raises(UsageError, match=r"are tables \[\[block\]\]"):
-        load(str(a_design(tmp_path, f"{block}\n")))
-
-
-def test_flags_of_arrivals_that_a_block_has_are_taken() -> None:
-    profile = load("frequency", {"BURST_PEAK": "5"})
-    assert {at(profile, cell).burst.peak for cell in cells(profile)} == {5}
 
 
 def test_idle_connections_are_closed_by_each_client_that_closes_any() -> None:
@@ -447,27 +267,6 @@ def test_a_codec_that_a_method_cannot_carry_is_refused_by_name(monkeypatch: pyte
         load(flags={"TRANSPORT": "memory", "CODEC": "avro"})
 
 
-@pytest.mark.parametrize("factor", ["retries = [0, 50]", "keep_alive_s = [1]"])
-def test_a_factor_that_a_method_does_not_have_is_refused(tmp_path: Path, factor: str) -> None:
-    with pytest.raises(UsageError, match="broker has no"):
-        load(str(a_design(tmp_path, f'transports = ["rest", "broker"]\nalso = []\n[[block]]\n{factor}\n')))
-
-
 def test_several_processes_are_for_methods_that_share_orders_among_them() -> None:
     with pytest.raises(UsageError, match="memory does not share a service's orders among processes"):
         load(flags={"TRANSPORT": "memory", "PROCESSES": "2"})
-
-
-def test_a_flag_goes_over_what_holds_for_a_whole_block() -> None:
-    profile = load("frequency", {"DURATION": "3", "BURST_PERIOD": "1.5"})
-    assert {at(profile, cell).duration_s for cell in cells(profile)} == {3}
-
-
-def test_a_design_without_a_cell_for_what_was_asked_is_refused() -> None:
-    with pytest.raises(UsageError, match="profile 'outage' has no cell for memory"):
-        load("outage", {"TRANSPORT": "memory"})
-
-
-@pytest.mark.parametrize(("name", "least"), [("size", 40), ("format", 40), ("frequency", 24), ("outage", 24)])
-def test_the_studies_are_designs_whose_cells_all_can_be(name: str, least: int) -> None:
-    assert len(cells(load(name))) >= least

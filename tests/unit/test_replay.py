@@ -14,7 +14,7 @@ from bench.load.trace import Trace
 from bench.load.trial import TrialSpec
 from bench.workload import Mix, Workload
 from shop.messages import PlaceOrder
-from tests.unit.test_driver import Stub, now_ns, run, virtual_pacer
+from tests.unit.virtual import Stub, now_ns, run, virtual_pacer
 from transports.base import Receipt, Setting
 from transports.wire import codec_named, codecs
 

@@ -1,0 +1,16 @@
+"""An empty store of either kind."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shop.store import MemoryStore, SqliteStore, Store
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """Either store, empty."""
+    made: Store = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "store.sqlite")
+    yield made
+    made.close()

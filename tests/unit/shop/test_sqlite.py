@@ -1,0 +1,158 @@
+"""A database of its own for each service, and batches that are one transaction."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from shop.catalogue import SOLD_OUT_SKU
+from shop.messages import (
+    Line,
+    OrderPlaced,
+    OutOfStock,
+    PlaceOrder,
+    StockReserved,
+)
+from shop.open import open_service
+from shop.payments import DECLINED_CARD, PaymentService
+from shop.products import ProductService
+from shop.service import Service, Tally, number_of
+from shop.store import Decision, SqliteStore, Store
+from shop.workflow import SERVICES
+from tests.conftest import an_order
+from tests.unit.shop.made_up import SKU, Spoilt, an_order_of, books, walk
+
+# SQLite
+
+
+def reopened(tmp_path: Path, name: str) -> Service:
+    return open_service(name, folder=tmp_path)
+
+
+def test_sqlite_keeps_decisions_over_a_restart(tmp_path: Path) -> None:
+    first = reopened(tmp_path, "payment")
+    answer = first.handle(StockReserved(an_order(), 910))
+    before = books(first)
+    first.store.close()
+    second = reopened(tmp_path, "payment")
+    assert second.handle(StockReserved(an_order(), 910)) == answer
+    assert books(second) == before
+    second.store.close()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_sqlite_keeps_tallies_and_balance_over_a_restart(tmp_path: Path, name: str) -> None:
+    services = {other: open_service(other, folder=tmp_path) for other in SERVICES}
+    for number, changes in enumerate([{}, {"card": DECLINED_CARD}, {"lines": (Line(SOLD_OUT_SKU, "", 1, 1),)}]):
+        walk(services, PlaceOrder(an_order(f"order-{number}", **changes)))
+    before = books(services[name])
+    for service in services.values():
+        service.store.close()
+    again = reopened(tmp_path, name)
+    assert books(again) == before
+    assert again.audit()
+    again.store.close()
+
+
+def test_sqlite_does_not_refill_the_stock_at_a_restart(tmp_path: Path) -> None:
+    first = ProductService(SqliteStore(tmp_path / "product.sqlite"), {SKU: 10})
+    first.handle(OrderPlaced(an_order_of((SKU, 4)), "a@b"))
+    first.store.close()
+    second = ProductService(SqliteStore(tmp_path / "product.sqlite"), {SKU: 10})
+    assert second.store.quantity(SKU) == 6
+    assert second.balance() == {"missing": 0}
+    second.store.close()
+
+
+def test_each_service_has_a_file_of_its_own_with_a_write_ahead_log(tmp_path: Path) -> None:
+    services = [open_service(name, folder=tmp_path) for name in SERVICES]
+    assert {path.name for path in tmp_path.glob("*.sqlite")} == {f"{name}.sqlite" for name in SERVICES}
+    with sqlite3.connect(tmp_path / "user.sqlite") as other:
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    other.close()
+    for service in services:
+        service.store.close()
+
+
+@pytest.mark.parametrize(("durability", "synchronous"), [("fast", 1), ("safe", 2)])
+def test_safe_means_that_a_commit_is_on_the_disk(tmp_path: Path, durability: str, synchronous: int) -> None:
+    service = open_service("user", folder=tmp_path, durability=durability)
+    assert service.store._db.execute("PRAGMA synchronous").fetchone() == (synchronous,)
+    service.store.close()
+
+
+def test_only_sqlite_may_wait_for_a_disk(tmp_path: Path) -> None:
+    assert not open_service("user").blocking
+    service = open_service("user", folder=tmp_path)
+    assert service.blocking
+    service.store.close()
+
+
+def test_a_store_may_be_closed_twice(store: Store) -> None:
+    store.close()
+    store.close()
+
+
+def test_a_full_disk_is_an_error_and_the_store_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.sqlite")
+    payment = PaymentService(store)
+    (pages,) = store._db.execute("PRAGMA page_count").fetchone()
+    store._db.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        payment.handle_all([StockReserved(an_order(f"order-{number}"), 1) for number in range(1_000)])
+    store._db.execute("PRAGMA max_page_count=100000")
+    payment.handle(StockReserved(an_order(), 1))
+    assert payment.balance() == {"taken_cents": 1}
+    assert payment.audit()["payment-taken"].count == 1
+    store.close()
+
+
+# A batch is one transaction
+
+
+def test_an_exception_inside_a_batch_leaves_nothing_of_it_in_sqlite(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.sqlite")
+    payment = Spoilt(store)
+    payment.handle(StockReserved(an_order("before"), 5))
+    with pytest.raises(ZeroDivisionError):
+        payment.handle_all([StockReserved(an_order("good"), 7), StockReserved(an_order("spoilt"), 7)])
+    assert [order_id for order_id, _ in store.decisions()] == ["before"]
+    assert payment.balance() == {"taken_cents": 5}
+    assert payment.audit()["payment-taken"].count == 1
+    payment.handle(StockReserved(an_order("good"), 7))
+    assert payment.balance() == {"taken_cents": 12}
+    store.close()
+
+
+def test_nobody_sees_a_batch_half_done(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    store, other = SqliteStore(path), sqlite3.connect(path)
+    counts = []
+
+    class Watched(PaymentService):
+        def _judge(self, message: StockReserved) -> Decision:
+            counts.append(other.execute("SELECT count(*) FROM decisions").fetchone()[0])
+            return super()._judge(message)
+
+    Watched(store).handle_all([StockReserved(an_order(order_id), 1) for order_id in "abc"])
+    assert counts == [0, 0, 0]
+    assert other.execute("SELECT count(*) FROM decisions").fetchone() == (3,)
+    other.close()
+    store.close()
+
+
+def test_a_batch_sees_what_its_own_beginning_did(store: Store) -> None:
+    product = ProductService(store, {SKU: 3})
+    facts = product.handle_all([OrderPlaced(an_order_of((SKU, 2), order_id=order_id), "a@b") for order_id in "abc"])
+    assert [type(fact) for fact in facts] == [StockReserved, OutOfStock, OutOfStock]
+
+
+def test_after_an_exception_inside_a_batch_tallies_and_books_still_agree(store: Store) -> None:
+    """Kafka's consumer handles a spoilt batch again one by one; what memory kept of it must be counted then."""
+    payment = Spoilt(store)
+    good = StockReserved(an_order("good"), 7)
+    with pytest.raises(ZeroDivisionError):
+        payment.handle_all([good, StockReserved(an_order("spoilt"), 7)])
+    payment.handle(good)
+    assert payment.balance() == {"taken_cents": 7}
+    assert payment.audit() == {"payment-taken": Tally(1, 7, number_of("good"))}
