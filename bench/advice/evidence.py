@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench import machine
 from bench.advice.method import Method, method_of
 from bench.files import ResultsError
 from bench.stats.summary import CELL, ORDERS, is_valid
@@ -127,19 +128,12 @@ def evidence(folders: Mapping[str, Path]) -> Evidence:
         found.outages += outages
         found.left_out += invalid
         found.runs[name] = folder
-        found.machines.append(machine_of(run.manifest))
+        found.machines.append(machine.in_words(run.manifest.get("machine", {})))
     found.machines = list(dict.fromkeys(found.machines))
     if not found.points:
         why = " ".join(found.left_out) or f"nothing that a question asks for was measured in {', '.join(folders)}"
         raise ResultsError(why)
     return found
-
-
-def machine_of(manifest: Mapping[str, Any]) -> str:
-    """What a run was measured on, in words."""
-    machine = manifest.get("machine", {})
-    cores = machine.get("cores")
-    return f"{machine.get('cpu_model', 'a machine that is not known')}{f', {cores} cores' if cores else ''}"
 
 
 def _points(name: str, run: Run, trials: pd.DataFrame) -> tuple[list[Point], list[str]]:

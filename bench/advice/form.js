@@ -35,7 +35,7 @@
       seen += shown.length ? 1 : 0;
     }
     status.textContent = methods
-      ? `${methods} rows, for ${seen} ${seen === 1 ? "use" : "uses"} that ${seen === 1 ? "was" : "were"} measured.`
+      ? `${methods} ${methods === 1 ? "row" : "rows"}, for ${seen} ${seen === 1 ? "use" : "uses"} that ${seen === 1 ? "was" : "were"} measured.`
       : "Not measured together, or no method has all of this. make advise says what was measured of each part.";
   };
 
