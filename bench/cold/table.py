@@ -13,7 +13,7 @@ from bench.stats.intervals import Estimate, median_of
 from bench.stats.paired import paired_ratio
 from transports.security import LEVELS, NONE
 
-WIDTH = 120
+WIDTH = 140
 """Of the table, in letters: on a narrower screen a row goes on in the next one, and no number is cut."""
 
 

@@ -1,16 +1,19 @@
 """New connections: what is measured in a round, what a run keeps of it, and what is made of it."""
 
+import io
 from pathlib import Path
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from bench import profile as profiles
 from bench.cold.measure import name_of, slots
-from bench.cold.table import cold_starts_of, lines
+from bench.cold.table import WIDTH, cold_starts_of, cold_table, lines
 from bench.errors import UsageError
 from bench.report import levels
 from bench.rows import ColdStart
+from bench.runs import kept_runs
 from bench.store import Run
 
 
@@ -108,3 +111,15 @@ def test_a_profile_kept_before_there_were_new_connections_has_none() -> None:
     manifest = msgspec.to_builtins(profiles.load("security", {"TRANSPORT": "rest"}))
     del manifest["cold"]
     assert not profiles.kept(manifest).cold
+
+
+def test_the_page_on_security_has_the_table_of_the_run_that_is_kept() -> None:
+    """As the study printed it; made here from its file."""
+    run = Run.open(kept_runs()["security"])
+    said = io.StringIO()
+    Console(width=WIDTH, file=said).print(cold_table(cold_starts_of(run.cold_starts())))
+    rows = [line.rstrip() for line in said.getvalue().splitlines()[1:] if line.strip()]
+    assert len(rows) == 1 + 5 * 4 + 3
+    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    assert not [row for row in rows if f"    {row}\n" not in page]
+    assert "…" not in said.getvalue()
