@@ -35,7 +35,8 @@ def best(trials: pd.DataFrame, metric: str) -> dict[str, str]:
     """By cell "best" or "tie", where less is better; among cells that are alike but for their method.
 
     Best is the least median if every other cell's ratio to it, over paired rounds, is shown to lie beyond the band of
-    no practical difference; else it ties with those of which that is not shown. INVALID cells take no part.
+    no practical difference; else it ties with those of which that is not shown. Where too few rounds give no interval
+    nothing is said. INVALID cells take no part.
     """
     found: dict[str, str] = {}
     if metric not in trials or trials.empty:
@@ -50,8 +51,12 @@ def best(trials: pd.DataFrame, metric: str) -> dict[str, str]:
         if len(medians) < 2 or math.isinf(least):
             continue
         leader = next(cell for cell, value in medians.items() if value == least)
-        tied = [cell for cell in medians if cell != leader and not _beats(by_cell[leader], by_cell[cell])]
-        found |= dict.fromkeys((leader, *tied), TIE) if tied else {leader: BEST}
+        ratios = {cell: _ratio(by_cell[cell], by_cell[leader]) for cell in medians if cell != leader}
+        told = {cell: verdict(ratio) for cell, ratio in ratios.items() if ratio.low is not None}
+        if tied := [cell for cell, said in told.items() if said is not Verdict.MORE]:
+            found |= dict.fromkeys((leader, *tied), TIE)
+        elif len(told) == len(ratios):
+            found[leader] = BEST
     return found
 
 
@@ -59,9 +64,9 @@ def _by_round(rows: pd.DataFrame, metric: str) -> "pd.Series[Any]":
     return rows.drop_duplicates("round").set_index("round")[metric].dropna()
 
 
-def _beats(leader: "pd.Series[Any]", other: "pd.Series[Any]") -> bool:
+def _ratio(other: "pd.Series[Any]", leader: "pd.Series[Any]") -> Estimate:
     both = pd.concat([other, leader], axis=1, join="inner", keys=["other", "leader"])
-    return verdict(paired_ratio(list(both["other"]), list(both["leader"]))) is Verdict.MORE
+    return paired_ratio(list(both["other"]), list(both["leader"]))
 
 
 def finite(metrics: Sequence[Mapping[str, Any]]) -> Iterator[float]:

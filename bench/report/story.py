@@ -1,6 +1,6 @@
 """The answer in sentences, made from the data: with intervals, and "no difference shown" where that is so."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,25 +171,68 @@ def _sizes(reading: Reading) -> Iterator[Sentence]:
 
 
 def _factors(reading: Reading) -> Iterator[Sentence]:
-    """What is shown to matter, and of the rest how much there is."""
+    """What is shown to matter, and of the rest how much there is; of a run with faults the outages tell it."""
+    if len(reading.trials) and (reading.trials["fault"] != "none").all():
+        return
     rows = [
         (number, row)
         for number, row in enumerate(reading.summary.get("effects", ()))
-        if row["kind"] == "main" and row["metric"] == "finish_p50_us" and row["estimate"] is not None
+        if row["estimate"] is not None and row["metric"] in _TOLD and _is_told(row)
     ]
     ties: dict[str, list[str]] = {}
+    elsewhere: list[Sentence] = []
     for number, row in rows:
-        ratio = estimate_of(row)
+        if row["kind"] != "main" or _same_as_completion(row, rows):
+            continue
+        ratio, (what, times) = estimate_of(row), _TOLD[row["metric"]]
         name = style.over(row["transport"], row["product"])
         said = f"{row['factor']} {row['level']} for {row['base']}"
-        if verdict(ratio).is_tie:
-            ties.setdefault(f"{said}: {in_words(ratio)}", []).append(name)
+        if not verdict(ratio).is_tie:
+            where = f"{reading.name} effects {number}"
+            yield Sentence((f"Over {name}, {said} makes {what} ", estimate(row, where), f" times {times}."))
             continue
-        where = f"{reading.name} effects {number}"
-        parts = (f"Over {name}, {said} makes the median ", estimate(row, where), " times as long.")
-        yield Sentence(parts)
+        about = "" if row["metric"] == "finish_p50_us" else f", in {what}"
+        ties.setdefault(f"{said}{about}: {in_words(ratio)}", []).append(name)
+        for at, one in rows:
+            if one["kind"] == "ratio" and _effect(one) == _effect(row) and not verdict(estimate_of(one)).is_tie:
+                there = one["context"].replace("=", " ")
+                where = f"{reading.name} effects {at}"
+                parts = (f"Over {name} at {there}, {said} makes {what} ", estimate(one, where), f" times {times}.")
+                elsewhere.append(Sentence(parts))
+    yield from elsewhere
     for said, names in ties.items():
         yield Sentence((f"{said}, over {', '.join(names)}.",))
+
+
+_TOLD: Mapping[str, tuple[str, str]] = {
+    "finish_p50_us": ("the median", "as long"),
+    "accept_p50_us": ("the median acceptance", "as long"),
+    "wire_bytes_per_order": ("an order's bytes on the wire", "as many"),
+}
+_OF_FACTOR: Mapping[str, Set[str]] = {
+    "accept_p50_us": {"arrivals"},
+    "wire_bytes_per_order": {"codec", "compression"},
+}
+"""Where these are more than a part of what completion tells."""
+
+
+def _is_told(row: Mapping[str, Any]) -> bool:
+    return row["metric"] not in _OF_FACTOR or row["factor"] in _OF_FACTOR[row["metric"]]
+
+
+def _effect(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("transport", "client", "product", "factor", "level", "base", "metric"))
+
+
+def _same_as_completion(row: Mapping[str, Any], rows: Sequence[tuple[int, Mapping[str, Any]]]) -> bool:
+    """Of a chain, which accepts an order when it has finished it."""
+    if row["metric"] != "accept_p50_us":
+        return False
+    of_completion = _effect({**row, "metric": "finish_p50_us"})
+    return any(
+        one["kind"] == "main" and _effect(one) == of_completion and one["estimate"] == row["estimate"]
+        for _, one in rows
+    )
 
 
 def _connections(reading: Reading) -> Iterator[Sentence]:

@@ -18,6 +18,7 @@ from bench.cli import app
 from bench.files import ResultsError
 from bench.hlog import Percentiles
 from bench.report.command import report
+from bench.report.judge import best
 from bench.report.page import write
 from bench.report.reading import Reading, read
 from bench.store import Run
@@ -240,6 +241,11 @@ def test_the_best_is_called_so_where_it_is_shown_and_a_tie_where_it_is_not(tmp_p
     assert "<em>tie</em>" in first["REST"]
     assert "<em>tie</em>" in first["gRPC"]
     assert "tie" not in first["Kafka"]
+
+
+def test_where_too_few_rounds_give_no_interval_nothing_ties(tmp_path: Path) -> None:
+    trials = a_run(tmp_path, rounds=5).trials()
+    assert best(trials, "finish_p50_us") == {}
 
 
 def damaged(run: Run, name: str, old: str, new: str) -> Reading:

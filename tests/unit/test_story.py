@@ -63,6 +63,41 @@ def test_what_a_factor_does_is_said_of_the_product_that_was_measured(tmp_path: P
     assert sentence.startswith("Over broker on Kafka, codec avro for json makes the median 0.50")
 
 
+def test_what_a_factor_does_in_one_context_alone_is_said_of_that(tmp_path: Path) -> None:
+    """Half as long at one rate and twice as long at another: in the mean nothing is shown."""
+    run = Run.create(tmp_path, "made-up", {"profile": {"designed": True}, "skipped": {}})
+    for number in range(1, 8):
+        for rate_per_s, times in ((60.0, 0.5), (400.0, 2.0)):
+            for client, took_us in (("aiokafka", 8000.0), ("confluent", 8000.0 * times)):
+                luck = (1.4 if number % 2 else 0.7) if (client, rate_per_s) == ("confluent", 400.0) else 1.0
+                fields = {"cell": f"events:{client}@{rate_per_s:g}", "client": client, "rate_per_s": rate_per_s}
+                took = Percentiles(p50_us=took_us * luck + number)
+                run.add_trial(a_trial(round=number, transport="events", product="kafka", finish=took, **fields), {})
+    sentences = said(run)
+    assert "client confluent for aiokafka: no difference shown, over Kafka." in sentences
+    (half,) = [one for one in sentences if one.startswith("Over Kafka at rate_per_s 60, client confluent for aiokafka")]
+    assert re.search(r"makes the median 0\.\d+ \(.*\) times as long\.$", half)
+
+
+def test_of_a_run_with_faults_no_median_is_set_against_another(tmp_path: Path) -> None:
+    """Orders that failed are in none, so that a method which lost half of them may have the shorter one."""
+    run = a_design(tmp_path, fault="stop-payment")
+    assert not [sentence for sentence in said(run) if "codec avro" in sentence]
+
+
+def test_fewer_bytes_are_told_of_a_format(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "made-up", {"profile": {"designed": True}, "skipped": {}})
+    for number in range(1, 7):
+        for codec, size_bytes in (("json", 9000.0), ("avro", 4500.0)):
+            took = Percentiles(p50_us=5000.0 + number)
+            fields = {"cell": f"rest+{codec}", "codec": codec, "wire_bytes_per_order": size_bytes + number}
+            run.add_trial(a_trial(round=number, transport="rest", finish=took, accept=took, **fields), {})
+    assert (
+        "Over REST, codec avro for json makes an order's bytes on the wire 0.500 (0.500 to 0.500) times as many."
+        in said(run)
+    )
+
+
 def test_what_a_kib_more_adds_is_said_of_the_product_that_was_measured(tmp_path: Path) -> None:
     lines = [one for one in said(a_design(tmp_path, (1024, 4096, 16384))) if "a KiB more" in one]
     assert len(lines) == 2
