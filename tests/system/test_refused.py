@@ -6,9 +6,10 @@ import os
 import re
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import aio_pika
@@ -18,13 +19,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 from aiokafka.protocol.admin import DescribeAclsRequest
-from aiormq.exceptions import ChannelAccessRefused
+from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 
 from bench.handshake import by_way_of, entrance, overheard
 from bench.provision import Broker, brokers, free_ports
 from bench.provision.authority import Authority
 from bench.provision.base import Security
 from bench.provision.services import services
+from shop.messages import PaymentTaken
 from shop.workflow import SERVICES
 from tests.conftest import HOME
 from transports.base import Setting, Transport
@@ -41,6 +43,7 @@ from transports.errors import Denied, TransportError, Unreachable
 from transports.products.kafka.topology import started
 from transports.registry import named
 from transports.security import LEVELS, amqp, kafka
+from transports.wire import codec_named
 
 METHODS = ("rest", "grpc", "broker", "events")
 BROKERED = ("broker", "events")
@@ -264,6 +267,26 @@ async def test_a_service_has_no_right_to_the_queue_of_another(ground: Ground, tm
                     await ask(await connection.channel())
         await told(lambda: ground.log("broker", tmp_path), "user 'payment' in vhost '/' refused|access to queue")
         await ships(transport, "good")
+
+
+async def test_a_message_that_another_service_tells_is_refused_on_rabbitmq(ground: Ground, tmp_path: Path) -> None:
+    """Through the exchange a user reaches every queue, and says at the most who it is itself."""
+    setting = ground.setting("broker", "auth")
+    body = codec_named("json").encode(PaymentTaken(an_order("forged"), 1, "PAY-0"))
+    async with a_shop("broker", setting, tmp_path) as transport:
+        for claims in (None, "payment"):
+            async with await aio_pika.connect(**amqp(setting, "buyer")) as buyer:
+                message = aio_pika.Message(body, type="payment-taken", user_id=claims)
+                with suppress(ChannelPreconditionFailed):  # of who says to be another one
+                    await (await buyer.channel()).default_exchange.publish(message, f"{setting.trial}.shipping")
+        log = partial(said_by, tmp_path, "shipping")
+        await told(log, "nobody may not send 'payment-taken', which comes from payment")
+        await told(lambda: ground.log("broker", tmp_path), "user_id property set to .payment")
+        await ships(transport, "good")
+
+
+def said_by(logs: Path, service: str) -> str:
+    return "".join(path.read_text() for path in logs.glob(f"*-{service}.log"))
 
 
 async def _taken(channel: aio_pika.abc.AbstractChannel, name: str) -> None:

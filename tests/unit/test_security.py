@@ -6,6 +6,8 @@ import stat
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -15,10 +17,16 @@ from bench.provision.authority import AFTER, Authority, check, command
 from bench.provision.base import Security
 from bench.provision.kafka_tls import tls, users
 from bench.provision.rabbitmq_tls import definitions, further, kinds, listeners
+from shop.messages import OrderClosed
+from tests.conftest import an_order
 from transports.base import Setting
+from transports.broker.routes import PIPELINE
 from transports.errors import SettingError
+from transports.products.rabbitmq.client import RabbitMQClient
+from transports.products.rabbitmq.topology import Places
 from transports.registry import named
-from transports.security import ROLES, Forbidden, Guard, Keys, Unauthenticated, guard_of
+from transports.security import ROLES, Forbidden, Guard, Keys, Unauthenticated, guard_of, teller_of
+from transports.wire import codec_named
 
 LATER = datetime.now(UTC) + timedelta(hours=1)
 Made = tuple[Authority, Path]
@@ -168,3 +176,25 @@ def test_a_method_that_has_no_security_is_refused_by_name() -> None:
 def test_a_cipher_is_no_setting() -> None:
     with pytest.raises(UsageError, match="no setting 'CIPHER'"):
         load(flags={"CIPHER": "TLS_AES_256_GCM_SHA384"})
+
+
+@pytest.mark.parametrize(("sender", "heard"), [("user", True), ("shipping", False), (None, False)])
+async def test_an_outcome_over_rabbitmq_at_auth_is_the_user_services_alone(sender: str | None, heard: bool) -> None:
+    setting = Setting(trial="t", security="auth", worker=0, workers=1)
+    publisher: Any = None
+    client = RabbitMQClient(publisher, Places(PIPELINE, setting), setting)
+    finished = client._outcomes.expect("order-1")
+    body = codec_named("json").encode(OrderClosed(an_order(), "shipped", 910, "RR1", ""))
+    delivery: Any = SimpleNamespace(user_id=sender, correlation_id="order-1", body=body)
+    await client.hear(delivery)
+    assert finished.done() is heard
+    client._outcomes.give_up("order-1")
+
+
+def test_each_kind_of_message_is_told_by_one_role() -> None:
+    assert {kind: teller_of(kind) for kind in ("place-order", "order-placed", "payment-taken", "order-closed")} == {
+        "place-order": "buyer",
+        "order-placed": "user",
+        "payment-taken": "payment",
+        "order-closed": "user",
+    }

@@ -4,7 +4,20 @@ from transports.security.access import amqp, kafka
 from transports.security.bearing import Forbidden, Guard, Unauthenticated, bearer, guard_of
 from transports.security.contexts import client_context, server_context
 from transports.security.keys import Keys, keys_of
-from transports.security.levels import AUTH, BUYER, CIPHER, HARNESS, LEVELS, MTLS, NONE, ROLES, SECURED, TLS, asked_by
+from transports.security.levels import (
+    AUTH,
+    BUYER,
+    CIPHER,
+    HARNESS,
+    LEVELS,
+    MTLS,
+    NONE,
+    ROLES,
+    SECURED,
+    TLS,
+    asked_by,
+    teller_of,
+)
 
 __all__ = [
     "AUTH",
@@ -29,4 +42,5 @@ __all__ = [
     "kafka",
     "keys_of",
     "server_context",
+    "teller_of",
 ]

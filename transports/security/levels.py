@@ -8,7 +8,8 @@
 | auth | as with tls | | a bearer token, or user and password; and may do what its role needs |
 """
 
-from shop.workflow import SERVICES
+from shop.messages import KIND
+from shop.workflow import SERVICES, told_by
 
 NONE, TLS, MTLS, AUTH = LEVELS = ("none", "tls", "mtls", "auth")
 
@@ -23,6 +24,14 @@ BUYER, HARNESS = "buyer", "harness"
 """Who orders; and who makes queues and topics, and removes them."""
 ROLES = (*SERVICES, BUYER, HARNESS)
 """Everyone that connects to something, and has a certificate, a password and tokens."""
+
+
+_TELLER = {KIND[message]: service for service in SERVICES for message in told_by(service)}
+
+
+def teller_of(kind: str) -> str:
+    """The role that alone may send messages of that kind: the service that answers with it, and else the buyer."""
+    return _TELLER.get(kind, BUYER)
 
 
 def asked_by(role: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from shop.messages import KIND, Message
 from transports.base import Setting
 from transports.errors import NoOutcome, NotAccepted, TooLarge, Unreachable
 from transports.products.rabbitmq.topology import LIBRARY_ERRORS
+from transports.security import AUTH
 from transports.wire import codec_named
 
 _PAUSE_S = 0.01
@@ -19,13 +20,20 @@ _PAUSE_S = 0.01
 
 class Publisher:
     def __init__(
-        self, channel: AbstractRobustChannel, exchange: AbstractExchange, setting: Setting, limit_bytes: int
+        self,
+        channel: AbstractRobustChannel,
+        exchange: AbstractExchange,
+        setting: Setting,
+        limit_bytes: int,
+        role: str,
     ) -> None:
+        """``role`` is whose messages these are, which they say at auth, where RabbitMQ lets nobody say another's."""
         self._channel = channel
         self._exchange = exchange
         self._codec = codec_named(setting.codec)
         self._limit_bytes = limit_bytes
         self._deadline_s = setting.deadline_s
+        self._user = role if setting.security == AUTH else None
         self._mode = DeliveryMode.PERSISTENT if setting.durability == "safe" else DeliveryMode.NOT_PERSISTENT
 
     async def publish(self, key: str, message: Message, reply_to: str | None) -> None:
@@ -46,6 +54,7 @@ class Publisher:
             reply_to=reply_to,
             content_type=self._codec.content_type,
             delivery_mode=self._mode,
+            user_id=self._user,
         )
         sent = False
         try:

@@ -15,6 +15,7 @@ from transports.errors import NoOutcome, Unreachable, Unreadable
 from transports.products.rabbitmq.publisher import Publisher
 from transports.products.rabbitmq.topology import LIBRARY_ERRORS, Places, queue_on
 from transports.relay import Desk
+from transports.security import AUTH, teller_of
 from transports.wire import codec_named
 
 _log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class Consumer:
         self._publisher = publisher
         self._places = places
         self._codec = codec_named(setting.codec)
+        self._senders_are_told = setting.security == AUTH
         self._kinds = frozenset(kinds_consumed_by(desk.service.name))
         self._in_hand = 0
         self._idle = asyncio.Event()
@@ -78,6 +80,9 @@ class Consumer:
         kind = delivery.type or ""
         if kind not in self._kinds:
             raise Unreadable(f"the {self._desk.service.name} service consumes no {kind!r}")
+        # Its right to an exchange lets a user reach every queue behind it: who it was is told by RabbitMQ.
+        if self._senders_are_told and delivery.user_id != (teller := teller_of(kind)):
+            raise Unreadable(f"{delivery.user_id or 'nobody'} may not send {kind!r}, which comes from {teller}")
         return self._codec.decode(kind, delivery.body)
 
     async def _publish(self, fact: Message, reply_to: str | None) -> None:

@@ -75,7 +75,7 @@ class RabbitMQTransport(Transport):
             channel(setting, f"{service.name}.out") as out,
             channel(setting, service.name) as inward,
         ):
-            publisher = Publisher(out, await exchange_on(out, places), setting, setting.max_message_bytes)
+            publisher = Publisher(out, await exchange_on(out, places), setting, setting.max_message_bytes, service.name)
             consumer = Consumer(desk, serving, publisher, places, setting)
             async with consuming(inward, consumer, places.queue_of[service.name], self._config.prefetch):
                 yield serving
