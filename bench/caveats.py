@@ -1,6 +1,6 @@
 """A doubt is a value with a next step, printed beside the number it touches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 BROKEN = frozenset({"failed", "died", "silent", "audit", "empty", "fault", "cipher"})
@@ -57,8 +57,15 @@ def other_cipher(cipher: str, wanted: str) -> Caveat:
     )
 
 
-def no_cold_start(what: str, why: str) -> Caveat:
-    return Caveat("cold", f"new connections to {what} were not measured: {why}", "go on with RESUME=")
+NO_COLD_STARTS = "cold"
+
+
+def no_cold_starts(cells: Sequence[str]) -> Caveat:
+    return Caveat(
+        NO_COLD_STARTS,
+        f"new connections to {', '.join(cells)} could not be measured in every round",
+        "read the services' logs in the run's folder, and go on with RESUME=",
+    )
 
 
 def died(what: str) -> Caveat:

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
+import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from bench import profile as profiles
 from bench import run as conductor
 from bench.advice import question
+from bench.caveats import NO_COLD_STARTS
 from bench.cold.table import cold_starts_of, show
 from bench.errors import UsageError
 from bench.files import ResultsError
@@ -109,6 +111,8 @@ def _measured(
         failed = any("failed" in why for why in broken)
         again = f"; `make {target} RESUME=latest` measures again what failed" if failed else ""
         _end(INVALID, f"not to be used: {', '.join(broken)}; the caveats above say why{again}")
+    if lacking := [entry for entry in kept.manifest["caveats"] if entry["name"] == NO_COLD_STARTS]:
+        _end(INVALID, f"{lacking[0]['text']}; {lacking[0]['next_step']}latest")
     if unmeasured := [cell["cell"] for cell in cells if not cell["orders"]["finished"]]:
         _end(INVALID, f"no order of {', '.join(unmeasured)} finished; the caveats above say why")
     if doubtful := [cell["cell"] for cell in cells if not cell["valid"]]:
@@ -368,7 +372,7 @@ def _guarded(work: Callable[[], Coroutine[Any, Any, T]], *, kept: str = "") -> T
         return await task
 
     try:
-        return asyncio.run(stoppable())
+        return uvloop.run(stoppable())
     except asyncio.CancelledError:
         if not stopping:
             raise

@@ -262,12 +262,13 @@ def _with_blocks(profile: Profile, blocks: Sequence[Mapping[str, Any]], raw: Map
 
 
 def _check_cold(profile: Profile) -> None:
-    """Raises UsageError where several cells would have the same connections."""
+    """Raises UsageError where several cells would have the same connections, or one has none."""
     others = {key for cell in profile.designed for key in cell.levels} - {"security"}
-    if profile.cold and (others or len(profile.rates_per_s) > 1 or profile.arms > 1):
+    several = others or len(profile.rates_per_s) > 1 or profile.arms > 1 or profile.slo_p99_ms is not None
+    if profile.cold and (several or any(cell.kind.traits.in_process for cell in cells(profile))):
         raise UsageError(
             f"{values.shown('cold')} is for methods at levels of security, since a new connection depends on nothing "
-            "else; leave it out"
+            "else, and a search or a method in one process has none; leave it out"
         )
 
 

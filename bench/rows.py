@@ -27,6 +27,10 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+ECHO = "echo"
+"""Beside which new connections are measured: no method, and no cell."""
+
+
 class ColdStart(msgspec.Struct, frozen=True, kw_only=True):
     """One row of cold.csv: what new connections of a cell, or of the bare echo, took in one round."""
 

@@ -33,7 +33,7 @@ from bench.rows import Trial as Row
 from bench.secured import secured
 from bench.store import Run
 from bench.trial import Measured, Stage, measure, warm
-from transports.errors import TransportError
+from transports.errors import SettingError, TransportError
 
 
 class MissingServer(Exception):
@@ -193,6 +193,9 @@ class Conductor:
         for done, (round_, slot, what) in enumerate(connections, len(todo)):
             begins(done, f"new connections, round {round_}: {cold_starts.name_of(what)}")
             await self._cold_start(what, round_, slot)
+        if lacking := [what for round_, _, what in self._cold_starts_to_do(wanted) if round_]:
+            names = dict.fromkeys(map(cold_starts.name_of, lacking))
+            self.kept.add_caveats((caveats.no_cold_starts(tuple(names)),))
         begins(len(forecast), "done")
 
     def _cold_starts_to_do(self, wanted: Sequence[Cell]) -> list[tuple[int, int, Cell | str]]:
@@ -213,15 +216,13 @@ class Conductor:
         return [one for todo in rounds.values() for one in todo] if any(rounds[n] for n in rounds if n) else []
 
     async def _cold_start(self, what: Cell | str, round_: int, slot: int) -> None:
-        """One more row of cold.csv, or a doubt that says why not."""
-        if isinstance(what, Cell):
-            await self._revive(what)
+        """One more row of cold.csv, but for round 0, which only warms; what fails is said, and the others go on."""
         try:
+            if isinstance(what, Cell):
+                await self._revive(what)
             row = await cold_starts.cold_start(self._stage(self.profile), what, round_, slot)
-        except (TransportError, StartFailed, OSError) as error:
-            name = cold_starts.name_of(what)
-            self.say(f"new connections, round {round_}, {name}: {error}")
-            self.kept.add_caveats((caveats.no_cold_start(name, str(error)),))
+        except (TransportError, StartFailed, SettingError, OSError) as error:
+            self.say(f"new connections, round {round_}, {cold_starts.name_of(what)}: {error}")
             return
         if round_:
             self.kept.add_cold_start(row)

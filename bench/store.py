@@ -13,7 +13,7 @@ import pandas as pd
 from hdrh.histogram import HdrHistogram
 
 from bench import hlog
-from bench.caveats import BROKEN, Caveat
+from bench.caveats import BROKEN, NO_COLD_STARTS, Caveat
 from bench.files import ResultsError, append, as_json, csv_line, keep_lines, replace, sentences
 from bench.hops import Step
 from bench.outage import Outage, Stretch
@@ -23,6 +23,7 @@ from bench.stats.aa import aa
 from bench.stats.effects import effects as effects_of
 from bench.stats.outages import summarise_outages
 from bench.stats.summary import plain_number, summarise
+from transports.security import CIPHER, NONE
 
 SCHEMA_VERSION = 5
 """docs/results-format.md says what each of them changed."""
@@ -158,7 +159,8 @@ class Run:
             keep_lines(self.path / "histograms.hlog", lambda line: hlog.trial_of(line) in names)
             names |= {trial_name(*probe) for probe in _keys(self._table("search.csv", SEARCH))}
         caveats = self.manifest.get("caveats", [])
-        self.update_manifest(caveats=[entry for entry in caveats if entry["trial"] in names])
+        kept = [entry for entry in caveats if entry["trial"] in names and entry["name"] != NO_COLD_STARTS]
+        self.update_manifest(caveats=kept)
         forgotten = {trial_name(*trial) for trial in where} - names
         return [f"{entry['trial']}: {entry['text']}" for entry in caveats if entry["trial"] in forgotten]
 
@@ -205,10 +207,16 @@ class Run:
             append(self.path / "cold.csv", [msgspec.structs.astuple(row)], ColdStart.__struct_fields__)
 
     def cold_starts(self) -> pd.DataFrame:
-        """cold.csv, all of it ``valid``: cells as the profile has them, rounds in order. Raises ResultsError."""
+        """cold.csv, and whether each row is ``valid``: of the suite that all are compared with.
+
+        Cells as the profile has them, rounds in order. Raises ResultsError.
+        """
         types = kinds(ColdStart)
-        found = self._table("cold.csv", types).astype({name: kind for name, kind in types.items() if kind is not str})
-        return self._in_order(found.assign(valid=True))
+        found = self._table("cold.csv", types).reindex(columns=list(types), fill_value="")
+        numbers = {name: pd.to_numeric(found[name]) for name, kind in types.items() if kind is not str}
+        found = found.assign(**numbers).dropna(subset=["cold_us", "warm_us"])
+        suites = found["security"].map(lambda level: "" if level == NONE else CIPHER)
+        return self._in_order(found.assign(valid=found["negotiated_cipher"] == suites))
 
     def add_probe(self, row: Trial, per_s: float, kind: str, outcome: str) -> None:
         """Keep a trial of a search, and what it said of its rate. Raises ResultsError."""

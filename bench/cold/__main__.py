@@ -24,13 +24,13 @@ from bench.rows import ColdStart
 from bench.run import House, Progress, provide
 from bench.secured import secured
 from bench.trial import Stage
-from transports.errors import TransportError
+from transports.errors import SettingError, TransportError
 
 ROOT = Path(__file__).parents[2]
 
 
 async def main(asked: profiles.Profile, out: Path, home: Path, count: int) -> None:
-    """Raises StartFailed, TransportError, OSError."""
+    """Raises StartFailed, TransportError, SettingError, UsageError, OSError."""
     console, progress = Console(), Console(stderr=True)
 
     def say(sentence: str) -> None:
@@ -75,7 +75,8 @@ def command(arguments: list[str]) -> int:
     except UsageError as error:
         print(error, file=sys.stderr)
         return USAGE
-    outcome(main(asked, given.out, given.home, max(1, given.rounds)), StartFailed, TransportError)
+    work = main(asked, given.out, given.home, max(1, given.rounds))
+    outcome(work, StartFailed, TransportError, SettingError, UsageError)
     return 0
 
 

@@ -10,17 +10,29 @@ import uvloop
 
 from bench.handshake import by_way_of, entrance, overheard
 from bench.node import NodeSpec, standard_input
+from bench.provision.base import StartFailed
 from shop.workflow import FRONT
 from transports.base import Setting
 from transports.security import BUYER, client_context, server_context
 
 PROGRAM = "bench.cold.echo"
 LINE = b"x" * 1023 + b"\n"
-"""As large as an order of the default profile."""
+"""A KiB: what passes is to show the connection, and not the bytes."""
 
 
 async def pair(setting: Setting) -> tuple[int, int]:
-    """Nanoseconds from before the connection to the first line's return, and for the next line."""
+    """Nanoseconds from before the connection to the first line's return, and for the next line.
+
+    Raises StartFailed when the server does not answer.
+    """
+    try:
+        async with asyncio.timeout(setting.deadline_s):
+            return await _lines(setting)
+    except (EOFError, OSError) as error:
+        raise StartFailed(f"the bare echo does not answer: {error or type(error).__name__}") from error
+
+
+async def _lines(setting: Setting) -> tuple[int, int]:
     host, _, port = setting.addresses_of(FRONT)[0].rpartition(":")
     began_ns = monotonic_ns()
     reader, writer = await asyncio.open_connection(host, int(port), ssl=client_context(setting, BUYER))

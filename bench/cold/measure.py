@@ -1,5 +1,6 @@
 """Rounds in which every method at every level, and the bare echo, are measured once."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
@@ -14,13 +15,13 @@ from bench.probing import met
 from bench.profile import Profile
 from bench.provision.base import Say
 from bench.provision.services import services
-from bench.rows import ColdStart
+from bench.rows import ECHO, ColdStart
 from bench.trial import Stage, remove_quietly, serving, setting_of
 from bench.workload import probe
 from transports.base import Transport
+from transports.errors import NoOutcome
 from transports.security import MTLS, NONE, TLS
 
-ECHO = "echo"
 ECHO_LEVELS = (NONE, TLS, MTLS)
 REPEATS = 15
 """New connections in each slot; a slot is their median."""
@@ -70,7 +71,7 @@ async def _of_cell(stage: Stage, cell: Cell, trial: str, round_: int) -> ColdSta
         await transport.prepare()
         async with serving(here, cell, setting, transport):
             agreed = await met(setting, transport)
-            times = [await _pair(transport) for _ in range(WARM_UP + REPEATS)][WARM_UP:]
+            times = [await _pair(transport, setting.deadline_s) for _ in range(WARM_UP + REPEATS)][WARM_UP:]
     finally:
         await remove_quietly(transport)
     return ColdStart(
@@ -78,7 +79,7 @@ async def _of_cell(stage: Stage, cell: Cell, trial: str, round_: int) -> ColdSta
         cell=cell.name,
         transport=cell.transport,
         client=cell.client,
-        product=cell.product,
+        product=cell.product or "none",
         codec=cell.codec,
         security=here.profile.security,
         negotiated_cipher="" if agreed is None else agreed.cipher,
@@ -88,7 +89,16 @@ async def _of_cell(stage: Stage, cell: Cell, trial: str, round_: int) -> ColdSta
     )
 
 
-async def _pair(transport: Transport) -> tuple[int, int]:
+async def _pair(transport: Transport, deadline_s: float) -> tuple[int, int]:
+    """Nanoseconds of the first order from before the connection, and of the next. Raises TransportError."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await _orders(transport)
+    except TimeoutError as error:
+        raise NoOutcome(f"two orders on a new connection took longer than {deadline_s:g} s") from error
+
+
+async def _orders(transport: Transport) -> tuple[int, int]:
     began_ns = monotonic_ns()
     async with transport.connect() as client:
         await (await client.submit(probe("cold"))).finished
@@ -108,7 +118,7 @@ async def _of_echo(stage: Stage, cell: Cell, level: str, trial: str, round_: int
         cell=name_of(level),
         transport=ECHO,
         client="",
-        product="",
+        product="none",
         codec="",
         security=level,
         negotiated_cipher=cipher,

@@ -57,8 +57,9 @@ def _ratio(here: Mapping[int, ColdStart], base: Mapping[int, ColdStart], what: s
 
 
 def cold_starts_of(rows: pd.DataFrame) -> list[ColdStart]:
-    """As ``Run.cold_starts`` has them."""
-    return [msgspec.convert(row, ColdStart) for row in rows[list(ColdStart.__struct_fields__)].to_dict("records")]
+    """The valid ones of ``Run.cold_starts``."""
+    columns = list(ColdStart.__struct_fields__)
+    return [msgspec.convert(row, ColdStart) for row in rows.loc[rows["valid"], columns].to_dict("records")]
 
 
 def cold_table(rows: Sequence[ColdStart]) -> Table:

@@ -83,7 +83,8 @@ def charts(trials: pd.DataFrame) -> Iterator[Chart]:
 def cold_charts(cold: pd.DataFrame) -> Iterator[Chart]:
     """cold, from ``Run.cold_starts``, which may be empty."""
     says = "The median first order on a new connection"
-    by_level = cold.sort_values("security", key=_ranks, kind="stable") if len(cold) else cold
+    valid = cold[cold["valid"]] if len(cold) else cold
+    by_level = valid.sort_values("security", key=_ranks, kind="stable") if len(valid) else valid
     yield from _chart(COLD, COLD_HEADING, says, list(points(by_level, FACTORS["security"], COLD_ROWS)), COLD_ROWS)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.caveats import Caveat
 from bench.files import ResultsError
-from bench.rows import COLUMNS
+from bench.rows import COLUMNS, ECHO
 from bench.stats.aa import aa
 from bench.store import Run
 
@@ -104,6 +104,16 @@ def _damaged(run: Run) -> Iterator[Caveat]:
         yield Caveat("damaged", "; ".join(said[:MOST_ROWS]) + more, "measure again")
 
 
+def _measured(cold: pd.DataFrame) -> int:
+    """Rounds of cells whose new connections are there; the bare echo is no cell."""
+    return int((cold["transport"] != ECHO).sum()) if len(cold) else 0
+
+
+def _to_resume(reading: Reading) -> str:
+    make, target, *_ = reading.command.split(" ")
+    return f"{make} {target} RESUME={reading.name}"
+
+
 def _unfinished(reading: Reading) -> Iterator[Caveat]:
     planned = len(reading.manifest.get("cells", ())) * int(reading.profile.get("rounds", 0))
     if reading.manifest.get("plan") == "capacity":
@@ -112,11 +122,13 @@ def _unfinished(reading: Reading) -> Iterator[Caveat]:
         yield Caveat(
             "unfinished",
             f"{len(reading.trials)} of {planned} trials are there: the run was stopped, or is still being measured",
-            f"`{reading.command.split(' ', 2)[0]} {reading.command.split(' ', 2)[1]} RESUME={reading.name}` goes on",
+            f"`{_to_resume(reading)}` goes on",
         )
-    elif reading.profile.get("cold") and reading.cold.empty:
+    elif reading.profile.get("cold") and (lacking := planned - _measured(reading.cold)) > 0:
         yield Caveat(
-            "unfinished", "new connections were not measured yet", f"`make study RESUME={reading.name}` goes on"
+            "unfinished",
+            f"new connections lack in {lacking} of {planned} rounds of a cell: the run was stopped, or goes on still",
+            f"`{_to_resume(reading)}` goes on",
         )
     elif reading.trials.empty:
         yield Caveat("empty", "no trial is there", f"measure again: `{reading.command}`")

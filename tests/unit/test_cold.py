@@ -15,6 +15,7 @@ from bench.report import levels
 from bench.rows import ColdStart
 from bench.runs import kept_runs
 from bench.store import Run
+from transports.security import CIPHER
 
 
 def cold_start(round_: int, security: str, cold_us: float, transport: str = "rest") -> ColdStart:
@@ -26,7 +27,7 @@ def cold_start(round_: int, security: str, cold_us: float, transport: str = "res
         product="",
         codec="json",
         security=security,
-        negotiated_cipher="",
+        negotiated_cipher="" if security == "none" else CIPHER,
         connections=15,
         cold_us=cold_us,
         warm_us=100.0,
@@ -111,6 +112,20 @@ def test_a_profile_kept_before_there_were_new_connections_has_none() -> None:
     manifest = msgspec.to_builtins(profiles.load("security", {"TRANSPORT": "rest"}))
     del manifest["cold"]
     assert not profiles.kept(manifest).cold
+
+
+def test_a_connection_of_another_suite_is_in_no_number(tmp_path: Path) -> None:
+    run = a_run(tmp_path)
+    run.add_cold_start(msgspec.structs.replace(cold_start(7, "tls", 1.0), negotiated_cipher="TLS_AES_256_GCM_SHA384"))
+    assert list(run.cold_starts().query("not valid")["cold_us"]) == [1.0]
+    assert min(row.cold_us for row in cold_starts_of(run.cold_starts()) if row.transport == "rest") == 1000.0
+
+
+def test_a_row_without_its_number_is_left_out(tmp_path: Path) -> None:
+    run = a_run(tmp_path, rounds=1)
+    path = run.path / "cold.csv"
+    path.write_text(path.read_text().replace(",1000,100", ",,100"))
+    assert sorted(run.cold_starts()["cell"]) == ["echo@none", "echo@tls", "rest@tls"]
 
 
 def test_the_page_on_security_has_the_table_of_the_run_that_is_kept() -> None:
