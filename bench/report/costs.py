@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 
 from bench.report import style
 from bench.report.chart import Chart, number
+from bench.report.judge import counted
 from bench.report.numbers import as_number, digits
 
 NAME = "costs"
@@ -31,7 +32,7 @@ def charts(cells: Sequence[Mapping[str, Any]], products: Mapping[str, str]) -> I
     yield Chart(
         name=NAME,
         heading="What an order costs",
-        says=_sentence(known),
+        says=_sentence(known, products),
         figure=figure,
         columns=COLUMNS,
         rows=list(_rows(known, products)),
@@ -48,8 +49,15 @@ def _carried_by(cell: Mapping[str, Any], products: Mapping[str, str]) -> str:
 
 
 def _known(cell: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
-    metric = cell["metrics"].get(name)
-    return metric if metric is not None and metric["estimate"] is not None else None
+    return counted(cell["metrics"].get(name))
+
+
+def _cpu_ms(cell: Mapping[str, Any], products: Mapping[str, str]) -> Mapping[str, float]:
+    """By part; nothing where a part that the method has is not known, since the others are no whole."""
+    has_broker = products.get(cell["cell"], NONE) != NONE
+    known = {part: _known(cell, f"cpu_us_per_order_{part}") for part in PARTS if part != "broker" or has_broker}
+    found = {part: as_number(metric["estimate"]) / 1000 for part, metric in known.items() if metric is not None}
+    return found if len(found) == len(known) else {}
 
 
 def _rows(cells: Sequence[Mapping[str, Any]], products: Mapping[str, str]) -> Iterator[tuple[object, ...]]:
@@ -68,11 +76,9 @@ def _figure(cells: Sequence[Mapping[str, Any]], products: Mapping[str, str]) -> 
     style.panel(wire, "On the wire, KiB an order", "x")
     for row, cell in enumerate(cells):
         left = 0.0
-        for part in PARTS:
-            if metric := _known(cell, f"cpu_us_per_order_{part}"):
-                width = as_number(metric["estimate"]) / 1000
-                cpu.barh([row], [width], left=[left], height=0.6, color=style.COMPONENTS[part], linewidth=0)
-                left += width
+        for part, width in _cpu_ms(cell, products).items():
+            cpu.barh([row], [width], left=[left], height=0.6, color=style.COMPONENTS[part], linewidth=0)
+            left += width
         _value(cpu, row, left or None)
         metric = _known(cell, WIRE)
         kib = None if metric is None else as_number(metric["estimate"]) / 1024
@@ -108,11 +114,10 @@ def _value(axes: Axes, row: int, value: float | None) -> None:
     )
 
 
-def _sentence(cells: Sequence[Mapping[str, Any]]) -> str:
+def _sentence(cells: Sequence[Mapping[str, Any]], products: Mapping[str, str]) -> str:
     parts = []
     for cell in cells:
-        known = [metric for name in _cpu() if (metric := _known(cell, name))]
-        total = sum(as_number(metric["estimate"]) for metric in known) / 1000
-        if known:
-            parts.append(f"{style.title(cell['cell'], cell['transport'])} {digits(total)} ms")
+        known = _cpu_ms(cell, products)
+        said = f"{digits(sum(known.values()))} ms" if known else "not known"
+        parts.append(f"{style.title(cell['cell'], cell['transport'])} {said}")
     return f"CPU of an order, of services, broker and load process together: {'; '.join(parts)}."

@@ -16,7 +16,7 @@ from bench.report.numbers import digits
 from bench.stats.intervals import Estimate, fewest, median_of
 from bench.stats.summary import is_valid, shown
 
-PANELS = {"accept": "Accepted: the method has the order", "finish": "Finished: the buyer is told"}
+PANELS = {"accept": "Accepted by the method", "finish": "Finished: the buyer is told"}
 QUANTILES = ("p50", "p99")
 NAME = "latency"
 MOST_ROWS, MOST_RATES = 20, 3
@@ -109,7 +109,7 @@ def _limits(drawn: Sequence[Point]) -> tuple[float, float]:
     finite = [value for point in drawn for value in point.trials_ms if 0 < value < math.inf]
     low, high = (min(finite), max(finite)) if finite else (1.0, 10.0)
     span = max(high / low, 10.0)
-    return low / span**0.25, high * span**0.3
+    return low / span**0.4, high * span**0.3
 
 
 def _axis(axes: Axes, limits: tuple[float, float]) -> None:

@@ -21,6 +21,11 @@ def estimate_of(metric: Mapping[str, Any]) -> Estimate:
     return Estimate(value, low, high, metric.get("coverage"), metric["n"], metric["reason"])
 
 
+def counted(metric: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """An estimate, or None of one that is not known or is 0: bytes of connections that are gone were not counted."""
+    return None if metric is None or metric["estimate"] in (None, 0) else metric
+
+
 def in_words(ratio: Estimate) -> str:
     """What a reader may take from a ratio; an interval that leaves 1 out and reaches into the band says both."""
     if ratio.low is None or ratio.high is None:
@@ -61,7 +66,8 @@ def best(trials: pd.DataFrame, metric: str) -> dict[str, str]:
 
 
 def _by_round(rows: pd.DataFrame, metric: str) -> "pd.Series[Any]":
-    return rows.drop_duplicates("round").set_index("round")[metric].dropna()
+    values = rows.drop_duplicates("round").set_index("round")[metric].dropna()
+    return values[values > 0]
 
 
 def _ratio(other: "pd.Series[Any]", leader: "pd.Series[Any]") -> Estimate:

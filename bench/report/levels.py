@@ -98,7 +98,9 @@ def plain_of(trials: pd.DataFrame) -> pd.DataFrame:
     if trials.empty or "fault" not in trials:
         return trials[:0]
     plain = trials[trials["fault"] == "none"]
-    burnt = plain["cpu_us_per_order_services"] + plain["cpu_us_per_order_broker"].fillna(0.0)
+    broker = plain["cpu_us_per_order_broker"]
+    has_none = plain["product"] == "none" if "product" in plain else broker.isna()
+    burnt = plain["cpu_us_per_order_services"] + broker.mask(has_none, 0.0)
     return plain.assign(cpu_us_per_order=burnt)
 
 

@@ -116,6 +116,7 @@ def _dot(axes: Axes, row: int, transport: str, metric: Mapping[str, Any] | None,
         va="center",
         fontsize=8.5,
         zorder=4,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
     )
 
 

@@ -77,6 +77,7 @@ def _figure(drawn: pd.DataFrame) -> Figure:
                 markersize=4,
                 alpha=0.75 if valid else 1.0,
                 linestyle="none",
+                clip_on=False,
             )
     panels[-1].set_xlim(0.5, int(drawn["round"].max()) + 1)
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.report import style
-from bench.report.judge import best
+from bench.report.judge import best, counted
 from bench.report.quoted import Sentence, estimate, quote
 from bench.report.reading import Reading
 from bench.stats.effects import KIB
@@ -15,17 +15,20 @@ HEADINGS = (
     "finished, p99 ms",
     "accepted, median ms",
     "orders/s",
-    "of offered",
+    "offered/s",
     "failed",
     "unfinished",
     "lost",
-    "CPU of services, ms",
-    "CPU of the broker, ms",
-    "on the wire, KiB",
+    "CPU of services, ms an order",
+    "CPU of the broker, ms an order",
+    "on the wire, KiB an order",
     "valid trials",
 )
-JUDGED = ("finish_p50_us", "finish_p99_us", "cpu_us_per_order_services", "wire_bytes_per_order")
-"""Metrics in which a cell is called the best, or said to tie. Acceptance is another thing on another method."""
+JUDGED = {"finish_p50_us": 0, "finish_p99_us": 1, "wire_bytes_per_order": 10}
+"""Metrics in which a cell is called the best, or said to tie, and their columns.
+
+Acceptance is another thing on another method, and of what services burn a broker's method leaves a part to the broker.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +47,6 @@ class Row:
 def rows(reading: Reading) -> Iterator[Row]:
     """In the order of the summary."""
     marks = {metric: best(reading.trials, metric) for metric in JUDGED}
-    places = dict(zip(JUDGED, (0, 1, 8, 10), strict=True))
     deadline_s = reading.profile.get("deadline_s")
     censored = "∞" if deadline_s is None else f"> {deadline_s:g} s"
     for cell in reading.summary["cells"]:
@@ -54,7 +56,7 @@ def rows(reading: Reading) -> Iterator[Row]:
             valid=cell["valid"],
             of=f"{reading.name} cells {cell['cell']}",
             values=tuple(_values(cell, censored)),
-            marks={places[metric]: of[cell["cell"]] for metric, of in marks.items() if cell["cell"] in of},
+            marks={JUDGED[metric]: of[cell["cell"]] for metric, of in marks.items() if cell["cell"] in of},
         )
 
 
@@ -68,6 +70,6 @@ def _values(cell: Mapping[str, Any], censored: str) -> Iterator[Sentence]:
         yield Sentence((quote(orders[name], name),))
     for name in ("cpu_us_per_order_services", "cpu_us_per_order_broker"):
         yield Sentence((estimate(metrics.get(name), name, scale=1e-3),))
-    yield Sentence((estimate(metrics.get("wire_bytes_per_order"), "wire_bytes_per_order", scale=1 / KIB),))
+    yield Sentence((estimate(counted(metrics.get("wire_bytes_per_order")), "wire_bytes_per_order", scale=1 / KIB),))
     trials = [quote(cell[name], name) for name in ("valid_trials", "trials")]
     yield Sentence((trials[0], " of ", trials[1]))
