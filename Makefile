@@ -46,7 +46,10 @@ doctor: .venv/.ready ## what is here, what is missing, what to type
 # Settings that `make bench`, `make web` and the rest hand on: make bench TRANSPORT=grpc RATE=300
 SETTINGS := PROFILE TRANSPORT RATE PAYLOAD SHAPE COMPRESSIBLE CODEC COMPRESSION SECURITY DURABILITY PROCESSES PRODUCT CLIENT ROUNDS DURATION WARM_UP WARM_UP_MAX BROKER_WARM_UP SEED STORE \
             ARRIVALS STEP_FACTOR STEP_AT STEP_FOR BURST_PEAK BURST_PERIOD TRACE MAX_MESSAGE DEADLINE PORTS HOPS RAW COLD SLO RETRIES KEEP_ALIVE FAULT FAULT_AT FAULT_FOR
-ASKED = $(foreach key,$(SETTINGS) RESUME,$(if $($(key)),'$(key)=$($(key))'))
+# What was typed and is none goes on as well, so that a misspelt one is refused by its name.
+TYPED = $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))
+OTHERS = $(filter-out $(SETTINGS) RESUME RESULTS STATE WEB_PORT ORDERS KEYS BIN PYTHON SHELL %_URL %_BOOTSTRAP,$(TYPED))
+ASKED = $(foreach key,$(SETTINGS) RESUME $(OTHERS),$(if $($(key)),'$(key)=$($(key))'))
 
 bench: setup ## measure; TRANSPORT= RATE= PAYLOAD= CODEC= PRODUCT= CLIENT= … (docs/results-format.md)
 	@$(BIN)/python -m bench run --results '$(RESULTS)' --home '$(STATE)' $(ASKED)

@@ -240,6 +240,15 @@ def test_make_hands_on_every_setting_that_there_is() -> None:
     assert {"PROFILE", *FLAGS} == SETTINGS
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("TRANSPROT=grpc", "TRANSPORT"), ("CIPHER=foo", "")])
+def test_what_is_typed_and_no_setting_is_refused_by_its_name(house: House, typed: str, meant: str) -> None:
+    done = house.done(house.make("bench", typed))
+    assert done.returncode == 2
+    (said, _) = done.stderr.splitlines()  # and make's own
+    assert f"no setting {typed.partition('=')[0]!r}" in said
+    assert meant in said
+
+
 def test_the_page_on_profiles_names_every_flag() -> None:
     page = (ROOT / "docs" / "results-format.md").read_text()
     rows = re.findall(r"^\| `[\w`, ]+ \| ([A-Z_, ]+) \|", page, re.MULTILINE)
