@@ -1,6 +1,7 @@
 """The page as a reader meets it: in headless Chromium, at a phone's width, in the dark, on paper, by keyboard."""
 
 import base64
+import io
 import json
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
@@ -75,6 +77,29 @@ def test_only_charts_and_tables_are_wider_than_the_window(
 ) -> None:
     opened(browser, pages[page], width=width)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    ("width", "medium", "scheme"),
+    [(360, "", "light"), (1280, "", "light"), (1280, "", "dark"), (1280, "print", "light"), (1280, "print", "dark")],
+)
+def test_it_is_dark_on_light_or_light_on_dark_as_it_is_asked_for_and_never_empty(
+    browser: webdriver.Chrome, pages: dict[str, Path], page: str, width: int, medium: str, scheme: str
+) -> None:
+    """As a picture of what is seen first. Paper is white."""
+    opened(browser, pages[page], width=width)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": medium, "features": features})
+    shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})["data"]
+    with Image.open(io.BytesIO(base64.b64decode(shot))) as picture:
+        assert picture.width == width
+        grey = picture.convert("L")
+        shades = grey.histogram()
+    ground = max(range(256), key=shades.__getitem__)
+    assert ground < 60 if (medium, scheme) == ("", "dark") else ground > 200
+    inked = sum(count for shade, count in enumerate(shades) if abs(shade - ground) > 60) / sum(shades)
+    assert 0.01 < inked < 0.5
 
 
 @pytest.mark.parametrize(("page", "scheme"), [("hard", "light"), ("hard", "dark"), ("kept", "light")])

@@ -159,6 +159,32 @@ async def test_a_port_with_tls_takes_no_plain_text_and_is_believed_at_its_own_ad
         await ships(transport, "good")
 
 
+@pytest.mark.parametrize("name", METHODS)
+async def test_a_server_of_another_authority_is_not_believed(
+    name: str, ground: Ground, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    setting, others = ground.setting(name, "tls"), tmp_path / "others"
+    Authority().fill(others)
+    async with a_shop(name, setting, tmp_path) as transport:
+        refused = await is_refused(name, replace(setting, keys=str(others)))
+        assert isinstance(refused, Unreachable)
+        assert re.search("(?i)certificate.verify.failed", f"{refused}{caplog.text}")
+        await ships(transport, "good")
+
+
+@pytest.mark.parametrize("name", ["rest", "grpc"])
+async def test_a_server_whose_certificate_is_over_is_not_believed(name: str, ground: Ground, tmp_path: Path) -> None:
+    """Brokers are of the run, and so are their certificates: what is over there is tried of their clients' at mtls."""
+    setting, elsewhere = ground.setting(name, "tls"), tmp_path / "keys"
+    elsewhere.mkdir()
+    past = datetime.now(UTC) - timedelta(minutes=1)
+    over = ground.without(elsewhere, lambda keys: ground.authority.enrol(keys, "user", expires=past))
+    async with a_shop(name, replace(setting, keys=over), tmp_path):
+        refused = await is_refused(name, setting)
+        assert isinstance(refused, Unreachable)
+        assert re.search("(?i)expired|certificate.verify.failed", str(refused))
+
+
 UNKNOWN = {
     "rest": "unknown ca|verify failed",
     "grpc": "VERIFY_FAILED",
