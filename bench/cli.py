@@ -96,7 +96,8 @@ def _measured(
         plan.cells(asked)
     except UsageError as error:
         _end(USAGE, str(error))
-    begun_s, before = time.monotonic(), 0 if resumed is None else len(resumed.trials())
+    with _refusing():
+        begun_s, before = time.monotonic(), 0 if resumed is None else len(resumed.trials())
     kept = _guarded(
         lambda: _measure(asked, _house(home, results), console, plan, resumed),
         kept=f"what was measured is in results/latest, `make {target} RESUME=latest` goes on, and ",

@@ -196,7 +196,7 @@ def _slope(points: Sequence[Point]) -> Estimate:
         for point in points
         for round_, value in point.trials[HEADLINE].dropna().items()
     ]
-    places, numbers, rounds = zip(*values, strict=True)
+    places, numbers, rounds = zip(*values, strict=True) if values else ((), (), ())
     return line(places, numbers, rounds).slope
 
 

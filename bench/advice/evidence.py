@@ -190,8 +190,13 @@ def _first_arms(points: Iterable[Point]) -> Iterator[Point]:
 
 
 def _capacities(name: str, run: Run, trials: pd.DataFrame) -> Iterator[Capacity]:
-    """Of searches that came to an end. Raises ResultsError for a number that is none."""
+    """Of searches without what a question says nothing of, that came to an end. Raises ResultsError for no number."""
     profile = run.manifest.get("profile", {})
+    beside = {key: value for key, value in PLAIN.items() if key not in ("compression", "fault")}
+    if any(profile.get(key, value) != value for key, value in beside.items()) or profile.get("fault"):
+        return
+    if profile.get("arrivals", "poisson") != "poisson":
+        return
     found = zip(trials["cell"], trials["compression"], strict=True)
     compressions = {cell.partition("@")[0]: compression for cell, compression in found}
     for number, row in enumerate(run.capacities().to_dict("records"), 2):

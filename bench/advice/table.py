@@ -11,6 +11,7 @@ from bench.advice.method import Method
 from bench.advice.needs import NEEDS
 from bench.advice.views import AXES, Row, View, in_format, row_at, side_by_side
 from bench.report.numbers import estimated
+from bench.stats.intervals import fewest
 
 FORM, SCRIPT = (Path(__file__).with_name(f"form.{kind}") for kind in ("html", "js"))
 """A Jinja2 fragment that takes what ``form`` gives, and the script that filters its table; it is complete without."""
@@ -72,21 +73,28 @@ class Use:
 
 
 def table(evidence: Evidence) -> list[Use]:
-    """Every place at which a method was measured, with the methods that were measured there or on both sides of it."""
-    found = []
+    """Every place at which a method was measured, with the methods that were measured there or on both sides of it.
+
+    Those of too few rounds for an interval come last.
+    """
+    found: list[tuple[bool, Use]] = []
     for points in side_by_side(evidence.points):
         places = {(point.place.size_bytes, point.place.rate_per_s): point.place for point in points}
         for _, place in sorted(places.items()):
             lines = sorted(_lines(points, place), key=_order)
             at = {axis: said(axis, getattr(place, axis)) for axis in AXES if axis != "format"}
-            found.append(Use(run=points[0].run, at=at, lines=tuple(lines)))
-    return found
+            rounds = min((len(point.trials) for point in points if point.place == place), default=0)
+            found.append((rounds < fewest(), Use(run=points[0].run, at=at, lines=tuple(lines))))
+    return [use for _, use in sorted(found, key=lambda one: one[0])]
 
 
 def form(evidence: Evidence) -> Mapping[str, Any]:
     """What the fragment takes: ``uses``, the levels of each axis that has several, and the needs with their words."""
     uses = table(evidence)
     levels = {axis: list(dict.fromkeys(use.at[axis] for use in uses)) for axis in AXES if axis != "format"}
+    for axis in ("size_bytes", "rate_per_s", "burst"):
+        numbers = {said(axis, number): number for point in evidence.points for number in [getattr(point.place, axis)]}
+        levels[axis].sort(key=numbers.__getitem__)
     levels["format"] = [said("format", None), *sorted({line.codec for use in uses for line in use.lines})]
     return {
         "uses": uses,
@@ -103,12 +111,12 @@ def _lines(points: Sequence[Point], place: Place) -> Iterator[Line]:
     for codec in sorted({point.codec for point in points}):
         view = _view(points, place, codec)
         for name, alike in _standings(view).items():
-            row = view.rows[name]
+            row, mine = view.rows[name], own.rows.get(name)
             yield Line(
                 method=name,
                 name=row.method.title,
                 codec=codec,
-                own=of_own[name] if own.rows[name].codec == codec else None,
+                own=of_own[name] if mine is not None and mine.codec == codec else None,
                 alike=alike,
                 **_numbers(row),
                 failed=row.orders["failed"] + row.orders["unfinished"],

@@ -56,6 +56,9 @@ def command() -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("stopped; nothing is left running", file=sys.stderr)
         return STOPPED
+    except OSError as error:
+        print(f"{error.filename or 'the system'}: {error.strerror or error}; see to it and try again", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -220,7 +220,8 @@ async def _contain(name: str, run: Run, command: tuple[str, ...], say: Say, secu
 
 @asynccontextmanager
 async def _only_one(home: Path) -> AsyncIterator[None]:
-    """One `make up` or `make down` at a time."""
+    """One `make up` or `make down` at a time. Raises OSError where nobody can write."""
+    (home / "up.lock").open("a").close()
     while True:
         if (lock := ledger.try_lock(home / "up.lock")) is not None:
             break
