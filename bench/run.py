@@ -199,21 +199,11 @@ class Conductor:
         begins(len(forecast), "done")
 
     def _cold_starts_to_do(self, wanted: Sequence[Cell]) -> list[tuple[int, int, Cell | str]]:
-        """Those that the run has not yet, behind a round 0 that warms the brokers and is not kept."""
         if not self.profile.cold:
             return []
         known = self.kept.cold_starts()
         measured = set(zip(known["round"], known["cell"], strict=True))
-        names = {cell.name for cell in wanted}
-        rounds = {
-            round_: [
-                (round_, slot, what)
-                for slot, what in enumerate(cold_starts.slots(self.profile, round_))
-                if (round_, cold_starts.name_of(what)) not in measured and (isinstance(what, str) or what.name in names)
-            ]
-            for round_ in range(self.profile.rounds + 1)
-        }
-        return [one for todo in rounds.values() for one in todo] if any(rounds[n] for n in rounds if n) else []
+        return cold_starts.to_do(self.profile, self.profile.rounds, {cell.name for cell in wanted}, measured)
 
     async def _cold_start(self, what: Cell | str, round_: int, slot: int) -> None:
         """One more row of cold.csv, but for round 0, which only warms; what fails is said, and the others go on."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 from time import monotonic_ns
@@ -42,17 +42,29 @@ def name_of(what: Cell | str) -> str:
     return what.name if isinstance(what, Cell) else f"{ECHO}@{what}"
 
 
-async def rounds(stage: Stage, count: int, say: Say) -> AsyncIterator[ColdStart]:
-    """Row by row. The round before the first warms the brokers and is left out.
+def to_do(
+    profile: Profile, count: int, names: Container[str], measured: Container[tuple[int, str]] = frozenset()
+) -> list[tuple[int, int, Cell | str]]:
+    """Round, place and what of so many rounds, of the cells of these names and the bare echo, without what is measured.
 
-    Raises StartFailed, and TransportError when an order fails.
+    Behind a round 0, which warms the brokers and is not kept; nothing where nothing is left.
     """
-    for number in range(count + 1):
-        for slot, what in enumerate(slots(stage.profile, number)):
-            say(f"{f'round {number} of {count}' if number else 'warming up'}: {name_of(what)}")
-            done = await cold_start(stage, what, number, slot)
-            if number:
-                yield done
+    found = [
+        (round_, slot, what)
+        for round_ in range(count + 1)
+        for slot, what in enumerate(slots(profile, round_))
+        if (isinstance(what, str) or what.name in names) and (round_, name_of(what)) not in measured
+    ]
+    return found if any(round_ for round_, _, _ in found) else []
+
+
+async def rounds(stage: Stage, count: int, say: Say) -> AsyncIterator[ColdStart]:
+    """Row by row, of every cell and the bare echo. Raises StartFailed, and TransportError when an order fails."""
+    for round_, slot, what in to_do(stage.profile, count, [cell.name for cell in cells(stage.profile)]):
+        say(f"{f'round {round_} of {count}' if round_ else 'warming up'}: {name_of(what)}")
+        row = await cold_start(stage, what, round_, slot)
+        if round_:
+            yield row
 
 
 async def cold_start(stage: Stage, what: Cell | str, round_: int, slot: int) -> ColdStart:
@@ -74,19 +86,14 @@ async def _of_cell(stage: Stage, cell: Cell, trial: str, round_: int) -> ColdSta
             times = [await _pair(transport, setting.deadline_s) for _ in range(WARM_UP + REPEATS)][WARM_UP:]
     finally:
         await remove_quietly(transport)
-    return ColdStart(
-        round=round_,
-        cell=cell.name,
-        transport=cell.transport,
-        client=cell.client,
-        product=cell.product or "none",
-        codec=cell.codec,
-        security=here.profile.security,
-        negotiated_cipher="" if agreed is None else agreed.cipher,
-        connections=len(times),
-        cold_us=_median_us(cold for cold, _ in times),
-        warm_us=_median_us(warm for _, warm in times),
-    )
+    made_of = {
+        "transport": cell.transport,
+        "client": cell.client,
+        "product": cell.product or "none",
+        "codec": cell.codec,
+    }
+    cipher = "" if agreed is None else agreed.cipher
+    return _row(round_, cell.name, made_of, here.profile.security, cipher, times)
 
 
 async def _pair(transport: Transport, deadline_s: float) -> tuple[int, int]:
@@ -113,20 +120,26 @@ async def _of_echo(stage: Stage, cell: Cell, level: str, trial: str, round_: int
     async with services(ECHO, setting, folder=stage.folder, logs=stage.logs, store_folder=None, program=echo.PROGRAM):
         cipher = await echo.agreed(setting)
         times = [await echo.pair(setting) for _ in range(WARM_UP + REPEATS)][WARM_UP:]
+    made_of = {"transport": ECHO, "client": "", "product": "none", "codec": ""}
+    return _row(round_, name_of(level), made_of, level, cipher, times)
+
+
+def _row(
+    round_: int,
+    cell: str,
+    made_of: Mapping[str, str],
+    security: str,
+    cipher: str,
+    times_ns: Sequence[tuple[int, int]],
+) -> ColdStart:
+    cold_us, warm_us = (median(of) / 1000 for of in zip(*times_ns, strict=True))
     return ColdStart(
         round=round_,
-        cell=name_of(level),
-        transport=ECHO,
-        client="",
-        product="none",
-        codec="",
-        security=level,
+        cell=cell,
+        **made_of,
+        security=security,
         negotiated_cipher=cipher,
-        connections=len(times),
-        cold_us=_median_us(cold for cold, _ in times),
-        warm_us=_median_us(warm for _, warm in times),
+        connections=len(times_ns),
+        cold_us=cold_us,
+        warm_us=warm_us,
     )
-
-
-def _median_us(times_ns: Iterable[int]) -> float:
-    return median(times_ns) / 1000

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from bench import profile as profiles
-from bench.cold.measure import name_of, slots
+from bench.cold.measure import name_of, slots, to_do
 from bench.cold.table import WIDTH, cold_starts_of, cold_table, lines
 from bench.errors import UsageError
 from bench.report import levels
@@ -138,3 +138,13 @@ def test_the_page_on_security_has_the_table_of_the_run_that_is_kept() -> None:
     page = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
     assert not [row for row in rows if f"    {row}\n" not in page]
     assert "…" not in said.getvalue()
+
+
+def test_what_is_to_do_has_a_round_that_warms_before_it_and_is_nothing_when_all_is_there() -> None:
+    asked = profiles.load("security", {"TRANSPORT": "rest,broker", "SECURITY": "none,tls"})
+    names = {"rest@none", "rest@tls"}
+    there = {(round_, name) for round_ in (1, 2) for name in (*names, "echo@none", "echo@tls")}
+    assert to_do(asked, 2, names, there) == []
+    left = [(round_, name_of(what)) for round_, _, what in to_do(asked, 2, names, there - {(2, "rest@tls")})]
+    assert {name for round_, name in left if round_ == 0} == {*names, "echo@none", "echo@tls"}
+    assert [one for one in left if one[0]] == [(2, "rest@tls")]
