@@ -1,6 +1,5 @@
 """What to measure: typed settings from a TOML file and from flags, refused by name when they are wrong."""
 
-import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,12 +7,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from bench import values
+from bench import checks, values
 from bench.blocks import picked
 from bench.cells import Cell, cells, designed
 from bench.errors import UsageError
-from bench.faults import BROKER, Fault, fault_of
-from bench.load.arrivals import ARRIVALS, MOST_ORDERS, Arrivals, check_size
+from bench.faults import Fault, fault_of
+from bench.load.arrivals import ARRIVALS, MOST_ORDERS, Arrivals
 from bench.load.shape import Burst, Step, shape_of
 from bench.load.trace import Trace
 from bench.workload import SHAPES, Shape, Workload
@@ -230,11 +229,11 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
         Workload(prefix=LONGEST_PREFIX, seed=profile.seed, payload_bytes=profile.payload_bytes, shape=profile.shape)
     except ValueError as error:
         raise UsageError(f"PAYLOAD is too small: {error}") from error
-    _check_plan(profile)
-    _check_fault(profile)
+    checks.of_plan(profile)
+    checks.of_fault(profile)
     if blocks := _blocks(raw):
         profile = _with_blocks(profile, blocks, raw)
-    _check_cold(profile)
+    checks.of_cold(profile)
     cells(profile)
     return profile
 
@@ -259,51 +258,6 @@ def _with_blocks(profile: Profile, blocks: Sequence[Mapping[str, Any]], raw: Map
             f"profile {profile.name!r} has no cell for {', '.join(profile.transports)}; give TRANSPORT= others"
         )
     return msgspec.structs.replace(profile, designed=found)
-
-
-def _check_cold(profile: Profile) -> None:
-    """Raises UsageError where several cells would have the same connections, or one has none."""
-    others = {key for cell in profile.designed for key in cell.levels} - {"security"}
-    several = others or len(profile.rates_per_s) > 1 or profile.arms > 1 or profile.slo_p99_ms is not None
-    if profile.cold and (several or any(cell.kind.traits.in_process for cell in cells(profile))):
-        raise UsageError(
-            f"{values.shown('cold')} is for methods at levels of security, since a new connection depends on nothing "
-            "else, and a search or a method in one process has none; leave it out"
-        )
-
-
-def _check_fault(profile: Profile) -> None:
-    """Raises UsageError for a fault that would not be over in the window, or after which the books cannot add up."""
-    if (fault := profile.fault) is None:
-        return
-    if fault.at_s + fault.for_s >= profile.duration_s:
-        raise UsageError(
-            f"{fault.part} would be away until {fault.at_s + fault.for_s:g} s of a window of {profile.duration_s:g} s; "
-            "raise DURATION, or lower FAULT_AT or FAULT_FOR"
-        )
-    if fault.action == "kill" and fault.part != BROKER and profile.store == "memory":
-        raise UsageError(f"FAULT={fault.name} needs a store that survives it; say STORE=sqlite")
-    if fault.action == "kill" and fault.part != BROKER and profile.processes > 1:
-        raise UsageError(f"FAULT={fault.name} is for services of one process; leave PROCESSES out")
-
-
-def _check_plan(profile: Profile) -> None:
-    """Raises UsageError for a plan that is too large, or is not what its arrivals promise."""
-    try:
-        check_size(max(map(profile.orders, profile.rates_per_s)))
-    except ValueError as error:
-        raise UsageError(f"RATE and DURATION ask for too much: {error}") from error
-    if profile.arrivals == "step" and profile.step.at_s >= profile.duration_s:
-        raise UsageError(
-            f"a step {profile.step.at_s:g} s into a window of {profile.duration_s:g} s never comes; lower STEP_AT or "
-            "raise DURATION"
-        )
-    periods = profile.duration_s / profile.burst.period_s
-    if profile.arrivals == "burst" and (round(periods) < 1 or not math.isclose(periods, round(periods))):
-        raise UsageError(
-            f"a window of {profile.duration_s:g} s is {periods:g} periods of {profile.burst.period_s:g} s, and bursts "
-            "have RATE as their mean over whole ones; change BURST_PERIOD or DURATION"
-        )
 
 
 def _check_arrivals(raw: Mapping[str, Any], given: Mapping[str, Any]) -> None:
