@@ -1,6 +1,7 @@
 """Free ports on 127.0.0.1."""
 
 import asyncio
+import os
 import random
 import socket
 import sys
@@ -14,7 +15,8 @@ import psutil
 # a port between our look and the server's bind. Random, so that two runs at once do not choose alike.
 CANDIDATES = range(20_000, 32_768)
 LOOPBACK = "127.0.0.1"
-_ours: deque[socket.socket] = deque(maxlen=64)
+_ours: deque[int] = deque(maxlen=64)
+"""Descriptors, which end with the process: a socket object would complain that nobody closed it."""
 
 
 def _claimed(port: int) -> bool:
@@ -31,8 +33,8 @@ def _claimed(port: int) -> bool:
         claim.close()
         return False
     if len(_ours) == _ours.maxlen:
-        _ours.popleft().close()
-    _ours.append(claim)
+        os.close(_ours.popleft())
+    _ours.append(claim.detach())
     return True
 
 
