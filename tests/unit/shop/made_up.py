@@ -1,12 +1,7 @@
 """Orders, four services without a transport, and one that fails."""
 
 from shop.catalogue import NAMES, PRICES_CENTS
-from shop.messages import (
-    Line,
-    Message,
-    Order,
-    StockReserved,
-)
+from shop.messages import Line, Message, Order, StockReserved
 from shop.open import open_service
 from shop.payments import PaymentService
 from shop.service import Service

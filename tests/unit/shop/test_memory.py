@@ -5,14 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shop.messages import (
-    Message,
-    OrderShipped,
-    OutOfStock,
-    PlaceOrder,
-    StockReleased,
-    StockReserved,
-)
+from shop.messages import Message, OrderShipped, OutOfStock, PlaceOrder, StockReleased, StockReserved
 from shop.payments import PaymentService
 from shop.service import Tally, number_of
 from shop.store import Decision, MemoryStore, SqliteStore, Store

@@ -11,11 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shop.catalogue import PRICES_CENTS, SOLD_OUT_SKU
-from shop.messages import (
-    Message,
-    Order,
-    PlaceOrder,
-)
+from shop.messages import Message, Order, PlaceOrder
 from shop.payments import DECLINED_CARD, GOOD_CARD, PaymentService
 from shop.products import ProductService, units_by_sku
 from shop.service import Service, Tally, number_of

@@ -6,13 +6,7 @@ from pathlib import Path
 import pytest
 
 from shop.catalogue import SOLD_OUT_SKU
-from shop.messages import (
-    Line,
-    OrderPlaced,
-    OutOfStock,
-    PlaceOrder,
-    StockReserved,
-)
+from shop.messages import Line, OrderPlaced, OutOfStock, PlaceOrder, StockReserved
 from shop.open import open_service
 from shop.payments import DECLINED_CARD, PaymentService
 from shop.products import ProductService

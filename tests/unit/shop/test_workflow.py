@@ -4,11 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from shop.catalogue import PLENTY, PRICES_CENTS, SOLD_OUT_SKU
-from shop.messages import (
-    MESSAGES,
-    OrderClosed,
-    PlaceOrder,
-)
+from shop.messages import MESSAGES, OrderClosed, PlaceOrder
 from shop.open import open_service
 from shop.payments import DECLINED_CARD
 from shop.shipping import tracking_number
