@@ -27,7 +27,7 @@ proto: .venv/.ready ## generate the protobuf module from orders.proto
 	  --python_out=. --mypy_out=. transports/wire/orders.proto
 
 brokers-setup: .venv/.ready
-	@$(BIN)/python -m bench.provision.setup $(if $(TRANSPORT),'$(TRANSPORT)')
+	@$(BIN)/python -m bench.provision.install $(if $(TRANSPORT),'$(TRANSPORT)')
 
 # Where things go; only the command line changes it: make bench RESULTS=/tmp/mine
 RESULTS = results
@@ -35,13 +35,13 @@ STATE = .fourways
 WEB_PORT = 8089
 
 up: setup ## start RabbitMQ and Kafka and keep them
-	@$(BIN)/python -m bench.provision up --home '$(STATE)'
+	@$(BIN)/python -m bench.cli.brokers up --home '$(STATE)'
 
 down: .venv/.ready ## stop what `make up` started
-	@$(BIN)/python -m bench.provision down --home '$(STATE)'
+	@$(BIN)/python -m bench.cli.brokers down --home '$(STATE)'
 
 doctor: .venv/.ready ## what is here, what is missing, what to type
-	@$(BIN)/python -m bench.doctor --home '$(STATE)'
+	@$(BIN)/python -m bench.provision.doctor --home '$(STATE)'
 
 # Settings that `make bench`, `make web` and the rest hand on: make bench TRANSPORT=grpc RATE=300
 SETTINGS := PROFILE TRANSPORT RATE PAYLOAD SHAPE COMPRESSIBLE CODEC COMPRESSION SECURITY DURABILITY PROCESSES PRODUCT CLIENT ROUNDS DURATION WARM_UP WARM_UP_MAX BROKER_WARM_UP SEED STORE \
@@ -61,7 +61,7 @@ report: .venv/.ready ## report.html, report.md and charts/ of RUN= (latest; a,b,
 	@$(BIN)/python -m bench report --results '$(RESULTS)' $(if $(RUN),'RUN=$(RUN)') $(if $(OUT),'OUT=$(OUT)')
 
 report-cost: .venv/.ready ## seconds and memory of a report of 5 cells, of 500, and of a thousand times as many orders
-	@$(BIN)/python -m bench.report.cost $(RUN)
+	@$(BIN)/python -m bench.calibration.report_cost $(RUN)
 
 # What `make advise` is asked, in the words of a profile.
 WORDS = SIZE SHAPE FORMAT RATE BURST SECURITY DURABILITY NEEDS RUN
@@ -79,29 +79,29 @@ web: setup ## services up and Locust's page on 127.0.0.1:8089 (WEB_PORT=); needs
 	@$(BIN)/python -m bench web --port '$(WEB_PORT)' --home '$(STATE)' $(ASKED)
 
 floor: setup ## what we cost beside the barest chain of the same libraries
-	@$(BIN)/python -m bench.floor --out '$(RESULTS)' --home '$(STATE)' $(if $(TRANSPORT),--transport '$(TRANSPORT)') \
+	@$(BIN)/python -m bench.cli.baseline --out '$(RESULTS)' --home '$(STATE)' $(if $(TRANSPORT),--transport '$(TRANSPORT)') \
 	  $(if $(ROUNDS),--rounds '$(ROUNDS)') \
 	  $(if $(PAYLOAD),--payload '$(PAYLOAD)') $(if $(SECONDS_EACH),--seconds '$(SECONDS_EACH)')
 
 cold: setup ## what a new connection costs at each level of security, first order and next; four minutes
-	@$(BIN)/python -m bench.cold --out '$(RESULTS)' --home '$(STATE)' $(if $(TRANSPORT),--transport '$(TRANSPORT)') \
+	@$(BIN)/python -m bench.cli.connections --out '$(RESULTS)' --home '$(STATE)' $(if $(TRANSPORT),--transport '$(TRANSPORT)') \
 	  $(if $(ROUNDS),--rounds '$(ROUNDS)')
 
 codecs: .venv/.ready ## bytes and nanoseconds of every format by itself, and how it takes a newer order; half a minute
-	@$(BIN)/python -m bench.codecs $(if $(ROUNDS),--rounds '$(ROUNDS)')
+	@$(BIN)/python -m bench.calibration.codecs $(if $(ROUNDS),--rounds '$(ROUNDS)')
 
 soak: setup ## 100,000 orders (ORDERS=) per transport: does a service's memory grow?
 	@$(BIN)/python -m bench soak --home '$(STATE)' $(if $(ORDERS),--orders '$(ORDERS)') $(ASKED)
 
 selftest: .venv/.ready ## does the harness report what is known beforehand? 5 minutes; ONLY=words of a case
-	@$(BIN)/python -m bench.selftest $(if $(ONLY),--only '$(ONLY)')
+	@$(BIN)/python -m bench.calibration.selftest.run $(if $(ONLY),--only '$(ONLY)')
 
 overhead: .venv/.ready ## what the load generator itself adds: lateness, CPU, Locust; 8 minutes
-	@$(BIN)/python -m bench.overhead --home '$(STATE)' $(if $(SECONDS_EACH),--seconds '$(SECONDS_EACH)') \
+	@$(BIN)/python -m bench.calibration.overhead --home '$(STATE)' $(if $(SECONDS_EACH),--seconds '$(SECONDS_EACH)') \
 	  $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(PAIRS),--pairs '$(PAIRS)')
 
 WITNESSES = $(STATE)/witness
-$(WITNESSES)/.ready: bench/witness/perftest-pom.xml
+$(WITNESSES)/.ready: bench/calibration/crosscheck/perftest-pom.xml
 	@command -v go >/dev/null || { echo "make witness needs Go for vegeta and ghz: install it and try again" >&2; exit 1; }
 	@echo "setup: vegeta, ghz and PerfTest (two minutes)"
 	@GOBIN='$(abspath $(WITNESSES))' go install github.com/tsenart/vegeta/v12@v12.13.0
@@ -110,7 +110,7 @@ $(WITNESSES)/.ready: bench/witness/perftest-pom.xml
 	@touch $@
 
 witness: setup $(WITNESSES)/.ready ## the same rate by vegeta, ghz, PerfTest and EndToEndLatency, beside ours; 4 minutes
-	@$(BIN)/python -m bench.witness --home '$(STATE)' $(if $(RATE),--rate '$(RATE)') $(if $(ROUNDS),--rounds '$(ROUNDS)')
+	@$(BIN)/python -m bench.calibration.crosscheck.compare --home '$(STATE)' $(if $(RATE),--rate '$(RATE)') $(if $(ROUNDS),--rounds '$(ROUNDS)')
 
 test: setup ## every test, on real brokers
 	@$(BIN)/python -m bench.provision.toxiproxy '$(STATE)'
@@ -121,5 +121,5 @@ check: .venv/.ready ## format, lint, types and arrows
 	@$(BIN)/ruff format --check -q && $(BIN)/ruff check -q && $(BIN)/mypy && $(BIN)/lint-imports --no-logo
 
 clean: .venv/.ready ## end what was left running, remove what was built; results stay
-	@$(BIN)/python -m bench.provision down
+	@$(BIN)/python -m bench.cli.brokers down
 	@rm -rf .venv .fourways *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

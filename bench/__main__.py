@@ -1,5 +1,5 @@
 """``python -m bench``: see ``python -m bench --help``."""
 
-from bench.cli import main
+from bench.cli.app import main
 
 main()

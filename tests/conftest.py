@@ -3,12 +3,12 @@
 import dataclasses
 import os
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from hypothesis import settings
 
+from bench.paths import STATE
 from bench.provision import Broker, brokers
 from bench.provision.brokers import VARIABLES
 from shop.catalogue import NAMES, PRICES_CENTS
@@ -19,7 +19,7 @@ from shop.payments import GOOD_CARD
 settings.register_profile("fourways", derandomize=True, deadline=None)
 settings.load_profile("fourways")
 
-HOME = Path(__file__).parents[1] / ".fourways"
+HOME = STATE
 
 
 def an_order(order_id: str = "order-1", **changes: object) -> Order:

@@ -11,7 +11,7 @@ from shop.messages import OrderClosed, PlaceOrder
 from shop.service import Service
 from shop.store import Durability
 from transports.errors import SettingError
-from transports.trace import Trace
+from transports.tracing import Trace
 
 
 class Style(StrEnum):

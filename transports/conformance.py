@@ -14,8 +14,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from shop.catalogue import NAMES, PRICES_CENTS, SOLD_OUT_SKU
+from shop.factory import open_service
 from shop.messages import Line, Message, Order, OrderClosed, PlaceOrder
-from shop.open import open_service
 from shop.payments import DECLINED_CARD, GOOD_CARD, PaymentService
 from shop.service import Service
 from shop.store import MemoryStore

@@ -17,15 +17,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bench.load.booking import TOGETHER, Books, End, Window
+from bench.load.accounting import TOGETHER, Books, End, Window
+from bench.load.order_log import Write
 from bench.load.pacer import Clock, Pacer, best_pacer
-from bench.load.raw import Write
-from bench.load.record import Record
-from bench.workload import Workload
+from bench.load.recorder import Record
+from bench.load.workload.orders import Workload
 from shop.messages import PlaceOrder
 from transports.base import Client
 from transports.errors import TransportError
-from transports.trace import Trace
+from transports.tracing import Trace
 
 _NS = 1_000_000_000
 LEAD_NS = 5_000_000

@@ -2,7 +2,7 @@
 
 from bench.provision.base import Broker, Unavailable
 from bench.provision.brokers import NAMES, VARIABLES, alive, brokers, down, up
-from bench.provision.ledger import sweep
+from bench.provision.cleanup import sweep
 from bench.provision.ports import free_ports
 
 __all__ = [

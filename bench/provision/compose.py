@@ -8,11 +8,11 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from bench.paths import COMPOSE
 from bench.provision.base import StartFailed
 
-FILE = Path(__file__).parents[2] / "compose.yaml"
+FILE = COMPOSE
 SECURE = FILE.with_name("compose.secure.yaml")
 
 # What answers for the engine, and what then reads compose.yaml.

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.files import as_json
 from bench.provision.base import Security
 from bench.provision.ports import LOOPBACK
+from bench.results.durable_files import as_json
 from shop.workflow import SERVICES
 from transports.security import AUTH, BUYER, CIPHER, HARNESS, MTLS, NONE, Keys
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import msgspec
 
-from bench.node import NodeSpec
 from bench.provision.base import StartFailed
 from bench.provision.process import MARK, finish
+from bench.provision.service_main import NodeSpec
 from shop.workflow import SERVICES
 from transports.base import Setting
 from transports.security.keys import OPENSSL
-from transports.trace import Stamp
+from transports.tracing import Stamp
 
 START_S = 20.0
 STOP_S = 10.0
@@ -102,7 +102,7 @@ async def services(
     logs: Path,
     store_folder: Path | None,
     seen_by: Callable[[str], Setting] | None = None,
-    program: str = "bench.node",
+    program: str = "bench.provision.service_main",
 ) -> AsyncIterator[dict[str, ServiceProcess]]:
     """All four, ready, each in so many processes as the setting says; the second of payment is ``payment-2``.
 

@@ -11,14 +11,17 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from bench.caveats import Caveat
-from bench.report import curve, figures, gallery, levels
-from bench.report.chart import Chart
-from bench.report.quoted import Sentence
-from bench.report.reading import Reading
-from bench.report.story import face, story
+from bench.report.charts import all as gallery
+from bench.report.charts import capacity_curve as curve
+from bench.report.charts import factor_levels as levels
+from bench.report.charts import latency as figures
+from bench.report.charts.chart import Chart
+from bench.report.findings import face, story
+from bench.report.run_view import Reading
 from bench.report.summary import HEADINGS, Row, rows
 from bench.report.svg import Sheet
+from bench.report.traced_numbers import Sentence
+from bench.results.caveats import Caveat
 
 MOST_OPEN = 12
 """Rows of a summary that are seen at once; more are folded."""

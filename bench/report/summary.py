@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.report import style
-from bench.report.judge import best, counted
-from bench.report.quoted import Sentence, estimate, quote
-from bench.report.reading import Reading
+from bench.report.run_view import Reading
+from bench.report.traced_numbers import Sentence, estimate, quote
+from bench.report.wording import best, counted
 from bench.stats.effects import KIB
 
 HEADINGS = (

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.stats.noise import SAME_SPEED, pair_noise, share_holding
 from bench.stats.paired import log_ratios, paired_ratio
 from bench.stats.summary import METRICS
+from bench.stats.variability import SAME_SPEED, pair_noise, share_holding
 
 PAIRS = 6
 """Of a run: the fewest that have an interval of 95 %."""

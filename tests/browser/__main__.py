@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.provision.setup import absent, install
+from bench.provision.install import absent, install
 
 HERE = Path(__file__).parent
 PACKAGES = {"chromium": "chromium", "chromedriver": "chromium-driver"}

@@ -16,8 +16,8 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from bench.load.locust import SCENARIO, LoadError, Master, master, worker
-from bench.load.trial import TrialReport, TrialSpec
+from bench.load.locust.control import SCENARIO, LoadError, Master, master, worker
+from bench.load.protocol import TrialReport, TrialSpec
 from bench.provision.process import belonging_to
 from transports.base import Setting
 
@@ -341,7 +341,7 @@ async def test_a_locustfile_started_bare_says_what_to_type(tmp_path: Path, argum
     assert "make web TRANSPORT=rest" in err
 
 
-@pytest.mark.parametrize("module", ["bench.load.worker", "bench.load.locust"])
+@pytest.mark.parametrize("module", ["bench.load.locust.worker", "bench.load.locust.control"])
 async def test_grpc_is_safe_here_since_locust_and_gevent_are_not_imported(tmp_path: Path, module: str) -> None:
     script = f"import {module}, sys; print([name for name in ('locust', 'gevent') if name in sys.modules])"
     assert await said("-c", script, cwd=tmp_path) == (0, "[]\n", "")

@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
+from bench.paths import ROOT
 from bench.provision import VARIABLES, free_ports
-from bench.store import Run
+from bench.results.store import Run
 from shop.workflow import SERVICES
-from tests.system.house import went_through
+from tests.system.command_line import went_through
 from transports.base import Setting, Transport
 from transports.conformance import CHECKS, Check
 from transports.errors import SettingError
 from transports.registry import named
 
-ROOT = Path(__file__).parents[2]
-FRAMES = Path(__file__).parent / "frames"
+FRAMES = ROOT / "examples" / "transport-frames"
 SHORT = ("ROUNDS=1", "DURATION=1", "WARM_UP=0.5", "WARM_UP_MAX=0", "BROKER_WARM_UP=0", "RATE=50", "DEADLINE=5")
 _trials = (f"plugin-{os.getpid()}-{number}" for number in itertools.count())
 

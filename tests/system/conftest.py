@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.house import Bench, House
+from tests.system.command_line import Bench, House
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import UnknownTopicOrPartitionError, for_code
 
+from shop.factory import open_service
 from shop.messages import PlaceOrder
-from shop.open import open_service
 from shop.service import Service
 from shop.workflow import SERVICES
 from tests.conftest import an_order

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from bench.provision import VARIABLES, free_ports
-from bench.trial import WARM_CLIENTS
-from tests.system.house import PATIENCE_S, SHORT, Bench, until, went_through
+from bench.trial.trial import WARM_CLIENTS
+from tests.system.command_line import PATIENCE_S, SHORT, Bench, until, went_through
 
 
 def test_a_run_leaves_everything_that_the_record_format_promises(bench: Bench) -> None:

@@ -9,7 +9,7 @@ import aiohttp
 import grpc
 import pytest
 
-from shop.open import open_service
+from shop.factory import open_service
 from shop.workflow import SERVICES
 from tests.system.test_processes import a_setting
 from transports.base import Client, Setting

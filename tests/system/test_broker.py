@@ -15,8 +15,8 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
 
+from shop.factory import open_service
 from shop.messages import Message, OrderPlaced, PlaceOrder
-from shop.open import open_service
 from shop.payments import PaymentService
 from shop.service import Service
 from shop.shipping import tracking_number

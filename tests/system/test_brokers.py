@@ -11,6 +11,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from bench.paths import ROOT
 from bench.provision import NAMES, Broker, Unavailable, alive, brokers, compose, down, kafka, rabbitmq, up
 from bench.provision.base import InUse
 from bench.provision.ports import listeners
@@ -18,7 +19,7 @@ from bench.provision.process import MARK, marked
 
 pytestmark = [pytest.mark.broker, pytest.mark.asyncio(loop_scope="module")]
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = ROOT
 OWNER = """
 import asyncio, os, signal, sys, pathlib
 from bench.provision import NAMES, brokers

@@ -15,7 +15,7 @@ from bench.provision.services import ServiceProcess, services
 from shop.messages import PlaceOrder
 from shop.workflow import SERVICES
 from tests.conftest import HOME, an_order
-from tests.system.house import PATIENCE_S
+from tests.system.command_line import PATIENCE_S
 from transports.base import Durability, Receipt, Setting, Transport
 from transports.registry import heeding, named
 

@@ -14,8 +14,8 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from bench.provision.services import services
+from shop.factory import open_service
 from shop.messages import KIND, PlaceOrder, StockReserved
-from shop.open import open_service
 from shop.shipping import tracking_number
 from shop.workflow import SERVICES, consumed_by
 from tests.conftest import an_order

@@ -13,9 +13,9 @@ from aiokafka import AIOKafkaProducer
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from bench.evolution import NEWER, newer_avro
+from bench.calibration.schema_evolution import NEWER, newer_avro
+from shop.factory import open_service
 from shop.messages import KIND, PlaceOrder
-from shop.open import open_service
 from shop.workflow import SERVICES
 from tests.conftest import an_order
 from tests.system.test_processes import a_setting

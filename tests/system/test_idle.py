@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import psutil
 import pytest
 
-from shop.open import open_service
+from shop.factory import open_service
 from shop.workflow import SERVICES
 from tests.system.test_processes import a_setting
 from transports.conformance import an_order

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.house import Bench, went_through
+from tests.system.command_line import Bench, went_through
 
 AWAY = ("ROUNDS=1", "WARM_UP=0.5", "WARM_UP_MAX=0", "BROKER_WARM_UP=0", "RATE=50", "DEADLINE=10", "STORE=sqlite")
 SOON = ("DURATION=4", "FAULT_AT=1", "FAULT_FOR=1")

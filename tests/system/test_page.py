@@ -15,12 +15,12 @@ from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from bench.report.command import report
+from bench.paths import ROOT
+from bench.report.write import report
 from tests.browser.__main__ import modules
-from tests.unit.hard_cases import all_failed
-from tests.unit.test_advice import a_study, four
+from tests.unit.advise.test_ranking import a_study, four
+from tests.unit.report.edge_cases import all_failed
 
-ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "results" / "reference" / "report" / "report.html"
 NODE = modules(ROOT / ".fourways")
 PAGES = ("kept", "hard")

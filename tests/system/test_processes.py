@@ -13,7 +13,7 @@ import pytest
 
 from bench.provision import free_ports
 from bench.provision.services import services
-from shop.open import open_service
+from shop.factory import open_service
 from shop.workflow import SERVICES
 from transports.base import Setting
 from transports.conformance import an_order

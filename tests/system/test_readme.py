@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.advice.question import WORDS
+from bench.advise.question import WORDS
+from bench.profile.parsing import FLAGS
 from bench.provision import free_ports
-from bench.values import FLAGS
-from tests.system.house import PATIENCE_S, ROOT, SHORT, House, answer, until, went_through
-from tests.unit.made_up import a_run
+from tests.system.command_line import PATIENCE_S, ROOT, SHORT, House, answer, until, went_through
+from tests.unit.builders import a_run
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -266,17 +266,17 @@ def test_the_page_on_profiles_names_every_flag() -> None:
         "bench advise",
         "bench pros",
         "bench compare",
-        "bench.codecs",
+        "bench.calibration.codecs",
         "bench.cold",
         "bench health",
         "bench hops",
         "bench report",
-        "bench.floor",
-        "bench.selftest",
-        "bench.overhead",
-        "bench.witness",
+        "bench.calibration.baseline",
+        "bench.calibration.selftest",
+        "bench.calibration.overhead",
+        "bench.calibration.crosscheck",
         "bench.provision",
-        "bench.doctor",
+        "bench.provision.doctor",
     ],
 )
 def test_help_names_only_makes_and_settings_that_exist(house: House, command: str) -> None:

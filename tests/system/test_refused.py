@@ -18,13 +18,14 @@ from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFai
 from aiokafka.protocol.admin import DescribeAclsRequest
 from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 
-from bench.handshake import by_way_of, entrance, overheard
 from bench.provision import Broker, brokers
-from bench.provision.authority import Authority
 from bench.provision.base import Security
+from bench.provision.certificates import Authority
+from bench.trial.tls_probe import by_way_of, entrance, overheard
 from shop.messages import PaymentTaken
 from tests.conftest import HOME
-from tests.system.ground import PATIENCE_S, Ground, a_shop, is_refused, ships, told
+from tests.system.secured_shop import PATIENCE_S, Ground, a_shop, is_refused, ships, told
+from transports.backends.kafka.topology import started
 from transports.base import Transport
 from transports.conformance import (
     an_order,
@@ -36,7 +37,6 @@ from transports.conformance import (
     check_the_same_order_twice_has_one_effect_and_one_answer,
 )
 from transports.errors import Denied, Unreachable
-from transports.products.kafka.topology import started
 from transports.registry import named
 from transports.security import LEVELS, amqp, kafka
 from transports.wire import codec_named

@@ -2,7 +2,7 @@
 
 import signal
 
-from tests.system.house import PATIENCE_S, SHORT, Bench, until, went_through
+from tests.system.command_line import PATIENCE_S, SHORT, Bench, until, went_through
 
 
 def test_a_load_process_that_dies_in_a_trial_costs_that_trial_which_a_resumed_run_measures_again(bench: Bench) -> None:

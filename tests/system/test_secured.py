@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.cli import DOUBTFUL
-from bench.provision.authority import make
-from tests.system.house import SHORT, Bench
+from bench.cli.app import DOUBTFUL
+from bench.provision.certificates import make
+from tests.system.command_line import SHORT, Bench
 
 PROFILE = """\
 also = []

@@ -3,7 +3,7 @@
 import pytest
 
 from shop.workflow import SERVICES
-from tests.system.house import PATIENCE_S, House, until
+from tests.system.command_line import PATIENCE_S, House, until
 
 
 @pytest.mark.parametrize("transport", ["rest", "events"])

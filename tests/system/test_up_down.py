@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.provision import NAMES, VARIABLES, kafka, rabbitmq
-from tests.system.house import PATIENCE_S, ROOT, House, until
+from tests.system.command_line import PATIENCE_S, ROOT, House, until
 
 pytestmark = pytest.mark.broker
 
@@ -31,7 +31,7 @@ def alone(house: House) -> House:
 
 
 def doctor(house: House) -> list[str]:
-    return house.python("bench.doctor", f"--home={house.home}")
+    return house.python("bench.provision.doctor", f"--home={house.home}")
 
 
 def without_java(house: House, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_doctor_says_what_to_type_where_java_is_missing(alone: House, tmp_path: 
 
 def test_doctor_says_what_to_type_where_rabbitmq_is_missing(alone: House) -> None:
     """Its script is known by its full path, so that an empty PATH does not hide it."""
-    done = alone.done([*alone.python("bench.doctor")[:1], "-c", WITHOUT_RABBITMQ, f"--home={alone.home}"])
+    done = alone.done([*alone.python("bench.provision.doctor")[:1], "-c", WITHOUT_RABBITMQ, f"--home={alone.home}"])
     assert done.returncode == 1, done.stderr
     assert "sudo apt-get install rabbitmq-server" in words(done.stdout)
     assert done.stdout.splitlines()[-1] == "cannot run: broker"

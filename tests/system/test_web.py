@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import pytest
 
 from bench.provision import VARIABLES, free_ports
-from tests.system.house import PATIENCE_S, House, answer, until
+from tests.system.command_line import PATIENCE_S, House, answer, until
 
 
 class Page:

@@ -2,8 +2,8 @@
 
 from shop.messages import KIND, OrderClosed
 from shop.workflow import consumer_of_type
+from transports.backends.routes import Routes
 from transports.base import Style
-from transports.products.routes import Routes
 
 PIPELINE = Routes(
     style=Style.PIPELINE,

@@ -1,7 +1,7 @@
 """Commands through a broker, over RabbitMQ."""
 
+from transports.backends.rabbitmq import RabbitMQTransport, traits_of
 from transports.broker.routes import PIPELINE
-from transports.products.rabbitmq import RabbitMQTransport, traits_of
 
 
 class BrokerTransport(RabbitMQTransport):

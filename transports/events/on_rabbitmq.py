@@ -1,7 +1,7 @@
 """Facts over RabbitMQ: published to a topic exchange, from which every subscriber has a queue of its own."""
 
+from transports.backends.rabbitmq import RabbitMQTransport, traits_of
 from transports.events.routes import CHOREOGRAPHY
-from transports.products.rabbitmq import RabbitMQTransport, traits_of
 
 
 class EventsOnRabbitMQ(RabbitMQTransport):

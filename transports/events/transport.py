@@ -1,7 +1,7 @@
 """Facts published to whoever listens, over Kafka."""
 
+from transports.backends.kafka import KafkaTransport, traits_of
 from transports.events.routes import CHOREOGRAPHY
-from transports.products.kafka import KafkaTransport, traits_of
 
 
 class EventsTransport(KafkaTransport):

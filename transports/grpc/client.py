@@ -8,11 +8,11 @@ import grpc
 from shop.messages import Message, PlaceOrder
 from shop.workflow import FRONT
 from transports.base import Client, Receipt, Setting
+from transports.dispatch import told
 from transports.errors import Denied, Failed, NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable
 from transports.grpc.config import COMPRESSIONS, Config, channel_options
 from transports.grpc.credentials import channel
 from transports.grpc.methods import CODEC_METADATA, METHODS
-from transports.relay import told
 from transports.retry import reached
 from transports.security import asked_by, bearer
 from transports.wire import Codec, codec_named

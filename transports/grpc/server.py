@@ -12,12 +12,12 @@ from grpc_reflection.v1alpha import reflection
 
 from shop.workflow import FRONT
 from transports.base import Serving, Setting
+from transports.dispatch import Desk, answer
 from transports.errors import Failed, NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable, Unreadable
 from transports.grpc.client import Asker
 from transports.grpc.config import COMPRESSIONS, Config, channel_options, idle, readable
 from transports.grpc.credentials import listen
 from transports.grpc.methods import CODEC_METADATA, METHODS, Method
-from transports.relay import Desk, answer
 from transports.security import Forbidden, Guard, Unauthenticated, guard_of
 from transports.wire import codec_named
 

@@ -6,13 +6,13 @@ from importlib.metadata import version
 
 from shop.service import Service
 from transports.base import Acceptance, Client, Serving, Setting, Style, Traits, Transport
+from transports.dispatch import Desk
 from transports.grpc.client import GrpcClient, asking
 from transports.grpc.config import COMPRESSIONS, Config
 from transports.grpc.server import listening
 from transports.options import config_from
-from transports.relay import Desk
 from transports.security import BUYER, SECURED
-from transports.trace import Trace
+from transports.tracing import Trace
 from transports.wire import codec_named
 
 

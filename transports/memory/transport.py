@@ -11,10 +11,10 @@ from shop.messages import KIND, Message, PlaceOrder
 from shop.service import Service
 from shop.workflow import FRONT
 from transports.base import Acceptance, Client, Receipt, Serving, Setting, Style, Traits, Transport
+from transports.dispatch import Desk, answer, told
 from transports.errors import NoOutcome, TooLarge, Unreachable, Unreadable
 from transports.options import config_from
-from transports.relay import Desk, answer, told
-from transports.trace import Trace
+from transports.tracing import Trace
 from transports.wire import codec_named
 
 

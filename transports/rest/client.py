@@ -7,9 +7,9 @@ import msgspec
 from shop.messages import KIND, Message, PlaceOrder
 from shop.workflow import FRONT
 from transports.base import Client, Receipt, Setting
+from transports.dispatch import told
 from transports.errors import Denied, Failed, NoOutcome, NotAccepted, TooLarge
-from transports.relay import told
-from transports.rest.engines import Post
+from transports.rest.client_libraries import Post
 from transports.retry import reached
 from transports.security import NONE, asked_by, bearer
 from transports.wire import Codec, codec_named

@@ -23,8 +23,8 @@ from shop.messages import KIND, Line, Message, Order, PlaceOrder
 from shop.payments import GOOD_CARD
 from shop.workflow import FRONT, REQUEST
 from transports.base import Serving, Setting
+from transports.dispatch import Desk, answer
 from transports.errors import Failed, NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable, Unreadable
-from transports.relay import Desk, answer
 from transports.rest.client import Asker
 from transports.rest.config import Config
 from transports.security import Forbidden, Unauthenticated, guard_of

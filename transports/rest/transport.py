@@ -6,14 +6,14 @@ from importlib.metadata import version
 
 from shop.service import Service
 from transports.base import Acceptance, Client, Serving, Setting, Style, Traits, Transport
+from transports.dispatch import Desk
 from transports.options import config_from
-from transports.relay import Desk
 from transports.rest.client import Asker, RestClient
+from transports.rest.client_libraries import engine, versions
 from transports.rest.config import Config
-from transports.rest.engines import engine, versions
 from transports.rest.server import application, listening
 from transports.security import BUYER, SECURED, client_context, server_context
-from transports.trace import Trace
+from transports.tracing import Trace
 from transports.wire import codec_named
 from transports.wire.compression import COMPRESSIONS
 

@@ -1,8 +1,7 @@
 """Who may speak with whom, and what nobody else may read: four levels, the same on every method."""
 
-from transports.security.access import amqp, kafka
-from transports.security.bearing import Forbidden, Guard, Unauthenticated, bearer, guard_of
-from transports.security.contexts import client_context, server_context
+from transports.security.bearer import Forbidden, Guard, Unauthenticated, bearer, guard_of
+from transports.security.broker_credentials import amqp, kafka
 from transports.security.keys import Keys, keys_of
 from transports.security.levels import (
     AUTH,
@@ -18,6 +17,7 @@ from transports.security.levels import (
     asked_by,
     teller_of,
 )
+from transports.security.tls import client_context, server_context
 
 __all__ = [
     "AUTH",

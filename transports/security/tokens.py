@@ -7,7 +7,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from transports.security.bearing import SCHEME, Forbidden, Unauthenticated
+from transports.security.bearer import SCHEME, Forbidden, Unauthenticated
 from transports.security.levels import callers_of
 
 ISSUER = "fourways"

@@ -27,7 +27,7 @@ from shop.shipping import ShippingService, tracking_number
 from shop.store import Store
 from shop.users import UserService
 from tests.conftest import an_order
-from tests.unit.shop.made_up import OTHER, SKU, an_order_of
+from tests.unit.shop.builders import OTHER, SKU, an_order_of
 
 # The user service
 

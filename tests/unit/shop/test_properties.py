@@ -19,7 +19,7 @@ from shop.shipping import ShippingService
 from shop.store import MemoryStore, SqliteStore, Store
 from shop.users import UserService
 from shop.workflow import consumer_of, is_outcome
-from tests.unit.shop.made_up import OTHER, SKU, an_order_of, books, walk
+from tests.unit.shop.builders import OTHER, SKU, an_order_of, books, walk
 
 QUANTITIES = st.lists(
     st.tuples(st.sampled_from([SKU, OTHER, SOLD_OUT_SKU, "SKU-NONE"]), st.integers(-1, 4)), max_size=4

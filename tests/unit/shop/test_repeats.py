@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from shop.catalogue import SOLD_OUT_SKU
+from shop.factory import open_service
 from shop.messages import (
     Line,
     Message,
@@ -17,14 +18,13 @@ from shop.messages import (
     StockReleased,
     StockReserved,
 )
-from shop.open import open_service
 from shop.payments import DECLINED_CARD
 from shop.products import ProductService
 from shop.store import MemoryStore, Store
 from shop.users import UserService
 from shop.workflow import SERVICES, consumed_by, consumer_of, is_outcome
 from tests.conftest import an_order
-from tests.unit.shop.made_up import SKU, an_order_of, books, four, walk
+from tests.unit.shop.builders import SKU, an_order_of, books, four, walk
 
 ONCE: tuple[tuple[str, Message], ...] = (
     ("user", PlaceOrder(an_order())),

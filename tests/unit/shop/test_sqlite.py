@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from shop.catalogue import SOLD_OUT_SKU
+from shop.factory import open_service
 from shop.messages import Line, OrderPlaced, OutOfStock, PlaceOrder, StockReserved
-from shop.open import open_service
 from shop.payments import DECLINED_CARD, PaymentService
 from shop.products import ProductService
 from shop.service import Service, Tally, number_of
 from shop.store import Decision, SqliteStore, Store
 from shop.workflow import SERVICES
 from tests.conftest import an_order
-from tests.unit.shop.made_up import SKU, Spoilt, an_order_of, books, walk
+from tests.unit.shop.builders import SKU, Spoilt, an_order_of, books, walk
 
 # SQLite
 

@@ -4,13 +4,13 @@ from collections import Counter
 from pathlib import Path
 
 from shop.catalogue import PLENTY, PRICES_CENTS, SOLD_OUT_SKU
+from shop.factory import open_service
 from shop.messages import MESSAGES, OrderClosed, PlaceOrder
-from shop.open import open_service
 from shop.payments import DECLINED_CARD
 from shop.shipping import tracking_number
 from shop.workflow import SERVICES, consumed_by, is_onward
 from tests.conftest import an_order
-from tests.unit.shop.made_up import SKU, an_order_of, books, four, walk
+from tests.unit.shop.builders import SKU, an_order_of, books, four, walk
 
 
 def test_the_services_stand_in_the_order_of_the_chain() -> None:

@@ -1,0 +1,1 @@
+"""The harness measured by itself: known answers, its own cost, other tools beside it."""

@@ -1,0 +1,164 @@
+"""One arm in one slot: started afresh, warmed, a closed loop, an open loop, stopped."""
+
+import asyncio
+import gc
+import os
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import msgspec
+
+from bench.calibration.baseline import load
+from bench.calibration.baseline.arms import Arm, Running, barest, ours
+from bench.load import resources as cost
+from bench.stats.quantiles import rank
+from shop.messages import PlaceOrder
+from transports.base import Setting
+from transports.registry import named
+
+SLOWEST_PER_S = 20
+"""A slot in which the closed loop is slower has failed."""
+STARTING_S = 30.0
+
+
+class SlotFailed(Exception):
+    """``str(error)`` is a sentence."""
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of both arms."""
+
+    orders: int = 4000
+    """In the closed loop."""
+    in_flight: int = 16
+    orders_per_s: float = 60.0
+    seconds: float = 6.0
+    """Of the open loop."""
+    warm_up: int = 300
+    """Orders before either, as many in flight as in the closed loop."""
+    payload_bytes: int = 200
+
+    @property
+    def all_orders(self) -> int:
+        """Of a slot. Arrivals are half an interval off its edges, so that their number is a rounded one."""
+        return self.warm_up + self.orders + round(self.orders_per_s * self.seconds)
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """CPU is the closed loop's, percentiles are the open loop's, from the planned time."""
+
+    orders: int
+    returned: int
+    """Orders whose outcome came back as it should, of both loops and the warm-up."""
+    orders_per_s: float
+    cpu_us_per_order_services: float
+    cpu_us_per_order_driver: float
+    cpu_us_per_order_broker: float | None
+    """None where there is none, or it runs elsewhere. Idle burn included."""
+    paced_cpu_us_per_order_services: float
+    """At the same rate in both arms."""
+    p50_us: int
+    p99_us: int
+    lateness_p50_us: int
+    lateness_p99_us: int
+    latencies_us: list[int]
+
+
+class Slot(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured, and where it stood in the run."""
+
+    transport: str
+    round: int
+    place: int
+    """First or second in its round, 1 or 2."""
+    arm: Arm
+    load_1m: float
+    measured: Measured
+
+
+async def slot(
+    transport: str,
+    arm: Arm,
+    setting: Setting,
+    orders: Sequence[PlaceOrder],
+    asked: Load,
+    broker_pids: tuple[int, ...],
+    folder: Path,
+    logs: Path,
+    *,
+    number: int,
+    place: int,
+) -> Slot:
+    """Raises SlotFailed, whatever it was that failed.
+
+    What was started has ended, and queues and topics are gone, when this returns or raises.
+    """
+    carrier = named(transport)(setting)
+    chosen = (
+        ours(carrier, transport, orders, folder, logs)
+        if arm == "ours"
+        else barest(transport, setting, orders, folder, logs)
+    )
+    limit_s = STARTING_S + asked.all_orders / SLOWEST_PER_S + asked.seconds
+    try:
+        try:
+            async with asyncio.timeout(limit_s):
+                await carrier.prepare()
+                async with chosen as running:
+                    measured = await _measured(running, asked, broker_pids)
+        finally:
+            await carrier.remove()
+    except TimeoutError as error:
+        raise SlotFailed(f"{transport}, {arm}, round {number}: not done within {limit_s:.0f} s") from error
+    except Exception as error:
+        raise SlotFailed(f"{transport}, {arm}, round {number}: {_sentences(error)}") from error
+    return Slot(transport=transport, round=number, place=place, arm=arm, load_1m=os.getloadavg()[0], measured=measured)
+
+
+async def _measured(arm: Running, asked: Load, broker_pids: tuple[int, ...]) -> Measured:
+    await load.closed(arm.submit, range(asked.warm_up), asked.in_flight)
+    gc.collect()
+    gc.freeze()
+    first = asked.warm_up + asked.orders
+    try:
+        everyone = (*arm.pids, os.getpid(), *broker_pids)
+        before = cost.read(everyone)
+        took_s = await load.closed(arm.submit, range(asked.warm_up, first), asked.in_flight)
+        between = cost.read(everyone)
+        pace = await load.paced(arm.submit, first, asked.orders_per_s, asked.seconds)
+        after = cost.read(arm.pids)
+    finally:
+        gc.unfreeze()
+    paced_orders = len(pace.from_planned_ns)
+
+    def cpu_us(pids: Sequence[int]) -> float:
+        used_ns = sum(between.processes[pid].cpu_ns - before.processes[pid].cpu_ns for pid in pids)
+        return used_ns / 1e3 / asked.orders
+
+    paced_ns = sum(after.processes[pid].cpu_ns - between.processes[pid].cpu_ns for pid in arm.pids)
+    return Measured(
+        orders=asked.all_orders,
+        returned=first + paced_orders,
+        orders_per_s=asked.orders / took_s,
+        cpu_us_per_order_services=cpu_us(arm.pids),
+        cpu_us_per_order_driver=cpu_us((os.getpid(),)),
+        cpu_us_per_order_broker=cpu_us(broker_pids) if broker_pids else None,
+        paced_cpu_us_per_order_services=paced_ns / 1e3 / paced_orders,
+        p50_us=_percentile_us(pace.from_planned_ns, 50),
+        p99_us=_percentile_us(pace.from_planned_ns, 99),
+        lateness_p50_us=_percentile_us(pace.lateness_ns, 50),
+        lateness_p99_us=_percentile_us(pace.lateness_ns, 99),
+        latencies_us=[value_ns // 1000 for value_ns in pace.from_planned_ns],
+    )
+
+
+def _sentences(error: Exception) -> str:
+    """Of whatever is at the bottom of it: orders are many tasks, and may fail together."""
+    if isinstance(error, ExceptionGroup):
+        return _sentences(error.exceptions[0])
+    return f"{error}" or type(error).__name__
+
+
+def _percentile_us(values_ns: Sequence[int], percent: int) -> int:
+    return sorted(values_ns)[rank(Fraction(percent, 100), len(values_ns)) - 1] // 1000

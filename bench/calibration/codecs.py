@@ -1,0 +1,223 @@
+"""`make codecs`: what a format costs by itself, without any transport: bytes, and nanoseconds for there and back.
+
+Conversion and encoding are told apart: protobuf and Avro take messages or dicts of their own, and making those costs
+more than writing them; msgspec writes the shop's dataclasses as they are.
+"""
+
+import argparse
+import gc
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from statistics import median
+from typing import Any
+
+import fastavro
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from bench.calibration.schema_evolution import readings
+from bench.load.workload.orders import SHAPES, Mix, Shape, Workload
+from bench.report.formatting import digits
+from shop.messages import KIND, Message, PlaceOrder
+from transports.wire import Codec, codec_named, codecs
+from transports.wire import orders_pb2 as pb
+from transports.wire.avro import SCHEMA, head_of
+
+SIZES_BYTES = (250, 1024, 16 * 1024, 256 * 1024, 1024 * 1024)
+ROUNDS = 7
+ROUND_S = 0.02
+LEAST_CALLS = 5
+ALL_SHIP = Mix(sold_out=0.0, declined=0.0)
+GOAL = 1.1
+"""Of our encoding over the shortest that is written by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one order in one format; medians of rounds in which all formats and steps took turns."""
+
+    codec: str
+    shape: Shape
+    payload_bytes: int
+    size_bytes: int
+    convert_ns: float
+    encode_ns: float
+    """Conversion included."""
+    decode_ns: float
+    by_hand: float
+    """``encode_ns`` over that of the shortest by hand, the median of the rounds' ratios."""
+
+
+def costs(shape: Shape, payload_bytes: int, rounds: int, round_s: float) -> Iterator[Cost]:
+    """Of every format, in the order of ``codecs()``."""
+    workload = Workload(prefix="c", seed=1, payload_bytes=payload_bytes, mix=ALL_SHIP, shape=shape)
+    order = workload.order(0)
+    works: dict[tuple[str, str], Callable[[], object]] = {}
+    bodies = {}
+    for name in codecs():
+        codec = codec_named(name)
+        body = bodies[name] = codec.encode(order)
+        works[name, "convert"] = _converting(codec, order)
+        works[name, "encode"] = _encoding(codec, order)
+        works[name, "by hand"] = _by_hand(name, order)
+        works[name, "decode"] = _decoding(codec, body)
+        assert works[name, "by hand"]() == body, f"what is written by hand in {name} is something else"
+    found_ns: dict[tuple[str, str], list[float]] = {key: [] for key in works}
+    for _ in range(rounds):
+        for key, work in works.items():
+            found_ns[key].append(_ns(work, round_s))
+    for name in codecs():
+        ratios = [
+            ours / theirs for ours, theirs in zip(found_ns[name, "encode"], found_ns[name, "by hand"], strict=True)
+        ]
+        # Where the library takes a dataclass, there is nothing to convert: what is timed then is a call.
+        converts = codec_named(name).convert(order) is not order
+        yield Cost(
+            codec=name,
+            shape=shape,
+            payload_bytes=payload_bytes,
+            size_bytes=len(bodies[name]),
+            convert_ns=median(found_ns[name, "convert"]) if converts else 0.0,
+            encode_ns=median(found_ns[name, "encode"]),
+            decode_ns=median(found_ns[name, "decode"]),
+            by_hand=median(ratios),
+        )
+
+
+def _converting(codec: Codec, order: Message) -> Callable[[], object]:
+    return lambda: codec.convert(order)
+
+
+def _encoding(codec: Codec, order: Message) -> Callable[[], object]:
+    return lambda: codec.encode(order)
+
+
+def _decoding(codec: Codec, body: bytes) -> Callable[[], object]:
+    kind = KIND[PlaceOrder]
+    return lambda: codec.decode(kind, body)
+
+
+def _by_hand(name: str, order: PlaceOrder) -> Callable[[], bytes]:
+    """The shortest way from this dataclass to these bytes that the format's library allows."""
+    parsed: Any = fastavro.parse_schema(list(SCHEMA))
+    head = head_of(SCHEMA, 0)
+    json, msgpack = msgspec.json.Encoder().encode, msgspec.msgpack.Encoder().encode
+
+    def fields() -> dict[str, Any]:
+        o = order.order
+        return {
+            "order": {
+                "order_id": o.order_id,
+                "user_id": o.user_id,
+                "card": o.card,
+                "address": o.address,
+                "lines": [
+                    {"sku": line.sku, "name": line.name, "quantity": line.quantity, "price_cents": line.price_cents}
+                    for line in o.lines
+                ],
+                "document": o.document,
+            }
+        }
+
+    def avro() -> bytes:
+        body = BytesIO()
+        body.write(head)
+        fastavro.schemaless_writer(body, parsed[0], fields())
+        return body.getvalue()
+
+    return {
+        "json": lambda: json(order),
+        "msgpack": lambda: msgpack(order),
+        "protobuf": lambda: pb.PlaceOrder(**fields()).SerializeToString(),
+        "avro": avro,
+    }[name]
+
+
+def _ns(work: Callable[[], object], round_s: float) -> float:
+    """Nanoseconds a call, the median over calls that take so long together; without the collector, as timeit has it."""
+    gc.collect()
+    gc.disable()
+    try:
+        took_ns: list[int] = []
+        end_ns = time.perf_counter_ns() + round(round_s * 1e9)
+        while (begin_ns := time.perf_counter_ns()) < end_ns or len(took_ns) < LEAST_CALLS:
+            work()
+            took_ns.append(time.perf_counter_ns() - begin_ns)
+        return median(took_ns)
+    finally:
+        gc.enable()
+
+
+def cost_table(found: Sequence[Cost]) -> Table:
+    """A row per size, shape and format."""
+    title = "An order alone: bytes; microseconds to convert, write and read; times the shortest by hand"
+    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for heading in ("order", "shape", "format"):
+        drawn.add_column(heading, no_wrap=True, min_width=9)
+    for heading in ("bytes", "convert", "write", "read", "by hand"):
+        drawn.add_column(heading, justify="right", no_wrap=True)
+    last = None
+    for cost in found:
+        this = (cost.payload_bytes, cost.shape)
+        first = ("", "") if this == last else (f"{cost.payload_bytes:,} B", cost.shape)
+        last = this
+        drawn.add_row(
+            *first,
+            cost.codec,
+            f"{cost.size_bytes:,}",
+            digits(cost.convert_ns / 1000) if cost.convert_ns else "-",
+            digits(max(0.0, cost.encode_ns - cost.convert_ns) / 1000),
+            digits(cost.decode_ns / 1000),
+            f"{cost.by_hand:.2f}",
+        )
+    return drawn
+
+
+def evolution_table() -> Table:
+    """A row per format."""
+    drawn = Table(
+        title="An order of a newer shop, with a field more, at a service of today", title_justify="left", box=None
+    )
+    for heading in ("format", "reads it", "passes the new field on", ""):
+        drawn.add_column(heading)
+    order = Workload(prefix="e", seed=1, payload_bytes=1024, mix=ALL_SHIP).order(0)
+    for reading in readings(order):
+        drawn.add_row(reading.codec, "yes" if reading.reads else "no", "yes" if reading.keeps else "no", reading.remark)
+    return drawn
+
+
+def command(arguments: list[str]) -> int:
+    """The exit code: 0 measured, 130 stopped."""
+    parser = argparse.ArgumentParser("python -m bench.codecs", description="What a format costs by itself.")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"in which all formats take turns ({ROUNDS})")
+    parser.add_argument("--round-ms", type=float, default=ROUND_S * 1000, help="of each step in a round (20)")
+    asked = parser.parse_args(arguments)
+    console = Console()
+    try:
+        found = [
+            cost
+            for shape in SHAPES
+            for payload_bytes in SIZES_BYTES
+            for cost in costs(shape, payload_bytes, asked.rounds, asked.round_ms / 1000)
+        ]
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    console.print(cost_table(found))
+    worst = max(found, key=lambda cost: cost.by_hand)
+    met = "met" if worst.by_hand <= GOAL else "MISSED"
+    console.print(
+        f"at most {worst.by_hand:.2f} times the shortest by hand ({worst.codec}, {worst.payload_bytes:,} bytes "
+        f"{worst.shape}); goal {GOAL}: {met}",
+        highlight=False,
+    )
+    console.print(evolution_table())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(command(sys.argv[1:]))

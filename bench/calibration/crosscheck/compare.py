@@ -1,0 +1,240 @@
+"""`python -m bench.witness`: ours and theirs in turns against the same running servers."""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.calibration.crosscheck import tools
+from bench.calibration.crosscheck.echo import a_topic, kafka_echo, rabbit_echo
+from bench.calibration.crosscheck.tools import ToolFailed
+from bench.cli.exits import outcome
+from bench.load.closed_loop import ClosedDriver
+from bench.load.driver import Phases
+from bench.load.locust.control import LoadError, Master, master, worker
+from bench.load.open_loop import OpenDriver
+from bench.load.protocol import TrialReport, TrialSpec
+from bench.load.recorder import Record
+from bench.load.workload.arrivals import Schedule
+from bench.load.workload.orders import Mix, Workload
+from bench.paths import ROOT
+from bench.profile.matrix import methods
+from bench.profile.resolve import load
+from bench.provision import Broker, Unavailable, brokers
+from bench.provision.base import StartFailed
+from bench.provision.cleanup import open_run, place
+from bench.provision.process import finish
+from bench.report.formatting import digits
+from bench.stats.quantiles import rank
+from bench.trial.trial import Stage, serving, setting_of
+from transports.base import Client
+
+PAYLOAD_BYTES = 1024
+WARM_UP_S = 2
+PERCENTS = (50, 90, 99)
+AGREE = 0.10
+"""At p50, or in the mean: a larger difference has to have a reason, which docs/method.md gives."""
+ALL_SHIP = Mix(sold_out=0.0, declined=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Of every tool and of ours."""
+
+    per_s: int
+    seconds: int
+    rounds: int
+
+
+@dataclass(slots=True)
+class Witness:
+    """One tool beside us: percentiles in microseconds, a value for each round."""
+
+    what: str
+    tool: str
+    ours: dict[str, list[float]] = field(default_factory=dict)
+    theirs: dict[str, list[float]] = field(default_factory=dict)
+    cpu_us: list[float] = field(default_factory=list)
+    """Of our load process for each order or message, a round each: a client's CPU is part of what it measures."""
+
+    def add(self, whose: dict[str, list[float]], seen: Mapping[str, float]) -> None:
+        for name, value_us in seen.items():
+            whose.setdefault(name, []).append(value_us)
+
+
+def percentiles(latencies_us: Sequence[float]) -> dict[str, float]:
+    """Nearest ranks, as ours."""
+    ordered = sorted(latencies_us)
+    return {f"p{percent}": ordered[rank(Fraction(percent, 100), len(ordered)) - 1] for percent in PERCENTS}
+
+
+async def over_services(asked: Asked, folder: Path, bin_: Path) -> AsyncIterator[Witness]:
+    """vegeta beside us on REST, ghz on gRPC: fresh services a round, both tools on them, who is first by turns."""
+    async with master(folder=folder, log=folder / "locust.log") as locust:
+        for transport, tool, name in (("rest", tools.vegeta, "vegeta"), ("grpc", tools.ghz, "ghz")):
+            found = Witness(f"{transport}, a whole order", name)
+            profile = load(flags={"TRANSPORT": transport, "RATE": str(asked.per_s)})
+            (cell,) = methods(profile)
+            stage = Stage(run_id="witness-0000", profile=profile, brokers={}, folder=folder, logs=folder / "logs")
+            for round_ in range(asked.rounds):
+                setting = setting_of(stage, cell, f"fw-wit{transport}r{round_}")
+                async with serving(stage, cell, setting, cell.kind(setting)):
+                    for who in ("ours", "theirs") if round_ % 2 else ("theirs", "ours"):
+                        if who == "ours":
+                            spec = TrialSpec(
+                                id=setting.trial,
+                                transport=transport,
+                                setting=setting,
+                                payload_bytes=PAYLOAD_BYTES,
+                                mix=ALL_SHIP,
+                                arrivals="constant",
+                                users=asked.per_s,
+                                warm_up_s=float(WARM_UP_S),
+                                duration_s=float(asked.seconds),
+                            )
+                            report = await _through_locust(locust, spec, folder)
+                            found.cpu_us.append(report.driver_cpu_ns / 1000 / report.finished)
+                            finish_us = report.histogram("finish")
+                            found.add(found.ours, {f"p{n}": finish_us.percentile_us(n) or 0.0 for n in PERCENTS})
+                        else:
+                            orders = _workload(f"{name}{round_}")
+                            address = setting.addresses["user"]
+                            seen = await tool(bin_, folder, address, orders, asked.per_s, WARM_UP_S, asked.seconds)
+                            found.add(found.theirs, percentiles(seen))
+            yield found
+
+
+async def _through_locust(locust: Master, spec: TrialSpec, folder: Path) -> TrialReport:
+    async with worker(locust, log=folder / f"{spec.id}.log", urgent=True):
+        report = await locust.run(spec)
+    if report.error:
+        raise LoadError(report.error)
+    return report
+
+
+def _workload(prefix: str) -> Workload:
+    return Workload(prefix=prefix, seed=1, payload_bytes=PAYLOAD_BYTES, mix=ALL_SHIP)
+
+
+async def over_rabbitmq(asked: Asked, url: str, jars: Path) -> Witness:
+    """PerfTest beside our one-hop echo: a publisher with confirms, a consumer, the same rate."""
+    found = Witness("rabbitmq, one hop", "PerfTest")
+    for round_ in range(asked.rounds):
+        for who in ("ours", "theirs") if round_ % 2 else ("theirs", "ours"):
+            if who == "ours":
+                begun_s = time.process_time()
+                record = await _echoed(rabbit_echo(url), asked, f"echo{round_}")
+                found.cpu_us.append((time.process_time() - begun_s) * 1e6 / (asked.per_s * (WARM_UP_S + asked.seconds)))
+                found.add(found.ours, {"p50": record.finish.percentile_us(50) or 0.0})
+            else:
+                seen_us = await tools.perf_test(jars, url, asked.per_s, WARM_UP_S, asked.seconds, PAYLOAD_BYTES)
+                found.add(found.theirs, {"p50": seen_us})
+    return found
+
+
+async def _echoed(echo: AbstractAsyncContextManager[Client], asked: Asked, prefix: str) -> Record:
+    async with echo as client:
+        phases = Phases(warm_up_s=float(WARM_UP_S), duration_s=float(asked.seconds))
+        schedule = Schedule("constant", seed="1", orders_per_s=asked.per_s, duration_s=float(asked.seconds))
+        warm_up = Schedule("constant", seed="1", orders_per_s=asked.per_s)
+        driver = OpenDriver(client, _workload(prefix), phases, schedule, warm_up=warm_up)
+        await driver.run()
+        return driver.record
+
+
+async def over_kafka(asked: Asked, bootstrap: str, jars: Path) -> Witness:
+    """EndToEndLatency beside our one-hop echo: one record after the other, each waited for."""
+    found = Witness("kafka, one hop, one at a time", "EndToEndLatency")
+    async with a_topic(bootstrap) as topic:
+        for round_ in range(asked.rounds):
+            for who in ("ours", "theirs") if round_ % 2 else ("theirs", "ours"):
+                if who == "ours":
+                    async with kafka_echo(bootstrap, topic) as client:
+                        phases = Phases(warm_up_s=float(WARM_UP_S), duration_s=float(asked.seconds))
+                        driver = ClosedDriver(client, _workload(f"echo{round_}"), phases, 1)
+                        await driver.run()
+                    record = driver.record
+                    found.add(found.ours, {"mean": record.response_ns / 1000 / record.window.finished})
+                else:
+                    mean_us = await tools.end_to_end(jars, bootstrap, topic, PAYLOAD_BYTES)
+                    found.add(found.theirs, {"mean": mean_us})
+    return found
+
+
+async def measure(asked: Asked, home: Path, console: Console) -> None:
+    """Raises LoadError, StartFailed or ToolFailed."""
+    ledger = open_run(home)
+    found = []
+    try:
+        say = Console(stderr=True).print
+        async with brokers(["rabbitmq", "kafka"], given={}, home=home, say=say) as there:
+            async for witness in over_services(asked, ledger.folder, home / "witness"):
+                found.append(witness)
+            for name, over, jars in (
+                ("rabbitmq", over_rabbitmq, home / "witness" / "perftest"),
+                ("kafka", over_kafka, home / "kafka" / "libs"),
+            ):
+                broker = there[name]
+                if isinstance(broker, Unavailable):
+                    console.print(f"{name} left out: {broker.why}", highlight=False)
+                elif isinstance(broker, Broker):
+                    found.append(await over(asked, broker.url, jars))
+    finally:
+        await finish(asyncio.to_thread(ledger.close))
+    console.print(table(asked, found))
+    for witness in found:
+        if witness.cpu_us:
+            console.print(
+                f"{witness.what}: our client and driver used {digits(median(witness.cpu_us) / 1000)} ms of CPU each.",
+                highlight=False,
+            )
+
+
+def table(asked: Asked, found: Sequence[Witness]) -> Table:
+    drawn = Table(
+        title=f"Milliseconds at a constant {asked.per_s}/s, medians of {asked.rounds} rounds of {asked.seconds} s",
+        title_justify="left",
+        box=None,
+    )
+    for heading in ("", "", "ours", "theirs", "ours/theirs, by round", ""):
+        drawn.add_column(heading, justify="left" if heading == "" else "right")
+    for witness in found:
+        for number, name in enumerate(witness.theirs):
+            ours, theirs = witness.ours[name], witness.theirs[name]
+            ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
+            headline = name in ("p50", "mean")
+            drawn.add_row(
+                f"{witness.what}, {witness.tool}" if number == 0 else "",
+                name,
+                digits(median(ours) / 1000),
+                digits(median(theirs) / 1000),
+                f"{digits(median(ratios))} ({', '.join(map(digits, ratios))})",
+                ("agree" if abs(median(ratios) - 1) <= AGREE else "differ") if headline else "",
+            )
+    return drawn
+
+
+def command(arguments: list[str]) -> int:
+    """The exit code: 0 measured, 1 failed, 130 stopped."""
+    parser = argparse.ArgumentParser("python -m bench.witness", description="Ours beside tools that others wrote.")
+    parser.add_argument("--rate", type=int, default=100, help="orders or messages a second (100)")
+    parser.add_argument("--seconds", type=int, default=10, help="of each measurement, after 2 s of warm-up (10)")
+    parser.add_argument("--rounds", type=int, default=3, help="ours and theirs in turns (3)")
+    parser.add_argument("--home", type=Path, default=ROOT / ".fourways", help="where the tools are")
+    asked = parser.parse_args(arguments)
+    work = measure(Asked(asked.rate, asked.seconds, asked.rounds), place(asked.home), Console())
+    outcome(work, LoadError, StartFailed, ToolFailed)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(command(sys.argv[1:]))

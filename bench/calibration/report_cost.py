@@ -1,0 +1,121 @@
+"""`python -m bench.report.cost [RUN]`: what a report costs, of a run, of 500 cells, and of 10 million orders.
+
+The run is one with histograms, results/reference/default without another. The other two are made from it: its cells
+over and over, and its histograms with a thousand times as many orders.
+"""
+
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.paths import ROOT
+from bench.results import histograms as hlog
+from bench.results.durable_files import ResultsError, as_json
+from bench.results.store import Run
+
+CELLS, TIMES = 500, 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Of making a report in a process of its own."""
+
+    seconds: float
+    cpu_s: float
+    """Which other programs do not change."""
+    peak_mib: float
+    page_kib: float
+
+
+def measured(run: Path, out: Path) -> Cost:
+    """Raises ResultsError when there is no report."""
+    begun_s = time.monotonic()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "bench", "report", f"RUN={run}", f"OUT={out}"], stdout=subprocess.DEVNULL, cwd=ROOT
+    )
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise ResultsError(f"there is no report of {run}; `make report RUN={run}` says why")
+    size = (out / "report.html").stat().st_size / 1024
+    cpu_s = used.ru_utime + used.ru_stime
+    return Cost(seconds=time.monotonic() - begun_s, cpu_s=cpu_s, peak_mib=used.ru_maxrss / 1024, page_kib=size)
+
+
+def many_cells(run: Run, folder: Path) -> None:
+    """A study: every cell again at one rate after the other, until there are CELLS."""
+    folder.mkdir()
+    (folder / "manifest.json").write_text(as_json({**run.manifest, "cells": []}))
+    with (run.path / "trials.csv").open(newline="") as file:
+        columns, *trials = csv.reader(file)
+    cell, offered, slot = (columns.index(name) for name in ("cell", "offered_per_s", "slot"))
+    per_rate = len({trial[cell] for trial in trials})
+    with (folder / "trials.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for rate_per_s in range(1, CELLS // per_rate + 1):
+            for trial in trials:
+                changed = {cell: f"{trial[cell]}@{rate_per_s}", offered: str(rate_per_s)}
+                changed[slot] = str(int(trial[slot]) + (rate_per_s - 1) * per_rate)
+                writer.writerow([changed.get(at, value) for at, value in enumerate(trial)])
+
+
+def many_orders(run: Run, folder: Path) -> int:
+    """The same run with TIMES as many orders in every histogram; how many it then has in all."""
+    folder.mkdir()
+    for name in ("manifest.json", "trials.csv", "hops.csv"):
+        if (run.path / name).exists():
+            (folder / name).write_bytes((run.path / name).read_bytes())
+    orders = 0
+    with (folder / "histograms.hlog").open("w", encoding="ascii") as log:
+        for trial, series, histogram in run.histograms("finish"):
+            larger = hlog.empty_histogram()
+            for index, count in enumerate(histogram.counts):
+                if count:
+                    larger.record_value(max(1, histogram.get_value_from_index(index)), count * TIMES)
+            orders += larger.get_total_count()
+            log.write(hlog.line(hlog.tag(trial, series), larger, 0.0, 1.0))
+    return orders
+
+
+def costs(run: Run, folder: Path) -> Iterator[tuple[str, Cost]]:
+    """What was measured, and what it came to. Raises ResultsError."""
+    cells, orders = run.trials()["cell"].nunique(), sum(one.get_total_count() for *_, one in run.histograms("finish"))
+    yield f"{run.path.name}: {cells} cells, {orders:,} orders", measured(run.path, folder / "out")
+    more = many_orders(run, folder / "orders")
+    yield f"the same with {more:,} orders", measured(folder / "orders", folder / "out-orders")
+    many_cells(run, folder / "cells")
+    made = Run.open(folder / "cells").trials()
+    said = f"a made study: {made['cell'].nunique()} cells, {len(made):,} trials"
+    yield said, measured(folder / "cells", folder / "out-cells")
+
+
+def main(path: str = str(ROOT / "results" / "reference" / "default")) -> None:
+    """Print a row for each. Ends with 5 when the run cannot be read."""
+    table = Table(title="What a report costs", title_justify="left", box=None, pad_edge=False)
+    table.add_column("of")
+    for heading in ("seconds", "of CPU", "peak MiB", "page KiB"):
+        table.add_column(heading, justify="right")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for what, cost in costs(Run.open(Path(path)), Path(folder)):
+                table.add_row(
+                    what, f"{cost.seconds:.1f}", f"{cost.cpu_s:.1f}", f"{cost.peak_mib:.0f}", f"{cost.page_kib:.0f}"
+                )
+    except ResultsError as error:
+        print(error, file=sys.stderr)
+        sys.exit(5)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,1 @@
+"""The command tree of `fourways`: one file a subcommand."""

@@ -1,0 +1,170 @@
+"""What becomes of orders, brought to the record many at a time.
+
+In a loop over orders that have ended each takes a fraction of what it does between two others, when all that it needs
+has left the processor's caches.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from bench.load.order_log import Write
+from bench.load.recorder import Record, Sampled
+from bench.load.workload.orders import Workload
+from transports.tracing import MOST_STAMPS, Trace
+
+TOGETHER = 32
+"""Orders are booked together: few enough to take a tenth of a millisecond."""
+DISTINCT_FAILURES = 50
+"""Error classes told apart; any further ones are counted together."""
+
+
+NEVER_NS = 2**62
+
+
+@dataclass(slots=True)
+class Window:
+    """When what happens counts, by the driver's clock."""
+
+    opens_ns: int = NEVER_NS
+    closes_ns: int | None = None
+    """None: not known yet."""
+
+    def holds(self, at_ns: int) -> bool:
+        return at_ns >= self.opens_ns and (self.closes_ns is None or at_ns < self.closes_ns)
+
+    def within(self, from_ns: int, until_ns: int) -> int:
+        """How much of a stretch of time lies in it."""
+        closes_ns = until_ns if self.closes_ns is None else min(until_ns, self.closes_ns)
+        return max(0, closes_ns - max(from_ns, self.opens_ns))
+
+
+class End(NamedTuple):
+    """An order that finished."""
+
+    number: int
+    order_id: str
+    status: str
+    own: bool
+    """Whether the outcome is this order's."""
+    total_cents: int
+    in_window: bool
+    planned_ns: int
+    sent_ns: int
+    accepted_ns: int
+    finished_ns: int
+
+
+class Books:
+    """Of one driver. What is left to book may wait until somebody reads the record, or the window's edges move."""
+
+    def __init__(
+        self,
+        record: Record,
+        workload: Workload,
+        trace: Trace,
+        raw: Write | None,
+        window: Window,
+        failing: Callable[[Exception], None],
+    ) -> None:
+        """``raw`` takes every order of the window; ``failing`` hears of a defect."""
+        self._record = record
+        self._workload = workload
+        self._trace = trace
+        self._raw = raw
+        self._window = window
+        self._failing = failing
+        self.sends: list[tuple[int, int]] = []
+        """Planned and sent, of orders of the window that are not booked yet."""
+        self.ends: list[End] = []
+        """Orders that finished and are not booked yet."""
+        self._last_planned_ns = self._last_sent_ns = 0
+
+    def book(self) -> None:
+        """Count what has been sent and what has finished since the last time, in the order of either."""
+        if not self.sends and not self.ends:
+            return
+        sends, ends = self.sends, self.ends
+        self.sends, self.ends = [], []
+        self._book_gaps(sends)
+        for end in ends:
+            try:
+                self._finish(end)
+                if end.in_window:
+                    self._time(end)
+                    self.close(end.number, "finished", end.planned_ns, end.sent_ns, end.accepted_ns, end.finished_ns)
+            except Exception as error:  # noqa: BLE001 - a client's outcome that cannot be counted
+                self._failing(error)
+
+    def _book_gaps(self, sends: list[tuple[int, int]]) -> None:
+        last_planned_ns, last_sent_ns = self._last_planned_ns, self._last_sent_ns
+        between_planned, between_sent = self._record.gap_planned.record, self._record.gap_sent.record
+        for planned_ns, sent_ns in sends:
+            if last_sent_ns:
+                between_planned((planned_ns - last_planned_ns) // 1000)
+                between_sent((sent_ns - last_sent_ns) // 1000)
+            last_planned_ns, last_sent_ns = planned_ns, sent_ns
+        self._last_planned_ns, self._last_sent_ns = last_planned_ns, last_sent_ns
+
+    def _finish(self, end: End) -> None:
+        record = self._record
+        shipped = end.status == "shipped"
+        record.all.finished += 1
+        if shipped:
+            record.shipped.add(end.order_id, end.total_cents)
+        else:
+            record.rejected.add(end.order_id, 0)
+        if end.status != self._workload.expected(end.number) or not end.own:
+            record.unexpected += 1
+        record.sojourn_ns += self._window.within(end.sent_ns, end.finished_ns)
+        if self._window.holds(end.finished_ns):
+            record.finished_within += 1
+        if end.in_window:
+            record.window.finished += 1
+            if shipped:
+                record.shipped_in_window += 1
+            else:
+                record.rejected_in_window += 1
+
+    def _time(self, end: End) -> None:
+        record, planned_ns, sent_ns, finished_ns = self._record, end.planned_ns, end.sent_ns, end.finished_ns
+        record.response_ns += finished_ns - planned_ns
+        record.service_ns += finished_ns - sent_ns
+        record.finish.record((finished_ns - planned_ns) // 1000)
+        record.finish_service.record((finished_ns - sent_ns) // 1000)
+        if self._trace.wants(end.order_id) and len(record.sampled) < MOST_STAMPS:
+            record.sampled.append(Sampled(end.order_id, planned_ns, sent_ns, end.accepted_ns, finished_ns))
+
+    def close(
+        self, number: int, status: str, planned_ns: int, sent_ns: int, accepted_ns: int, finished_ns: int
+    ) -> None:
+        """An order of the window that was sent has ended, however it did."""
+        record = self._record
+        record.lateness.record((sent_ns - planned_ns) // 1000)
+        if accepted_ns:
+            record.window.accepted += 1
+            record.accept.record((accepted_ns - planned_ns) // 1000)
+            record.accept_service.record((accepted_ns - sent_ns) // 1000)
+        self._keep(number, status, planned_ns, sent_ns, accepted_ns, finished_ns)
+
+    def _keep(self, *order: Any) -> None:
+        """A line of the raw file, if there is one; a full disk ends the trial."""
+        if self._raw is not None:
+            try:
+                self._raw(*order)
+            except OSError as error:
+                self._failing(error)
+
+    def leave_out(self, number: int, planned_ns: int) -> None:
+        """An order that is not sent."""
+        self._record.all.not_sent += 1
+        if planned_ns >= self._window.opens_ns:
+            self._record.window.not_sent += 1
+            self._keep(number, "not_sent", planned_ns, 0, 0, 0)
+
+    def note_failure(self, name: str) -> None:
+        """An order of the window failed with an error of this class."""
+        failures = self._record.failures
+        if name not in failures and len(failures) >= DISTINCT_FAILURES:
+            name = "other"
+        failures[name] += 1

@@ -1,0 +1,64 @@
+"""Closed load: so many clients, each of which waits for its order before the next."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from bench.load.driver import Driver, Phases
+from bench.load.order_log import Write
+from bench.load.pacer import Clock, Pacer, best_pacer
+from bench.load.workload.orders import Workload
+from transports.base import Client
+
+
+class ClosedDriver(Driver):
+    """So many clients, each of which orders again as soon as its last order has ended. Finds capacity, not latency."""
+
+    def __init__(
+        self,
+        client: Client,
+        workload: Workload,
+        phases: Phases,
+        users: int,
+        *,
+        clock: Clock = time.monotonic_ns,
+        pacer: Callable[[Callable[[], None]], Pacer] = best_pacer,
+        at_edge: Callable[[], None] = lambda: None,
+        raw: Write | None = None,
+    ) -> None:
+        super().__init__(client, workload, phases, clock=clock, pacer=pacer, at_edge=at_edge, raw=raw)
+        self._users = users
+        self._loops: dict[int, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        try:
+            await super().run()
+        finally:
+            for task in self._loops.values():
+                task.cancel()
+            await asyncio.gather(*self._loops.values(), return_exceptions=True)
+
+    def change(self, load: float) -> None:
+        self._users = int(load)
+        for user in range(self._users):
+            if user not in self._loops:
+                self._loops[user] = asyncio.create_task(self._order_again(user))
+
+    async def _send(self) -> None:
+        pacer = self._make_pacer(self.stop)
+        try:
+            if self._window.closes_ns is not None:
+                pacer.arm(self._window.closes_ns)
+            self.change(self._users)
+            await self._stopped
+        finally:
+            pacer.close()
+
+    async def _order_again(self, user: int) -> None:
+        while user < self._users and not self._stopped.done():
+            task = self._launch(self._clock())
+            if task is None:
+                break
+            # Whatever happens to the order, its own task has counted it.
+            await asyncio.wait([task])
+        self._loops.pop(user, None)

@@ -1,0 +1,273 @@
+"""Starts a stock `locust --master` and drives it as a person would. Locust runs in its own process, never in ours.
+
+async with master(folder=folder, log=log) as locust, worker(locust, log=log):
+    report = await locust.run(spec)
+"""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+import tempfile
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import aiohttp
+
+from bench.load.protocol import TrialReport, TrialSpec
+from bench.paths import SCENARIO
+
+T = TypeVar("T")
+
+LOOPBACK = "127.0.0.1"
+START_S = 30.0
+"""For a master or a worker; a second is usual."""
+READY_S = 30.0
+GRACE_S = 5.0
+"""From the end of its standard input to SIGTERM, and from there to SIGKILL."""
+SLACK_S = 60.0
+"""A trial that takes so much longer than its phases add up to will not end any more."""
+
+
+class LoadError(Exception):
+    """The load could not be driven; ``str(error)`` is a sentence."""
+
+
+@dataclass(slots=True)
+class WorkerProcess:
+    """A load process that the master counts."""
+
+    name: str
+    process: Process
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+
+@dataclass(slots=True)
+class Master:
+    """A running master."""
+
+    web_url: str
+    master_port: int
+    process: Process
+    log: Path
+    session: aiohttp.ClientSession
+    workers: list[WorkerProcess] = field(default_factory=list)
+
+    async def run(self, spec: TrialSpec) -> TrialReport:
+        """Run one trial and wait for what its workers saw; one that ``duration_s`` does not end runs until cancelled.
+
+        The report's ``error`` says why a worker could not run it. Raises LoadError when the machinery failed: a worker
+        or the master was lost. Cancelled, it stops the load first.
+        """
+        phases_s = None if spec.longest_s is None else spec.longest_s + SLACK_S
+        await self.ready(spec.setting.workers)
+        try:
+            async with asyncio.timeout(phases_s):
+                report = await self._while_alive(self._run(spec))
+        except TimeoutError:
+            await self.stop()
+            raise LoadError(f"trial {spec.id} did not end within {phases_s:.0f} s; see {self.log}") from None
+        except asyncio.CancelledError:
+            with suppress(LoadError):
+                await self.stop()
+            raise
+        await self.ready(spec.setting.workers)
+        return report
+
+    async def _run(self, spec: TrialSpec) -> TrialReport:
+        # All users at once: a ramp would be part of the load.
+        form = {"user_count": str(spec.users), "spawn_rate": str(max(1, spec.users)), "trial": spec.to_json()}
+        answer = json.loads(await self._ask("POST", "/swarm", form))
+        if not answer["success"]:
+            raise LoadError(f"Locust did not start trial {spec.id}: {answer['message']}")
+        return TrialReport.from_json(await self._ask("GET", f"/fourways/trials/{spec.id}"))
+
+    async def opened(self, trial: str) -> int:
+        """When the trial's window opened, by ``time.monotonic_ns()``; waits until it has. Raises LoadError."""
+        answer = json.loads(await self._ask("GET", f"/fourways/trials/{trial}/opened"))
+        return int(answer["opened_ns"])
+
+    async def stop(self) -> None:
+        """Stop what runs; returns when all workers have reported. Raises LoadError when the master is gone."""
+        await self._ask("POST", "/stop")
+
+    async def ready(self, workers: int, *, within_s: float = READY_S) -> None:
+        """Wait until nothing runs and so many workers are ready. Raises LoadError after ``within_s``."""
+        await self._while_alive(self._ask("GET", f"/fourways/ready?workers={workers}&within_s={within_s}"))
+
+    async def counted(self, name: str) -> None:
+        """Wait until the master counts this worker. Raises LoadError."""
+        await self._while_alive(self._ask("GET", f"/fourways/ready?workers=1&name={name}&within_s={START_S}"))
+
+    async def gone(self, name: str) -> None:
+        """Tell the master that this worker has ended, in case it could not say so itself."""
+        await self._ask("POST", f"/fourways/gone/{name}")
+
+    async def _ask(self, method: str, path: str, form: Mapping[str, str] | None = None) -> str:
+        """Raises LoadError with the sentence that the master answered, or because it is gone."""
+        try:
+            async with self.session.request(method, self.web_url + path, data=form) as response:
+                text = await response.text()
+        except aiohttp.ClientError as error:
+            raise LoadError(f"the Locust master does not answer any more; see {self.log}") from error
+        if response.status != 200:
+            raise LoadError(text if response.status in (404, 503) else f"Locust: {text}; see {self.log}")
+        return text
+
+    async def _while_alive(self, work: Coroutine[Any, Any, T]) -> T:
+        """What ``work`` gives. Raises LoadError as soon as the master or a worker ends instead."""
+        task = asyncio.ensure_future(work)
+        ends = {asyncio.ensure_future(self.process.wait()): f"the Locust master ended; see {self.log}"}
+        for worker in self.workers:
+            ends[asyncio.ensure_future(worker.process.wait())] = (
+                f"load worker {worker.pid} ended in the middle; see {worker.log}"
+            )
+        try:
+            await asyncio.wait([task, *ends], return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise LoadError(next(sentence for end, sentence in ends.items() if end.done()))
+        finally:
+            for pending in (task, *ends):
+                pending.cancel()
+            await asyncio.gather(task, *ends, return_exceptions=True)
+
+
+@asynccontextmanager
+async def master(
+    *,
+    folder: Path,
+    log: Path,
+    web_port: int | None = None,
+    master_port: int | None = None,
+    scenario: Path = SCENARIO,
+    trial: TrialSpec | None = None,
+    fields: Mapping[str, str] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> AsyncIterator[Master]:
+    """A master on 127.0.0.1, on free ports unless given, stopped at exit. It also ends when this process does.
+
+    It works in a folder of its own below ``folder``. ``trial`` is what a start on Locust's page runs, and ``fields``
+    are options that say what stands in the page's fields, instead of what the scenario says. ``env`` is added to the
+    environment. Raises LoadError.
+    """
+    if web_port is not None:
+        check_free(web_port)
+    options = {
+        "--locustfile": str(scenario),
+        "--master-bind-host": LOOPBACK,
+        "--master-bind-port": str(master_port or 0),
+        "--web-host": LOOPBACK,
+        "--web-port": str(web_port or 0),
+        "--trial": "" if trial is None else trial.to_json(),
+        **(fields or {}),
+    }
+    command = ["-m", "locust", "--master", "--until-eof", *(f"{name}={value}" for name, value in options.items())]
+    # An empty folder, and as the home too: a locust.conf or pyproject.toml found there would change the run.
+    with tempfile.TemporaryDirectory(prefix="locust-", dir=folder) as home:
+        async with _child(command, log=log, env={**(env or {}), "HOME": home}, folder=home) as process:
+            assert process.stdout is not None
+            try:
+                async with asyncio.timeout(START_S):
+                    line = await process.stdout.readline()
+            except TimeoutError:
+                line = b""
+            if not line:
+                raise LoadError(f"Locust did not start; see {log}")
+            ports = json.loads(line)
+            timeout = aiohttp.ClientTimeout(total=None)
+            async with aiohttp.ClientSession(timeout=timeout) as session:
+                url = f"http://{LOOPBACK}:{ports['web_port']}"
+                yield Master(url, ports["master_port"], process, log, session)
+
+
+@asynccontextmanager
+async def worker(
+    master: Master, *, log: Path, env: Mapping[str, str] | None = None, urgent: bool = False
+) -> AsyncIterator[WorkerProcess]:
+    """A load process that the master counts, ended at exit. It also ends when this process or the master does.
+
+    ``env`` is added to the environment; ``urgent``: see bench.load.priority. Raises LoadError.
+    """
+    name = f"{socket.gethostname()}_{uuid4().hex}"
+    command = ["-m", "bench.load.locust.worker", "--until-eof", f"--name={name}"]
+    command += [f"--master-host={LOOPBACK}", f"--master-port={master.master_port}"]
+    if urgent:
+        command.append("--urgent")
+    try:
+        async with _child(command, log=log, env=env or {}) as process:
+            started = WorkerProcess(name, process, log)
+            master.workers.append(started)
+            try:
+                await master.counted(name)
+                yield started
+            finally:
+                master.workers.remove(started)
+    finally:
+        if not master.session.closed:
+            with suppress(LoadError):
+                await master.gone(name)
+
+
+@asynccontextmanager
+async def _child(
+    arguments: Sequence[str], *, log: Path, env: Mapping[str, str], folder: str | None = None
+) -> AsyncIterator[Process]:
+    """A Python process in a session of its own, that is told to end by the end of its standard input."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+    with log.open("ab") as out:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *arguments,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=out,
+            env={**inherited, **env},
+            cwd=folder,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        await _end(process)
+
+
+async def _end(process: Process) -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.close()
+        for signal_it in (process.terminate, process.kill):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GRACE_S):
+                    await process.wait()
+                break
+            with suppress(ProcessLookupError):
+                signal_it()
+        await process.wait()
+        await process.stdout.read()
+    finally:
+        # If even this is interrupted, nothing may be left behind.
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+
+
+def check_free(port: int) -> None:
+    """Raises LoadError when something listens on this port of ours."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            raise LoadError(f"port {port} on {LOOPBACK} is taken; free it or give another one") from None

@@ -1,0 +1,87 @@
+"""What Locust's own page is told: its ``stats`` message, with the latencies of ours.
+
+Locust's worker rounds to whole milliseconds; its master takes any number, so microseconds arrive as float
+milliseconds. Results are not taken from here but from the trial's report.
+"""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from bench.load.recorder import Histogram, Record
+
+METHODS = ("accept", "finish")
+
+
+class LocustStats:
+    """Turns what a record counted since the last call into Locust's ``stats`` message."""
+
+    def __init__(self, transport: str, clock: Any = time.time) -> None:
+        self._name = f"{transport}/order"
+        self._clock = clock
+        self._start_s = clock()
+        self._failures: dict[str, int] = {}
+
+    def message(self, record: Record | None, users: Mapping[str, int]) -> dict[str, Any]:
+        """``users`` is how many run here, by class."""
+        message: dict[str, Any] = {
+            "stats": [],
+            "stats_total": self._entry("Aggregated", "", {}, 0),
+            "errors": {},
+            "user_classes_count": dict(users),
+            "user_count": sum(users.values()),
+        }
+        if record is not None:
+            errors = self._new_failures(record)
+            failed = sum(errors.values())
+            accepted = self._entry(self._name, "accept", _fresh_ms(record.accept), 0)
+            finished = self._entry(self._name, "finish", _fresh_ms(record.finish), failed)
+            message["stats"] = [entry for entry in (accepted, finished) if entry["num_requests"]]
+            # An order is counted once, where it ended.
+            message["stats_total"] = {**finished, "name": "Aggregated", "method": ""}
+            message["errors"] = dict(self._error(name, count) for name, count in errors.items() if count)
+        return message
+
+    def _new_failures(self, record: Record) -> dict[str, int]:
+        window = record.window
+        failures = {**record.failures, "unfinished": window.unfinished, "not sent": window.not_sent}
+        new = {name: count - self._failures.get(name, 0) for name, count in failures.items()}
+        self._failures = failures
+        return new
+
+    def _entry(self, name: str, method: str, counts_ms: Mapping[float, int], failed: int) -> dict[str, Any]:
+        count = sum(counts_ms.values())
+        now_s = self._clock()
+        return {
+            "name": name,
+            "method": method,
+            "last_request_timestamp": now_s if count or failed else None,
+            "start_time": self._start_s,
+            "num_requests": count + failed,
+            "num_none_requests": failed,
+            "num_failures": failed,
+            "total_response_time": sum(ms * n for ms, n in counts_ms.items()),
+            "max_response_time": max(counts_ms, default=0),
+            "min_response_time": min(counts_ms, default=None),
+            "total_content_length": 0,
+            "response_times": dict(counts_ms),
+            "num_reqs_per_sec": {int(now_s): count + failed} if count or failed else {},
+            "num_fail_per_sec": {int(now_s): failed} if failed else {},
+        }
+
+    def _error(self, name: str, count: int) -> tuple[str, dict[str, Any]]:
+        now_s = self._clock()
+        key = hashlib.sha256(f"finish.{self._name}.{name}".encode()).hexdigest()
+        return key, {
+            "name": self._name,
+            "method": "finish",
+            "error": name,
+            "occurrences": count,
+            "first_seen": now_s,
+            "last_seen": now_s,
+        }
+
+
+def _fresh_ms(histogram: Histogram) -> dict[float, int]:
+    return {value_us / 1000: count for value_us, count in histogram.take_fresh().items()}

@@ -1,0 +1,273 @@
+"""A load process: plain asyncio that speaks Locust's worker protocol to a stock `locust --master`.
+
+    python -m bench.load.worker --master-host 127.0.0.1 --master-port 5557
+
+Locust documents the protocol for workers in other languages: msgpack of (type, data, node id) on a ZeroMQ DEALER.
+Nothing here may import locust or gevent, not even through another module: grpc.aio hangs in a process that did.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
+
+import msgpack
+import psutil
+import uvloop
+import zmq
+import zmq.asyncio
+
+from bench.load.locust.stats import LocustStats
+from bench.load.protocol import DRAIN, FINAL, OPENED, RANKS, TrialReport, TrialSpec
+from bench.load.scheduling import urgent
+from bench.load.session import Carrying
+
+PULSE_S = 1.0
+"""From heartbeat to heartbeat; Locust's master gives a worker up after three."""
+SILENCE_S = 10.0
+"""A master that answers no heartbeat for so long is gone."""
+KNOCK_AGAIN_S = 5.0
+CONNECT_S = 30.0
+LINGER_MS = 500
+
+ANY_VERSION = -1
+"""What Locust's master takes from workers that are no Locust themselves."""
+
+
+class Worker:
+    """One worker of one master, until the master says quit, is gone, or ``end`` is called."""
+
+    def __init__(self, host: str, port: int, node_id: str) -> None:
+        self._where = f"{host}:{port}"
+        self._node_id = node_id
+        self._state = "ready"
+        self._index: int | None = None
+        self._spawned_at = 0.0
+        self._users: dict[str, int] = {}
+        self._carrying: Carrying | None = None
+        self._trial: asyncio.Task[None] | None = None
+        self._last_trial = ""
+        self._stats = LocustStats("")
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._process = psutil.Process()
+        self._process.cpu_percent()
+
+    async def run(self) -> tuple[int, str]:
+        """The exit code, and a sentence that says why when it is not 0."""
+        self._ended: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
+        context = zmq.asyncio.Context()
+        self._socket = context.socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.IDENTITY, self._node_id.encode())
+        self._socket.connect(f"tcp://{self._where}")
+        self._heard_s = self._knocked_s = time.monotonic()
+        self._start(self._receive())
+        self._start(self._pulse())
+        try:
+            return await self._ended
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            with suppress(zmq.ZMQError):
+                await self._send("quit", None)
+            context.destroy(linger=LINGER_MS)
+
+    def end(self, code: int = 0, why: str = "") -> None:
+        if not self._ended.done():
+            self._ended.set_result((code, why))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.end(1, f"the load worker failed with {type(error).__name__}: {error}")
+
+    # To the master.
+
+    async def _send(self, kind: str, data: Any) -> None:
+        await self._socket.send(msgpack.dumps((kind, data, self._node_id)))
+
+    async def _pulse(self) -> None:
+        """Every second: here I am, and this is how far it is."""
+        await self._send("client_ready", ANY_VERSION)
+        while True:
+            heartbeat = {
+                "state": self._state,
+                "current_cpu_usage": self._process.cpu_percent(),
+                "current_memory_usage": self._process.memory_info().rss,
+            }
+            if self._index is not None:
+                await self._send("heartbeat", heartbeat)
+            if self._carrying is not None:
+                await self._report()
+            await asyncio.sleep(PULSE_S)
+            await self._look_after_master()
+
+    async def _look_after_master(self) -> None:
+        now_s = time.monotonic()
+        if self._index is None:
+            if now_s - self._heard_s > CONNECT_S:
+                self.end(1, f"no Locust master answered at {self._where} for {CONNECT_S:.0f} s")
+            elif now_s - self._knocked_s > KNOCK_AGAIN_S:
+                self._knocked_s = now_s
+                await self._send("client_ready", ANY_VERSION)
+        elif now_s - self._heard_s > SILENCE_S:
+            self.end(1, f"the Locust master at {self._where} has been silent for {SILENCE_S:.0f} s")
+
+    async def _report(self) -> None:
+        record = None if self._carrying is None else self._carrying.record
+        await self._send("stats", self._stats.message(record, self._users))
+
+    # From the master.
+
+    async def _receive(self) -> None:
+        while True:
+            kind, data, _ = msgpack.loads(await self._socket.recv(), raw=False, strict_map_key=False)
+            self._heard_s = time.monotonic()
+            match kind:
+                case "ack":
+                    self._index = (data or {}).get("index", 0)
+                case "spawn":
+                    await self._spawn(data)
+                case "stop":
+                    self._start(self._stop())
+                case _ if kind == DRAIN:
+                    await self._drain(data["trial"])
+                case "quit":
+                    self.end()
+                case "reconnect":
+                    self.end(1, "the Locust master could not read what this worker sent; start it again")
+
+    async def _spawn(self, job: dict[str, Any]) -> None:
+        """So many users from now on: a trial begins, or its load is changed."""
+        await self._send("spawning", None)
+        if job["timestamp"] <= self._spawned_at:
+            return
+        self._spawned_at = job["timestamp"]
+        options = job["parsed_options"]
+        users = dict(job["user_classes_count"])
+        share = sum(users.values())
+        try:
+            spec = TrialSpec.from_json(options.get("trial") or "")
+            worker = (options.get(RANKS) or {}).get(self._node_id)
+            if worker is None:
+                raise ValueError("a worker that joins in the middle of a trial takes part in the next one")
+        except ValueError as error:
+            self._users = dict.fromkeys(users, 0)
+            await self._spawned()
+            await self._final(TrialReport(trial="", error=str(error)), "")
+            return
+        if self._carrying is not None and self._carrying.spec.id == spec.id:
+            self._users = users
+            self._carrying.change(share)
+            await self._spawned()
+        elif self._carrying is None and self._last_trial != spec.id:
+            self._state = "spawning"
+            self._users = users
+            self._last_trial = spec.id
+            self._stats = LocustStats(spec.transport)
+            self._carrying = Carrying(spec, worker, share)
+            self._trial = self._start(self._carry(self._carrying))
+        else:
+            await self._spawned()
+
+    async def _spawned(self) -> None:
+        self._state = "running"
+        count = sum(self._users.values())
+        await self._send("spawning_complete", {"user_classes_count": self._users, "user_count": count})
+
+    async def _carry(self, carrying: Carrying) -> None:
+        report = await carrying.run(self._spawned, lambda at_ns: self._say_opened(carrying.spec.id, at_ns))
+        if self._state != "running":
+            await self._spawned()
+        # Locust's master looks once a second whether users are left before it takes a run for stopped, so it hears
+        # that there are none before it hears of the end.
+        self._users = dict.fromkeys(self._users, 0)
+        await self._report()
+        self._carrying = None
+        await self._final(report, carrying.trace)
+
+    def _say_opened(self, trial: str, at_ns: int) -> None:
+        self._start(self._send(OPENED, {"trial": trial, "opened_ns": at_ns}))
+
+    async def _final(self, report: TrialReport, trace: str) -> None:
+        if report.error is not None:
+            # On Locust's page, under Exceptions.
+            await self._send("exception", {"msg": report.error, "traceback": trace or report.error})
+        await self._send(FINAL, report.to_json())
+
+    async def _drain(self, trial: str) -> None:
+        if self._carrying is not None:
+            self._carrying.stop()
+        elif self._last_trial != trial:
+            # Stopped so soon that the start has not come yet, and must not have an effect when it does.
+            self._last_trial = trial
+            await self._send(FINAL, TrialReport(trial=trial, error="it was stopped before it began").to_json())
+
+    async def _stop(self) -> None:
+        if self._trial is not None:
+            if self._carrying is not None:
+                self._carrying.stop()
+            await asyncio.wait([self._trial])
+            self._trial = None
+        self._users = {}
+        # First the state: a heartbeat that comes between or after these must not say that it still runs.
+        self._state = "ready"
+        await self._send("client_stopped", None)
+        await self._send("client_ready", ANY_VERSION)
+
+
+async def work(host: str, port: int, node_id: str, *, until_eof: bool) -> tuple[int, str]:
+    """A worker that also ends with SIGINT and SIGTERM, and with ``until_eof`` at the end of standard input."""
+    worker = Worker(host, port, node_id)
+    running = asyncio.ensure_future(worker.run())
+    await asyncio.sleep(0)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, worker.end)
+    if until_eof:
+        threading.Thread(target=_tell_eof, args=(loop, worker), daemon=True).start()
+    return await running
+
+
+def _tell_eof(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
+    # os.read, since a thread that is left inside sys.stdin keeps the interpreter from exiting.
+    while os.read(0, 4096):
+        pass
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(worker.end)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.load.worker", description="A load process for a Locust master."
+    )
+    parser.add_argument("--master-host", default="127.0.0.1")
+    parser.add_argument("--master-port", type=int, default=5557)
+    parser.add_argument("--name", default=f"{socket.gethostname()}_{uuid4().hex}", help="unique among the workers")
+    parser.add_argument("--urgent", action="store_true", help="scheduled before others, where the system permits it")
+    parser.add_argument("--until-eof", action="store_true", help="end when standard input does")
+    options = parser.parse_args(arguments)
+    if options.urgent:
+        urgent()
+    code, why = uvloop.run(work(options.master_host, options.master_port, options.name, until_eof=options.until_eof))
+    if why:
+        print(why, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

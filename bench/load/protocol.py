@@ -1,0 +1,348 @@
+"""What conductor, Locust master and load worker tell one another about a trial."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from bench.load.recorder import Histogram, Latencies, Record, Sampled, Sum
+from bench.load.workload.arrivals import Arrivals
+from bench.load.workload.orders import DEFAULT_MIX, Mix, Shape, Workload
+from bench.load.workload.replay import Trace
+from bench.load.workload.shape import Burst, Step
+from transports.base import Setting
+from transports.tracing import Stamp
+
+Mode = Literal["open", "closed"]
+# Messages of ours between master and workers, beside Locust's own.
+DRAIN = "fourways.drain"
+"""To all workers: send no more, and tell how it ended."""
+OPENED = "fourways.opened"
+"""From a worker: when its window opened."""
+FINAL = "fourways.final"
+"""From a worker: its report."""
+RANKS = "trial_ranks"
+"""The option of a spawn message that says which worker of the trial each node is."""
+
+HISTOGRAMS = ("accept", "accept_service", "finish", "finish_service", "lateness", "gap_sent", "gap_planned")
+
+
+class Watch(msgspec.Struct, frozen=True, kw_only=True):
+    """What the load process reads at the edges of the window, on the machine that it shares with the rest."""
+
+    parts: dict[str, tuple[int, ...]] = {}
+    """Process ids by part: services, broker."""
+    ports: tuple[int, ...] = ()
+    """Of the servers whose connections carry the method's bytes."""
+
+
+class PartCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What one part used within the window."""
+
+    cpu_ns: int
+    peak_rss_mib: float
+    context_switches: int
+    died: tuple[int, ...] = ()
+
+
+class MachineCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What all cores did within the window, whoever used them; seconds of CPU."""
+
+    duration_s: float
+    busy_s: float
+    steal_s: float
+
+
+class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A trial as it is asked for. A user is ``orders_per_s_per_user`` in open mode, one looping client in closed."""
+
+    id: str
+    """Letters, digits and hyphens; order ids begin with it."""
+    transport: str
+    setting: Setting
+    seed: int = 1
+    payload_bytes: int = 1024
+    shape: Shape = "document"
+    compressible: float = 1.0
+    mix: Mix = DEFAULT_MIX
+    arrivals: Arrivals = "poisson"
+    step: Step = Step()
+    burst: Burst = Burst()
+    trace: Trace | None = None
+    mode: Mode = "open"
+    users: int = 1
+    orders_per_s_per_user: float = 1.0
+    warm_up_s: float = 0.0
+    """At least; 0: none. Its orders are in no plan and not counted."""
+    warm_up_max_s: float = 0.0
+    """While orders in flight and the median response rise or fall, up to this long."""
+    duration_s: float | None = None
+    """Of the window; None runs until stopped."""
+    drain_s: float = 30.0
+    """How long unfinished orders are waited for after the last one was sent."""
+    in_flight_cap: int = 10_000
+    """An order that is due while so many are in flight is not sent."""
+    watch: Watch = Watch()
+    raw: str = ""
+    """A file for every order of the window, see ``bench.load.raw``; several workers add their number to its name."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError with a sentence."""
+        if self.users < 0:
+            raise ValueError(f"users are a whole number from 0 on, not {self.users}")
+        if not self.warm_up_s >= 0:
+            raise ValueError(f"a warm-up takes 0 seconds or more, not {self.warm_up_s}")
+        if not self.warm_up_max_s >= 0:
+            raise ValueError(f"the longest warm-up takes 0 seconds or more, not {self.warm_up_max_s}")
+        if self.duration_s is not None and not self.duration_s > 0:
+            raise ValueError(f"a duration is a positive number of seconds, not {self.duration_s}")
+        if self.arrivals == "trace" and self.trace is None:
+            raise ValueError("arrivals from a trace need its file; say which with `make bench ARRIVALS=trace TRACE=…`")
+
+    def workload(self, prefix: str) -> Workload:
+        """Its orders, with ids that begin so. Raises ValueError when there can be none of that size."""
+        return Workload(
+            prefix=prefix,
+            seed=self.seed,
+            payload_bytes=self.payload_bytes,
+            mix=self.mix,
+            shape=self.shape,
+            compressible=self.compressible,
+        )
+
+    @property
+    def longest_s(self) -> float | None:
+        """From the first order to the end of the drain; None runs until stopped."""
+        if self.duration_s is None:
+            return None
+        return max(self.warm_up_s, self.warm_up_max_s) + self.duration_s + self.drain_s
+
+    def to_json(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "TrialSpec":
+        """Raises ValueError (msgspec.ValidationError among them) with a sentence."""
+        return msgspec.json.decode(text, type=cls)
+
+
+class Audit(msgspec.Struct, kw_only=True):
+    """All orders of the trial, warm-up included, as the shop's own sums count them."""
+
+    sent: int = 0
+    failed: int = 0
+    unfinished: int = 0
+    shipped: Sum = msgspec.field(default_factory=Sum)
+    rejected: Sum = msgspec.field(default_factory=Sum)
+
+
+class TrialReport(msgspec.Struct, kw_only=True):
+    """A trial as its workers saw it. Counts and histograms are of the orders planned within the window."""
+
+    trial: str
+    worker: int | None = None
+    """Which of the trial's workers; None when it speaks for all of them."""
+    workers: int = 1
+    error: str | None = None
+    """Why a worker could not run the trial, as a sentence; then the rest is not to be used."""
+    plan_hash: str = ""
+    """Empty when nothing was planned beforehand or the rate was edited."""
+    planned: int = 0
+    not_sent: int = 0
+    sent: int = 0
+    accepted: int = 0
+    finished: int = 0
+    failed: int = 0
+    unfinished: int = 0
+    accepted_unfinished: int = 0
+    duplicated: int = 0
+    shipped: int = 0
+    rejected: int = 0
+    unexpected: int = 0
+    """Outcomes that were not as planned, warm-up included."""
+    failures: dict[str, int] = {}
+    """By the name of the error's class."""
+    warm_up_s: float = 0.0
+    steady: bool = True
+    """Whether the warm-up ended because nothing rose or fell any more; true where it was not to adapt."""
+    window_s: float = 0.0
+    achieved_per_s: float = 0.0
+    """Orders that finished while the window was open, by its length."""
+    histograms: dict[str, Latencies] = {}
+    """accept and finish from planned, accept_service and finish_service from sent, lateness from planned to sent;
+    gap_sent and gap_planned from one order to the next."""
+    audit: Audit = msgspec.field(default_factory=Audit)
+    driver_cpu_ns: int = 0
+    """CPU time of the load processes within the window."""
+    costs: dict[str, PartCost] = {}
+    """By part, as ``TrialSpec.watch`` asked."""
+    machine: MachineCost | None = None
+    wire_bytes: int | None = None
+    """TCP payload through the watched ports within the window, both directions."""
+    connections_closed: int = 0
+    """Through these ports, within the window: what they carried is not in ``wire_bytes``."""
+    began_ns: int = 0
+    ended_ns: int = 0
+    """The load processes' clock when the first began and when the last had ended."""
+    opened_epoch_ms: int | None = None
+    """When the window opened, by the wall clock."""
+    payload_bytes: int = 0
+    """The first order, as the codec made it."""
+    gzip_share: float = 0.0
+    """What gzip leaves of that, at its usual level 6."""
+    driver_priority: str = ""
+    in_flight_max: int = 0
+    in_flight_mean: float = 0.0
+    """Over time, while the window was open."""
+    in_flight_by_instants: float = 0.0
+    """What that should be by the orders' own instants: Little's law."""
+    in_flight_slices: list[float] = []
+    """The mean over each part of the window, without orders that did not finish."""
+    response_mean_s: float | None = None
+    """From planned to finished."""
+    service_mean_s: float | None = None
+    """From sent to finished."""
+    facts: dict[str, str] = {}
+    """Settings of the transport as they turned out to be."""
+    services_audit: dict[str, Any] | None = None
+    """By service its tallies and its balance, where the services live in the load process."""
+    sampled: list[Sampled] = []
+    """Orders that the services were to stamp."""
+    stamps: list[Stamp] = []
+    """Theirs, where the services live in the load process."""
+
+    def histogram(self, name: str) -> Histogram:
+        return Histogram.unpacked([self.histograms[name]] if name in self.histograms else [])
+
+    def to_json(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "TrialReport":
+        return msgspec.json.decode(text, type=cls)
+
+    @classmethod
+    def of(cls, trial: str, worker: int, record: Record, plan_hash: str) -> "TrialReport":
+        window, every = record.window, record.all
+        window_s = record.window_ns / 1e9
+        return cls(
+            trial=trial,
+            worker=worker,
+            plan_hash=plan_hash,
+            planned=window.planned,
+            not_sent=window.not_sent,
+            sent=window.sent,
+            accepted=window.accepted,
+            finished=window.finished,
+            failed=window.failed,
+            unfinished=window.unfinished,
+            accepted_unfinished=window.accepted_unfinished,
+            shipped=record.shipped_in_window,
+            rejected=record.rejected_in_window,
+            unexpected=record.unexpected,
+            failures=dict(record.failures),
+            warm_up_s=record.warm_up_ns / 1e9,
+            steady=record.steady,
+            window_s=window_s,
+            achieved_per_s=record.finished_within / window_s if window_s else 0.0,
+            histograms={name: getattr(record, name).packed() for name in HISTOGRAMS},
+            audit=Audit(
+                sent=every.sent,
+                failed=every.failed,
+                unfinished=every.unfinished,
+                shipped=Sum.of(record.shipped),
+                rejected=Sum.of(record.rejected),
+            ),
+            driver_cpu_ns=record.driver_cpu_ns,
+            in_flight_max=record.in_flight_max,
+            in_flight_mean=record.in_flight_ns / record.window_ns if record.window_ns else 0.0,
+            in_flight_by_instants=(record.sojourn_ns + record.in_flight_lost_ns) / record.window_ns
+            if record.window_ns
+            else 0.0,
+            in_flight_slices=record.in_flight_slices,
+            response_mean_s=record.response_ns / 1e9 / window.finished if window.finished else None,
+            service_mean_s=record.service_ns / 1e9 / window.finished if window.finished else None,
+            sampled=record.sampled,
+        )
+
+
+_ADDED = (
+    "planned",
+    "not_sent",
+    "sent",
+    "accepted",
+    "finished",
+    "failed",
+    "unfinished",
+    "accepted_unfinished",
+    "duplicated",
+    "shipped",
+    "rejected",
+    "unexpected",
+    "achieved_per_s",
+    "driver_cpu_ns",
+    "in_flight_max",
+    "in_flight_mean",
+    "in_flight_by_instants",
+)
+
+
+def merged(reports: Sequence[TrialReport]) -> TrialReport:
+    """One report that speaks for all workers. ``reports`` is not empty."""
+    if len(reports) == 1:
+        return msgspec.structs.replace(reports[0], worker=None)
+    ordered = sorted(reports, key=lambda report: report.worker or 0)
+    whole = TrialReport(trial=ordered[0].trial, workers=len(ordered), facts=ordered[0].facts)
+    whole.error = next((report.error for report in ordered if report.error), None)
+    hashes = [report.plan_hash for report in ordered]
+    whole.plan_hash = hashlib.sha256("".join(hashes).encode()).hexdigest() if all(hashes) else ""
+    for name in _ADDED:
+        setattr(whole, name, sum(getattr(report, name) for report in ordered))
+    whole.failures = dict(sum((Counter(report.failures) for report in ordered), Counter[str]()))
+    # Every worker on this machine saw the same processes; those on others saw none.
+    watching = next((report for report in ordered if report.costs), ordered[0])
+    whole.costs, whole.wire_bytes = watching.costs, watching.wire_bytes
+    whole.payload_bytes, whole.gzip_share = ordered[0].payload_bytes, ordered[0].gzip_share
+    whole.machine, whole.connections_closed = watching.machine, watching.connections_closed
+    whole.began_ns = min(report.began_ns for report in ordered)
+    whole.ended_ns = max(report.ended_ns for report in ordered)
+    whole.opened_epoch_ms = ordered[0].opened_epoch_ms
+    if whole.finished:
+        for mean in ("response_mean_s", "service_mean_s"):
+            setattr(whole, mean, sum((getattr(r, mean) or 0.0) * r.finished for r in ordered) / whole.finished)
+    whole.in_flight_slices = [sum(parts) for parts in zip(*(r.in_flight_slices for r in ordered), strict=False)]
+    whole.warm_up_s = max(report.warm_up_s for report in ordered)
+    whole.steady = all(report.steady for report in ordered)
+    whole.window_s = max(report.window_s for report in ordered)
+    whole.driver_priority = ", ".join(sorted({report.driver_priority for report in ordered}))
+    whole.histograms = {
+        name: Histogram.unpacked([r.histograms[name] for r in ordered if name in r.histograms]).packed()
+        for name in HISTOGRAMS
+    }
+    whole.audit = Audit(
+        sent=sum(report.audit.sent for report in ordered),
+        failed=sum(report.audit.failed for report in ordered),
+        unfinished=sum(report.audit.unfinished for report in ordered),
+        shipped=sum((report.audit.shipped for report in ordered), Sum()),
+        rejected=sum((report.audit.rejected for report in ordered), Sum()),
+    )
+    whole.sampled = [order for report in ordered for order in report.sampled]
+    whole.stamps = [stamp for report in ordered for stamp in report.stamps]
+    if all(report.services_audit is not None for report in ordered):
+        whole.services_audit = added([report.services_audit or {} for report in ordered])
+    return whole
+
+
+def added(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Services' audits added up, number by number."""
+    total: dict[str, Any] = {}
+    for part in parts:
+        for name, value in part.items():
+            if isinstance(value, dict):
+                total[name] = added([total.get(name, {}), value])
+            else:
+                number = total.get(name, 0) + value
+                total[name] = number % 2**64 if name == "order_ids" else number
+    return total

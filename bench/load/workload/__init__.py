@@ -1,0 +1,1 @@
+"""What is ordered and when: orders, arrivals, shapes, replays."""

@@ -1,0 +1,1 @@
+"""What is measured: settings, the matrix of cells, validation."""

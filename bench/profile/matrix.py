@@ -1,0 +1,264 @@
+"""The columns of an experiment: which method, with which client, codec and compression, at which levels."""
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bench.errors import UsageError
+from bench.trial.fault_injection import BROKER
+from transports import registry
+from transports.base import Traits, Transport
+from transports.errors import SettingError
+from transports.options import config_from
+from transports.security import NONE
+from transports.wire import codecs
+
+if TYPE_CHECKING:
+    from bench.profile.resolve import Profile
+
+METHOD_KEYS = frozenset({"product", "clients", "codec", "compression"})
+"""Factors whose level stands in the method's name, and not behind the @."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One column of the experiment: a transport over a product, with a client, a codec and a compression.
+
+    ``name`` is stable.
+    """
+
+    name: str
+    transport: str
+    product: str
+    """Empty where the method has no choice."""
+    client: str
+    codec: str
+    compression: str
+    rate_per_s: float
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """For ``Setting.options``, the client among them."""
+    levels: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What differs from the profile in this cell, by the profile's own keys: sizes, shapes, arrivals."""
+
+    @property
+    def method(self) -> str:
+        """Its name without the rate, or the arm: what is the same at all of them."""
+        return self.name.partition("@")[0]
+
+    @property
+    def pairing(self) -> str:
+        """Its transport, and the product where that is not the method's own."""
+        own = registry.named(self.transport).product
+        return self.transport if self.product == own else f"{self.transport}+{self.product}"
+
+    @property
+    def kind(self) -> type[Transport]:
+        """The class of its transport."""
+        return registry.named(self.transport, self.product)
+
+
+def cells(profile: "Profile") -> list[Cell]:
+    """What is measured in every round: in the order of the profile's transports, and each at every rate.
+
+    A cell of ``also`` comes right after its transport's own. It is left out when a codec is given, which all cells then
+    use, and when TRANSPORT= asks for one transport alone, since then there is nothing to confuse. Raises UsageError.
+    """
+    if profile.designed:
+        return list(profile.designed)
+    found = [cell for method in methods(profile) for cell in _at_rates(method, profile.rates_per_s)]
+    if profile.arms == 1:
+        return found
+    return [replace(cell, name=f"{cell.name}@{arm}") for cell in found for arm in "ab"]
+
+
+def _at_rates(cell: Cell, rates_per_s: Sequence[float]) -> list[Cell]:
+    """The same method at each of these rates; a single one is not in its name."""
+    if len(rates_per_s) == 1:
+        return [replace(cell, rate_per_s=rates_per_s[0])]
+    return [replace(cell, name=f"{cell.name}@{rate_per_s:g}", rate_per_s=rate_per_s) for rate_per_s in rates_per_s]
+
+
+def methods(profile: "Profile") -> list[Cell]:
+    """What is measured, whatever the rate. Raises UsageError."""
+    found: list[Cell] = []
+    alone = profile.by_name and len(profile.transports) == 1
+    for transport in profile.transports:
+        found.append(_cell(profile, transport, profile.codec, profile.compression, product=profile.product))
+        for extra in () if alone or profile.codec is not None else profile.also:
+            named, *means = extra.split("+")
+            name, _, client = named.partition(":")
+            if name == transport:
+                product = next((one for one in means if one in registry.products(transport)), profile.product)
+                codec = next((one for one in means if one in codecs()), None)
+                compression = next((one for one in means if one not in {codec, product}), profile.compression)
+                found.append(_cell(profile, transport, codec, compression, client, product))
+    return list({cell.name: cell for cell in found}.values())
+
+
+def _cell(
+    profile: "Profile", transport: str, codec: str | None, compression: str, client: str = "", product: str = ""
+) -> Cell:
+    try:
+        kind = registry.heeding(transport, product)
+        own = registry.named(transport).product
+    except SettingError as error:
+        raise UsageError(str(error)) from error
+    _check_traits(profile, transport, kind.traits, codec, compression)
+    has_client = "client" in kind.Config.__annotations__
+    options = dict(profile.options.get(transport, {}))
+    for key, option in _OF_CONFIG.items():
+        if (value := getattr(profile, key)) and option in kind.Config.__annotations__:
+            options.setdefault(option, value)
+    if transport in profile.clients:
+        if not has_client:
+            raise UsageError(f"transport {transport!r} has no choice of client; leave it out of CLIENT=")
+        options["client"] = profile.clients[transport]
+    if client:
+        options["client"] = client
+    try:
+        config: object = config_from(transport, options, kind.Config)
+        default: object = config_from(transport, {}, kind.Config)
+    except SettingError as error:
+        raise UsageError(str(error)) from error
+    client = str(getattr(config, "client", transport))
+    codec = codec or kind.traits.codec
+    name = transport
+    if has_client and client != getattr(default, "client", None):
+        name += f":{client}"
+    if kind.product != own:
+        name += f"+{kind.product}"
+    if codec != kind.traits.codec:
+        name += f"+{codec}"
+    if compression != "none":
+        name += f"+{compression}"
+    return Cell(
+        name=name,
+        transport=transport,
+        product=kind.product if registry.products(transport) else "",
+        client=client,
+        codec=codec,
+        compression=compression,
+        rate_per_s=profile.rates_per_s[0],
+        options=options,
+    )
+
+
+def _check_traits(profile: "Profile", transport: str, traits: Traits, codec: str | None, compression: str) -> None:
+    """Raises UsageError for what is asked of a method that it does not promise."""
+    if codec is not None and traits.codecs is not None and codec not in traits.codecs:
+        raise UsageError(registry.unknown(f"codec of {transport}", codec, tuple(sorted(traits.codecs))))
+    if traits.largest_bytes is not None and profile.max_message_bytes > traits.largest_bytes:
+        raise UsageError(
+            f"{transport} takes {traits.largest_bytes:,} bytes at once; lower MAX_MESSAGE or leave it out of TRANSPORT="
+        )
+    known = ("none", *sorted(traits.compressions))
+    if compression not in known:
+        raise UsageError(registry.unknown(f"codec or compression of {transport}", compression, (*codecs(), *known)))
+    if profile.security not in (levels := (NONE, *sorted(traits.securities))):
+        raise UsageError(registry.unknown(f"security of {transport}", profile.security, levels))
+    if profile.fault is not None and profile.fault.part == BROKER and not traits.needs:
+        raise UsageError(f"{transport} has no broker that could be away; leave it out of TRANSPORT=")
+    if profile.fault is not None and traits.in_process:
+        raise UsageError(f"{transport} has no processes that could be away; leave it out of TRANSPORT=")
+    if profile.processes > 1 and not traits.scales:
+        raise UsageError(f"{transport} does not share a service's orders among processes; leave PROCESSES out")
+
+
+def at(profile: "Profile", cell: Cell) -> "Profile":
+    """The profile as it is in this cell."""
+    if not cell.levels:
+        return profile
+    return msgspec.convert({**msgspec.to_builtins(profile), **cell.levels}, type(profile))
+
+
+Resolve = Callable[[Mapping[str, Any]], "Profile"]
+"""A profile with these raw settings over the file's. Raises UsageError."""
+
+
+def designed(base: "Profile", blocks: Sequence[Mapping[str, Any]], resolve: Resolve) -> Iterator[Cell]:
+    """Every combination of the levels in each block, for every transport; one that two blocks have, once.
+
+    A list is a factor, and a table of lists one whose levels differ by transport: a transport that it leaves out is not
+    in the block. Anything else in a block holds for all its cells. Raises UsageError for a combination that cannot be,
+    by its name.
+    """
+    seen: dict[str, Cell] = {}
+    for number, block in enumerate(blocks, 1):
+        factors = {key: levels for key, levels in block.items() if isinstance(levels, list | Mapping)}
+        constants = {key: value for key, value in block.items() if key not in factors}
+        if not factors:
+            raise UsageError(f"block {number} of profile {base.name!r} has no factor; give one, for instance payload")
+        for key in factors:
+            if key not in FACTORS:
+                raise UsageError(registry.unknown("factor", key, FACTORS))
+        for transport in base.transports:
+            chosen = {key: _levels(key, levels, transport) for key, levels in factors.items()}
+            if any(levels is None for levels in chosen.values()):
+                continue
+            for combination in itertools.product(*(levels or () for levels in chosen.values())):
+                given = dict(zip(chosen, combination, strict=True))
+                cell = _combined(base, transport, given, constants, resolve)
+                known = seen.setdefault(cell.name, cell)
+                if msgspec.to_builtins(known) != msgspec.to_builtins(cell):
+                    raise UsageError(f"two blocks of profile {base.name!r} say different things of cell {cell.name}")
+                if known is cell:
+                    yield cell
+
+
+def _levels(key: str, levels: Any, transport: str) -> Sequence[Any] | None:
+    if isinstance(levels, Mapping):
+        levels = levels.get(transport)
+    if levels is None:
+        return None
+    if not isinstance(levels, list) or not levels:
+        raise UsageError(f"factor {key} takes a list of levels, or a table of lists by transport, not {levels!r}")
+    for level in levels:
+        if not _LEVEL.fullmatch(str(level)):
+            raise UsageError(f"a level of {key} is a word or a number, for it becomes part of a name; not {level!r}")
+    return levels
+
+
+def _combined(
+    base: "Profile", transport: str, given: Mapping[str, Any], constants: Mapping[str, Any], resolve: Resolve
+) -> Cell:
+    asked = {**constants, **given, "transports": [transport]}
+    if "clients" in given:
+        asked["clients"] = {transport: given["clients"]}
+    try:
+        if "product" in given:
+            registry.named(transport, given["product"])
+        profile = resolve(asked)
+        (cell, *_) = methods(profile)
+    except (UsageError, SettingError) as error:
+        named = ", ".join(f"{key} {level}" for key, level in given.items())
+        raise UsageError(f"{transport} with {named} cannot be: {error}") from error
+    annotations = cell.kind.Config.__annotations__
+    for key, option in _OF_CONFIG.items():
+        if given.get(key) and option not in annotations:
+            raise UsageError(f"{transport} has no {key}, so that it cannot be varied; leave it out of the block")
+    now, was = msgspec.to_builtins(profile), msgspec.to_builtins(base)
+    levels = {key: value for key, value in now.items() if value != was[key] and key not in _NO_LEVELS}
+    behind = "_".join(_NAMED.get(key, "") + str(level) for key, level in given.items() if key not in METHOD_KEYS)
+    return replace(cell, name=f"{cell.name}@{behind}" if behind else cell.name, levels=levels)
+
+
+FACTORS = (
+    *("payload", "shape", "compressible", "codec", "compression", "rate_per_s", "arrivals", "processes"),
+    *("retries", "keep_alive_s", "store", "durability", "security", "fault", "product", "clients"),
+)
+"""Keys of a profile that a block may vary; each is a column of trials.csv."""
+_NAMED = {
+    "compressible": "compressible-",
+    "processes": "processes-",
+    "retries": "retries-",
+    "keep_alive_s": "keep-alive-",
+}
+"""What stands before a level that does not speak for itself in a cell's name."""
+_LEVEL = re.compile(r"[A-Za-z0-9.-]+")
+_OF_CONFIG = {"retries": "retries", "keep_alive_s": "idle_s"}
+"""Keys of a profile that only methods with such an option heed."""
+_NO_LEVELS = METHOD_KEYS | {"name", "transports", "by_name", "also", "rates_per_s", "designed"}

@@ -1,0 +1,1 @@
+"""The charts: each draws from a run's kept tables and says its values as CSV."""

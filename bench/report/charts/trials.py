@@ -1,0 +1,92 @@
+"""Every trial a dot: how far it lay from its cell's median, in the order in which trials were run."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from bench.report import style
+from bench.report.charts.chart import Chart, number
+from bench.stats.effects import throughout
+from bench.stats.summary import shown
+
+NAME, METRIC = "trials", "finish_p50_us"
+COLUMNS = ("cell", "round", "slot", "finish_p50_ms", "of_median", "valid")
+
+
+def charts(trials: pd.DataFrame) -> Iterator[Chart]:
+    """trials; nothing where none brought a number."""
+    drawn = relative(trials)
+    if drawn.empty:
+        return
+    with mpl.rc_context(style.SETTINGS):
+        figure = _figure(drawn)
+    yield Chart(
+        name=NAME,
+        heading="Every trial",
+        says=_sentence(drawn),
+        figure=figure,
+        columns=COLUMNS,
+        rows=list(_rows(drawn)),
+    )
+
+
+def _rows(drawn: pd.DataFrame) -> Iterator[tuple[object, ...]]:
+    for row in drawn.to_dict("records"):
+        times = (number(row[METRIC] / 1000), number(row["of_median"]))
+        yield (row["cell"], row["round"], row["slot"], *times, str(row["valid"]).lower())
+
+
+def relative(trials: pd.DataFrame) -> pd.DataFrame:
+    """Of each trial that has one, its median completion over the median of its cell's trials that are shown."""
+    there = trials[trials[METRIC].notna() & (trials["planned"] > 0)]
+    middles = {cell: shown(rows)[METRIC].median() for cell, rows in there.groupby("cell", sort=False)}
+    middle = there["cell"].map(middles)
+    kept = there[middle.notna() & (middle < math.inf)]
+    kept = kept.assign(of_median=kept[METRIC] / kept["cell"].map(middles))
+    return kept.sort_values(["round", "slot"], kind="stable").reset_index(drop=True)
+
+
+def _figure(drawn: pd.DataFrame) -> Figure:
+    transports = list(dict.fromkeys(drawn.sort_values("slot")["transport"]))
+    known = [name for name in style.COLOURS if name in transports]
+    transports = known + [name for name in transports if name not in known]
+    figure = style.blank(9, 0.9 + 1.25 * len(transports))
+    panels: Sequence[Axes] = list(figure.subplots(len(transports), 1, sharex=True, sharey=True, squeeze=False).flat)
+    slots = int(drawn["slot"].max())
+    finite = [value for value in drawn["of_median"] if 0 < value < math.inf]
+    far = max(1.3, *(max(value, 1 / value) for value in finite)) * 1.1
+    for axes, transport in zip(panels, transports, strict=True):
+        rows = drawn[drawn["transport"] == transport]
+        style.panel(axes, style.over(transport, throughout(rows, "product")))
+        axes.set_yscale("log")
+        style.ratio_scale(axes.yaxis, finite)
+        axes.set_ylim(1 / far, far)
+        axes.axhline(1, color=style.MUTED, linewidth=1)
+        for valid, of in rows.groupby("valid"):
+            axes.plot(
+                of["round"] + (of["slot"] - 1) / slots,
+                of["of_median"].clip(upper=far),
+                marker=style.marker(transport),
+                color=style.colour(transport),
+                markerfacecolor=style.colour(transport) if valid else "white",
+                markersize=4,
+                alpha=0.75 if valid else 1.0,
+                linestyle="none",
+                clip_on=False,
+            )
+    panels[-1].set_xlim(0.5, int(drawn["round"].max()) + 1)
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels[-1].set_xlabel("round, and within it the order in which its cells were measured", fontsize=9)
+    figure.supylabel("median completion, times its cell's median (log)", fontsize=9)
+    style.caption(figure, f"{len(drawn):,} trials. Hollow: invalid trials, left out of every other number.")
+    return figure
+
+
+def _sentence(drawn: pd.DataFrame) -> str:
+    near = float(((drawn["of_median"] < 1.1) & (drawn["of_median"] > 1 / 1.1)).mean())
+    return f"{near:.0%} of {len(drawn):,} trials lie within a tenth of their cell's median."

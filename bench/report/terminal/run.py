@@ -1,0 +1,356 @@
+"""The table on the terminal: a row per cell, errors and losses beside speed, doubts below with their next steps."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bench.report.formatting import as_number, digits, estimate_ms, interval_ms
+from bench.results.caveats import Caveat, no_interval
+from bench.results.histograms import QUANTILES
+from bench.stats.intervals import fewest
+from bench.stats.quantiles import samples_needed
+
+LATENCIES = ("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us")
+PARTS = ("services", "broker", "driver")
+P99_ORDERS = samples_needed(QUANTILES["p99_us"])
+EFFECT_METRICS = {
+    "accept_p50_us": "accept\np50",
+    "finish_p50_us": "finish\np50",
+    "cpu_us_per_order_services": "CPU of\nservices",
+    "wire_bytes_per_order": "bytes on\nthe wire",
+}
+AA_METRICS = (
+    *LATENCIES,
+    *(f"cpu_us_per_order_{part}" for part in PARTS),
+    "wire_bytes_per_order",
+    "context_switches_per_order",
+    "rss_mib_services",
+    "achieved_per_s",
+)
+
+
+def first_look(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> RenderableType:
+    """Everything there is to say about a run, from ``Run.summary()`` and ``Run.manifest``. Reads 80 columns wide."""
+    cells = summary["cells"]
+    doubts = list(_doubts(cells, manifest))
+    deadline_s = manifest.get("profile", {}).get("deadline_s")
+    lines: list[RenderableType] = [_table(cells, doubts, "∞" if deadline_s is None else f"> {deadline_s:g} s")]
+    if not manifest.get("profile", {}).get("designed"):
+        lines += [Text(sentence) for sentence in ratio_sentences(summary)]
+    lines += [Text(sentence, style="bold red") for sentence in _not_compared(cells)]
+    lines += [Text(sentence, style="dim") for sentence in (*_ready(cells), *_idle(manifest), *_survives(manifest))]
+    for transport, reason in dict(manifest.get("skipped", {})).items():
+        lines.append(Text(f"{transport} skipped: {reason}", style="yellow"))
+    for mark, (caveat, _) in enumerate(doubts, 1):
+        lines.append(
+            Text.assemble(
+                (f"({mark}) {caveat.name}: ", "yellow"), f"{caveat.text}. ", ("Next: ", "bold"), caveat.next_step
+            )
+        )
+    return Group(*lines)
+
+
+def _titled(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", pad_edge=False, box=None)
+
+
+def capacity_table(capacities: pd.DataFrame) -> Table:
+    """A row per method, from ``Run.capacities()``: what it sustained, what it did not, and what that means."""
+    slo = ", ".join(digits(float(slo_ms)) for slo_ms in capacities["slo_p99_ms"].unique())
+    table = _titled(f"Highest rate with p99 of completion under {slo} ms and no growing backlog, orders/s")
+    for heading, justify in (("method", "left"), ("passed", "right"), ("did not", "right"), ("trials", "right")):
+        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("")
+    for row in capacities.to_dict("records"):
+        rates = [digits(float(row[name])) if row[name] else "n/a" for name in ("last_pass_per_s", "first_fail_per_s")]
+        table.add_row(Text(str(row["cell"]), style="bold"), *rates, str(row["trials"]), str(row["reason"]))
+    return table
+
+
+def aa_table(found: pd.DataFrame) -> Table:
+    """A row per method and headline metric, from ``Run.write_aa()``: how often 1 was in the interval, and the noise.
+
+    "six tell" is how far the interval of six rounds reaches either way. Reads 80 columns wide.
+    """
+    table = _titled("A/A: the same method as both arms, b to a; 95 % of the intervals should hold 1")
+    table.add_column("metric", no_wrap=True)
+    for heading in ("hold 1", "95 % of\nthat", "ratio of all", "pair to\npair", "six\ntell"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    last = ""
+    for row in found[found["metric"].isin(AA_METRICS)].to_dict("records"):
+        if row["method"] != last:
+            last = row["method"]
+            table.add_row(Text(last, style="bold"))
+        held, runs = int(row["held"]), int(row["runs"])
+        ends = (f"{digits(row['low'])}-{digits(row['high'])}",) if pd.notna(row["low"]) else ()
+        table.add_row(
+            f" {row['metric']}",
+            f"{held}/{runs}",
+            f"{row['held_low']:.0%}-{row['held_high']:.0%}" if runs else "n/a",
+            " ".join((f"{row['ratio']:.3f}", *ends)),
+            f"{row['pair_noise']:.1%}" if pd.notna(row["pair_noise"]) else "n/a",
+            f"{row['half_width']:.1%}" if pd.notna(row["half_width"]) else "n/a",
+        )
+    return table
+
+
+def effects_table(found: pd.DataFrame) -> Table:
+    """What each factor does to the headline metrics, from ``Run.effects()``; over all contexts if several."""
+    table = _titled("What each factor does, method by method; below it 95 % intervals")
+    table.add_column("method", no_wrap=True)
+    table.add_column("factor")
+    for heading in EFFECT_METRICS.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    rows = [
+        {str(name): "" if pd.isna(value) else value for name, value in row.items()}
+        for row in found.to_dict("records")
+        if row["kind"] in ("main", *_LINES) and row["metric"] in EFFECT_METRICS
+    ]
+    of: dict[tuple[str, ...], dict[str, Mapping[str, Any]]] = {}
+    for row in rows:
+        said = _LINES.get(row["kind"]) or f"{row['factor']}: {row['level']} for {row['base']}"
+        method = ":".join(filter(None, (row["transport"], row["client"])))
+        of.setdefault((method, said, row["context"]), {})[row["metric"]] = row
+    last = ""
+    for (transport, said, context), by_metric in of.items():
+        cells = [_effect(by_metric.get(metric)) for metric in EFFECT_METRICS]
+        method = "" if transport == last else transport
+        table.add_row(Text(method, style="bold"), "\n".join(filter(None, (said, context))), *cells)
+        last = transport
+    return table
+
+
+_LINES = {"slope": "a KiB more", "at 0": "without any content"}
+
+
+def _effect(row: Mapping[str, Any] | None) -> Text:
+    """A ratio as times, a line in its metric's own unit: milliseconds, microseconds of CPU, bytes."""
+    if row is None or row["estimate"] == "":
+        return Text("n/a")
+    metric, is_line = row["metric"], row["kind"] in _LINES
+    scale = 1000.0 if is_line and metric.endswith("p50_us") else 1.0
+    unit = "x" if not is_line else "ms" if scale > 1 else "us" if "cpu" in metric else "B"
+    text = Text(f"{digits(row['estimate'] / scale)} {unit}")
+    if row["low"] != "":
+        text.append(f"\n{digits(row['low'] / scale)}-{digits(row['high'] / scale)}", style="dim")
+    return text
+
+
+def outage_table(found: Sequence[Mapping[str, Any]]) -> Table:
+    """A row per cell, from the ``outages`` of a summary. Reads 80 columns wide.
+
+    Orders are sums over trials, times medians over them; what did not come in the window is longer than it.
+    """
+    table = _titled("Before, then (a part away, the rate up) and afterwards: orders of all trials, median times")
+    table.padding = (0, 1, 0, 0)
+    table.add_column("method", overflow="fold")
+    for heading in ("failed\nunfin.", "lost\ntwice\nagain", "charged,\nnot told"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in (
+        "accept ms\nbefore\nthen",
+        "finish ms\nbefore\nthen",
+        "longest\nms",
+        "backlog\ngone s",
+        "as\nbefore s",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in found:
+        orders, times = row["orders"], row["times"]
+        seen = ", ".join(f"{name} {count:,}" for name, count in row["failures"].items())
+        table.add_row(
+            Text.assemble(
+                (str(row["cell"]), "bold"),
+                ("" if row["valid"] else " INVALID", "bold red"),
+                f"\n{row['fault']} {_seconds(times['away_s'])} s",
+                f"\n{seen}",
+            ),
+            f"{orders['failed']:,}\n{orders['unfinished']:,}",
+            f"{_count(orders['lost'])}\n{_count(orders['told_twice'])}\n{_count(orders['asked_again'])}",
+            _count(orders["charged_unheard"]),
+            *(_before_and_then(times, prefix) for prefix in ("accept_", "")),
+            estimate_ms(times["longest_us"]),
+            *(_with_interval(times[name]) for name in ("backlog_gone_s", "as_before_s")),
+        )
+    return table
+
+
+def _count(orders: int | None) -> str:
+    return "n/a" if orders is None else f"{orders:,}"
+
+
+def _before_and_then(times: Mapping[str, Any], prefix: str) -> str:
+    return "\n".join(estimate_ms(times[f"{prefix}{when}_p50_us"], "never") for when in ("before", "during"))
+
+
+def _seconds(estimate: Mapping[str, Any]) -> str:
+    value = estimate["estimate"]
+    return "n/a" if value is None else "> window" if math.isinf(as_number(value)) else digits(as_number(value))
+
+
+def _with_interval(estimate: Mapping[str, Any]) -> Text:
+    text = Text(_seconds(estimate))
+    if estimate["low"] is not None:
+        low, high = (as_number(estimate[end]) for end in ("low", "high"))
+        text.append(f"\n{digits(low)}-\n{digits(high)}", style="dim")
+    return text
+
+
+def hops_table(hops: pd.DataFrame) -> Table:
+    """A row per service and part, from ``Run.hops()``: medians over trials of what an order spends there in the mean.
+
+    A service that has an order twice has both in its row.
+    """
+    table = _titled("Where an order's time goes, microseconds: its mean, the median over trials")
+    cells = list(dict.fromkeys(hops["cell"]))
+    table.add_column("service", no_wrap=True)
+    table.add_column("part", no_wrap=True)
+    for cell in cells:
+        table.add_column(cell, justify="right", no_wrap=True)
+    of_trial = hops.groupby(["service", "part", "cell", "round"], sort=False)["mean_us"].sum()
+    shown = of_trial.groupby(["service", "part", "cell"], sort=False).median().unstack("cell")
+    for service, part in dict.fromkeys(zip(hops["service"], hops["part"], strict=True)):
+        values = [shown.loc[(service, part), cell] for cell in cells]
+        table.add_row(service, part, *("" if pd.isna(value) else digits(value) for value in values))
+    table.add_row("all", "", *(digits(value) for value in shown.sum()[cells]), style="bold")
+    return table
+
+
+def _table(cells: Sequence[Mapping[str, Any]], doubts: Sequence[tuple[Caveat, frozenset[str]]], censored: str) -> Table:
+    table = Table(
+        title="Medians over trials, below them 95 % intervals; ms from the planned time",
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+        box=None,
+        padding=(0, 2, 1, 0),
+    )
+    table.add_column("method", overflow="fold")
+    for heading in ("accept\np50", "accept\np99", "finish\np50", "finish\np99"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("orders/s\n/offered", justify="right", no_wrap=True)
+    table.add_column("failed,\nunfin.", justify="right", no_wrap=True)
+    table.add_column("CPU us\nper order", justify="right", no_wrap=True)
+    table.add_column("valid", justify="right", no_wrap=True)
+    for cell in cells:
+        marks = [mark for mark, (_, names) in enumerate(doubts, 1) if cell["cell"] in names]
+        table.add_row(*_row(cell, marks, censored))
+    return table
+
+
+def _row(cell: Mapping[str, Any], marks: Sequence[int], censored: str) -> Iterator[Text]:
+    metrics = cell["metrics"]
+    title = Text(cell["cell"], style="bold")
+    if marks:
+        title.append(f" ({','.join(map(str, marks))})", style="yellow")
+    yield title.append(f"\n{cell['client']}\n{cell['codec']}", style="not bold dim")
+    for name, metric in zip(LATENCIES, map(metrics.get, LATENCIES), strict=True):
+        ends = interval_ms(metric, censored)
+        said = estimate_ms(metric, censored)
+        below = f"\n{ends[0]}-\n{ends[1]}" if ends else ""
+        if said == "n/a" and name.endswith("p99_us") and cell["shown_trials"]:
+            below = f"\n(needs\n{P99_ORDERS})"
+        yield Text(said).append(below, style="dim")
+    achieved = metrics["achieved_per_s"]["estimate"]
+    yield Text(f"{'n/a' if achieved is None else digits(as_number(achieved))}\n/{digits(cell['offered_per_s'])}")
+    yield _losses(cell["orders"])
+    yield Text("\n".join(filter(None, (_cpu(part, metrics.get(f"cpu_us_per_order_{part}")) for part in PARTS))))
+    valid, trials = cell["valid_trials"], cell["trials"]
+    count = Text(f"{valid}/{trials}", style="" if valid == trials else "bold red")
+    yield count if cell["valid"] else count.append("\nINVALID")
+
+
+def _losses(orders: Mapping[str, int]) -> Text:
+    """Failed and unfinished, always; below, what is worse and hardly ever there."""
+    lines = [f"{orders['failed'] + orders['unfinished']:,}"]
+    lines += [f"{orders[what]:,} {short}" for what, short in (("lost", "lost"), ("duplicated", "dup.")) if orders[what]]
+    return Text("\n".join(lines), style="" if lines == ["0"] else "bold red")
+
+
+def _cpu(part: str, metric: Mapping[str, Any] | None) -> str:
+    value = None if metric is None else metric["estimate"]
+    return "" if value is None else f"{digits(as_number(value))} {part[:4]}"
+
+
+def _doubts(cells: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> Iterator[tuple[Caveat, frozenset[str]]]:
+    """Every doubt once, with the cells it touches; one about the whole run touches no cell in particular."""
+    behind = {cell["cell"]: cell["shown_trials"] for cell in cells}
+    short = [name for name, trials in behind.items() if trials < fewest()]
+    if short:
+        some = len(short) < len(cells)
+        yield (
+            no_interval(max(behind[name] for name in short), fewest()),
+            frozenset(short if some else ()),
+        )
+    latest: dict[str, tuple[Caveat, set[str]]] = {}
+    for entry in manifest.get("caveats", []):
+        if entry.get("trial") and str(entry["trial"]).split("-", 2)[-1] not in behind:
+            continue  # of a search, whose trials are not in the table
+        caveat = Caveat(entry["name"], entry["text"], entry["next_step"])
+        _, touched = latest.setdefault(caveat.name, (caveat, set()))
+        if trial := entry.get("trial"):
+            touched.add(str(trial).split("-", 2)[-1])
+    for caveat, touched in latest.values():
+        yield caveat, frozenset(touched)
+
+
+def ratio_sentences(summary: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each cell against REST, with method, format and durability named; none without REST."""
+    for ratio in summary["ratios"]:
+        metric = ratio["metrics"].get("finish_p50_us")
+        if metric is None or metric["estimate"] is None:
+            continue
+        who = f"{ratio['cell'].replace('+' + ratio['codec'], '', 1)} ({ratio['codec']})"
+        base = f"{ratio['base']} ({ratio['base_codec']})"
+        times = digits(as_number(metric["estimate"]))
+        value = f"finishes in {times} times the time of {base} at p50, durability {ratio['durability']}"
+        if metric["low"] is None:
+            yield f"{who} {value}; no interval from {metric['n']} {'round' if metric['n'] == 1 else 'rounds'}."
+            continue
+        low, high = (as_number(metric[end]) for end in ("low", "high"))
+        interval = f"95 % interval {digits(low)} to {digits(high)}"
+        shown = ": no difference shown" if low <= 1 <= high else ""
+        yield f"{who} {value} ({interval}){shown}."
+
+
+def _not_compared(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Why a ratio is missing that a reader looks for."""
+    invalid = [cell["cell"] for cell in cells if not cell["valid"]]
+    if invalid:
+        yield f"INVALID, so shown and not compared: {', '.join(invalid)}; the doubts below say why."
+
+
+def _ready(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """How long the services took to start, where they are processes of their own."""
+    times = {cell["cell"]: (cell["metrics"].get("ready_s") or {}).get("estimate") for cell in cells}
+    shown = [f"{name} {digits(as_number(time_s))} s" for name, time_s in times.items() if time_s is not None]
+    if shown:
+        yield f"From the start of the four services to a probe order through all of them: {', '.join(shown)}."
+
+
+def _idle(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """What services and brokers burn without any load, which is part of the CPU per order."""
+    known = dict(manifest.get("idle_cpu_ms_per_s", {}))
+    methods = dict.fromkeys(str(cell["name"]).partition("@")[0] for cell in manifest.get("cells", ()))
+    burnt = {
+        method: " and ".join(f"{digits(ms_per_s)} {part}" for part, ms_per_s in known.get(method, {}).items())
+        for method in methods
+    }
+    if any(burnt.values()):
+        said = ", ".join(f"{method} {parts}" for method, parts in burnt.items() if parts)
+        yield f"Without any load a second costs, in ms of CPU: {said}; the table has it in the orders' CPU."
+
+
+def _survives(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """What an accepted order survives, method by method."""
+    by_trait: dict[str, list[str]] = {}
+    for transport, traits in dict(manifest.get("traits", {})).items():
+        by_trait.setdefault(traits["survives"], []).append(transport)
+    if by_trait:
+        durability = manifest["profile"]["durability"]
+        said = ". ".join(f"{' and '.join(transports)}, {trait}" for trait, transports in by_trait.items())
+        yield f"What an accepted order survives, durability {durability}: {said}."

@@ -1,0 +1,198 @@
+"""Two runs side by side: what differs in settings and environment first, then what came of it, B over A.
+
+Trials of two runs share no rounds, nor an hour, so that ratios are unpaired and their intervals wide. What cannot be
+compared is refused, and why is said.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.errors import UsageError
+from bench.results.store import Run
+from bench.stats.intervals import Estimate, median_of
+from bench.stats.summary import CELL, ORDERS, is_valid
+from bench.stats.unpaired import unpaired_ratio
+
+METRICS = (
+    *("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us"),
+    *("cpu_us_per_order_services", "cpu_us_per_order_broker", "wire_bytes_per_order"),
+)
+SAME = (
+    *("codec", "compression", "shape", "compressible", "order_bytes", "arrivals", "rate_per_s", "security", "store"),
+    *("durability", "processes", "retries", "keep_alive_s", "fault"),
+)
+"""Columns of trials.csv in which two cells of the same name have to agree, or they are two different cells."""
+SAME_SCHEMA = 4
+"""From this schema on, the columns that are compared here mean the same; docs/results-format.md says what changed."""
+ENVIRONMENT = ("machine", "versions", "brokers", "git")
+"""Keys of a manifest."""
+OTHER_HOURS = frozenset({"load_1m", "fsync_us"})
+"""Of the machine, what is measured anew in each run: it differs always and makes no other machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A setting or a part of the environment that differs; empty where a run has none of it."""
+
+    what: str
+    a: str
+    b: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """A cell that both runs have."""
+
+    cell: str
+    orders: tuple[Mapping[str, int], Mapping[str, int]]
+    """Of A and of B, summed over all their trials, the invalid ones too."""
+    trials: tuple[int, int]
+    """The valid ones."""
+    metrics: Mapping[str, tuple[Estimate, Estimate, Estimate]]
+    """A's median, B's, and the ratio of B to A."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    a: str
+    b: str
+    environment: tuple[Change, ...]
+    settings: tuple[Change, ...]
+    cells: tuple[Compared, ...]
+    caveats: tuple[str, ...]
+    """What keeps a difference from being the doing of what was changed."""
+    left_out: Mapping[str, str]
+    """By cell of either run that is not compared, why."""
+
+
+def compare(a: Run, b: Run) -> Comparison:
+    """Every cell that both runs have under one name and with the same settings.
+
+    Raises UsageError when there is none, when the runs are of different durability or schema, or one and the same;
+    ResultsError when one cannot be read.
+    """
+    _refuse(a, b)
+    trials = a.trials(), b.trials()
+    cells, left_out = [], {}
+    names = dict.fromkeys([*trials[0]["cell"], *trials[1]["cell"]])
+    for cell in names:
+        ours, theirs = (rows[rows["cell"] == cell] for rows in trials)
+        if why := _not_alike(ours, theirs):
+            left_out[cell] = why
+        else:
+            cells.append(_compared(cell, ours, theirs))
+    if not cells:
+        why = "; ".join(grouped(left_out, 3)) or "neither has a trial"
+        raise UsageError(
+            f"the runs have no cell in common that could be compared ({why}); measure the same methods at the same "
+            "settings in both"
+        )
+    environment = tuple(_changes(a.manifest, b.manifest, ENVIRONMENT))
+    return Comparison(
+        a=str(a.manifest["run_id"]),
+        b=str(b.manifest["run_id"]),
+        environment=environment,
+        settings=tuple(_changes(a.manifest, b.manifest, ("profile", "facts"))),
+        cells=tuple(cells),
+        caveats=tuple(_caveats(a, b, environment)),
+        left_out=left_out,
+    )
+
+
+def grouped(left_out: Mapping[str, str], most: int | None = None) -> Iterator[str]:
+    """Each reason once, with its cells, or with ``most`` of them and how many more there are."""
+    for why in dict.fromkeys(left_out.values()):
+        cells = [cell for cell, reason in left_out.items() if reason == why]
+        more = f" and {len(cells) - most} more" if most is not None and len(cells) > most else ""
+        yield f"{why}: {', '.join(cells[:most])}{more}"
+
+
+def _refuse(a: Run, b: Run) -> None:
+    if a.path.resolve() == b.path.resolve():
+        raise UsageError(f"A and B are both {a.path}; give two runs")
+    schemas = [int(run.manifest["schema_version"]) for run in (a, b)]
+    if schemas[0] != schemas[1] and min(schemas) < SAME_SCHEMA:
+        raise UsageError(
+            f"{a.path} is of schema {schemas[0]} and {b.path} of schema {schemas[1]}, where one column means two "
+            "things; measure one of them again"
+        )
+    classes = [str(run.manifest.get("profile", {}).get("durability")) for run in (a, b)]
+    if classes[0] != classes[1]:
+        raise UsageError(
+            f"{a.path} is of durability {classes[0]} and {b.path} of {classes[1]}, which promise different things and "
+            "are not compared; measure both with the same DURABILITY="
+        )
+
+
+def _not_alike(ours: pd.DataFrame, theirs: pd.DataFrame) -> str:
+    for name, rows in (("A", ours), ("B", theirs)):
+        if rows.empty:
+            return f"not in {name}"
+    for column in (*CELL[1:], *SAME):
+        if column not in ours or column not in theirs:
+            continue
+        levels = [sorted(map(str, rows[column].unique())) for rows in (ours, theirs)]
+        if levels[0] != levels[1]:
+            return f"{column} is {', '.join(levels[0])} in A and {', '.join(levels[1])} in B"
+    for name, rows in (("A", ours), ("B", theirs)):
+        if not is_valid(rows):
+            return f"INVALID in {name}, {int(rows['valid'].sum())} of {len(rows)} trials are valid"
+    return ""
+
+
+def _compared(cell: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> Compared:
+    valid = [rows[rows["valid"]] for rows in (ours, theirs)]
+    metrics = {}
+    for metric in METRICS:
+        a, b = (list(rows[metric].dropna()) if metric in rows else [] for rows in valid)
+        if a or b:
+            metrics[metric] = (median_of(a), median_of(b), unpaired_ratio(b, a))
+    ours_orders, theirs_orders = ({name: int(rows[name].sum()) for name in ORDERS} for rows in (ours, theirs))
+    return Compared(
+        cell=cell,
+        orders=(ours_orders, theirs_orders),
+        trials=(len(valid[0]), len(valid[1])),
+        metrics=metrics,
+    )
+
+
+def _changes(a: Mapping[str, Any], b: Mapping[str, Any], keys: Sequence[str]) -> Iterator[Change]:
+    for key in keys:
+        ours, theirs = (dict(_leaves(manifest.get(key) or {}, key)) for manifest in (a, b))
+        for what in dict.fromkeys([*ours, *theirs]):
+            if ours.get(what) != theirs.get(what):
+                yield Change(what=what.removeprefix("profile."), a=ours.get(what, ""), b=theirs.get(what, ""))
+
+
+def _leaves(tree: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Every value of nested tables by its dotted path, as text; what a run's cells are is seen in the cells."""
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            if (path, key) != ("profile", "designed"):
+                yield from _leaves(value, f"{path}.{key}")
+    elif isinstance(tree, list):
+        yield path, ", ".join(map(str, tree))
+    else:
+        yield path, f"{tree:g}" if isinstance(tree, float) else str(tree)
+
+
+def _caveats(a: Run, b: Run, environment: Sequence[Change]) -> Iterator[str]:
+    machine = [
+        change.what.removeprefix("machine.")
+        for change in environment
+        if change.what.startswith("machine.") and change.what.removeprefix("machine.") not in OTHER_HOURS
+    ]
+    if machine:
+        yield (
+            f"The runs are of different machines, or of one that was changed ({', '.join(machine)}): a difference may "
+            "be the machine's."
+        )
+    speeds = [run.manifest.get("canary_us") for run in (a, b)]
+    if all(isinstance(speed, int | float) and speed for speed in speeds):
+        factor = float(speeds[1]) / float(speeds[0])  # type: ignore[arg-type]
+        yield f"A fixed piece of work took {factor:.2f} times as long in B as in A, at the machine's best in each."
+    if any(run.manifest.get("git", {}).get("dirty") for run in (a, b)):
+        yield "A working tree differed from its commit, so that what was measured cannot be had again."

@@ -1,0 +1,160 @@
+"""The rows of a run's tables: what a trial brought, and what a search came to. See docs/results-format.md."""
+
+import msgspec
+
+from bench.results.caveats import Caveat
+from bench.results.durable_files import as_text
+from bench.results.histograms import Percentiles
+
+
+def trial_name(round_: int | str, slot: int | str, cell: str) -> str:
+    """What a trial is called in a run."""
+    return f"r{round_}-s{slot}-{cell}"
+
+
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of capacity.csv: what a search came to, see bench.search.Done."""
+
+    cell: str
+    transport: str
+    client: str
+    codec: str
+    slo_p99_ms: float
+    answer: str
+    last_pass_per_s: float | None
+    first_fail_per_s: float | None
+    trials: int
+    reason: str
+
+
+ECHO = "echo"
+"""Beside which new connections are measured: no method, and no cell."""
+
+
+class ColdStart(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of cold.csv: what new connections of a cell, or of the bare echo, took in one round."""
+
+    round: int
+    cell: str
+    """``echo@tls`` for the bare one."""
+    transport: str
+    client: str
+    product: str
+    codec: str
+    security: str
+    negotiated_cipher: str
+    connections: int
+    cold_us: float
+    """From before the client connects to the outcome of its first order; the median over connections."""
+    warm_us: float
+    """Of the next order on the same connection."""
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of trials.csv. None becomes an empty cell: not measured, or too few samples to tell."""
+
+    round: int
+    slot: int
+    cell: str
+    transport: str
+    client: str
+    codec: str
+    compression: str
+    shape: str
+    compressible: float
+    order_bytes: int
+    payload_bytes: int
+    security: str
+    negotiated_cipher: str = ""
+    """Of TLS, as it was agreed on; empty where there is none."""
+    durability: str
+    store: str
+    product: str
+    processes: int
+    retries: int
+    keep_alive_s: float
+    fault: str
+    plan_hash: str
+    arrivals: str
+    rate_per_s: float
+    offered_per_s: float
+    achieved_per_s: float
+    duration_s: float
+    planned: int
+    not_sent: int
+    sent: int
+    accepted: int
+    finished: int
+    failed: int
+    unfinished: int
+    failures: str = ""
+    """Of those that failed, ``Unreachable:120;NoOutcome:3``."""
+    lost: int | None
+    duplicated: int
+    shipped: int
+    rejected: int
+    accept: Percentiles
+    finish: Percentiles
+    finish_service: Percentiles
+    accept_service: Percentiles
+    lateness: Percentiles
+    cpu_us_per_order_services: float | None = None
+    cpu_us_per_order_broker: float | None = None
+    cpu_us_per_order_driver: float | None = None
+    rss_mib_services: float | None = None
+    rss_mib_broker: float | None = None
+    wire_bytes_per_order: float | None = None
+    context_switches_per_order: float | None = None
+    gzip_share: float | None = None
+    ready_s: float | None = None
+    warm_up_s: float | None = None
+    in_flight_mean: float | None = None
+    opened_epoch_ms: int | None = None
+    achieved_share: float | None = None
+    lateness_in_p99: float | None = None
+    driver_share: float | None = None
+    gap_distance: float | None = None
+    gap_threshold: float | None = None
+    little: float | None = None
+    steal_share: float | None = None
+    others_cores: float | None = None
+    slowness: float | None = None
+    complete: bool
+    """Nothing failed, nothing is missing, and the books agree."""
+    valid: bool
+    """It was measured, the books agree, and bench.validity had nothing against it."""
+    caveats: tuple[Caveat, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Unique within a run; tags the trial's histograms."""
+        return trial_name(self.round, self.slot, self.cell)
+
+    def row(self) -> dict[str, str]:
+        """Its cells, by column, in order."""
+        cells: dict[str, str] = {}
+        for field in self.__struct_fields__:
+            value = getattr(self, field)
+            if isinstance(value, Percentiles):
+                cells |= {f"{field}_{name}": as_text(getattr(value, name)) for name in value.__struct_fields__}
+            elif field == "caveats":
+                cells[field] = ";".join(dict.fromkeys(caveat.name for caveat in self.caveats))
+            else:
+                cells[field] = as_text(value)
+        return cells
+
+
+def _columns() -> dict[str, type]:
+    """Every column of trials.csv with the type in which it is read back."""
+    types: dict[str, type] = {}
+    for field in msgspec.structs.fields(Trial):
+        if field.type is Percentiles:
+            types |= {f"{field.name}_{name}": float for name in Percentiles.__struct_fields__}
+        elif field.type in (int, str, bool):
+            types[field.name] = field.type
+        else:
+            types[field.name] = str if field.name == "caveats" else float
+    return types
+
+
+COLUMNS = _columns()

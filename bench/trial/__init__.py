@@ -1,0 +1,1 @@
+"""One trial: readiness, load, faults, audit, validity and its row."""

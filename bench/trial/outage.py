@@ -1,0 +1,173 @@
+"""What an outage did: who waited, who was told that it failed, who never heard, and when it was over."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import msgspec
+import pandas as pd
+
+from bench.trial.fault_injection import Away
+
+BIN_S = 0.25
+"""Orders are looked at in stretches of this length, by when they were planned."""
+NORMAL = 2.0
+"""Orders are as before when their median is at most so many times that of the time before the outage."""
+TOGETHER = 12
+"""So many orders, one after the other, have a median that is twice the usual one by chance once in thousands."""
+
+
+class Outage(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of outages.csv. Times are from the opening of the window. None: no order says; infinite: never."""
+
+    round: int
+    slot: int
+    cell: str
+    fault: str
+    began_s: float
+    back_s: float
+    """When the part was ready again."""
+    planned: int
+    failed: int
+    unfinished: int
+    lost: int | None = None
+    """Of the unfinished, those that the method had accepted and that are nowhere, at the least; None: not known."""
+    asked_again: int | None = None
+    """Messages that a service had answered before: delivered twice, and nothing done twice. None: not known."""
+    told_twice: int = 0
+    """Outcomes for an order that already had one."""
+    charged_unheard: int | None = None
+    """Orders whose buyer was charged, and never heard that they shipped: failed or unfinished in the buyer's eyes."""
+    delayed: int
+    """Orders that finished and took longer than the slowest before the outage."""
+    failures: str = ""
+    """What their buyers were told, as in trials.csv."""
+    accept_before_p50_us: float | None = None
+    accept_during_p50_us: float | None = None
+    """The same of the time to the acceptance."""
+    before_p50_us: float | None
+    during_p50_us: float | None
+    """Of the orders planned while the part was away; infinite if half of them did not finish."""
+    longest_us: float | None
+    """Of an order that finished."""
+    backlog_gone_s: float | None
+    """From when the part was back to the end of the last order that was planned until then and finished."""
+    as_before_s: float | None
+    """From when the part was back until orders finish as before and go on to; infinite if the window ended sooner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Of the raw file; seconds from the opening, ``took_us`` infinite where it did not finish."""
+
+    planned_s: float
+    took_us: float
+    status: str
+    accept_us: float = math.inf
+    """Infinite where it was not accepted."""
+
+
+def orders_of(path: Path, opened_ns: int) -> list[Order]:
+    """Every order of the window, as planned. Raises OSError."""
+    whole: Any = "Int64"  # which may be missing
+    instants = ("planned_ns", "accepted_ns", "finished_ns")
+    raw = pd.read_csv(path, dtype={"number": int, "status": str, **dict.fromkeys(instants, whole)})
+    found = []
+    for status, planned_ns, *ends_ns in zip(raw["status"], *(raw[name] for name in instants), strict=True):
+        accept_us, took_us = (
+            math.inf if pd.isna(at_ns) else (int(at_ns) - int(planned_ns)) / 1000 for at_ns in ends_ns
+        )
+        found.append(Order((int(planned_ns) - opened_ns) / 1e9, took_us, str(status), accept_us))
+    return sorted(found, key=lambda order: order.planned_s)
+
+
+def outage_of(
+    orders: Sequence[Order], what: str, away: Away, opened_ns: int, *, round_: int, slot: int, cell: str
+) -> Outage:
+    """What is to be said of a trial in which ``what`` happened.
+
+    Without an order before it, nothing is said of what is as before.
+    """
+    began_s, back_s = (((at_ns or 0) - opened_ns) / 1e9 for at_ns in (away.began_ns, away.ended_ns))
+    before = [order for order in orders if order.planned_s + order.took_us / 1e6 < began_s]
+    before_us = [order.took_us for order in before]
+    finished = [order for order in orders if math.isfinite(order.took_us)]
+    during = [order for order in orders if began_s <= order.planned_s < back_s]
+    slowest_us = max(before_us, default=math.inf)
+    ends_s = [order.planned_s + order.took_us / 1e6 for order in finished if order.planned_s < back_s]
+    return Outage(
+        round=round_,
+        slot=slot,
+        cell=cell,
+        fault=what,
+        began_s=began_s,
+        back_s=back_s,
+        planned=len(orders),
+        failed=sum(order.status == "failed" for order in orders),
+        unfinished=sum(order.status in ("unfinished", "not_sent") for order in orders),
+        delayed=sum(order.took_us > slowest_us for order in finished),
+        accept_before_p50_us=_middle([order.accept_us for order in before]),
+        accept_during_p50_us=_middle([order.accept_us for order in during]),
+        before_p50_us=_middle(before_us),
+        during_p50_us=_middle([order.took_us for order in during]),
+        longest_us=max((order.took_us for order in finished), default=None),
+        backlog_gone_s=max(0.0, max(ends_s) - back_s) if ends_s else None,
+        as_before_s=_as_before_s(orders, median(before_us), back_s) if before_us else None,
+    )
+
+
+def _middle(numbers: Sequence[float]) -> float | None:
+    """The median, which may be infinite; None without any."""
+    return median(numbers) if numbers else None
+
+
+class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of timeline.csv: the orders planned in BIN_S of a trial in whose middle something happened."""
+
+    round: int
+    slot: int
+    cell: str
+    fault: str
+    from_s: float
+    """From when the part was away: before that it is negative."""
+    planned: int
+    failed: int
+    accept_p50_us: float | None
+    finish_p50_us: float | None
+    """Infinite: half of them were not accepted, or did not finish."""
+
+
+def timeline(orders: Sequence[Order], outage: Outage) -> list[Stretch]:
+    """Stretch by stretch, those without an order left out."""
+    found: dict[int, list[Order]] = {}
+    for order in orders:
+        found.setdefault(math.floor((order.planned_s - outage.began_s) / BIN_S), []).append(order)
+    return [
+        Stretch(
+            round=outage.round,
+            slot=outage.slot,
+            cell=outage.cell,
+            fault=outage.fault,
+            from_s=number * BIN_S,
+            planned=len(some),
+            failed=sum(order.status == "failed" for order in some),
+            accept_p50_us=_middle([order.accept_us for order in some]),
+            finish_p50_us=_middle([order.took_us for order in some]),
+        )
+        for number, some in sorted(found.items())
+    ]
+
+
+def _as_before_s(orders: Sequence[Order], before_us: float, back_s: float) -> float | None:
+    """When the last twelve that were not as before had all been planned; infinite when no twelve came after them."""
+    after = [order for order in orders if order.planned_s >= back_s]
+    groups = [after[at : at + TOGETHER] for at in range(0, len(after) - TOGETHER + 1, TOGETHER)]
+    if not groups:
+        return None
+    worse = [at for at, group in enumerate(groups) if median(order.took_us for order in group) > NORMAL * before_us]
+    if not worse:
+        return 0.0
+    return groups[worse[-1]][-1].planned_s - back_s if worse[-1] + 1 < len(groups) else math.inf

@@ -1,0 +1,183 @@
+"""Is a trial to be believed? The load generator's own health, and the machine's, against limits (docs/method.md).
+
+A trial beyond one of them is shown and never compared. `python -m bench health` prints how near a run came.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+import pandas as pd
+
+from bench.results.caveats import Caveat, other_speed
+from bench.stats.gap_test import Gaps, GapTest, against_plan
+from bench.stats.trend import backlog_grows
+from bench.stats.variability import SAME_SPEED
+
+ACHIEVED_SHARE = 0.98
+"""Of the planned orders, how many finish while the window is open; in 6 s the last 2 % may still be on their way."""
+LATENESS_P50_US = 1000
+LATENESS_IN_P99 = 0.10
+LATENESS_IN_P99_US = 500
+"""By how much p99 counted from the planned instant may exceed p99 counted from the sent one: the larger of the two."""
+DRIVER_SHARE = 0.8
+"""Of a core. k6 asks for a fifth of the machine to be free, Locust warns at 0.9."""
+LITTLE = 0.05
+BACKLOG_SHARE = 0.01
+"""Of the orders that come: a slope of the orders in flight below it may be chance (stats/trend.py)."""
+LEAST_SLICES = 6
+GAP_TOLERANCE_US = 1000.0
+"""By how much a gap may differ from its plan's before it counts: what LATENESS_P50_US allows."""
+STEAL_SHARE = 0.02
+"""Of all cores' time."""
+OTHERS_CORES = 0.25
+"""Used by processes that are neither services, broker nor driver: the conductor and Locust's master need 0.1."""
+SLOWNESS = 2.0
+"""Of a fixed piece of work, over the fastest so far. Below it rounds see to it (docs/method.md, "The canary")."""
+JUDGED = (
+    "achieved_share",
+    "lateness_p50_us",
+    "lateness_p99_us",
+    "lateness_in_p99",
+    "gap_distance",
+    "gap_threshold",
+    "driver_share",
+    "little",
+    "steal_share",
+    "others_cores",
+    "slowness",
+)
+"""Columns of trials.csv."""
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """What a trial says of itself. None: not measured, and then it is no reason to doubt."""
+
+    achieved_share: float | None = None
+    """Orders finished while the window was open, over those planned."""
+    ended_share: float | None = None
+    """The same with those that failed, over those that ended at all: what never ends keeps nobody waiting."""
+    edge_share: float = 0.0
+    """By how much that may differ from 1 by chance: orders on their way at one edge of the window or the other.
+
+    Both numbers scatter as Poisson's do, their difference by the root of twice the orders in flight; three of these.
+    """
+    lateness_p50_us: float | None = None
+    response_p99_us: float | None = None
+    service_p99_us: float | None = None
+    gap: GapTest | None = None
+    driver_share: float | None = None
+    """Of one core, for each load process."""
+    little: float | None = None
+    backlog_grew: bool = False
+    """Orders in flight rose over the window, where the rate did not vary."""
+    steal_share: float | None = None
+    others_cores: float | None = None
+    slowness: float | None = None
+
+    @property
+    def lateness_in_p99(self) -> float | None:
+        """By which share p99 is longer from the planned instant than from the sent one; None when censored."""
+        response_us, service_us = self.response_p99_us, self.service_p99_us
+        if not response_us or not service_us or math.isinf(response_us) or math.isinf(service_us):
+            return None
+        return response_us / service_us - 1
+
+
+def gap_test(sent_us: Mapping[int, int], planned_us: Mapping[int, int]) -> GapTest | None:
+    """Of histograms of gaps, counts by microseconds; None without a gap."""
+    if not sent_us or not planned_us:
+        return None
+    return against_plan(Gaps(sent_us), Gaps(planned_us), GAP_TOLERANCE_US)
+
+
+def doubts(health: Health) -> list[Caveat]:
+    """Every reason to call the trial invalid."""
+    return [*_of_the_generator(health), *_of_the_machine(health)]
+
+
+def remarks(health: Health) -> Iterator[Caveat]:
+    """What a reader should know of a trial that is valid all the same."""
+    if (slowness := health.slowness) is not None and slowness > SAME_SPEED:
+        yield other_speed(slowness)
+
+
+def _of_the_generator(health: Health) -> Iterator[Caveat]:
+    if (share := health.ended_share) is not None and share < ACHIEVED_SHARE - health.edge_share:
+        yield Caveat(
+            "below-rate",
+            f"{share:.1%} of the planned orders ended while the window was open: latency grows with the duration",
+            "lower RATE until the method keeps up, or read this as its limit",
+        )
+    late = []
+    if (p50_us := health.lateness_p50_us) is not None and p50_us > LATENESS_P50_US:
+        late.append(f"half of them by {p50_us / 1000:.3g} ms or more")
+    if (share := health.lateness_in_p99) is not None and share * (health.service_p99_us or 0.0) > max(
+        LATENESS_IN_P99_US, LATENESS_IN_P99 * (health.service_p99_us or 0.0)
+    ):
+        late.append(f"which makes p99 {share:.0%} longer than from the instant of sending")
+    if late:
+        yield Caveat(
+            "late-driver",
+            f"the driver sent orders late, {', '.join(late)}",
+            "lower RATE, close other programs, or use more cores",
+        )
+    if health.gap is not None and not health.gap.passed:
+        yield Caveat(
+            "gaps",
+            f"the gaps between sends did not follow the plan: they differ by {health.gap.distance:.3f}, where "
+            f"{health.gap.threshold:.3f} may be chance",
+            "lower RATE, close other programs, or use more cores",
+        )
+    if (share := health.driver_share) is not None and share > DRIVER_SHARE:
+        yield Caveat(
+            "busy-driver",
+            f"the load generator used {share:.0%} of a core: it may be what is being measured",
+            "lower RATE",
+        )
+    if health.little is not None and abs(health.little) > LITTLE:
+        yield Caveat(
+            "little",
+            f"more orders were in flight by {health.little:+.0%} than their own instants come to (Little's law): "
+            "the transport's instants are wrong, or the load process was late to see them",
+            "see where the transport takes Finished.at_ns and Receipt.accepted_ns, or lower RATE",
+        )
+    if health.backlog_grew:
+        yield Caveat(
+            "backlog",
+            "the orders in flight grew all through the window: the method did not keep up, and latency grows with it",
+            "lower RATE until it keeps up",
+        )
+
+
+def backlog_grew(in_flight: Sequence[float], planned: int) -> bool:
+    """Whether the orders in flight, averaged over equal parts of the window, rose by 1 % of what came in each."""
+    if len(in_flight) < LEAST_SLICES:
+        return False
+    return backlog_grows(in_flight, BACKLOG_SHARE * planned / len(in_flight))
+
+
+def _of_the_machine(health: Health) -> Iterator[Caveat]:
+    if (share := health.steal_share) is not None and share > STEAL_SHARE:
+        yield Caveat(
+            "steal",
+            f"the host took {share:.1%} of the machine's time for other guests",
+            "measure again when it is calm",
+        )
+    if (cores := health.others_cores) is not None and cores > OTHERS_CORES:
+        yield Caveat(
+            "others", f"other programs used {cores:.2f} cores during the trial", "close them and measure again"
+        )
+    if (slowness := health.slowness) is not None and slowness > SLOWNESS:
+        yield Caveat(
+            "canary",
+            f"a fixed piece of work beside the trial took {slowness:.2f} times its best so far in this run",
+            "close other programs, or measure again when the machine is calm",
+        )
+
+
+def spread(trials: pd.DataFrame) -> str:
+    """The least, median and largest of what was judged, a line each, over a table of trials."""
+    columns = [name for name in JUDGED if name in trials]
+    shown = trials[columns].agg(["min", "median", "max"]).T
+    return str(shown.to_string(float_format=lambda value: f"{value:.4g}"))

@@ -1,0 +1,116 @@
+"""Made-up results for the tests of what is kept and shown."""
+
+import math
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hdrh.histogram import HdrHistogram
+
+from bench.results.histograms import Percentiles, empty_histogram, percentiles
+from bench.results.rows import Trial
+from bench.results.store import Run
+
+CELLS: Mapping[str, tuple[str, str, str, float, float]] = {
+    "rest": ("rest", "aiohttp", "json", 1.0, 5.3),
+    "grpc": ("grpc", "grpcio", "protobuf", 1.0, 5.5),
+    "grpc+json": ("grpc", "grpcio", "json", 1.0, 5.9),
+    "broker": ("broker", "aio-pika", "json", 0.12, 6.9),
+    "events": ("events", "aiokafka", "json", 0.15, 8.8),
+}
+"""Transport, client, codec, acceptance as a part of completion, completion p50 in ms."""
+
+
+def a_histogram(median_ms: float, orders: int = 900, seed: int = 1, spread: float = 0.4) -> HdrHistogram:
+    """Log-normal, in microseconds."""
+    draw, histogram = random.Random(seed), empty_histogram()
+    for _ in range(orders):
+        histogram.record_value(max(1, round(median_ms * 1000 * draw.lognormvariate(0, spread))))
+    return histogram
+
+
+PRODUCT = {"broker": "rabbitmq", "events": "kafka"}
+"""The methods' own; the others have none."""
+
+
+def a_trial(**changes: Any) -> Trial:
+    """A valid trial of REST in which nothing went wrong, or of another transport over its own product."""
+    quick = Percentiles(p50_us=5300, p90_us=8000, p99_us=11000, max_us=15000)
+    fields: dict[str, Any] = {
+        "round": 1,
+        "slot": 1,
+        "cell": "rest",
+        "transport": "rest",
+        "client": "aiohttp",
+        "codec": "json",
+        "compression": "none",
+        "shape": "document",
+        "compressible": 1.0,
+        "order_bytes": 1024,
+        "payload_bytes": 1024,
+        "security": "none",
+        "durability": "fast",
+        "store": "memory",
+        "product": PRODUCT.get(changes.get("transport", ""), "none"),
+        "processes": 1,
+        "retries": 0,
+        "keep_alive_s": 0.0,
+        "fault": "none",
+        "plan_hash": "c0ffee",
+        "arrivals": "constant",
+        "rate_per_s": 150.0,
+        "offered_per_s": 150.0,
+        "achieved_per_s": 149.8,
+        "duration_s": 6.0,
+        "planned": 900,
+        "not_sent": 0,
+        "sent": 900,
+        "accepted": 900,
+        "finished": 900,
+        "failed": 0,
+        "unfinished": 0,
+        "lost": 0,
+        "duplicated": 0,
+        "shipped": 880,
+        "rejected": 20,
+        "accept": quick,
+        "finish": quick,
+        "finish_service": quick,
+        "accept_service": quick,
+        "lateness": Percentiles(p50_us=40, p90_us=50, p99_us=71, max_us=300),
+        "cpu_us_per_order_services": 2410.0,
+        "cpu_us_per_order_driver": 311.5,
+        "rss_mib_services": 180.25,
+        "complete": True,
+        "valid": True,
+    }
+    return Trial(**(fields | changes))
+
+
+def a_run(root: Path, rounds: int = 6, cells: Mapping[str, Any] = CELLS, **manifest: Any) -> Run:
+    """A run of all five cells, each round a little different."""
+    profile = {"rates_per_s": [150], "durability": "fast", "rounds": rounds}
+    run = Run.create(root, "made-up", {"profile": profile, "skipped": {}, **manifest})
+    for number in range(1, rounds + 1):
+        for slot, (cell, (transport, client, codec, part, median_ms)) in enumerate(cells.items(), 1):
+            luck = 1 + 0.04 * math.sin(number * 7 + slot)
+            finish = a_histogram(median_ms * luck, seed=number * 10 + slot)
+            accept = finish if part == 1 else a_histogram(median_ms * luck * part, seed=number * 10 + slot)
+            brokered = transport in ("broker", "events")
+            trial = a_trial(
+                round=number,
+                slot=slot,
+                cell=cell,
+                transport=transport,
+                client=client,
+                codec=codec,
+                accept=percentiles(accept),
+                finish=percentiles(finish),
+                finish_service=percentiles(finish),
+                accept_service=percentiles(accept),
+                cpu_us_per_order_services=2000 * luck,
+                cpu_us_per_order_broker=900 * luck if brokered else None,
+            )
+            run.add_trial(trial, {"accept": accept, "finish": finish})
+    return run

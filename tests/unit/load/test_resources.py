@@ -1,0 +1,160 @@
+"""CPU, memory, context switches and bytes, of real processes and sockets."""
+
+import asyncio
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from bench.load import resources as cost
+from bench.load.resources import Counters, Reading, Wire, closed, cpu_ns, family, read, spent, wire, wire_bytes
+from bench.results.caveats import of_wire
+
+
+@contextmanager
+def a_child(code: str = "input()") -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        yield child
+        child.kill()
+
+
+def burn(seconds: float) -> None:
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+
+
+def test_cpu_time_is_the_processs_own_to_the_microsecond() -> None:
+    before_ns = time.process_time_ns()
+    found_ns = cpu_ns(os.getpid())
+    assert before_ns <= found_ns <= time.process_time_ns()
+
+
+def test_the_difference_of_two_readings_is_the_cpu_that_was_burnt() -> None:
+    before = read([os.getpid()])
+    burn(0.05)
+    found = spent(before, read([os.getpid()]))
+    assert 50e6 <= found.cpu_ns <= 80e6
+    assert found.cpu_us_per_order(10) == pytest.approx(found.cpu_ns / 1e4)
+
+
+def test_memory_is_what_psutil_says() -> None:
+    mine = read([os.getpid()]).processes[os.getpid()]
+    assert mine.rss_kib * 1024 == pytest.approx(psutil.Process().memory_info().rss, rel=0.05)
+    assert mine.peak_rss_kib >= mine.rss_kib
+
+
+def test_context_switches_are_counted_in_all_threads() -> None:
+    code = (
+        "import sys, threading\n"
+        "ask, tell = threading.Event(), threading.Event()\n"
+        "def other():\n"
+        "    while ask.wait(): ask.clear(); tell.set()\n"
+        "threading.Thread(target=other, daemon=True).start()\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "for _ in range(200): ask.set(); tell.wait(); tell.clear()\n"
+        "print('done', flush=True); sys.stdin.readline()\n"
+    )
+    with a_child(code) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdout.readline()
+        before = read([child.pid])
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        child.stdout.readline()
+        after = read([child.pid])
+    assert len(after.processes[child.pid].context_switches) == 2
+    assert spent(before, after).context_switches >= 300
+
+
+def test_a_process_that_died_in_between_is_named() -> None:
+    with a_child() as child:
+        before = read([child.pid, os.getpid()])
+        child.kill()
+        child.wait()
+        found = spent(before, read([child.pid, os.getpid()]))
+    assert found.died == (child.pid,)
+    assert found.rss_mib > 0
+
+
+def test_a_process_that_ended_and_was_not_waited_for_has_died() -> None:
+    with a_child() as child:
+        before = read([child.pid])
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert spent(before, read([child.pid])).died == (child.pid,)
+
+
+def test_the_family_of_a_process_includes_its_children() -> None:
+    with a_child() as child:
+        assert {os.getpid(), child.pid} <= set(family(os.getpid()))
+    assert family(child.pid) == ()
+
+
+def test_idle_burn_is_taken_off_by_the_second() -> None:
+    before = Reading(0, {1: Counters(0, 1024, 2048, {1: 5})})
+    found = spent(before, Reading(2_000_000_000, {1: Counters(100_000_000, 1024, 2048, {1: 9, 2: 3})}))
+    assert found.cpu_ms_per_s == 50
+    assert found.cpu_us_per_order(100) == 1000
+    assert found.cpu_us_per_order(100, idle_ms_per_s=12.5) == 750
+    assert (found.rss_mib, found.peak_rss_mib, found.context_switches) == (1, 2, 7)
+
+
+def test_without_orders_there_is_no_cpu_per_order() -> None:
+    assert spent(Reading(0), Reading(1)).cpu_us_per_order(0) is None
+
+
+async def test_an_idle_process_burns_almost_nothing() -> None:
+    with a_child("print('ready', flush=True); input()") as child:
+        assert child.stdout is not None
+        await asyncio.to_thread(child.stdout.readline)
+        assert (await cost.idle([child.pid], 0.02)).cpu_ms_per_s < 100
+
+
+def test_bytes_on_the_wire_are_those_that_were_sent_both_ways_and_counted_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as ours, server.accept()[0] as theirs:
+            before = wire([port])
+            ours.sendall(b"x" * 5000)
+            theirs.recv(5000, socket.MSG_WAITALL)
+            theirs.sendall(b"y" * 300)
+            ours.recv(300, socket.MSG_WAITALL)
+            after = wire([port])
+    assert before is not None
+    assert after is not None
+    assert len(after.connections) == 1
+    assert wire_bytes(before, after) == 5300
+
+
+def test_a_connection_closed_in_between_is_counted_as_such() -> None:
+    assert closed(Wire({("a", "b"): 5}), Wire({("c", "d"): 7})) == 1
+    assert wire_bytes(Wire({("a", "b"): 5}), Wire({("c", "d"): 7})) == 7
+
+
+@pytest.mark.parametrize(
+    ("carried_bytes", "closed_count", "names"), [(9, 0, []), (9, 2, ["closed"]), (None, 0, ["no-wire"])]
+)
+def test_bytes_that_were_not_counted_are_a_doubt(
+    carried_bytes: int | None, closed_count: int, names: list[str]
+) -> None:
+    assert [caveat.name for caveat in of_wire(carried_bytes, closed_count)] == names
+
+
+def test_without_ss_there_is_no_answer_rather_than_a_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert wire([8000]) is None
+    assert wire([]) == Wire({})
+
+
+def test_trap_9_names_the_clock_that_getcpuclockid_gives() -> None:
+    assert re.fullmatch(r"-\d+", str((~os.getpid() << 3) | 2))
+    assert abs(cpu_ns(os.getpid()) - time.process_time_ns()) < 5e6

@@ -1,0 +1,56 @@
+"""How the load process is scheduled, and what of that is on record."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from bench.load.scheduling import priority, urgent, usual
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    yield
+    usual()
+
+
+def test_where_it_is_permitted_the_load_process_is_scheduled_by_turns_before_others() -> None:
+    urgent()
+    permitted = os.geteuid() == 0
+    assert not permitted or priority() in ("SCHED_RR 1", "nice -10")
+
+
+@pytest.mark.parametrize(
+    ("realtime", "nice", "said"), [(True, True, "SCHED_RR 1"), (False, True, "nice -10"), (False, False, "nice 0")]
+)
+def test_what_is_not_permitted_is_done_without_and_said(
+    monkeypatch: pytest.MonkeyPatch, realtime: bool, nice: bool, said: str
+) -> None:
+    has = {"policy": os.SCHED_OTHER, "nice": 0}
+
+    def set_policy(pid: int, policy: int, param: os.sched_param) -> None:
+        if policy == os.SCHED_RR and not realtime:
+            raise PermissionError
+        has["policy"] = policy
+
+    def set_nice(which: int, who: int, value: int) -> None:
+        if value < 0 and not nice:
+            raise PermissionError
+        has["nice"] = value
+
+    monkeypatch.setattr(os, "sched_setscheduler", set_policy)
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _: has["policy"])
+    monkeypatch.setattr(os, "sched_getparam", lambda _: os.sched_param(1))
+    monkeypatch.setattr(os, "setpriority", set_nice)
+    monkeypatch.setattr(os, "getpriority", lambda *_: has["nice"])
+    urgent()
+    assert priority() == said
+    usual()
+    assert priority() == "nice 0"
+
+
+def test_a_system_without_such_policies_has_niceness_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("sched_setscheduler", "sched_getscheduler"):
+        monkeypatch.delattr(os, name)
+    urgent()
+    assert priority().startswith("nice ")

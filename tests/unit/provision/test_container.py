@@ -1,0 +1,227 @@
+"""What a broker in a container is told at a level of security. No engine is asked here: what is tested is that it is
+told what a native one is, and what compose.secure.yaml gives it."""
+
+import json
+import re
+import stat
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.provision import Broker, Unavailable, brokers, compose, kafka, rabbitmq
+from bench.provision import container as contained
+from bench.provision.base import Security, StartFailed
+from bench.provision.certificates import make
+from transports.security import LEVELS, ROLES, SECURED, Keys
+
+TEXT = compose.SECURE.read_text()
+NAMES = ("rabbitmq", "kafka")
+ASKED = [*((level,) for level in LEVELS if level in SECURED), ("none", "tls"), LEVELS]
+EVERYWHERE = "0.0.0.0"
+"""Where a contained server listens; published at 127.0.0.1 alone."""
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("made") / "keys")
+
+
+def never(*arguments: object, **options: object) -> None:
+    raise StartFailed("nothing is started here")
+
+
+async def natively(name: str, folder: Path, security: Security, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a native broker is told, written into this folder by its start."""
+    folder.mkdir()
+    for module in (kafka, rabbitmq):
+        monkeypatch.setattr(module, "spawn", never)
+    monkeypatch.setattr(kafka, "missing", lambda home: None)
+    monkeypatch.setattr(rabbitmq, "script", lambda: "/usr/sbin/rabbitmq-server")
+    monkeypatch.setattr(rabbitmq, "_epmd", lambda: "/usr/bin/epmd")
+    with suppress(StartFailed):
+        if name == "kafka":
+            await kafka.start(folder, security, home=folder)
+        else:
+            await rabbitmq.start(folder, security)
+
+
+def read(folder: Path, file: str) -> str:
+    """Without what differs from run to run: ports, the folder, and an identity that is drawn."""
+    text = (folder / file).read_text().replace(str(folder), "FOLDER")
+    return re.sub(r'"F[\w-]{21}"', '"IDENTITY"', re.sub(r"\b\d{5}\b", "PORT", text))
+
+
+def users(folder: Path) -> Any:
+    """RabbitMQ's, without the salt."""
+    if not (folder / "definitions.json").exists():
+        return None
+    said = json.loads((folder / "definitions.json").read_text())
+    for user in said["users"]:
+        del user["password_hash"]
+    return said
+
+
+@pytest.mark.parametrize("levels", ASKED, ids="+".join)
+async def test_a_contained_rabbitmq_is_told_what_a_native_one_is(
+    levels: tuple[str, ...], keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    security = Security(levels, str(keys))
+    native, folder = tmp_path / "native", tmp_path / "told"
+    await natively("rabbitmq", native, security, monkeypatch)
+    contained.secured("rabbitmq", folder, security)
+    for file in ("rabbitmq.conf", rabbitmq.FURTHER, "enabled_plugins"):
+        assert read(folder, file).replace(EVERYWHERE, "127.0.0.1") == read(native, file)
+    assert users(folder) == users(native)
+    assert (users(folder) is None) == ("auth" not in levels)
+
+
+@pytest.mark.parametrize("levels", ASKED, ids="+".join)
+async def test_a_contained_kafka_is_told_what_a_native_one_is(
+    levels: tuple[str, ...], keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    security = Security(levels, str(keys))
+    native, folder = tmp_path / "native", tmp_path / "told"
+    await natively("kafka", native, security, monkeypatch)
+    contained.secured("kafka", folder, security)
+    said = read(folder, "server.properties").replace(EVERYWHERE, "127.0.0.1")
+    assert said == read(native, "server.properties").replace("FOLDER/data", str(contained.KAFKA_DATA))
+    tools = [read(at, "format.args").partition('"kafka.tools')[2] for at in (folder, native)]
+    assert tools[0] == tools[1]
+    assert ("--add-scram" in tools[0]) == ("auth" in levels)
+
+
+@pytest.mark.parametrize("levels", ASKED, ids="+".join)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_server_listens_where_its_level_is_published(
+    name: str, levels: tuple[str, ...], keys: Path, tmp_path: Path
+) -> None:
+    told = contained.secured(name, folder := tmp_path / "told", Security(levels, str(keys)))
+    assert set(told.urls) == set(levels)
+    written = "".join(
+        (folder / file).read_text()
+        for file in (rabbitmq.FURTHER, "rabbitmq.conf", "server.properties")
+        if (folder / file).exists()
+    )
+    for level, url in told.urls.items():
+        port = re.findall(r"127\.0\.0\.1:(\d+)", url)[0]
+        published = {told.variables[f"FOURWAYS_{kind.upper()}"] for kind in (level, "tls")}
+        assert port in published
+        assert re.search(rf'{re.escape(EVERYWHERE)}(:|", ){port}\b', written)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_secret_is_in_files_of_their_owner_alone(name: str, keys: Path, tmp_path: Path) -> None:
+    told = contained.secured(name, folder := tmp_path / "told", Security(LEVELS, str(keys)))
+    secret = [Keys(keys, role).password for role in ROLES]
+    secret += [Keys(keys, role).key.read_text().splitlines()[1] for role in (*ROLES, *NAMES)]
+    words = TEXT + repr(told.variables) + repr(told.once_ready)
+    assert not [one for one in secret if one in words]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    holding = {path for path in folder.iterdir() if any(one in path.read_text() for one in secret)}
+    assert {path.name for path in holding} == {"rabbitmq": set(), "kafka": {"format.args", "keystore.pem"}}[name]
+    hashes = {folder / "definitions.json"} if name == "rabbitmq" else set()
+    assert {stat.S_IMODE(path.stat().st_mode) for path in holding | hashes} == {0o600}
+    told.forget()
+    assert not (folder / "format.args").exists()
+
+
+def test_the_file_is_given_every_variable_that_it_names(keys: Path, tmp_path: Path) -> None:
+    named = set(re.findall(r"(?<!\$)\$\{(\w+)", TEXT))
+    for name in NAMES:
+        assert named == contained.secured(name, tmp_path / name, Security(("tls",), str(keys))).variables.keys()
+
+
+def filled_in(name: str, variables: Mapping[str, str]) -> str:
+    """What the file says of a service, as an engine reads it."""
+    service = TEXT.partition(f"\n  {name}:\n")[2].partition("\n\n")[0]
+    return re.sub(r"(?<!\$)\$\{(\w+)[^}]*\}", lambda found: variables[found[1]], service)
+
+
+@pytest.mark.parametrize(("name", "kinds"), [("rabbitmq", LEVELS[:3]), ("kafka", LEVELS)])
+def test_it_publishes_at_loopback_alone_under_the_port_that_a_server_is_told(
+    name: str, kinds: tuple[str, ...], keys: Path, tmp_path: Path
+) -> None:
+    variables = contained.secured(name, tmp_path / "told", Security(LEVELS, str(keys))).variables
+    listed = filled_in(name, variables).partition("    ports:\n")[2].partition("    volumes:\n")[0]
+    ports = [variables[f"FOURWAYS_{kind.upper()}"] for kind in kinds]
+    assert listed == "".join(f'      - "127.0.0.1:{port}:{port}"\n' for port in ports)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_mounted_is_read_only_and_holds_no_key_but_its_own(name: str, keys: Path, tmp_path: Path) -> None:
+    variables = contained.secured(name, folder := tmp_path / "told", Security(LEVELS, str(keys))).variables
+    listed = filled_in(name, variables).partition("    volumes:\n")[2].splitlines()
+    paths = [folder, keys / "authority.pem", *([keys / "rabbitmq"] if name == "rabbitmq" else [])]
+    assert listed == [f'      - "{path}:{path}:ro"' for path in paths]
+    assert all(path.exists() for path in paths)
+
+
+def test_its_images_and_machines_are_those_of_brokers_without_tls_and_of_native_ones() -> None:
+    images = [re.findall(r"image: (\S+)", file.read_text()) for file in (compose.FILE, compose.SECURE)]
+    assert images[0] == images[1]
+    (heap,) = re.findall(r"KAFKA_HEAP_OPTS: (.*)", TEXT)
+    assert set(heap.split()) <= set(kafka.LASTING)
+    (erlang,) = re.findall(r"ERL_ARGS: (.*)", TEXT)
+    # Distribution has no port outside; within, rabbitmqctl comes by the container's own address.
+    assert rabbitmq.ERLANG.partition(" -kernel")[0] == erlang
+
+
+ENGINE = """
+import json, os, sys
+told = {name: value for name, value in os.environ.items() if name.startswith("FOURWAYS_")}
+with open(sys.argv[1], "a") as out:
+    print(json.dumps([sys.argv[3:], told]), file=out)
+sys.exit(int(sys.argv[2]) if "up" in sys.argv else 0)
+"""
+"""In the place of one: notes what it is asked to do."""
+
+
+def an_engine(folder: Path, code: int, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """That answers, and with this exit code to ``up``; where it takes note."""
+    (folder / "engine.py").write_text(ENGINE)
+
+    async def engine() -> tuple[str, ...]:
+        return (sys.executable, str(folder / "engine.py"), str(folder / "asked"), str(code))
+
+    async def answers(*where: object) -> str:
+        return "1.2.3"
+
+    monkeypatch.setattr(compose, "engine", engine)
+    monkeypatch.setattr(import_module("bench.provision.brokers"), "version_at", answers)
+    return folder / "asked"
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_run_has_a_broker_in_a_container_at_all_its_levels(
+    name: str, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = an_engine(tmp_path, 0, monkeypatch)
+    security = Security(("tls", "mtls", "auth"), str(keys))
+    async with brokers([name], given={}, home=tmp_path, say=lambda _: None, security=security) as found:
+        broker = found[name]
+        assert isinstance(broker, Broker)
+        assert (broker.provided_by, broker.version, broker.keys) == ("compose", "1.2.3", str(keys))
+        ports = {level: re.findall(r":(\d+)", broker.at(level))[-1] for level in security.levels}
+        assert not list(tmp_path.glob("run-*/*/format.args"))
+    asked = [json.loads(line) for line in noted.read_text().splitlines()]
+    assert [words[4] for words, _ in asked] == ["up", *(["exec"] if name == "rabbitmq" else []), "down"]
+    for words, told in asked:
+        assert words[3] == str(compose.SECURE)
+        assert {told[f"FOURWAYS_{level.upper()}"] for level in security.levels} >= set(ports.values())
+    assert (ports["tls"] == ports["auth"]) == (name == "rabbitmq")  # which asks neither for a certificate
+
+
+async def test_a_container_that_does_not_start_is_removed_before_another_broker_takes_its_place(
+    keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted, said = an_engine(tmp_path, 1, monkeypatch), []
+    monkeypatch.setattr(kafka, "missing", lambda home: f"asked after {len(noted.read_text().splitlines())}")
+    security = Security(("tls",), str(keys))
+    async with brokers(["kafka"], given={}, home=tmp_path, say=said.append, security=security) as found:
+        assert found == {"kafka": Unavailable("kafka", "asked after 2")}
+    assert said[-1] == "the container engine could not start kafka: exit code 1; trying without containers"

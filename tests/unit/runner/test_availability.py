@@ -1,0 +1,59 @@
+"""Which cells are refused before the first trial, and what is said of them."""
+
+from dataclasses import replace
+
+import pytest
+
+from bench.profile.matrix import cells
+from bench.profile.resolve import load
+from bench.provision import Broker, Unavailable
+from bench.runner.availability import NETWORK, why_not
+
+OURS = Broker("kafka", "127.0.0.1:9092", "native", "4.3.0", (1,), near="127.0.0.1:9093")
+SECURED = replace(OURS, security="tls", further={"auth": "127.0.0.1:9095"})
+KEPT = replace(OURS, provided_by="kept")
+CONTAINED = replace(OURS, provided_by="compose", pids=(), near="")
+GIVEN = replace(OURS, provided_by="given", pids=(), near="")
+
+
+def why(fault: str, broker: Broker | Unavailable, security: str = "none", network: Unavailable | None = None) -> str:
+    profile = load(flags={"TRANSPORT": "events", "FAULT": fault, "STORE": "sqlite", "SECURITY": security})
+    shared = {"kafka": broker} | ({} if network is None else {NETWORK: network})
+    return why_not(cells(profile)[0], profile, shared)
+
+
+@pytest.mark.parametrize("fault", ["none", "stop-payment", "kill-payment", "stop-broker", "kill-broker", "cut-payment"])
+def test_a_broker_that_the_run_itself_started_may_suffer_everything(fault: str) -> None:
+    assert why(fault, OURS) == ""
+
+
+@pytest.mark.parametrize("fault", ["cut-payment", "delay-user", "kill-broker"])
+def test_a_fault_at_the_level_of_a_run_is_measured(fault: str) -> None:
+    assert why(fault, SECURED, "tls") == ""
+
+
+@pytest.mark.parametrize("fault", ["cut-payment", "delay-user"])
+def test_a_network_is_refused_at_a_level_to_which_it_does_not_lead(fault: str) -> None:
+    assert why(fault, SECURED, "auth") == (
+        f"{fault} at SECURITY=auth needs a kafka of that level alone: through the network it is reached at one; "
+        "measure it in a run without other levels"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "broker", "instead"),
+    [
+        ("kill-broker", KEPT, "type `make down`"),
+        ("kill-broker", CONTAINED, "it runs in a container; install it on this machine instead"),
+        ("stop-broker", CONTAINED, "it runs in a container; install it on this machine instead"),
+        ("cut-payment", GIVEN, "unset KAFKA_BOOTSTRAP"),
+        ("stop-broker", GIVEN, "unset KAFKA_BOOTSTRAP"),
+    ],
+)
+def test_what_is_not_ours_is_not_taken_away(fault: str, broker: Broker, instead: str) -> None:
+    assert why(fault, broker) == f"{fault} needs a kafka that the run itself starts: {instead}"
+
+
+def test_what_is_missing_is_said_by_itself() -> None:
+    assert why("cut-payment", Unavailable("kafka", "there is no kafka")) == "there is no kafka"
+    assert why("cut-payment", OURS, network=Unavailable(NETWORK, "there is no Go")) == "there is no Go"

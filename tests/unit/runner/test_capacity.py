@@ -1,0 +1,195 @@
+"""The capacity study, with trials made up from a capacity that is known."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bench.errors import UsageError
+from bench.profile.matrix import Cell, methods
+from bench.profile.resolve import Profile, load
+from bench.provision.base import StartFailed
+from bench.results.caveats import Caveat
+from bench.results.durable_files import ResultsError
+from bench.results.histograms import Percentiles
+from bench.results.rows import Trial
+from bench.results.store import Run
+from bench.runner.capacity import curve, outcome_of, search, settings_of, slo_of
+from bench.runner.capacity_search import Done
+from tests.unit.builders import a_trial
+
+
+def a_profile(**flags: str) -> Profile:
+    return load("capacity", {"TRANSPORT": "rest,grpc", **flags})
+
+
+REST, GRPC = methods(a_profile())
+SLOW = Percentiles(p50_us=50_000, p90_us=90_000, p99_us=100_001, max_us=200_000)
+QUICK = Percentiles(p50_us=5_000, p90_us=9_000, p99_us=100_000, max_us=200_000)
+FEW = Percentiles(p50_us=5_000, p90_us=9_000, max_us=200_000)
+
+
+def doubt(name: str) -> Caveat:
+    return Caveat(name, "text", "next")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run.create(tmp_path, "study", {"profile": {}, "facts": {}})
+
+
+class Shop:
+    """Keeps its p99 up to a rate."""
+
+    def __init__(self, capacity_per_s: float) -> None:
+        self.capacity_per_s = capacity_per_s
+        self.asked: list[tuple[float, int, float]] = []
+
+    async def measure(self, cell: Cell, number: int, duration_s: float) -> Trial:
+        self.asked.append((cell.rate_per_s, number, duration_s))
+        quick = cell.rate_per_s <= self.capacity_per_s
+        return a_trial(cell=cell.name, offered_per_s=cell.rate_per_s, finish=QUICK if quick else SLOW)
+
+
+def searched(run: Run, shop: Shop, cell: Cell = REST, **flags: str) -> Done:
+    return asyncio.run(search(run, a_profile(**flags), cell, shop.measure))
+
+
+def test_a_search_that_was_begun_with_other_settings_does_not_go_on(run: Run) -> None:
+    searched(run, Shop(90.0))
+    with pytest.raises(ResultsError, match=r"search\.csv cannot go on: trial 1 of the history tried"):
+        searched(run, Shop(90.0), RATE="31")
+
+
+@pytest.mark.parametrize(
+    ("trial", "outcome"),
+    [
+        (a_trial(finish=QUICK), "pass"),
+        (a_trial(finish=SLOW), "fail"),
+        (a_trial(finish=QUICK, complete=False), "fail"),
+        (a_trial(finish=QUICK, caveats=(doubt("below-rate"),)), "fail"),
+        (a_trial(finish=QUICK, caveats=(doubt("backlog"),)), "fail"),
+        (a_trial(finish=FEW), "fail"),
+        # What the machine did to it does not make a trial that passed a failure.
+        (a_trial(finish=QUICK, valid=False, caveats=(doubt("canary"),)), "pass"),
+        (a_trial(finish=QUICK, valid=False, caveats=(doubt("late-driver"),)), "pass"),
+        (a_trial(finish=SLOW, caveats=(doubt("late-driver"), doubt("below-rate"))), "generator"),
+        (a_trial(finish=SLOW, caveats=(doubt("busy-driver"),)), "generator"),
+        (a_trial(finish=SLOW, caveats=(doubt("steal"),)), "generator"),
+    ],
+)
+def test_a_trial_passes_fails_or_says_nothing_about_the_method(trial: Trial, outcome: str) -> None:
+    assert outcome_of(trial, 100_000) == outcome
+
+
+@pytest.mark.parametrize("name", ["failed", "died", "audit"])
+def test_a_trial_that_says_nothing_of_its_method_is_no_answer(name: str) -> None:
+    with pytest.raises(StartFailed, match="text"):
+        outcome_of(a_trial(complete=False, caveats=(doubt(name),)), 100_000)
+
+
+def test_the_words_of_a_searchs_doubts_are_kept(run: Run) -> None:
+    class Doubtful(Shop):
+        async def measure(self, cell: Cell, number: int, duration_s: float) -> Trial:
+            trial = await super().measure(cell, number, duration_s)
+            return msgspec.structs.replace(trial, round=number, slot=90, caveats=(doubt("unsteady"),))
+
+    searched(run, Doubtful(90.0))
+    assert "r1-s90-rest" in [entry["trial"] for entry in Run.open(run.path).manifest["caveats"]]
+    assert run.forget_unmeasured() == []
+    assert "r1-s90-rest" in [entry["trial"] for entry in Run.open(run.path).manifest["caveats"]]
+
+
+@pytest.mark.parametrize("capacity_per_s", [57.0, 200.0, 731.0])
+def test_a_known_capacity_is_found_and_kept(run: Run, capacity_per_s: float) -> None:
+    done = searched(run, Shop(capacity_per_s))
+    assert done.answer == "capacity"
+    assert done.last_pass_per_s is not None
+    assert done.last_pass_per_s <= capacity_per_s < done.last_pass_per_s * 1.031
+    (row,) = run.capacities().to_dict("records")
+    assert (row["cell"], row["answer"], float(row["last_pass_per_s"])) == ("rest", "capacity", done.last_pass_per_s)
+    assert len(run.tried("rest")) == int(row["trials"])
+
+
+def test_what_was_tried_is_not_tried_again(run: Run) -> None:
+    class Interrupted(Shop):
+        async def measure(self, cell: Cell, number: int, duration_s: float) -> Trial:
+            if number == 6:
+                raise asyncio.CancelledError
+            return await super().measure(cell, number, duration_s)
+
+    shop = Interrupted(300)
+    with pytest.raises(asyncio.CancelledError):
+        searched(run, shop)
+    assert len(shop.asked) == 5
+    going_on = Shop(300)
+    done = searched(run, going_on)
+    assert going_on.asked[0][1] == 6
+    straight = Shop(300)
+    (run.path / "search.csv").unlink()
+    assert done == searched(run, straight)
+    assert straight.asked == shop.asked + going_on.asked
+
+
+def test_a_search_that_has_its_answer_is_not_kept_twice(run: Run) -> None:
+    done = searched(run, Shop(300))
+    again = Shop(300)
+    assert searched(run, again) == done
+    assert again.asked == []
+    assert len(run.capacities()) == 1
+
+
+def test_each_method_has_a_history_of_its_own(run: Run) -> None:
+    searched(run, Shop(300))
+    assert run.tried("grpc") == []
+    assert searched(run, Shop(90), GRPC).last_pass_per_s == pytest.approx(89, abs=2)
+
+
+def test_a_slow_rate_gets_time_enough_for_a_p99(run: Run) -> None:
+    shop = Shop(20)
+    searched(run, shop)
+    assert {duration_s for per_s, _, duration_s in shop.asked if per_s > 140} == {6.0}
+    assert all(per_s * duration_s > 750 for per_s, _, duration_s in shop.asked)
+
+
+def test_the_search_starts_at_the_highest_rate_of_the_profile() -> None:
+    assert settings_of(a_profile(RATE="10,40")).start_per_s == 40
+
+
+def test_a_profile_without_an_objective_is_no_study() -> None:
+    with pytest.raises(UsageError, match="profile 'default' has no objective"):
+        slo_of(load("default"))
+
+
+def done(last_pass_per_s: float | None) -> Done:
+    return Done(last_pass_per_s, None, "capacity" if last_pass_per_s else "none", "")
+
+
+def test_the_curve_has_equal_rates_and_shares_of_each_capacity() -> None:
+    cells = list(curve(a_profile(), {REST: done(400), GRPC: done(260)}))
+    assert [(cell.name, cell.rate_per_s) for cell in cells] == [
+        ("rest@50", 50),
+        ("rest@100", 100),
+        ("rest@200", 200),
+        ("rest@50%", 200),
+        ("rest@80%", 320),
+        ("grpc@50", 50),
+        ("grpc@100", 100),
+        ("grpc@200", 200),
+        ("grpc@50%", 130),
+        ("grpc@80%", 208),
+    ]
+    assert {replace(cell, name="rest", rate_per_s=0) for cell in cells[:5]} == {replace(REST, rate_per_s=0)}
+
+
+def test_equal_rates_are_those_that_every_method_carries_with_room_to_spare() -> None:
+    cells = curve(a_profile(), {REST: done(400), GRPC: done(240)})
+    assert [cell.name for cell in cells if "%" not in cell.name] == ["rest@50", "rest@100", "grpc@50", "grpc@100"]
+
+
+def test_a_method_without_a_capacity_has_no_curve() -> None:
+    cells = curve(a_profile(), {REST: done(400), GRPC: done(None)})
+    assert {cell.transport for cell in cells} == {"rest"}
+    assert list(curve(a_profile(), {REST: done(None)})) == []

@@ -1,0 +1,41 @@
+"""In which order the cells of a round are measured."""
+
+import pytest
+
+from bench.profile.matrix import Cell, cells
+from bench.profile.resolve import Profile, load
+from bench.runner.runner import in_turn
+
+
+def turns(profile: Profile, rounds: int) -> list[list[Cell]]:
+    return [in_turn(profile, cells(profile), round_) for round_ in range(1, rounds + 1)]
+
+
+def test_every_cell_has_its_turn_once_a_round() -> None:
+    profile = load()
+    for turn in turns(profile, 9):
+        assert sorted(cell.name for cell in turn) == sorted(cell.name for cell in cells(profile))
+
+
+def test_every_cell_comes_first_and_last_in_some_rounds() -> None:
+    profile = load()
+    found = turns(profile, 60)
+    names = {cell.name for cell in cells(profile)}
+    assert {turn[0].name for turn in found} == {turn[-1].name for turn in found} == names
+
+
+@pytest.mark.parametrize("round_", [1, 2, 7])
+def test_the_same_seed_has_the_same_order_and_another_seed_another(round_: int) -> None:
+    profile, other = load(), load(flags={"SEED": "999"})
+    assert in_turn(profile, cells(profile), round_) == in_turn(profile, cells(profile), round_)
+    assert turns(profile, 9) != turns(other, 9)
+
+
+def test_the_arms_of_an_aa_run_are_neighbours_in_either_order() -> None:
+    profile = load("aa")
+    first_arms = set()
+    for turn in turns(profile, 20):
+        pairs = [turn[at : at + 2] for at in range(0, len(turn), 2)]
+        assert all(one.method == other.method and one.name != other.name for one, other in pairs)
+        first_arms |= {pair[0].name[-1] for pair in pairs}
+    assert first_arms == {"a", "b"}

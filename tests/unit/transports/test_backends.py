@@ -1,0 +1,176 @@
+"""Which product carries a method: named, refused, and seen in the names of cells."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import confluent_kafka
+import pytest
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+from confluent_kafka import KafkaError as TheirError
+
+from bench.errors import UsageError
+from bench.profile.matrix import cells
+from bench.profile.resolve import load
+from shop.messages import KIND, OrderClosed
+from shop.workflow import SERVICES, consumed_by
+from transports.backends.kafka.config import Config
+from transports.backends.kafka.librdkafka import consumer_options, producer_options, translated
+from transports.backends.kafka.topology import _hang_up
+from transports.backends.routes import Routes
+from transports.base import Setting, Style
+from transports.broker.routes import PIPELINE
+from transports.errors import SettingError
+from transports.events.routes import CHOREOGRAPHY
+from transports.registry import heeding, named, products
+
+
+@pytest.mark.parametrize(
+    ("method", "product", "style"),
+    [
+        ("broker", "rabbitmq", Style.PIPELINE),
+        ("broker", "kafka", Style.PIPELINE),
+        ("events", "kafka", Style.CHOREOGRAPHY),
+        ("events", "rabbitmq", Style.CHOREOGRAPHY),
+    ],
+)
+def test_a_pairing_has_its_methods_style_and_its_products_server(method: str, product: str, style: Style) -> None:
+    traits = named(method, product).traits
+    assert (traits.style, traits.needs) == (style, {product})
+
+
+@pytest.mark.parametrize(("method", "product"), [("broker", "rabbitmq"), ("events", "kafka")])
+def test_without_a_product_a_method_runs_over_its_own(method: str, product: str) -> None:
+    assert named(method) is named(method, product)
+    assert products(method) == ("kafka", "rabbitmq")
+
+
+@pytest.mark.parametrize(
+    ("method", "other"), [("broker", "aiokafka"), ("events", "aio_pika"), ("events", "confluent_kafka")]
+)
+def test_a_service_loads_no_library_of_another_product_or_client(method: str, other: str) -> None:
+    """It would be counted as memory of the method."""
+    program = f"import sys; from transports.registry import named; named({method!r}); print({other!r} in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_a_product_that_a_method_does_not_have_is_refused_by_name() -> None:
+    with pytest.raises(SettingError, match="no product of broker 'kafak'; did you mean 'kafka'\\?"):
+        named("broker", "kafak")
+    with pytest.raises(SettingError, match="rest runs over no product; leave PRODUCT out"):
+        named("rest", "kafka")
+    assert heeding("rest", "kafka") is named("rest")
+
+
+@pytest.mark.parametrize("routes", [PIPELINE, CHOREOGRAPHY], ids=lambda routes: routes.style.value)
+def test_a_service_listens_wherever_a_message_that_it_consumes_goes(routes: Routes) -> None:
+    assert set(routes.place_of) == set(KIND)
+    for service in SERVICES:
+        assert {routes.place_of[message] for message in consumed_by(service)} == set(routes.heard_by(service))
+        assert routes.outcome not in routes.heard_by(service)
+    assert routes.place_of[OrderClosed] == routes.outcome
+
+
+def test_another_product_than_a_methods_own_stands_in_the_name_of_its_cell() -> None:
+    found = cells(load(flags={"TRANSPORT": "rest,broker,events", "PRODUCT": "kafka"}))
+    assert [(cell.name, cell.product) for cell in found] == [
+        ("rest", ""),
+        ("broker+kafka", "kafka"),
+        ("events", "kafka"),
+    ]
+    assert [cell.pairing for cell in found] == ["rest", "broker+kafka", "events"]
+    assert found[1].kind is named("broker", "kafka")
+
+
+def test_a_product_goes_with_a_client_a_codec_and_a_compression() -> None:
+    flags = {"TRANSPORT": "broker", "PRODUCT": "kafka", "CLIENT": "confluent", "CODEC": "avro", "COMPRESSION": "gzip"}
+    (cell,) = cells(load(flags=flags))
+    assert (cell.name, cell.client) == ("broker:confluent+kafka+avro+gzip", "confluent")
+
+
+def test_also_may_name_a_product(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('transports = ["rest", "broker"]\nalso = ["broker:confluent+kafka", "broker+kafka+gzip"]')
+    found = {cell.name: (cell.product, cell.client, cell.compression) for cell in cells(load(str(path)))}
+    assert found == {
+        "rest": ("", "aiohttp", "none"),
+        "broker": ("rabbitmq", "aio-pika", "none"),
+        "broker:confluent+kafka": ("kafka", "confluent", "none"),
+        "broker+kafka+gzip": ("kafka", "aiokafka", "gzip"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (
+            {"PRODUCT": "kafka", "TRANSPORT": "rest,grpc"},
+            "PRODUCT=kafka is for methods with a choice of products, which",
+        ),
+        ({"PRODUCT": "rabitmq"}, "no product 'rabitmq'; did you mean 'rabbitmq'\\?"),
+        ({"TRANSPORT": "broker", "CLIENT": "broker:confluent"}, "no client of broker 'confluent'; .*aio-pika"),
+        ({"TRANSPORT": "broker", "COMPRESSION": "gzip"}, "no codec or compression of broker 'gzip'"),
+    ],
+)
+def test_what_cannot_be_over_a_product_is_refused_in_a_sentence(flags: dict[str, str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        load(flags=flags)
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ('product = ["rabbitmq", "kafka"]', "rest with product rabbitmq cannot be: rest runs over no product"),
+        ('clients = ["httpx"]', "broker with clients httpx cannot be: no client of broker 'httpx'"),
+        ('store = ["memory"]\ndurability = ["safe"]', "with store memory, durability safe cannot be: .*STORE=sqlite"),
+    ],
+)
+def test_a_level_that_a_method_does_not_have_is_refused_by_name(tmp_path: Path, block: str, said: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f'transports = ["rest", "broker"]\nalso = []\n[[block]]\n{block}\n')
+    with pytest.raises(UsageError, match=said):
+        load(str(path))
+
+
+def test_a_design_may_be_measured_over_another_product() -> None:
+    found = cells(load("processes", {"PRODUCT": "kafka"}))
+    assert {cell.pairing for cell in found} == {"rest", "grpc", "broker+kafka", "events"}
+
+
+@pytest.mark.parametrize(
+    ("code", "ours"),
+    [
+        (TheirError._MSG_TIMED_OUT, KafkaTimeoutError),
+        (TheirError._ALL_BROKERS_DOWN, KafkaConnectionError),
+        (TheirError.MSG_SIZE_TOO_LARGE, MessageSizeTooLargeError),
+        (TheirError._FATAL, KafkaError),
+    ],
+)
+def test_errors_of_librdkafka_are_those_of_aiokafka(code: int, ours: type[KafkaError]) -> None:
+    assert isinstance(translated(confluent_kafka.KafkaError(code)), ours)
+
+
+def test_librdkafka_looks_every_second_at_the_latest_whether_a_broker_is_back() -> None:
+    setting = Setting(trial="t", servers={"kafka": "127.0.0.1:9092"})
+    for options in (producer_options(Config(), setting, "buyer"), consumer_options(Config(), setting, "user", "g")):
+        assert options["reconnect.backoff.max.ms"] == 1000
+
+
+async def test_only_connections_that_aiokafka_has_closed_are_hung_up() -> None:
+    gone = {"closed": asyncio.Event(), "open": asyncio.Event()}
+
+    def connection(name: str) -> SimpleNamespace:
+        return SimpleNamespace(_writer=SimpleNamespace(transport=SimpleNamespace(abort=gone[name].set)))
+
+    closed, still_open = connection("closed"), connection("open")
+    kafka: Any = SimpleNamespace(_client=SimpleNamespace(_conns={1: still_open, 2: closed}))
+    hanging_up = asyncio.create_task(_hang_up(kafka))
+    await asyncio.sleep(0)
+    closed._writer = None
+    await asyncio.wait_for(gone["closed"].wait(), 30)
+    hanging_up.cancel()
+    assert not gone["open"].is_set()

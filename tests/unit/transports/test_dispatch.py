@@ -1,0 +1,341 @@
+"""What a service does with a message: who is asked, who handles on the way back, and how a disk is shared."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from shop.factory import open_service
+from shop.messages import (
+    Message,
+    OrderClosed,
+    OrderPlaced,
+    OrderShipped,
+    OutOfStock,
+    PaymentDeclined,
+    PaymentTaken,
+    PlaceOrder,
+    StockReleased,
+    StockReserved,
+)
+from shop.payments import DECLINED_CARD, PaymentService
+from shop.service import Handler, Service
+from shop.store import Decision, MemoryStore
+from shop.workflow import SERVICES
+from tests.conftest import an_order
+from transports.dispatch import Desk, answer
+from transports.errors import Failed, Unreachable
+from transports.wire import codec_named
+
+ORDER = an_order()
+JSON = codec_named("json")
+
+
+@dataclass
+class Asked:
+    """Stands for the services further along: notes what it is asked and answers as told."""
+
+    answers: Mapping[type[Message], Message]
+    asked: list[tuple[str, Message]] = field(default_factory=list)
+
+    async def __call__(self, service: str, message: Message) -> bytes:
+        self.asked.append((service, message))
+        return JSON.encode_answer(self.answers[type(message)])
+
+
+async def answered(service: str, message: Message, ask: Asked) -> Message:
+    async with Desk(open_service(service)) as desk:
+        return JSON.decode_answer(await answer(desk, JSON, message, ask))
+
+
+# Who is asked, and who handles what comes back
+
+
+async def test_a_fact_for_a_service_onward_is_asked_there() -> None:
+    ask = Asked({OrderPlaced: OrderShipped(ORDER, 5, "RR1")})
+    await answered("user", PlaceOrder(ORDER), ask)
+    assert ask.asked == [("product", OrderPlaced(ORDER, "user-0001@buyers.example"))]
+
+
+async def test_what_comes_back_for_the_asker_is_handled_by_the_asker() -> None:
+    ask = Asked({OrderPlaced: OrderShipped(ORDER, 5, "RR1")})
+    assert await answered("user", PlaceOrder(ORDER), ask) == OrderClosed(ORDER, "shipped", 5, "RR1", "")
+
+
+async def test_what_comes_back_for_a_service_upstream_is_passed_back() -> None:
+    ask = Asked({StockReserved: OrderShipped(ORDER, 5, "RR1")})
+    assert await answered("product", OrderPlaced(ORDER, "a@b"), ask) == OrderShipped(ORDER, 5, "RR1")
+    assert [service for service, _ in ask.asked] == ["payment"]
+
+
+async def test_what_comes_back_for_a_service_upstream_is_not_opened() -> None:
+    sealed = JSON.encode_answer(ORDER_SHIPPED)[:40]  # says what it is, and breaks off
+
+    async def ask(service: str, message: Message) -> bytes:
+        return sealed
+
+    async with Desk(open_service("product")) as desk:
+        assert await answer(desk, JSON, OrderPlaced(ORDER, "a@b"), ask) is sealed
+
+
+async def test_a_fact_for_a_service_upstream_is_the_answer_and_nobody_is_asked() -> None:
+    ask = Asked({})
+    assert isinstance(await answered("shipping", PaymentTaken(ORDER, 5, "PAY-1"), ask), OrderShipped)
+    sold_out = await answered("product", OrderPlaced(an_order(lines=()), "a@b"), Asked({StockReserved: ORDER_SHIPPED}))
+    assert sold_out == ORDER_SHIPPED
+    assert not ask.asked
+
+
+ORDER_SHIPPED = OrderShipped(ORDER, 0, "RR1")
+
+
+async def test_a_declined_payment_is_handled_by_product_on_the_way_back() -> None:
+    service = open_service("product")
+    before = service.store.quantity("SKU-0003")
+    ask = Asked({StockReserved: PaymentDeclined(ORDER, 5, "no money")})
+    async with Desk(service) as desk:
+        content = await answer(desk, JSON, OrderPlaced(ORDER, "a@b"), ask)
+    assert JSON.decode_answer(content) == StockReleased(ORDER, "no money")
+    assert service.store.quantity("SKU-0003") == before
+    assert service.audit()["stock-released"].count == 1
+
+
+async def test_a_declined_payment_is_not_released_by_payment_itself() -> None:
+    declined = await answered("payment", StockReserved(an_order(card=DECLINED_CARD), 5), Asked({}))
+    assert isinstance(declined, PaymentDeclined)
+
+
+async def test_out_of_stock_is_closed_by_user() -> None:
+    ask = Asked({OrderPlaced: OutOfStock(ORDER, "sold out")})
+    assert await answered("user", PlaceOrder(ORDER), ask) == OrderClosed(ORDER, "rejected", 0, "", "sold out")
+
+
+async def test_an_outcome_from_further_along_is_passed_on_as_it_is() -> None:
+    closed = OrderClosed(ORDER, "rejected", 0, "", "odd")
+    service = open_service("user")
+    async with Desk(service) as desk:
+        content = await answer(desk, JSON, PlaceOrder(ORDER), Asked({OrderPlaced: closed}))
+    assert JSON.decode_answer(content) == closed
+    assert set(service.audit()) == {"order-placed"}
+
+
+async def test_a_chain_of_four_desks_asks_each_once_and_in_order() -> None:
+    asked: list[str] = []
+    desks = {name: Desk(open_service(name)) for name in SERVICES}
+
+    async def ask(service: str, message: Message) -> bytes:
+        asked.append(service)
+        return await answer(desks[service], JSON, message, ask)
+
+    closed = JSON.decode_answer(await ask("user", PlaceOrder(ORDER)))
+    assert asked == ["user", "product", "payment", "shipping"]
+    assert isinstance(closed, OrderClosed) and closed.status == "shipped"
+
+
+@pytest.mark.parametrize("error", [Unreachable("gone"), Failed("broken")])
+async def test_an_error_from_further_along_reaches_the_asker_as_it_is(error: Exception) -> None:
+    async def ask(service: str, message: Message) -> bytes:
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        await answered("user", PlaceOrder(ORDER), ask)  # type: ignore[arg-type]
+    assert raised.value is error
+
+
+async def test_an_error_from_further_along_leaves_what_was_handled_before_it() -> None:
+    service = open_service("product")
+
+    async def ask(name: str, message: Message) -> bytes:
+        raise Unreachable("gone")
+
+    async with Desk(service) as desk:
+        with pytest.raises(Unreachable):
+            await answer(desk, JSON, OrderPlaced(ORDER, "a@b"), ask)
+    assert service.audit()["stock-reserved"].count == 1
+
+
+# A desk over memory
+
+
+async def test_over_memory_handlers_run_in_the_loops_own_thread() -> None:
+    threads = []
+
+    class Spy(PaymentService):
+        def _judge(self, message: StockReserved) -> Decision:
+            threads.append(threading.current_thread())
+            return super()._judge(message)
+
+    async with Desk(Spy(MemoryStore())) as desk:
+        await desk.handle(StockReserved(ORDER, 1))
+        await desk.handle_all([StockReserved(an_order("order-2"), 1)])
+    assert threads == [threading.current_thread()] * 2
+
+
+async def test_over_memory_an_error_reaches_whoever_asked() -> None:
+    async with Desk(open_service("payment")) as desk:
+        with pytest.raises(KeyError):
+            await desk.handle(PlaceOrder(ORDER))
+        assert isinstance(await desk.handle(StockReserved(ORDER, 1)), PaymentTaken)
+
+
+# A desk over a disk
+
+
+class Slow(Service):
+    """A service over a disk that is as slow as the test wants, and notes its transactions."""
+
+    name = "payment"
+    blocking = True
+
+    def __init__(self) -> None:
+        super().__init__(MemoryStore())
+        self.transactions: list[list[str]] = []
+        self.threads: set[threading.Thread] = set()
+        self.busy = threading.Event()
+        self.go = threading.Event()
+
+    def handlers(self) -> Mapping[type[Message], Handler]:
+        return {StockReserved: Handler(self._judge, lambda m, d: None, self._told)}
+
+    def _judge(self, message: StockReserved) -> Decision:
+        return Decision("payment-taken", message.total_cents, message.order.order_id)
+
+    def _told(self, message: StockReserved, decision: Decision) -> Message:
+        return PaymentTaken(message.order, decision.amount_cents, decision.detail)
+
+    def handle_all(self, messages: Iterable[Message]) -> list[Message]:
+        batch = [message.order.order_id for message in messages]
+        self.transactions.append(batch)
+        self.threads.add(threading.current_thread())
+        self.busy.set()
+        assert self.go.wait(10)
+        if "spoilt" in batch:
+            raise ZeroDivisionError("spoilt")
+        return super().handle_all(messages)
+
+
+def reserved(order_id: str) -> StockReserved:
+    return StockReserved(an_order(order_id), 1)
+
+
+@pytest_asyncio.fixture
+async def slow() -> AsyncIterator[Slow]:
+    service = Slow()
+    yield service
+    service.go.set()
+
+
+async def begun(service: Slow) -> None:
+    assert await asyncio.to_thread(service.busy.wait, 10)
+
+
+async def later(desk: Desk, *order_ids: str) -> list[asyncio.Task[Message]]:
+    """Tasks that have all asked the desk already."""
+    tasks = [asyncio.create_task(desk.handle(reserved(order_id))) for order_id in order_ids]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_over_a_disk_handlers_run_in_one_thread_beside_the_loop(slow: Slow) -> None:
+    slow.go.set()
+    async with Desk(slow) as desk:
+        for order_id in "abc":
+            await desk.handle(reserved(order_id))
+    assert len(slow.threads) == 1
+    assert threading.current_thread() not in slow.threads
+
+
+async def test_what_came_while_the_disk_was_busy_shares_one_transaction(slow: Slow) -> None:
+    async with Desk(slow) as desk:
+        first = await later(desk, "a")
+        await begun(slow)
+        rest = await later(desk, "b", "c", "d")
+        slow.go.set()
+        facts = await asyncio.gather(*first, *rest)
+    assert slow.transactions == [["a"], ["b", "c", "d"]]
+    assert [fact.order.order_id for fact in facts] == ["a", "b", "c", "d"]
+
+
+async def test_batches_that_share_a_transaction_get_their_own_facts_back(slow: Slow) -> None:
+    async with Desk(slow) as desk:
+        first = await later(desk, "a")
+        await begun(slow)
+        batch = asyncio.create_task(desk.handle_all([reserved("b"), reserved("c")]))
+        nothing = asyncio.create_task(desk.handle_all([]))
+        single = asyncio.create_task(desk.handle(reserved("d")))
+        await asyncio.sleep(0)
+        slow.go.set()
+        assert [fact.order.order_id for fact in await batch] == ["b", "c"]
+        assert await nothing == []
+        assert (await single).order.order_id == "d"
+        await asyncio.gather(*first)
+    assert slow.transactions == [["a"], ["b", "c", "d"]]
+
+
+async def test_the_loop_goes_on_while_the_disk_is_busy(slow: Slow) -> None:
+    async with Desk(slow) as desk:
+        (first,) = await later(desk, "a")
+        await begun(slow)
+        assert not first.done()
+        slow.go.set()
+        assert isinstance(await first, PaymentTaken)
+
+
+async def test_an_error_reaches_everyone_whose_transaction_it_spoilt_and_nobody_else(slow: Slow) -> None:
+    async with Desk(slow) as desk:
+        first = await later(desk, "a")
+        await begun(slow)
+        spoilt = await later(desk, "b", "spoilt")
+        slow.go.set()
+        results = await asyncio.gather(*first, *spoilt, return_exceptions=True)
+        assert [type(result) for result in results] == [PaymentTaken, ZeroDivisionError, ZeroDivisionError]
+        assert isinstance(await desk.handle(reserved("b")), PaymentTaken)
+
+
+async def test_whoever_stops_waiting_takes_nothing_from_the_others(slow: Slow) -> None:
+    async with Desk(slow) as desk:
+        first = await later(desk, "a")
+        await begun(slow)
+        impatient, patient = await later(desk, "b", "c")
+        impatient.cancel()
+        slow.go.set()
+        assert isinstance(await patient, PaymentTaken)
+        with pytest.raises(asyncio.CancelledError):
+            await impatient
+        await asyncio.gather(*first)
+    assert slow.transactions[1] == ["b", "c"]  # it was sent, so it is handled
+
+
+async def test_whoever_stops_waiting_while_in_hand_does_not_stop_the_desk(slow: Slow) -> None:
+    async with Desk(slow) as desk:
+        (impatient,) = await later(desk, "a")
+        await begun(slow)
+        impatient.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await impatient
+        slow.go.set()
+        assert isinstance(await desk.handle(reserved("b")), PaymentTaken)
+
+
+async def test_what_is_in_hand_at_exit_is_finished_first(slow: Slow) -> None:
+    async with Desk(slow) as desk:
+        first = await later(desk, "a")
+        await begun(slow)
+        rest = await later(desk, "b")
+        asyncio.get_running_loop().call_soon(slow.go.set)
+    assert [task.result().order.order_id for task in (*first, *rest)] == ["a", "b"]
+    assert not any(thread.is_alive() for thread in slow.threads)
+
+
+async def test_over_sqlite_a_fact_is_told_only_after_its_commit(tmp_path: Path) -> None:
+    service = open_service("payment", folder=tmp_path)
+    other = open_service("payment", folder=tmp_path)
+    async with Desk(service) as desk:
+        await desk.handle(reserved("a"))
+        assert [order_id for order_id, _ in other.store.decisions()] == ["a"]
+    service.store.close()
+    other.store.close()

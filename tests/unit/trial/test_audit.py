@@ -1,0 +1,149 @@
+"""Books that agree close; a lost, doubled or invented order does not."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bench.load.protocol import Audit
+from bench.load.recorder import Sum
+from bench.load.workload.orders import Mix, Workload
+from bench.provision.service_main import audit_of
+from bench.trial.audit import asked_again, charged_unheard, lost, problems
+from shop.factory import open_service
+from shop.messages import Message, OrderClosed
+from shop.service import number_of
+from shop.workflow import SERVICES, consumer_of
+
+ORDERS = 40
+Books = dict[str, Any]
+
+
+def a_day() -> tuple[Audit, Books]:
+    """Orders that ship, are sold out or are declined, as the driver and as the shop have them in their books."""
+    workload = Workload(prefix="a", seed=1, payload_bytes=512, mix=Mix(sold_out=0.2, declined=0.2))
+    services = {name: open_service(name) for name in SERVICES}
+    driver = Audit(sent=ORDERS)
+    for number in range(ORDERS):
+        message: Message = workload.order(number)
+        while not isinstance(message, OrderClosed):
+            message = services[consumer_of(message)].handle(message)
+        total = driver.shipped if message.status == "shipped" else driver.rejected
+        total.count += 1
+        total.amount_cents += message.total_cents if message.status == "shipped" else 0
+        total.order_ids = (total.order_ids + number_of(message.order.order_id)) % 2**64
+    return driver, {name: audit_of(service) for name, service in services.items()}
+
+
+def test_the_books_of_a_day_on_which_nothing_went_wrong_close() -> None:
+    driver, books = a_day()
+    assert driver.shipped.count > 0
+    assert driver.rejected.count > 0
+    assert problems(driver, books) == []
+    assert lost(driver, 0, books) == 0
+
+
+def tally(service: str, fact: str, key: str, by: int) -> Callable[[Books], None]:
+    def tamper(books: Books) -> None:
+        books[service]["tallies"][fact][key] += by
+
+    return tamper
+
+
+def balance(service: str, key: str, by: int) -> Callable[[Books], None]:
+    def tamper(books: Books) -> None:
+        books[service]["balance"][key] += by
+
+    return tamper
+
+
+@pytest.mark.parametrize(
+    ("tamper", "said"),
+    [
+        (balance("product", "missing", 2), "2 units are neither in stock nor reserved"),
+        (balance("payment", "taken_cents", 1), "the till does not hold"),
+        (balance("user", "open", 1), "1 orders are still open"),
+        (tally("payment", "payment-taken", "count", 1), "shipments and charges"),
+        (tally("shipping", "order-shipped", "count", -1), "shipments and charges"),
+        (tally("shipping", "order-shipped", "order_ids", 5), "shipments and orders told as shipped"),
+        (tally("product", "stock-released", "count", -1), "declined cards and stock released"),
+        (tally("product", "stock-reserved", "count", 1), "reservations"),
+        (tally("product", "out-of-stock", "count", 1), "rejections"),
+        (tally("user", "shipped", "amount_cents", 1), "shipped, at the shop and at the driver"),
+        (tally("user", "rejected", "order_ids", 1), "rejected, at the shop and at the driver"),
+    ],
+)
+def test_what_does_not_add_up_is_named(tamper: Callable[[Books], None], said: str) -> None:
+    driver, books = a_day()
+    tamper(books)
+    assert any(said in problem for problem in problems(driver, books))
+
+
+def in_doubt(driver: Audit, orders: int) -> Audit:
+    """The same driver, had it not heard of so many of its shipped orders."""
+    one = copy.deepcopy(driver)
+    one.unfinished = orders
+    one.shipped = Sum(count=driver.shipped.count - orders, amount_cents=0, order_ids=0)
+    return one
+
+
+def test_orders_in_doubt_may_have_ended_at_the_shop() -> None:
+    driver, books = a_day()
+    assert problems(in_doubt(driver, 3), books) == []
+
+
+@pytest.mark.parametrize(
+    ("service", "fact", "what"),
+    [
+        ("shipping", "order-shipped", "shipments"),
+        ("payment", "payment-taken", "charges"),
+        ("user", "shipped", "orders"),
+    ],
+)
+@pytest.mark.parametrize("by", [1, -4])
+def test_with_orders_in_doubt_the_shop_has_no_more_than_those_and_no_less_than_was_told(
+    service: str, fact: str, what: str, by: int
+) -> None:
+    driver, books = a_day()
+    books[service]["tallies"][fact]["count"] += by
+    assert any(what in problem for problem in problems(in_doubt(driver, 3), books))
+
+
+def test_an_accepted_order_that_neither_has_is_lost() -> None:
+    driver, books = a_day()
+    assert lost(in_doubt(driver, 3), 3, books) == 0
+    books["user"]["tallies"]["shipped"]["count"] -= 2
+    assert lost(in_doubt(driver, 3), 3, books) == 2
+
+
+def test_orders_that_were_charged_and_never_heard_of_are_counted() -> None:
+    driver, books = a_day()
+    assert charged_unheard(driver, books) == 0
+    driver.shipped.count -= 3
+    driver.failed += 3
+    assert problems(driver, books) == []
+    assert charged_unheard(driver, books) == 3
+
+
+def test_a_second_charge_does_not_hide_among_the_orders_in_doubt() -> None:
+    driver, books = a_day()
+    driver.failed += 3
+    books["payment"]["tallies"]["payment-taken"]["count"] += 1
+    assert any("charges of" in problem for problem in problems(driver, books))
+
+
+def test_stock_released_twice_does_not_hide_among_the_orders_in_doubt() -> None:
+    driver, books = a_day()
+    driver.failed += 3
+    books["product"]["tallies"]["stock-released"]["count"] += 1
+    assert any("reservations released" in problem for problem in problems(driver, books))
+
+
+def test_messages_that_were_answered_before_are_counted_over_all_services() -> None:
+    driver, books = a_day()
+    assert asked_again(books) == 0
+    books["payment"]["repeated"] = 2
+    books["user"]["repeated"] = 1
+    assert asked_again(books) == 3
+    assert problems(driver, books) == []

@@ -1,0 +1,150 @@
+"""Where the time went."""
+
+import random
+from contextlib import AsyncExitStack
+from statistics import fmean
+from types import SimpleNamespace
+
+import pytest
+
+from bench.load.workload.orders import Mix, Workload
+from bench.stats.paired import paired_ratio
+from bench.trial.hops import PATH, Sampled, agree, steps
+from shop.factory import open_service
+from shop.messages import KIND, Message
+from shop.service import Service
+from shop.workflow import SERVICES
+from transports.base import Setting
+from transports.registry import named
+from transports.tracing import Stamp, Trace
+
+US = 1000
+
+
+def an_order(order_id: str = "o-1", *, sent_us: int = 100, gap_us: int = 10) -> tuple[Sampled, list[Stamp]]:
+    """Every transfer takes ``gap_us``, every wait 1 us, every handling 5 us of which the store took 2."""
+    at, stamps = sent_us * US, []
+    for message in PATH:
+        arrived = at + gap_us * US
+        stamps.append(Stamp(order_id, KIND[message], arrived, arrived + US, arrived + 6 * US, 2 * US))
+        at = arrived + 6 * US
+    return Sampled(order_id, 90 * US, sent_us * US, at, at + gap_us * US), stamps
+
+
+def test_every_step_of_a_shipped_order_is_named_and_timed() -> None:
+    order, stamps = an_order()
+    found = steps([order], stamps)
+    assert [(step.service, step.part) for step in found[:5]] == [
+        ("user", "transfer"),
+        ("user", "wait"),
+        ("user", "handle"),
+        ("user", "store"),
+        ("product", "transfer"),
+    ]
+    assert [step.mean_us for step in found[:5]] == [10, 1, 3, 2, 10]
+    assert (found[-1].service, found[-1].part, found[-1].mean_us) == ("buyer", "transfer", 10)
+    assert [step.number for step in found] == list(range(1, 22))
+
+
+def test_the_means_of_all_steps_add_up_to_the_mean_time_from_sent_to_finished() -> None:
+    pairs = [an_order(f"o-{gap}", gap_us=gap) for gap in (3, 10, 47)]
+    orders = [order for order, _ in pairs]
+    found = steps(orders, [stamp for _, stamps in pairs for stamp in stamps])
+    whole_us = fmean((order.finished_ns - order.sent_ns) / US for order in orders)
+    assert sum(step.mean_us for step in found) == pytest.approx(whole_us)
+    assert {step.n for step in found} == {3}
+
+
+class Clock:
+    """Stands still but for what services say their work takes."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+def taking(service: Service, clock: Clock, draw: random.Random, mean_us: float) -> Service:
+    """The same service, every message of which takes a random time with this mean."""
+    handle = service.handle
+
+    def slowly(message: Message) -> Message:
+        clock.now_ns += round(draw.gammavariate(4.0, mean_us * US / 4.0))
+        return handle(message)
+
+    service.handle = slowly  # type: ignore[method-assign]
+    return service
+
+
+async def handled_us(clock: Clock, seed: int, **slower: float) -> dict[str, float]:
+    """A trial over memory: by service, the mean time that handlers took of an order."""
+    transport, draw = named("memory")(Setting(trial="fw-hops", trace_every=1)), random.Random(seed)
+    workload = Workload(prefix=f"h{seed}", seed=seed, payload_bytes=512, mix=Mix(sold_out=0.0, declined=0.0))
+    orders, traces = [], []
+    async with AsyncExitStack() as stack:
+        for name in SERVICES:
+            service = taking(open_service(name), clock, draw, 1000 * slower.get(name, 1.0))
+            traces.append((await stack.enter_async_context(transport.serve(service))).trace)
+        client = await stack.enter_async_context(transport.connect())
+        for number in range(200):
+            order, sent_ns = workload.order(number), clock()
+            finished = await (await client.submit(order)).finished
+            orders.append(Sampled(order.order.order_id, sent_ns, sent_ns, finished.at_ns, finished.at_ns))
+    found = steps(orders, [stamp for trace in traces for stamp in trace.stamps])
+    assert {step.n for step in found} == {200}
+    return {name: sum(s.mean_us for s in found if (s.service, s.part) == (name, "handle")) for name in SERVICES}
+
+
+async def test_a_tenth_more_in_one_service_moves_its_hop_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("transports.dispatch.monotonic_ns", clock)
+    monkeypatch.setattr("transports.memory.transport.time", SimpleNamespace(monotonic_ns=clock))
+    plain = [await handled_us(clock, seed) for seed in range(12)]
+    slower = [await handled_us(clock, seed, payment=1.1) for seed in range(100, 112)]
+    for name in SERVICES:
+        ratio = paired_ratio([trial[name] for trial in slower], [trial[name] for trial in plain])
+        assert ratio.low is not None
+        assert ratio.high is not None
+        truth, other = (1.1, 1.0) if name == "payment" else (1.0, 1.1)
+        assert ratio.low <= truth <= ratio.high
+        assert not ratio.low <= other <= ratio.high
+
+
+def test_stamps_may_come_in_any_order() -> None:
+    order, stamps = an_order()
+    assert steps([order], reversed(stamps)) == steps([order], stamps)
+
+
+@pytest.mark.parametrize("change", ["missing", "twice"])
+def test_an_order_that_took_another_way_is_left_out(change: str) -> None:
+    order, stamps = an_order("odd")
+    whole, others = an_order("whole")
+    changed = stamps[:-1] if change == "missing" else [*stamps, stamps[2]]
+    assert {step.n for step in steps([order, whole], changed + others)} == {1}
+
+
+def test_without_a_whole_order_there_are_no_steps() -> None:
+    order, _ = an_order()
+    assert steps([order], []) == []
+
+
+def test_about_one_in_so_many_orders_is_wanted_and_always_the_same() -> None:
+    wanted = [f"order-{number}" for number in range(20_000) if Trace(20).wants(f"order-{number}")]
+    assert 900 < len(wanted) < 1100
+    assert all(Trace(20).wants(order_id) for order_id in wanted)
+
+
+def test_without_a_share_no_order_is_wanted() -> None:
+    assert not any(Trace(0).wants(f"order-{number}") for number in range(1000))
+
+
+def test_clocks_that_lie_between_ours_agree() -> None:
+    assert agree({"user": (10, 15, 20), "payment": (30, 30, 40)}) == ""
+
+
+@pytest.mark.parametrize("theirs_ns", [9_000, 121_000])
+def test_a_clock_outside_ours_is_named_with_how_far_it_is_off(theirs_ns: int) -> None:
+    assert agree({"payment": (10_000, theirs_ns, 120_000)}) == (
+        "the clock of the payment process differs from ours by 1 us or more"
+    )

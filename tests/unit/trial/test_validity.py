@@ -1,0 +1,174 @@
+"""Which trials are to be believed."""
+
+import asyncio
+import math
+import random
+from collections import Counter
+
+import pandas as pd
+import pytest
+
+from bench.stats.gap_test import GapTest
+from bench.trial.speed_probe import Canary
+from bench.trial.validity import Health, backlog_grew, doubts, gap_test, remarks, spread
+
+WELL = Health(
+    achieved_share=1.0,
+    ended_share=1.0,
+    lateness_p50_us=50,
+    response_p99_us=10_400,
+    service_p99_us=10_000,
+    gap=GapTest(0.01, 0.05),
+    driver_share=0.2,
+    little=0.01,
+    steal_share=0.0,
+    others_cores=0.1,
+    slowness=1.1,
+)
+ILL = {
+    "below-rate": {"ended_share": 0.9},
+    "late-driver": {"lateness_p50_us": 1500},
+    "gaps": {"gap": GapTest(0.2, 0.05)},
+    "busy-driver": {"driver_share": 0.95},
+    "little": {"little": -0.2},
+    "backlog": {"backlog_grew": True},
+    "steal": {"steal_share": 0.1},
+    "others": {"others_cores": 0.8},
+    "canary": {"slowness": 2.5},
+}
+
+
+def healthy(**changes: object) -> Health:
+    return Health(**({name: getattr(WELL, name) for name in Health.__struct_fields__} | changes))
+
+
+def names(health: Health) -> list[str]:
+    return [caveat.name for caveat in doubts(health)]
+
+
+def test_a_healthy_trial_is_not_doubted() -> None:
+    assert names(WELL) == []
+
+
+@pytest.mark.parametrize(("name", "change"), ILL.items(), ids=ILL)
+def test_each_ill_is_named_with_what_to_do(name: str, change: dict[str, object]) -> None:
+    (caveat,) = doubts(healthy(**change))
+    assert caveat.name == name
+    assert caveat.next_step
+
+
+@pytest.mark.parametrize(("edge_share", "found"), [(0.0, ["below-rate"]), (0.03, [])])
+def test_orders_on_their_way_at_the_windows_edges_are_no_shortfall(edge_share: float, found: list[str]) -> None:
+    assert names(healthy(ended_share=0.96, edge_share=edge_share)) == found
+
+
+def test_several_ills_are_all_named() -> None:
+    assert names(healthy(driver_share=0.9, steal_share=0.2)) == ["busy-driver", "steal"]
+
+
+def test_what_was_not_measured_is_not_doubted() -> None:
+    assert names(Health()) == []
+
+
+@pytest.mark.parametrize(
+    ("service_p99_us", "response_p99_us", "late"),
+    [
+        (10_000, 10_900, False),
+        (10_000, 11_100, True),
+        # Half a millisecond is nothing that a trial is thrown away for.
+        (1_000, 1_490, False),
+        (1_000, 1_510, True),
+        (50_000, 54_000, False),
+        (math.inf, math.inf, False),
+        (None, None, False),
+    ],
+)
+def test_late_sends_matter_as_far_as_they_are_in_the_percentile(
+    service_p99_us: float | None, response_p99_us: float | None, late: bool
+) -> None:
+    found = names(healthy(service_p99_us=service_p99_us, response_p99_us=response_p99_us))
+    assert found == (["late-driver"] if late else [])
+
+
+def gaps_of(count: int) -> list[int]:
+    draw = random.Random(7)
+    return [round(draw.expovariate(150) * 1e6) for _ in range(count)]
+
+
+def test_sends_that_follow_the_plan_but_for_half_a_millisecond_pass() -> None:
+    planned = gaps_of(900)
+    draw = random.Random(8)
+    sent = [max(0, gap + draw.randint(-500, 500)) for gap in planned]
+    assert gap_test(Counter(sent), Counter(planned)).passed  # type: ignore[union-attr]
+
+
+def test_sends_in_bunches_of_ten_milliseconds_do_not_pass() -> None:
+    planned = gaps_of(900)
+    at_us, sent, last_us = 0, [], 0
+    for gap in planned:
+        at_us += gap
+        beat_us = -(-at_us // 10_000) * 10_000
+        sent.append(beat_us - last_us)
+        last_us = beat_us
+    assert not gap_test(Counter(sent), Counter(planned)).passed  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "grew"),
+    [
+        ([2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3], False),
+        ([5, 9, 14, 21, 24, 31, 36, 40, 44, 50, 57, 60], True),
+        # By less than 1 % of the 75 orders that come in each of the twelve.
+        ([2.0 + 0.05 * n for n in range(12)], False),
+        ([1, 50], False),
+    ],
+)
+def test_a_backlog_grows_when_orders_in_flight_rise_by_a_part_of_what_comes(in_flight: list[float], grew: bool) -> None:
+    assert backlog_grew(in_flight, planned=900) is grew
+
+
+def test_without_gaps_there_is_no_test() -> None:
+    assert gap_test({}, {}) is None
+
+
+@pytest.mark.parametrize(("slowness", "said"), [(1.6, ["speed"]), (1.2, []), (None, [])])
+def test_a_machine_that_has_changed_its_speed_is_said_and_no_reason_to_doubt(
+    slowness: float | None, said: list[str]
+) -> None:
+    health = healthy(slowness=slowness)
+    assert [caveat.name for caveat in remarks(health)] == said
+    assert names(health) == []
+
+
+def test_the_canary_is_the_median_of_a_trial_over_the_best_so_far() -> None:
+    canary = Canary()
+    assert [canary.slowness(runs_us) for runs_us in ([200.0], [100.0, 90.0, 500.0], [150.0])] == [1.0, 1.0, 1.5]
+
+
+def test_the_canary_of_a_run_that_goes_on_knows_the_best_of_before() -> None:
+    assert Canary(100.0).slowness([150.0]) == 1.5
+
+
+def test_a_canary_that_never_ran_says_nothing() -> None:
+    assert Canary().slowness([]) is None
+
+
+def test_the_canary_sings_beside_what_is_measured_and_not_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.canary.PERIOD_S", 0.001)
+
+    async def sing() -> tuple[int, int]:
+        async with Canary().beside() as runs_us:
+            while len(runs_us) < 3:  # noqa: ASYNC110 - the condition is a list
+                await asyncio.sleep(0.001)
+        before = len(runs_us)
+        await asyncio.sleep(0.01)
+        return before, len(runs_us)
+
+    before, after = asyncio.run(sing())
+    assert before == after
+
+
+def test_the_spread_of_a_run_is_told_for_each_thing_that_is_judged() -> None:
+    trials = pd.DataFrame({"round": [1, 2, 3], "little": [-0.01, 0.02, 0.04], "slowness": [1.0, 1.2, 1.1]})
+    lines = [line.split() for line in spread(trials).splitlines()]
+    assert lines == [["min", "median", "max"], ["little", "-0.01", "0.02", "0.04"], ["slowness", "1", "1.1", "1.2"]]

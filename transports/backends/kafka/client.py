@@ -1,0 +1,109 @@
+"""The buyer: orders at the topic of orders, hears outcomes on a partition of its own."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, RequestTimedOutError
+
+from shop.messages import PlaceOrder
+from transports.backends.kafka.bounded_decompression import Reader, up_to
+from transports.backends.kafka.client_libraries import Producer, from_now_on, producing
+from transports.backends.kafka.config import Config, max_batch_bytes
+from transports.backends.kafka.headers import kind_header, reply_header
+from transports.backends.kafka.topology import ASK_AGAIN_S, Places, passes
+from transports.base import Client, Receipt, Setting
+from transports.errors import NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable
+from transports.pending import Outcomes
+from transports.security import BUYER
+from transports.wire import codec_named
+
+_log = logging.getLogger(__name__)
+
+
+class KafkaClient(Client):
+    def __init__(self, producer: Producer, reader: Reader, places: Places, setting: Setting) -> None:
+        self._producer = producer
+        self._setting = setting
+        self._codec = codec_named(setting.codec)
+        self._topic = places.topic_of[PlaceOrder]
+        self._headers = [reply_header(setting.worker)]
+        if not places.kind_at:
+            self._headers.append(kind_header(PlaceOrder))
+        self._outcomes = Outcomes(self._codec)
+        self._reader = reader
+
+    async def submit(self, order: PlaceOrder) -> Receipt:
+        body = self._codec.encode(order)
+        if len(body) > self._setting.max_order_bytes:
+            raise TooLarge(len(body), self._setting.max_order_bytes)
+        order_id = order.order.order_id
+        finished = self._outcomes.expect(order_id)
+        try:
+            async with asyncio.timeout(self._setting.deadline_s):
+                sent = await self._producer.send(self._topic, body, key=order_id.encode(), headers=self._headers)
+                await sent
+        except BaseException as error:
+            self._outcomes.give_up(order_id)
+            if isinstance(error, KafkaError | TimeoutError):
+                raise translated(error, self._setting) from error
+            raise
+        return Receipt(time.monotonic_ns(), finished)
+
+    async def listen(self) -> None:
+        """Outcomes as they come, until cancelled."""
+        with up_to(max_batch_bytes(self._setting)):
+            await self._listen()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                fetched, left_out = await self._reader.fetched(timeout_ms=1000)
+            except KafkaError as error:
+                if not passes(error):
+                    self._outcomes.fail(translated(error, self._setting))
+                _log.warning("outcomes are late: %r", error)
+                await asyncio.sleep(ASK_AGAIN_S)
+                continue
+            at_ns = time.monotonic_ns()
+            for place in left_out:
+                _log.warning("an outcome is over the limit when it is inflated: %s", place)
+            for records in fetched.values():
+                for record in records:
+                    key = (record.key or b"").decode(errors="replace")
+                    if not self._outcomes.hear(key, record.value or b"", at_ns):
+                        self.duplicated += 1
+
+
+def translated(error: KafkaError | TimeoutError, setting: Setting) -> TransportError:
+    """Theirs to ours."""
+    where = setting.servers["kafka"]
+    if isinstance(error, TimeoutError | KafkaTimeoutError | RequestTimedOutError):
+        return NoOutcome(f"Kafka at {where} did not acknowledge within {setting.deadline_s:g} s")
+    if isinstance(error, KafkaConnectionError) or error.retriable:
+        return Unreachable(f"Kafka cannot be reached at {where}: {error or type(error).__name__}")
+    return NotAccepted(f"Kafka did not take a record: {error or type(error).__name__}")
+
+
+@asynccontextmanager
+async def buying(setting: Setting, config: Config, places: Places) -> AsyncIterator[Client]:
+    """Raises Unreachable."""
+    mine = TopicPartition(places.outcomes, setting.worker)
+    async with AsyncExitStack() as stack:
+        try:
+            producer = await stack.enter_async_context(producing(config, setting, BUYER))
+            consumer, begins = await stack.enter_async_context(from_now_on(config, setting, BUYER, mine))
+            reader = Reader(consumer, {mine: begins})
+        except KafkaError as error:
+            raise Unreachable(f"Kafka does not answer at {setting.servers['kafka']}: {error}") from error
+        client = KafkaClient(producer, reader, places, setting)
+        listening = asyncio.create_task(client.listen())
+        try:
+            yield client
+        finally:
+            listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await listening

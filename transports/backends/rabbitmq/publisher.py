@@ -1,0 +1,82 @@
+"""Putting a message where its key leads and waiting for the broker's confirm."""
+
+import asyncio
+
+from aio_pika import DeliveryMode
+from aio_pika import Message as AmqpMessage
+from aio_pika.abc import AbstractExchange, AbstractRobustChannel
+from aio_pika.exceptions import DeliveryError, PublishError
+from aiormq.exceptions import ChannelInvalidStateError
+
+from shop.messages import KIND, Message
+from transports.backends.rabbitmq.topology import LIBRARY_ERRORS
+from transports.base import Setting
+from transports.errors import NoOutcome, NotAccepted, TooLarge, Unreachable
+from transports.security import AUTH
+from transports.wire import codec_named
+
+_PAUSE_S = 0.01
+
+
+class Publisher:
+    def __init__(
+        self,
+        channel: AbstractRobustChannel,
+        exchange: AbstractExchange,
+        setting: Setting,
+        limit_bytes: int,
+        role: str,
+    ) -> None:
+        """``role`` is whose messages these are, which they say at auth, where RabbitMQ lets nobody say another's."""
+        self._channel = channel
+        self._exchange = exchange
+        self._codec = codec_named(setting.codec)
+        self._limit_bytes = limit_bytes
+        self._deadline_s = setting.deadline_s
+        self._user = role if setting.security == AUTH else None
+        self._mode = DeliveryMode.PERSISTENT if setting.durability == "safe" else DeliveryMode.NOT_PERSISTENT
+
+    async def publish(self, key: str, message: Message, reply_to: str | None) -> None:
+        """Returns with the confirm. Raises TooLarge, NotAccepted (no queue there, or refused), NoOutcome, Unreachable.
+
+        The size is checked here because one message that the broker rejects closes the channel, and with it every
+        other publish in flight on it.
+        """
+        body = self._codec.encode(message)
+        if len(body) > self._limit_bytes:
+            raise TooLarge(len(body), self._limit_bytes)
+        kind, order_id = KIND[type(message)], message.order.order_id
+        amqp = AmqpMessage(
+            body,
+            type=kind,
+            message_id=f"{order_id}.{kind}",
+            correlation_id=order_id,
+            reply_to=reply_to,
+            content_type=self._codec.content_type,
+            delivery_mode=self._mode,
+            user_id=self._user,
+        )
+        sent = False
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                while True:
+                    # Of a connection that was lost: until it is back, with everything on it.
+                    await self._channel.ready()
+                    sent = True
+                    try:
+                        await self._exchange.publish(amqp, key)
+                        return
+                    except ChannelInvalidStateError:  # lost a moment ago, which it does not know yet; nothing was sent
+                        sent = False
+                        await asyncio.sleep(_PAUSE_S)
+        except (DeliveryError, PublishError) as error:
+            raise NotAccepted(f"RabbitMQ did not take a message for {key}: {error}") from error
+        except TimeoutError as error:
+            if not sent:
+                raise Unreachable(f"RabbitMQ was away for {self._deadline_s:g} s") from error
+            raise NoOutcome(f"RabbitMQ did not confirm within {self._deadline_s:g} s") from error
+        except Exception as error:
+            # Where a connection just ends, aiormq fails what waits with a bare one.
+            if not isinstance(error, LIBRARY_ERRORS) and type(error) is not Exception:
+                raise
+            raise Unreachable(f"RabbitMQ was lost while publishing: {error or type(error).__name__}") from error

@@ -1,5 +1,0 @@
-"""Kafka: topics, consumer groups and commits."""
-
-from transports.products.kafka.transport import KafkaTransport, traits_of
-
-__all__ = ["KafkaTransport", "traits_of"]

@@ -1,5 +1,0 @@
-"""RabbitMQ: queues, confirms and acknowledgements, over aio-pika."""
-
-from transports.products.rabbitmq.transport import RabbitMQTransport, traits_of
-
-__all__ = ["RabbitMQTransport", "traits_of"]
