@@ -101,7 +101,7 @@ class Setting:
     worker: int = 0
     """Which of them this is."""
     trace_every: int = 0
-    """One in so many orders is stamped at every hop, see transports/trace.py; 0: none."""
+    """One in so many orders is stamped at every hop, see transports/tracing.py; 0: none."""
     product: str = ""
     """Over which the method runs, and so which class is built; empty: the method's own."""
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from bench.advise.method import Method, method_of
+from bench.errors import ResultsError
 from bench.results import environment as machine
-from bench.results.durable_files import ResultsError
 from bench.results.store import Run
 from bench.stats.summary import CELL, ORDERS, is_valid
 

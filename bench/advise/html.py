@@ -11,7 +11,7 @@ from bench.advise.chart_links import Rows, on_page
 from bench.advise.chooser import FORM, SCRIPT, form
 from bench.advise.claims import Claim, claims
 from bench.advise.evidence import evidence
-from bench.results.durable_files import ResultsError
+from bench.errors import ResultsError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

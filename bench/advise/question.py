@@ -8,8 +8,9 @@ import msgspec
 from bench.advise.needs import NEEDS
 from bench.errors import UsageError
 from bench.load.workload.orders import SHAPES
+from bench.profile.loader import load
 from bench.profile.parsing import bytes_of
-from bench.profile.resolve import DURABILITIES, load
+from bench.profile.schema import DURABILITIES
 from transports.registry import unknown
 from transports.security import LEVELS
 from transports.wire import codecs
@@ -41,7 +42,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     security: Literal["none", "tls", "mtls", "auth"]
     durability: Literal["fast", "safe"]
     needs: tuple[str, ...] = ()
-    """Words of bench.advice.needs."""
+    """Words of bench.advise.needs."""
 
 
 def asked(words: Mapping[str, str]) -> Question:

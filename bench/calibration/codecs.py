@@ -192,7 +192,7 @@ def evolution_table() -> Table:
 
 def command(arguments: list[str]) -> int:
     """The exit code: 0 measured, 130 stopped."""
-    parser = argparse.ArgumentParser("python -m bench.codecs", description="What a format costs by itself.")
+    parser = argparse.ArgumentParser("python -m bench.calibration.codecs", description="What a format costs by itself.")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"in which all formats take turns ({ROUNDS})")
     parser.add_argument("--round-ms", type=float, default=ROUND_S * 1000, help="of each step in a round (20)")
     asked = parser.parse_args(arguments)

@@ -23,8 +23,9 @@ from rich.table import Table
 
 from bench.calibration.baseline.load import paced
 from bench.cli.exits import outcome
+from bench.errors import LoadError, StartFailed
 from bench.load.driver import Phases
-from bench.load.locust.control import LoadError, Master, master, worker
+from bench.load.locust.control import Master, master, worker
 from bench.load.open_loop import OpenDriver
 from bench.load.protocol import TrialReport, TrialSpec
 from bench.load.scheduling import urgent, usual
@@ -32,9 +33,8 @@ from bench.load.session import Carrying
 from bench.load.workload.arrivals import Schedule
 from bench.load.workload.orders import Mix, Workload, shipped
 from bench.paths import ROOT
+from bench.profile.loader import load
 from bench.profile.matrix import methods
-from bench.profile.resolve import load
-from bench.provision.base import StartFailed
 from bench.provision.cleanup import open_run, place
 from bench.provision.process import finish
 from bench.report.formatting import digits
@@ -338,7 +338,9 @@ def table(lines: Sequence[Line]) -> Table:
 
 def command(arguments: list[str]) -> int:
     """The exit code: 0 measured, whether goals were met or not; 1 failed; 130 stopped."""
-    parser = argparse.ArgumentParser("python -m bench.overhead", description="What the load generator itself adds.")
+    parser = argparse.ArgumentParser(
+        "python -m bench.calibration.overhead", description="What the load generator itself adds."
+    )
     parser.add_argument("--seconds", type=float, default=6.0, help="of each trial (6)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of lateness and of cost ({ROUNDS})")
     parser.add_argument("--pairs", type=int, default=PAIRS, help=f"through Locust and directly ({PAIRS})")

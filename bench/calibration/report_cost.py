@@ -1,4 +1,4 @@
-"""`python -m bench.report.cost [RUN]`: what a report costs, of a run, of 500 cells, and of 10 million orders.
+"""`python -m bench.calibration.report_cost [RUN]`: what a report costs, of a run, of 500 cells, and of 10 million orders.
 
 The run is one with histograms, results/reference/default without another. The other two are made from it: its cells
 over and over, and its histograms with a thousand times as many orders.
@@ -17,9 +17,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bench.errors import ResultsError
 from bench.paths import ROOT
 from bench.results import histograms as hlog
-from bench.results.durable_files import ResultsError, as_json
+from bench.results.durable_files import as_json
 from bench.results.store import Run
 
 CELLS, TIMES = 500, 1000

@@ -16,23 +16,22 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from bench.advise import question
-from bench.errors import UsageError
-from bench.load.locust.control import LoadError
+from bench.advise.report import report
+from bench.errors import LoadError, MissingServer, ResultsError, StartFailed, UsageError
 from bench.paths import ROOT
-from bench.profile import resolve as profiles
+from bench.profile import loader as profiles
 from bench.profile.parsing import FLAGS
-from bench.provision.base import StartFailed
+from bench.profile.schema import Profile
 from bench.provision.brokers import VARIABLES
 from bench.provision.cleanup import place
 from bench.report.terminal.connections import cold_starts_of, show
 from bench.report.terminal.run import aa_table, capacity_table, effects_table, first_look, hops_table, outage_table
-from bench.report.write import report
 from bench.results.caveats import NO_COLD_STARTS
-from bench.results.durable_files import ResultsError
 from bench.results.lookup import folder_of, named_runs, two_runs
 from bench.results.store import Run
+from bench.runner import environment
 from bench.runner import runner as conductor
-from bench.runner.runner import House, MissingServer
+from bench.runner.environment import House
 from bench.stats.aa import by_speed
 from bench.stats.summary import RATIOS
 from bench.trial.validity import spread
@@ -80,7 +79,7 @@ def study(
 
 
 def _measured(
-    settings: list[str], results: Path, home: Path, target: str, plan_of: Callable[[profiles.Profile], conductor.Plan]
+    settings: list[str], results: Path, home: Path, target: str, plan_of: Callable[[Profile], conductor.Plan]
 ) -> None:
     console, given = Console(), _pairs(settings)
     resumed = _resumed(given, results)
@@ -251,7 +250,7 @@ def _resumed(given: Mapping[str, str], results: Path) -> Run | None:
 
 
 def _measure(
-    asked: profiles.Profile, house: House, console: Console, plan: conductor.Plan, resumed: Run | None
+    asked: Profile, house: House, console: Console, plan: conductor.Plan, resumed: Run | None
 ) -> Coroutine[Any, Any, Run]:
     columns = (
         TextColumn("{task.description}"),
@@ -278,7 +277,7 @@ def _measure(
             kept = await conductor.run(
                 asked,
                 house,
-                conductor.Progress(say=say, begins=begins),
+                environment.Progress(say=say, begins=begins),
                 " ".join(["bench", *sys.argv[1:]]),
                 plan,
                 resumed,
@@ -324,7 +323,7 @@ def _house(home: Path, results: Path = ROOT / "results") -> House:
     return House(checkout=ROOT, home=place(home), results=results, given=given, keys=Path(keys) if keys else None)
 
 
-def _asked(given: Mapping[str, str]) -> profiles.Profile:
+def _asked(given: Mapping[str, str]) -> Profile:
     flags = {key: value for key, value in given.items() if key != "PROFILE"}
     try:
         return profiles.load(given.get("PROFILE") or "default", flags)

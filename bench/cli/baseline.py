@@ -1,4 +1,4 @@
-"""`python -m bench.floor`: what `make floor` does. Exit code 0 also when a goal is missed: it is a benchmark."""
+"""`python -m bench.calibration.baseline`: what `make floor` does. Exit code 0 also when a goal is missed: it is a benchmark."""
 
 import os
 import sys

@@ -6,8 +6,9 @@ import signal
 import sys
 from pathlib import Path
 
+from bench.errors import InUse
 from bench.paths import STATE
-from bench.provision.base import InUse, Unavailable
+from bench.provision.base import Unavailable
 from bench.provision.brokers import NAMES, VARIABLES, down, up
 
 HOME = STATE

@@ -11,24 +11,24 @@ import msgspec
 from rich.console import Console
 
 from bench.cli.exits import USAGE, outcome
-from bench.errors import UsageError
+from bench.errors import StartFailed, UsageError
 from bench.paths import ROOT
-from bench.profile import resolve as profiles
+from bench.profile import loader as profiles
+from bench.profile.schema import Profile
 from bench.provision import Broker, Unavailable
-from bench.provision.base import StartFailed
 from bench.provision.cleanup import open_run, place
 from bench.provision.process import finish
 from bench.report.terminal.connections import show
 from bench.results.durable_files import append
 from bench.results.rows import ColdStart
 from bench.runner.credentials import secured
-from bench.runner.runner import House, Progress, provide
+from bench.runner.environment import House, Progress, provide
 from bench.trial.connections import rounds
 from bench.trial.trial import Stage
 from transports.errors import SettingError, TransportError
 
 
-async def main(asked: profiles.Profile, out: Path, home: Path, count: int) -> None:
+async def main(asked: Profile, out: Path, home: Path, count: int) -> None:
     """Raises StartFailed, TransportError, SettingError, UsageError, OSError."""
     console, progress = Console(), Console(stderr=True)
 

@@ -3,62 +3,26 @@
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from bench.errors import UsageError
-from bench.trial.fault_injection import BROKER
+from bench.profile.fault import BROKER
+from bench.profile.schema import Cell
 from transports import registry
-from transports.base import Traits, Transport
+from transports.base import Traits
 from transports.errors import SettingError
 from transports.options import config_from
 from transports.security import NONE
 from transports.wire import codecs
 
 if TYPE_CHECKING:
-    from bench.profile.resolve import Profile
+    from bench.profile.schema import Profile
 
 METHOD_KEYS = frozenset({"product", "clients", "codec", "compression"})
 """Factors whose level stands in the method's name, and not behind the @."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """One column of the experiment: a transport over a product, with a client, a codec and a compression.
-
-    ``name`` is stable.
-    """
-
-    name: str
-    transport: str
-    product: str
-    """Empty where the method has no choice."""
-    client: str
-    codec: str
-    compression: str
-    rate_per_s: float
-    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """For ``Setting.options``, the client among them."""
-    levels: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """What differs from the profile in this cell, by the profile's own keys: sizes, shapes, arrivals."""
-
-    @property
-    def method(self) -> str:
-        """Its name without the rate, or the arm: what is the same at all of them."""
-        return self.name.partition("@")[0]
-
-    @property
-    def pairing(self) -> str:
-        """Its transport, and the product where that is not the method's own."""
-        own = registry.named(self.transport).product
-        return self.transport if self.product == own else f"{self.transport}+{self.product}"
-
-    @property
-    def kind(self) -> type[Transport]:
-        """The class of its transport."""
-        return registry.named(self.transport, self.product)
 
 
 def cells(profile: "Profile") -> list[Cell]:

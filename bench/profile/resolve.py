@@ -1,24 +1,21 @@
 """What to measure: typed settings from a TOML file and from flags, refused by name when they are wrong."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from bench.errors import UsageError
-from bench.load.workload.arrivals import ARRIVALS, MOST_ORDERS, Arrivals
-from bench.load.workload.orders import SHAPES, Shape, Workload
+from bench.load.workload.arrivals import ARRIVALS, MOST_ORDERS
+from bench.load.workload.orders import SHAPES, Workload
 from bench.load.workload.replay import Trace
-from bench.load.workload.shape import Burst, Step, shape_of
-from bench.paths import PROFILES
+from bench.load.workload.shape import Burst, Step
 from bench.profile import parsing as values
 from bench.profile import validate as checks
-from bench.profile.level_filter import picked
-from bench.profile.matrix import Cell, cells, designed
-from bench.trial.fault_injection import Fault, fault_of
-from shop.store import Durability
+from bench.profile.fault import fault_of
+from bench.profile.matrix import cells, designed
+from bench.profile.schema import DURABILITIES, STORES, Profile
 from shop.workflow import SERVICES
 from transports import registry
 from transports.base import Setting
@@ -29,128 +26,6 @@ LONGEST_PREFIX = "0000r999s99w0"
 """What order ids of a run begin with at the most, as bench.trial names them."""
 _AROUND_BYTES = len('{"order":}')
 """Of the message around an order, in JSON."""
-DURABILITIES = ("fast", "safe")
-STORES = ("memory", "sqlite")
-
-
-class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One workload, resolved: everything that decides what is measured, and so what stands in the manifest."""
-
-    name: str
-    transports: tuple[str, ...]
-    by_name: bool
-    """The transports were asked for with TRANSPORT=: one that cannot be had is an error, and else is skipped."""
-    also: tuple[str, ...]
-    """Cells, as transport[:client][+product][+codec][+compression], that are added when no codec is given; see
-    ``cells``."""
-    rates_per_s: tuple[float, ...]
-    """Every method is measured at each. Before and after a step; the mean of bursts, and of a trace."""
-    arrivals: Arrivals
-    step: Step
-    burst: Burst
-    trace: Trace | None
-    """None unless it is what ``arrivals`` asks for; then rate and duration are its own."""
-    duration_s: float
-    warm_up_s: float
-    warm_up_max_s: float
-    """A warm-up ends when nothing rises or falls any more, but not before the one and not after the other."""
-    broker_warm_up_s: float
-    """For how long a broker is used, twice, before its first trial: its code is compiled as it runs."""
-    rounds: int
-    arms: int = 1
-    """1, or 2: every method stands in each round twice, as ``rest@a`` and ``rest@b``, which are the same (A/A)."""
-    payload_bytes: int
-    """The size of the order's compact JSON, whatever the codec."""
-    shape: Shape
-    """What gives an order its size: a document, or more lines."""
-    compressible: float
-    """The share of that which is words and numbers and not noise."""
-    codec: str | None
-    """None: each transport's own."""
-    compression: str
-    """For all cells; one that cannot is an error."""
-    security: str
-    """A level of transports/security/levels.py."""
-    durability: Durability
-    store: Literal["memory", "sqlite"]
-    processes: int
-    """Of each service."""
-    product: str
-    """Over which the methods run that have the choice; empty: each over its own."""
-    clients: Mapping[str, str]
-    """The client library by transport, where it is not the transport's own choice."""
-    options: Mapping[str, Mapping[str, Any]]
-    """Further settings of a transport, by its name."""
-    max_message_bytes: int
-    deadline_s: float
-    seed: int
-    hops_every: int
-    """One in so many orders is stamped at every service; 0: none."""
-    retries: int
-    """How often REST and gRPC ask again when nobody listened or the connection was lost."""
-    keep_alive_s: float
-    """How long clients keep an idle connection; 0: as long as each library does."""
-    fault: Fault | None
-    """What is away for a while, in the middle of every trial's window."""
-    slo_p99_ms: float | None
-    """What p99 of completion is to stay under in a search for the capacity; None: there is no search."""
-    raw: bool
-    """Whether every order is kept, not only the histograms."""
-    cold: bool = False
-    """Whether new connections are measured as well, beside a bare echo: as many rounds of them, behind the trials."""
-    ports: int | None
-    """The first of four ports in a row on which the services listen; None: free ones."""
-    designed: tuple[Cell, ...] = ()
-    """The cells of a profile with blocks of factors; without any, cells follow from transports and rates."""
-
-    def offered_per_s(self, rate_per_s: float) -> float:
-        """Orders a second that arrive in the window in the mean, at one of the rates."""
-        return self.orders(rate_per_s) / self.duration_s
-
-    def orders(self, rate_per_s: float) -> float:
-        """How many are planned for a trial in the mean, at one of the rates."""
-        return rate_per_s * shape_of(self.arrivals, self.step, self.burst).area(self.duration_s)
-
-
-def load(profile: str = "default", flags: Mapping[str, str] | None = None) -> Profile:
-    """A profile by name or by the path of a TOML file, with ``flags`` over it; an empty flag is one not given.
-
-    A flag that names a factor of the profile picks among its levels. Raises UsageError.
-    """
-    raw = {**_file(PROFILES / "default.toml"), **({} if profile in ("", "default") else _file(_path(profile)))}
-    given = _from_flags(flags or {})
-    if blocks := _blocks(raw):
-        raw["block"], given = picked(blocks, raw, given)
-    _check_arrivals({**raw, **given}, given)
-    name = Path(profile).stem if profile else "default"
-    resolved = resolve(name, {**raw, **given}, by_name="transports" in given)
-    if (product := resolved.product) and not any(map(registry.products, resolved.transports)):
-        raise UsageError(
-            f"PRODUCT={product} is for methods with a choice of products, which {' and '.join(resolved.transports)} "
-            "have not; leave it out"
-        )
-    return resolved
-
-
-def kept(manifest: Mapping[str, Any], rounds: str = "") -> Profile:
-    """A profile as a manifest holds it, with more ``rounds`` if they are given.
-
-    Raises UsageError for fewer, and for a profile with other settings than today's.
-    """
-    try:
-        profile = msgspec.convert(manifest, Profile)
-    except msgspec.ValidationError as error:
-        raise UsageError(
-            f"that run was begun by another version of Fourways, whose settings differ: {error}; measure again"
-        ) from error
-    if not rounds:
-        return profile
-    return msgspec.structs.replace(profile, rounds=values.whole({"rounds": rounds}, "rounds", least=profile.rounds))
-
-
-def profiles() -> tuple[str, ...]:
-    """The names of all profiles."""
-    return tuple(sorted(path.stem for path in PROFILES.glob("*.toml")))
 
 
 def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Profile:
@@ -261,21 +136,6 @@ def _with_blocks(profile: Profile, blocks: Sequence[Mapping[str, Any]], raw: Map
     return msgspec.structs.replace(profile, designed=found)
 
 
-def _check_arrivals(raw: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Refuse flags that say nothing about the arrivals. A profile may hold settings of several."""
-    arrivals = raw.get("arrivals")
-    levels = [block["arrivals"] for block in _blocks(raw) if "arrivals" in block]
-    for key in given:
-        kind = key.partition("_")[0]
-        if kind in ("step", "burst", "trace") and kind != arrivals and not any(kind in level for level in levels):
-            raise UsageError(
-                f"{values.FLAG_OF[key]} is for ARRIVALS={kind}, and they are {arrivals}; leave it out or say "
-                f"ARRIVALS={kind}"
-            )
-        if arrivals == "trace" and key in ("rate_per_s", "duration_s"):
-            raise UsageError(f"{values.FLAG_OF[key]} is in the trace with ARRIVALS=trace; leave it out")
-
-
 def _third_s(raw: Mapping[str, Any]) -> float:
     return values.number(raw, "duration_s") / 3
 
@@ -314,32 +174,6 @@ def _trace(raw: Mapping[str, Any]) -> tuple[Trace, Mapping[str, Any]]:
     if not duration_s:
         raise UsageError(f"trace {path} is over as it begins: its orders all come at 0 s; give a longer one")
     return trace, {**raw, "duration_s": duration_s, "rate_per_s": len(offsets_ns) / duration_s}
-
-
-def _path(profile: str) -> Path:
-    if profile.endswith(".toml"):
-        return Path(profile)
-    return PROFILES / f"{values.known('profile', profile, profiles())}.toml"
-
-
-def _file(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise UsageError(f"profile {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"profile {path} is not TOML: {error}") from error
-
-
-def _from_flags(flags: Mapping[str, str]) -> dict[str, Any]:
-    found = {}
-    for flag, text in flags.items():
-        name = flag.upper().replace("-", "_")
-        if name not in values.FLAGS:
-            raise UsageError(registry.unknown("setting", name, tuple(values.FLAGS)))
-        if text.strip():
-            found[values.FLAGS[name]] = text.strip()
-    return found
 
 
 KEYS = (*dict.fromkeys(values.FLAGS.values()), "also", "arms", "block", "options")

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 from bench.errors import UsageError
 from bench.load.workload.arrivals import check_size
 from bench.profile import parsing as values
+from bench.profile.fault import BROKER
 from bench.profile.matrix import cells
-from bench.trial.fault_injection import BROKER
 
 if TYPE_CHECKING:
-    from bench.profile.resolve import Profile
+    from bench.profile.schema import Profile
 
 
 def of_cold(profile: "Profile") -> None:

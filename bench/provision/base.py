@@ -59,11 +59,3 @@ class Unavailable:
     name: str
     why: str
     """one sentence that says what is missing and what to type"""
-
-
-class InUse(Exception):
-    """What was to be stopped is used by a run. The message is a sentence for whoever asked for it."""
-
-
-class StartFailed(Exception):
-    """A server did not come up. The message is a sentence for whoever asked for it."""

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import psutil
 
+from bench.errors import InUse, StartFailed
 from bench.provision import cleanup as ledger
 from bench.provision import compose, kafka, rabbitmq
 from bench.provision import container as contained
-from bench.provision.base import PLAIN, Broker, InUse, Say, Security, StartFailed, Unavailable
+from bench.provision.base import PLAIN, Broker, Say, Security, Unavailable
 from bench.provision.cleanup import Run
 from bench.provision.process import end_below, finish, gone, ready
 from transports.errors import SettingError

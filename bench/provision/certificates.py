@@ -1,4 +1,4 @@
-"""`python -m bench.provision.authority FOLDER`: a throw-away authority, and what it gives to everyone.
+"""`python -m bench.provision.certificates FOLDER`: a throw-away authority, and what it gives to everyone.
 
 A run at a level of security makes one for itself, below its own folder, and it goes with the run. For brokers that
 are given by URL it is made by hand, and KEYS= says where it is. transports/security/keys.py says what lies where; what
@@ -110,7 +110,7 @@ def check(folder: Path, now: datetime | None = None) -> None:
             raise UsageError(
                 f"the keys in {folder} are good from {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC, it is "
                 f"{at:%Y-%m-%d %H:%M}, and a run may take {RUN.seconds // 3600} hours: make new ones with "
-                "`python -m bench.provision.authority`, or leave KEYS out"
+                "`python -m bench.provision.certificates`, or leave KEYS out"
             )
         secret = (keys.key, keys.password, *map(keys.token, asked_by(role)))
         assert all(secret)
@@ -124,7 +124,7 @@ def _private(path: Path, content: bytes) -> None:
 def command(arguments: list[str]) -> int:
     """The exit code: 0 made, 1 cannot be made, 2 not understood."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
-        print("say where: python -m bench.provision.authority FOLDER", file=sys.stderr)
+        print("say where: python -m bench.provision.certificates FOLDER", file=sys.stderr)
         return 2
     try:
         print(f"KEYS={make(Path(arguments[0]).absolute())}")

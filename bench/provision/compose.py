@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from bench.errors import StartFailed
 from bench.paths import COMPOSE
-from bench.provision.base import StartFailed
 
 FILE = COMPOSE
 SECURE = FILE.with_name("compose.secure.yaml")

@@ -150,7 +150,7 @@ async def examine(given: Mapping[str, str], home: Path) -> tuple[list[Finding], 
 
 def main() -> int:
     """Print the table; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m bench.doctor", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.provision.doctor", description=__doc__)
     parser.add_argument("--home", type=Path, default=HOME, help="brokers' data and jars")
     home = ledger.place(parser.parse_args().home)
     given = {name: os.environ.get(variable, "") for name, variable in VARIABLES.items()}

@@ -1,4 +1,4 @@
-"""`python -m bench.provision.setup`: install what native brokers need; with TRANSPORT, only if one of these needs them.
+"""`python -m bench.provision.install`: install what native brokers need; with TRANSPORT, only if one of these needs them.
 
 Only a Debian machine's root gets packages installed; anyone else is told what to type. It ends well either way,
 because REST and gRPC need nothing but Python.

@@ -10,8 +10,9 @@ from pathlib import Path
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from bench.errors import StartFailed
 from bench.provision import kafka_tls
-from bench.provision.base import PLAIN, Broker, Security, StartFailed
+from bench.provision.base import PLAIN, Broker, Security
 from bench.provision.kafka_tls import Ports
 from bench.provision.ports import LOOPBACK, accepts
 from bench.provision.process import quiet, ready, spawn

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from bench.provision.base import StartFailed
+from bench.errors import StartFailed
 
 T = TypeVar("T")
 

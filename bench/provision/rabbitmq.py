@@ -12,8 +12,9 @@ import aio_pika
 import psutil
 from aio_pika.exceptions import AMQPException
 
+from bench.errors import StartFailed
 from bench.provision import rabbitmq_tls
-from bench.provision.base import PLAIN, Broker, Security, StartFailed
+from bench.provision.base import PLAIN, Broker, Security
 from bench.provision.ports import LOOPBACK, accepts, free_ports
 from bench.provision.process import quiet, ready, spawn
 from transports.base import Setting

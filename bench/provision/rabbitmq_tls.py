@@ -1,6 +1,7 @@
 """What RabbitMQ is told about security: its listeners with TLS, its users and their rights."""
 
 import hashlib
+import json
 import secrets
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,6 @@ from typing import Any
 
 from bench.provision.base import Security
 from bench.provision.ports import LOOPBACK
-from bench.results.durable_files import as_json
 from shop.workflow import SERVICES
 from transports.security import AUTH, BUYER, CIPHER, HARNESS, MTLS, NONE, Keys
 
@@ -75,7 +75,7 @@ def definitions(security: Security) -> str:
         # Whom the other levels come as.
         users.append(_user(GUEST, GUEST))
         rights[GUEST] = (_ALL, _ALL, _ALL)
-    return as_json(
+    return json.dumps(
         {
             "vhosts": [{"name": "/"}],
             "users": users,
@@ -83,7 +83,8 @@ def definitions(security: Security) -> str:
                 {"user": user, "vhost": "/", "configure": configure, "write": write, "read": read}
                 for user, (configure, write, read) in rights.items()
             ],
-        }
+        },
+        indent=2,
     )
 
 

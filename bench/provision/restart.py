@@ -8,7 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from bench.provision.base import Broker, StartFailed
+from bench.errors import StartFailed
+from bench.provision.base import Broker
 from bench.provision.brokers import version_at
 from bench.provision.process import MARK, end, finish, gone, ready, spawn
 from bench.provision.rabbitmq import elected, listen_further

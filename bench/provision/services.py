@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from bench.provision.base import StartFailed
+from bench.errors import StartFailed
 from bench.provision.process import MARK, finish
 from bench.provision.service_main import NodeSpec
 from shop.workflow import SERVICES
@@ -75,7 +75,7 @@ class ServiceProcess:
         return self._process is not None and self._process.returncode is None
 
     async def audit(self) -> dict[str, Any]:
-        """Its books, as bench.node.audit_of has them. Raises StartFailed when the process is gone."""
+        """Its books, as bench.provision.service_main.audit_of has them. Raises StartFailed when the process is gone."""
         answer: dict[str, Any] = await self._asked("audit")
         return answer
 
@@ -110,7 +110,7 @@ async def services(
 
     ``folder`` marks the processes as the run's own, ``logs`` gets what they complain about, a file per service.
     ``seen_by`` gives the setting as a service is told it, where that is not what all are.
-    ``program`` is a module that is told what to be and answers as bench.node does.
+    ``program`` is a module that is told what to be and answers as bench.provision.service_main does.
     """
     logs.mkdir(parents=True, exist_ok=True)
     specs = {

@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import psutil
 
-from bench.provision.base import FAR, Say, StartFailed
+from bench.errors import StartFailed
+from bench.provision.base import FAR, Say
 from bench.provision.ports import LOOPBACK, free_ports
 from bench.provision.process import end, finish, ready, spawn
 

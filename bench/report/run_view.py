@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from bench.errors import ResultsError
 from bench.results.caveats import Caveat
-from bench.results.durable_files import ResultsError
 from bench.results.rows import COLUMNS, ECHO
 from bench.results.store import Run
 from bench.stats.aa import aa

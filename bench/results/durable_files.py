@@ -12,9 +12,7 @@ from typing import Any
 
 import msgspec
 
-
-class ResultsError(Exception):
-    """Results cannot be written or read. ``str(error)`` is a sentence that says what to do."""
+from bench.errors import ResultsError
 
 
 def append(path: Path, lines: Iterable[Sequence[object]], columns: Sequence[str] = ()) -> None:

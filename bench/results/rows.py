@@ -13,7 +13,7 @@ def trial_name(round_: int | str, slot: int | str, cell: str) -> str:
 
 
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of capacity.csv: what a search came to, see bench.search.Done."""
+    """One row of capacity.csv: what a search came to, see bench.runner.capacity_search.Done."""
 
     cell: str
     transport: str
@@ -122,7 +122,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool
     """Nothing failed, nothing is missing, and the books agree."""
     valid: bool
-    """It was measured, the books agree, and bench.validity had nothing against it."""
+    """It was measured, the books agree, and bench.trial.validity had nothing against it."""
     caveats: tuple[Caveat, ...] = ()
 
     @property
@@ -158,3 +158,73 @@ def _columns() -> dict[str, type]:
 
 
 COLUMNS = _columns()
+
+
+class Outage(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of outages.csv. Times are from the opening of the window. None: no order says; infinite: never."""
+
+    round: int
+    slot: int
+    cell: str
+    fault: str
+    began_s: float
+    back_s: float
+    """When the part was ready again."""
+    planned: int
+    failed: int
+    unfinished: int
+    lost: int | None = None
+    """Of the unfinished, those that the method had accepted and that are nowhere, at the least; None: not known."""
+    asked_again: int | None = None
+    """Messages that a service had answered before: delivered twice, and nothing done twice. None: not known."""
+    told_twice: int = 0
+    """Outcomes for an order that already had one."""
+    charged_unheard: int | None = None
+    """Orders whose buyer was charged, and never heard that they shipped: failed or unfinished in the buyer's eyes."""
+    delayed: int
+    """Orders that finished and took longer than the slowest before the outage."""
+    failures: str = ""
+    """What their buyers were told, as in trials.csv."""
+    accept_before_p50_us: float | None = None
+    accept_during_p50_us: float | None = None
+    """The same of the time to the acceptance."""
+    before_p50_us: float | None
+    during_p50_us: float | None
+    """Of the orders planned while the part was away; infinite if half of them did not finish."""
+    longest_us: float | None
+    """Of an order that finished."""
+    backlog_gone_s: float | None
+    """From when the part was back to the end of the last order that was planned until then and finished."""
+    as_before_s: float | None
+    """From when the part was back until orders finish as before and go on to; infinite if the window ended sooner."""
+
+
+class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of timeline.csv: the orders planned in BIN_S of a trial in whose middle something happened."""
+
+    round: int
+    slot: int
+    cell: str
+    fault: str
+    from_s: float
+    """From when the part was away: before that it is negative."""
+    planned: int
+    failed: int
+    accept_p50_us: float | None
+    finish_p50_us: float | None
+    """Infinite: half of them were not accepted, or did not finish."""
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of the way, over all sampled orders of a trial."""
+
+    number: int
+    """From 1 on, in the order of time."""
+    service: str
+    """Who had it, or to whom it was on its way."""
+    message: str
+    part: str
+    """transfer: client, wire and broker; wait: decoding and queueing in the process; handle; store: its commit."""
+    n: int
+    mean_us: float
+    p50_us: float

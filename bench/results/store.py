@@ -12,17 +12,16 @@ import msgspec
 import pandas as pd
 from hdrh.histogram import HdrHistogram
 
+from bench.errors import ResultsError
 from bench.results import histograms as hlog
 from bench.results.caveats import BROKEN, NO_COLD_STARTS, Caveat
-from bench.results.durable_files import ResultsError, append, as_json, csv_line, keep_lines, replace, sentences
+from bench.results.durable_files import append, as_json, csv_line, keep_lines, replace, sentences
 from bench.results.recover import kinds, sound
-from bench.results.rows import COLUMNS, Capacity, ColdStart, Trial, trial_name
+from bench.results.rows import COLUMNS, Capacity, ColdStart, Outage, Step, Stretch, Trial, trial_name
 from bench.stats.aa import aa
 from bench.stats.effects import effects as effects_of
 from bench.stats.outages import summarise_outages
 from bench.stats.summary import plain_number, summarise
-from bench.trial.hops import Step
-from bench.trial.outage import Outage, Stretch
 from transports.security import CIPHER, NONE
 
 SCHEMA_VERSION = 5

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-from bench.profile.matrix import Cell
-from bench.profile.resolve import Profile
+from bench.profile.fault import BROKER
+from bench.profile.schema import Cell, Profile
 from bench.provision import VARIABLES, Broker, Unavailable
-from bench.trial.fault_injection import BROKER
 
 NETWORK = "network"
 """What can be missing beside servers."""

@@ -1,6 +1,6 @@
 """`make study`: the effects of a profile's factors; or, for PROFILE=capacity, the highest rate of each method.
 
-    search    one trial after the other, as bench.search asks: p99 of completion under the objective, no growing backlog
+    search    one trial after the other, as bench.runner.capacity_search asks: p99 of completion under the objective, no growing backlog
     curve     rounds of trials at equal absolute rates, and at shares of each method's own capacity
 
 Everything tried is in search.csv and every answer in capacity.csv as soon as it is known; the curve is in trials.csv.
@@ -11,12 +11,10 @@ from dataclasses import replace
 
 import msgspec
 
-from bench.errors import UsageError
-from bench.profile.matrix import Cell, cells, methods
-from bench.profile.resolve import Profile
-from bench.provision.base import StartFailed
+from bench.errors import ResultsError, StartFailed, UsageError
+from bench.profile.matrix import cells, methods
+from bench.profile.schema import Cell, Profile
 from bench.results.caveats import BROKEN
-from bench.results.durable_files import ResultsError
 from bench.results.histograms import QUANTILES
 from bench.results.rows import Capacity, Trial
 from bench.results.store import Run

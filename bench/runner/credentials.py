@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from bench.profile.matrix import at, cells
-from bench.profile.resolve import Profile
+from bench.profile.schema import Profile
 from bench.provision import certificates as authority
 from bench.provision.base import PLAIN, Security
 from bench.provision.cleanup import open_run

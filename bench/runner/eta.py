@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from bench.load.session import tick_s
-from bench.profile.matrix import Cell, at
-from bench.profile.resolve import Profile
+from bench.profile.matrix import at
+from bench.profile.schema import Cell, Profile
 from bench.stats.trend import WINDOWS
 
 OVERHEAD_S = 1.8

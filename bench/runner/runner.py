@@ -5,62 +5,34 @@ import contextlib
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from bench.load.locust.control import LoadError, Master, master
-from bench.profile.matrix import Cell, at, cells
-from bench.profile.resolve import Profile
-from bench.provision import Broker, Unavailable, alive, brokers, toxiproxy
-from bench.provision.base import Say, Security, StartFailed
+from bench.errors import LoadError, MissingServer, ResultsError, StartFailed
+from bench.load.locust.control import Master, master
+from bench.profile.matrix import at, cells
+from bench.profile.schema import Cell, Profile
+from bench.provision import Broker, Unavailable, alive, brokers
+from bench.provision.base import Security
 from bench.provision.cleanup import open_run
 from bench.provision.process import belonging_to, finish
 from bench.results import caveats
-from bench.results.caveats import Caveat
-from bench.results.durable_files import ResultsError
-from bench.results.environment import git, machine, versions
 from bench.results.rows import Trial as Row
 from bench.results.store import Run
-from bench.runner.availability import NETWORK, why_not
+from bench.runner.availability import why_not
 from bench.runner.credentials import secured
+from bench.runner.environment import House, Progress, provide
 from bench.runner.eta import COLD_START_S, WARM_TRIALS, forecast_s
+from bench.runner.manifest import build_manifest, list_doubts, resume_into
 from bench.trial import connections as cold_starts
 from bench.trial.speed_probe import Canary
 from bench.trial.trial import Measured, Stage, measure, warm
 from transports.errors import SettingError, TransportError
-
-
-class MissingServer(Exception):
-    """A server that was asked for by name cannot be had; ``str(error)`` says why and what to type."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How the conductor tells what it is doing; each is called with a sentence or with what is measured next."""
-
-    say: Say
-    begins: Callable[[int, int, str, float], None] = lambda done, total, what, left_s: None
-    """Trials done, trials in all, the cell that comes, and how long the rest will take."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class House:
-    """Where things lie."""
-
-    checkout: Path
-    home: Path
-    """What a run needs while it lasts, and what set-up keeps: brokers' data, databases, jars."""
-    results: Path
-    given: Mapping[str, str]
-    """Servers given by URL, by name."""
-    keys: Path | None = None
-    """The folder of keys that goes with them; None: each run makes one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +67,15 @@ async def run(
         wanted = [cell for cell in asked if cell.name not in skipped]
         if not wanted or (profile.by_name and skipped):
             raise MissingServer("; ".join(dict.fromkeys(skipped.values())))
-        manifest = {**_manifest(profile, house, shared, wanted, skipped, command), "plan": plan.name}
+        manifest = {**build_manifest(profile, house, shared, wanted, skipped, command), "plan": plan.name}
         if resumed is None:
             kept = Run.create(house.results, run_id, manifest)
             stack.enter_context(kept.alone())
-            kept.add_caveats(_doubts_about(kept.manifest))
+            kept.add_caveats(list_doubts(kept.manifest))
         else:
             kept = resumed
             stack.enter_context(kept.alone())
-            _go_on(kept, manifest)
+            resume_into(kept, manifest)
         logs = kept.path / "logs"
         logs.mkdir(exist_ok=True)
         ledger = open_run(house.home)
@@ -292,104 +264,3 @@ class Conductor:
 
 ROUNDS = Plan("rounds", cells, Conductor.rounds)
 """Every cell once a round."""
-
-
-async def provide(
-    stack: AsyncExitStack, profile: Profile, house: House, progress: Progress, security: Security
-) -> dict[str, Broker | Unavailable]:
-    """Every server that the profile's transports need, or why it cannot be had."""
-    needs = {need for cell in cells(profile) for need in cell.kind.traits.needs}
-    ours = sorted(needs & {"rabbitmq", "kafka"})
-    there = brokers(ours, given=house.given, home=house.home, say=progress.say, security=security)
-    found = dict(await stack.enter_async_context(there))
-    for name in needs - set(ours):
-        url = house.given.get(name)
-        if url is None:
-            found[name] = Unavailable(name, f"{name} is needed and not given: type {name.upper()}_URL=… before make")
-        else:
-            found[name] = Broker(name, url, "given", "")
-    faults = [fault for cell in cells(profile) if (fault := at(profile, cell).fault) is not None]
-    if any(fault.of_network for fault in faults) and (why := await toxiproxy.missing(house.home, progress.say)):
-        found[NETWORK] = Unavailable(NETWORK, why)
-    return found
-
-
-def _manifest(
-    profile: Profile,
-    house: House,
-    shared: Mapping[str, Broker | Unavailable],
-    wanted: list[Cell],
-    skipped: Mapping[str, str],
-    command: str,
-) -> dict[str, Any]:
-    return {
-        "command": command,
-        "git": git(house.checkout),
-        "machine": machine(house.home),
-        "versions": versions(),
-        "brokers": {
-            name: {"version": broker.version, "provided_by": broker.provided_by}
-            for name, broker in shared.items()
-            if isinstance(broker, Broker)
-        },
-        "profile": msgspec.to_builtins(profile),
-        "seed": profile.seed,
-        "cells": [msgspec.to_builtins(cell) for cell in wanted],
-        "traits": {cell.pairing: _traits(cell, profile) for cell in wanted},
-        "skipped": dict(skipped),
-        "facts": {},
-        "idle_cpu_ms_per_s": {},
-        "tls": {},
-        "caveats": [],
-    }
-
-
-def _go_on(kept: Run, now: Mapping[str, Any]) -> None:
-    """Note that a run goes on. Raises ResultsError when what is here now is not what it was measured with."""
-    before, after = _ground(kept.manifest), _ground(msgspec.to_builtins(now))
-    for what, was in before.items():
-        if was != after[what]:
-            raise ResultsError(
-                f"{kept.path} cannot go on: its {what} is not what is here now, and both would be mixed; measure again"
-            )
-    once_more = {"at": _now(), "command": now["command"], "measured_again": kept.forget_unmeasured()}
-    kept.update_manifest(resumed=[*kept.manifest.get("resumed", []), once_more], profile=now["profile"])
-    kept.add_caveats(_doubts_about(now))
-    kept.point_latest()
-
-
-def _ground(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What all trials of a run have to share, by what it is called."""
-    return {
-        "commit": manifest["git"]["commit"],
-        "machine": [manifest["machine"][key] for key in ("cpu_model", "cores", "kernel")],
-        "set of library versions": manifest["versions"],
-        "set of broker versions": {name: broker["version"] for name, broker in manifest["brokers"].items()},
-        "list of cells": manifest["cells"],
-    }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _traits(cell: Cell, profile: Profile) -> dict[str, Any]:
-    traits = cell.kind.traits
-    return {
-        "style": traits.style.value,
-        "accepted": traits.accepted.value,
-        "survives": traits.survives[profile.durability],
-        "redelivers": traits.redelivers,
-        "ordered": traits.ordered,
-        "concurrency": traits.concurrency,
-        "replays": traits.replays,
-        "browsers": traits.browsers,
-        "needs": sorted(traits.needs),
-    }
-
-
-def _doubts_about(manifest: Mapping[str, Any]) -> tuple[Caveat, ...]:
-    found = []
-    if manifest["git"].get("dirty"):
-        found.append(caveats.dirty_tree(str(manifest["git"].get("commit"))))
-    return tuple(found)

@@ -10,15 +10,16 @@ from dataclasses import dataclass, field
 import psutil
 from rich.table import Table
 
+from bench.errors import MissingServer
 from bench.load.workload.orders import Workload
-from bench.profile.matrix import Cell, cells
-from bench.profile.resolve import Profile
+from bench.profile.matrix import cells
+from bench.profile.schema import Cell, Profile
 from bench.provision import Broker, Unavailable
 from bench.provision.base import Say
 from bench.provision.cleanup import open_run
 from bench.provision.process import finish
 from bench.runner.credentials import secured
-from bench.runner.runner import House, MissingServer, Progress, provide
+from bench.runner.environment import House, Progress, provide
 from bench.trial.trial import Stage, remove_quietly, serving, setting_of
 from transports.base import Client
 

@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import Collection
 from contextlib import AsyncExitStack
 
-from bench.errors import UsageError
+from bench.errors import MissingServer, UsageError
 from bench.load.locust.control import check_free, master, worker
 from bench.load.protocol import Watch
 from bench.profile.matrix import cells
-from bench.profile.resolve import Profile
+from bench.profile.schema import Profile
 from bench.provision import Broker, Unavailable
 from bench.provision.base import Say
 from bench.provision.cleanup import open_run
 from bench.provision.process import belonging_to, finish
 from bench.runner.credentials import secured
-from bench.runner.runner import House, MissingServer, Progress, provide
+from bench.runner.environment import House, Progress, provide
 from bench.trial.trial import Stage, remove_quietly, serving, setting_of, spec_of
 from transports.security import NONE
 

@@ -7,7 +7,7 @@ from bench.load.protocol import Audit, added
 from bench.load.recorder import Sum
 
 Books = Mapping[str, Mapping[str, Any]]
-"""By service what bench.node.audit_of gives."""
+"""By service what bench.provision.service_main.audit_of gives."""
 
 _NOTHING = {"count": 0, "amount_cents": 0, "order_ids": 0}
 

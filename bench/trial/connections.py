@@ -10,8 +10,8 @@ from time import monotonic_ns
 import msgspec
 
 from bench.load.workload.orders import probe
-from bench.profile.matrix import Cell, at, cells
-from bench.profile.resolve import Profile
+from bench.profile.matrix import at, cells
+from bench.profile.schema import Cell, Profile
 from bench.provision.base import Say
 from bench.provision.services import services
 from bench.results.rows import ECHO, ColdStart

@@ -5,12 +5,15 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from bench.load.locust.control import LoadError, Master
+from bench.errors import LoadError
+from bench.load.locust.control import Master
 from bench.load.protocol import TrialSpec
+from bench.profile.fault import Fault
 from bench.provision.process import finish
 from bench.results.caveats import Caveat
-from bench.trial.fault_injection import Away, Fault, Parts, inflict
-from bench.trial.outage import Outage, Stretch, orders_of, outage_of, timeline
+from bench.results.rows import Outage, Stretch
+from bench.trial.fault_injection import Away, Parts, inflict
+from bench.trial.outage import orders_of, outage_of, timeline
 
 STEP = "step"
 """What a step of the rate is called beside faults: what has come too fast is there to be done when it is over."""

@@ -8,7 +8,7 @@ from time import monotonic_ns
 import msgspec
 import uvloop
 
-from bench.provision.base import StartFailed
+from bench.errors import StartFailed
 from bench.provision.service_main import NodeSpec, standard_input
 from bench.trial.tls_probe import by_way_of, entrance, overheard
 from shop.workflow import FRONT

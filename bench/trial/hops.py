@@ -10,9 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean, median
 
-import msgspec
-
 from bench.load.recorder import Sampled
+from bench.results.rows import Step
 from shop.messages import KIND, OrderPlaced, OrderShipped, PaymentTaken, PlaceOrder, StockReserved
 from shop.workflow import consumer_of_type
 from transports.tracing import Stamp
@@ -22,21 +21,6 @@ PATH = (PlaceOrder, OrderPlaced, StockReserved, PaymentTaken, OrderShipped)
 _KINDS = tuple(KIND[message] for message in PATH)
 _SERVICES = tuple(consumer_of_type(message) for message in PATH)
 BUYER = "buyer"
-
-
-class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One part of the way, over all sampled orders of a trial."""
-
-    number: int
-    """From 1 on, in the order of time."""
-    service: str
-    """Who had it, or to whom it was on its way."""
-    message: str
-    part: str
-    """transfer: client, wire and broker; wait: decoding and queueing in the process; handle; store: its commit."""
-    n: int
-    mean_us: float
-    p50_us: float
 
 
 def steps(orders: Iterable[Sampled], stamps: Iterable[Stamp]) -> list[Step]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import msgspec
 import pandas as pd
 
+from bench.results.rows import Outage, Stretch
 from bench.trial.fault_injection import Away
 
 BIN_S = 0.25
@@ -18,45 +18,6 @@ NORMAL = 2.0
 """Orders are as before when their median is at most so many times that of the time before the outage."""
 TOGETHER = 12
 """So many orders, one after the other, have a median that is twice the usual one by chance once in thousands."""
-
-
-class Outage(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of outages.csv. Times are from the opening of the window. None: no order says; infinite: never."""
-
-    round: int
-    slot: int
-    cell: str
-    fault: str
-    began_s: float
-    back_s: float
-    """When the part was ready again."""
-    planned: int
-    failed: int
-    unfinished: int
-    lost: int | None = None
-    """Of the unfinished, those that the method had accepted and that are nowhere, at the least; None: not known."""
-    asked_again: int | None = None
-    """Messages that a service had answered before: delivered twice, and nothing done twice. None: not known."""
-    told_twice: int = 0
-    """Outcomes for an order that already had one."""
-    charged_unheard: int | None = None
-    """Orders whose buyer was charged, and never heard that they shipped: failed or unfinished in the buyer's eyes."""
-    delayed: int
-    """Orders that finished and took longer than the slowest before the outage."""
-    failures: str = ""
-    """What their buyers were told, as in trials.csv."""
-    accept_before_p50_us: float | None = None
-    accept_during_p50_us: float | None = None
-    """The same of the time to the acceptance."""
-    before_p50_us: float | None
-    during_p50_us: float | None
-    """Of the orders planned while the part was away; infinite if half of them did not finish."""
-    longest_us: float | None
-    """Of an order that finished."""
-    backlog_gone_s: float | None
-    """From when the part was back to the end of the last order that was planned until then and finished."""
-    as_before_s: float | None
-    """From when the part was back until orders finish as before and go on to; infinite if the window ended sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,22 +83,6 @@ def outage_of(
 def _middle(numbers: Sequence[float]) -> float | None:
     """The median, which may be infinite; None without any."""
     return median(numbers) if numbers else None
-
-
-class Stretch(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of timeline.csv: the orders planned in BIN_S of a trial in whose middle something happened."""
-
-    round: int
-    slot: int
-    cell: str
-    fault: str
-    from_s: float
-    """From when the part was away: before that it is negative."""
-    planned: int
-    failed: int
-    accept_p50_us: float | None
-    finish_p50_us: float | None
-    """Infinite: half of them were not accepted, or did not finish."""
 
 
 def timeline(orders: Sequence[Order], outage: Outage) -> list[Stretch]:

@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from bench.profile.fault import Fault
 from bench.provision.base import Broker
 from bench.provision.toxiproxy import far
-from bench.trial.fault_injection import Fault
 from transports.base import Setting
 
 BUYER = "buyer"

@@ -3,8 +3,8 @@
 import asyncio
 import itertools
 
+from bench.errors import StartFailed
 from bench.load.workload.orders import probe
-from bench.provision.base import StartFailed
 from bench.trial.tls_probe import Negotiated, by_way_of, entrance, overheard
 from transports.base import Setting, Transport
 from transports.errors import TransportError

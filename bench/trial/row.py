@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from hdrh.histogram import HdrHistogram
 
 from bench.load.protocol import TrialReport
-from bench.profile.matrix import Cell
-from bench.profile.resolve import Profile
+from bench.profile.schema import Cell, Profile
 from bench.results import caveats
 from bench.results.caveats import Caveat
 from bench.results.histograms import Percentiles, empty_histogram, percentiles

@@ -36,7 +36,7 @@ TIMERS = (
     Timer(
         100,
         "aiokafka leaving a partition out of a fetch after its 0.1 s back-off, or a fetch_max_wait of 100 ms",
-        "see fetch_max_wait_ms in transports/products/kafka/config.py",
+        "see fetch_max_wait_ms in transports/backends/kafka/config.py",
         "kafka",
     ),
     Timer(200, "TCP's shortest retransmission time", "look for dropped packets or a full accept queue"),

@@ -13,26 +13,25 @@ from typing import Any
 import msgspec
 from hdrh.histogram import HdrHistogram
 
+from bench.errors import LoadError, StartFailed
 from bench.load import resources as cost
-from bench.load.locust.control import LoadError, Master, worker
+from bench.load.locust.control import Master, worker
 from bench.load.protocol import HISTOGRAMS, TrialReport, TrialSpec, Watch
 from bench.load.workload.replay import Trace
-from bench.profile.matrix import Cell, at
-from bench.profile.resolve import Profile
+from bench.profile.matrix import at
+from bench.profile.schema import Cell, Profile
 from bench.provision import Broker, alive, free_ports
-from bench.provision.base import StartFailed
 from bench.provision.process import belonging_to
 from bench.provision.services import ServiceProcess, services
 from bench.provision.toxiproxy import Network, network
 from bench.results import caveats
 from bench.results.caveats import Caveat
 from bench.results.histograms import Interval, intervals
-from bench.results.rows import Trial, trial_name
+from bench.results.rows import Outage, Step, Stretch, Trial, trial_name
 from bench.trial import audit
 from bench.trial.disturbance import Trouble, is_disturbed, troubled
 from bench.trial.fault_injection import Away, Parts
-from bench.trial.hops import Step, agree, steps
-from bench.trial.outage import Outage, Stretch
+from bench.trial.hops import agree, steps
 from bench.trial.proxy_routes import BUYER, Links
 from bench.trial.readiness import met, probed
 from bench.trial.row import censored, histogram_of, row_of

@@ -16,7 +16,8 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from bench.load.locust.control import SCENARIO, LoadError, Master, master, worker
+from bench.errors import LoadError
+from bench.load.locust.control import SCENARIO, Master, master, worker
 from bench.load.protocol import TrialReport, TrialSpec
 from bench.provision.process import belonging_to
 from transports.base import Setting
@@ -349,7 +350,7 @@ async def test_grpc_is_safe_here_since_locust_and_gevent_are_not_imported(tmp_pa
 
 async def test_a_worker_without_a_master_gives_up_with_a_sentence(tmp_path: Path) -> None:
     script = (
-        "import bench.load.worker as w, sys; w.CONNECT_S, w.PULSE_S = 0.2, 0.1; "
+        "import bench.load.locust.worker as w, sys; w.CONNECT_S, w.PULSE_S = 0.2, 0.1; "
         "sys.exit(w.main(['--master-port', '1']))"
     )
     code, _, err = await said("-c", script, cwd=tmp_path)

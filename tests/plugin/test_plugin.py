@@ -44,7 +44,7 @@ RUDE = """
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from bench.selftest.stub import StubTransport
+from bench.calibration.selftest.stub import StubTransport
 
 
 class Rude(StubTransport):
@@ -188,7 +188,7 @@ def test_a_plugin_that_does_not_say_what_survives_is_refused(tmp_path: Path, mon
 def test_what_a_plugin_loses_is_counted_and_its_numbers_are_shown(
     tmp_path: Path, bench: Callable[..., "subprocess.CompletedProcess[str]"]
 ) -> None:
-    declare(tmp_path, "stub = bench.selftest.stub:StubTransport")
+    declare(tmp_path, "stub = bench.calibration.selftest.stub:StubTransport")
     profile = tmp_path / "stub.toml"
     profile.write_text('transports = ["stub"]\n[options.stub]\nservice_ms = 50\nsilent_every = 20\n')
     few = ("ROUNDS=1", "DURATION=2", "RATE=400", "WARM_UP=0.5", "WARM_UP_MAX=0", "DEADLINE=2")

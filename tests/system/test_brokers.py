@@ -11,9 +11,9 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from bench.errors import InUse
 from bench.paths import ROOT
 from bench.provision import NAMES, Broker, Unavailable, alive, brokers, compose, down, kafka, rabbitmq, up
-from bench.provision.base import InUse
 from bench.provision.ports import listeners
 from bench.provision.process import MARK, marked
 

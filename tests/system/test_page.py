@@ -15,8 +15,8 @@ from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
+from bench.advise.report import report
 from bench.paths import ROOT
-from bench.report.write import report
 from tests.browser.__main__ import modules
 from tests.unit.advise.test_ranking import a_study, four
 from tests.unit.report.edge_cases import all_failed

@@ -18,9 +18,9 @@ import psutil
 import pytest
 import uvloop
 
+from bench.errors import StartFailed
 from bench.paths import ROOT
 from bench.provision import free_ports
-from bench.provision.base import StartFailed
 from bench.provision.ports import listeners
 from bench.provision.process import marked
 from bench.provision.service_main import NodeSpec
@@ -289,7 +289,7 @@ def test_a_service_that_cannot_start_says_why_and_ends_with_1(tmp_path: Path) ->
 
 
 def test_a_service_that_was_killed_is_seen_on_uvloop_too(tmp_path: Path) -> None:
-    """bench.floor asks its services from there."""
+    """bench.calibration.baseline asks its services from there."""
     uvloop.run(test_a_service_that_was_killed_is_seen_and_cannot_be_asked(tmp_path))
 
 

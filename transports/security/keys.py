@@ -1,4 +1,4 @@
-"""Where a role's certificate, key, password and tokens lie, in the folder that bench.provision.authority makes.
+"""Where a role's certificate, key, password and tokens lie, in the folder that bench.provision.certificates makes.
 
     authority.pem        the certificate that everyone believes
     tokens.pem           the public half of the key that signs tokens
@@ -60,7 +60,9 @@ def keys_of(folder: str, role: str) -> Keys:
 
 def _there(path: Path) -> Path:
     if not path.is_file():
-        raise SettingError(f"there is no {path}: give KEYS= a folder that `python -m bench.provision.authority` made")
+        raise SettingError(
+            f"there is no {path}: give KEYS= a folder that `python -m bench.provision.certificates` made"
+        )
     return path
 
 

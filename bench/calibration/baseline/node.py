@@ -1,4 +1,4 @@
-"""One process of a bare chain, as bare as bench.node is full; told what to be and stopped in the same way."""
+"""One process of a bare chain, as bare as bench.provision.service_main is full; told what to be and stopped in the same way."""
 
 import gc
 import signal
@@ -16,7 +16,7 @@ async def serve() -> None:
     told = await standard_input()
     spec = msgspec.json.decode(await told.readline(), type=NodeSpec)
     async with bare(spec.transport).serve(spec.service, spec.setting):
-        gc.collect()  # as bench.node does
+        gc.collect()  # as bench.provision.service_main does
         gc.freeze()
         print('{"ready": {}}', flush=True)
         await told.read()

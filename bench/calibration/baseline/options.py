@@ -1,4 +1,4 @@
-"""What `python -m bench.floor` takes."""
+"""What `python -m bench.calibration.baseline` takes."""
 
 import argparse
 from pathlib import Path
@@ -31,7 +31,7 @@ class _Parser(argparse.ArgumentParser):
 def options(arguments: list[str]) -> Options:
     """Raises SystemExit: 2 with a sentence for what cannot be, 0 for --help."""
     default = Load()
-    parser = _Parser(prog="python -m bench.floor", description="Our cost against the bare libraries.")
+    parser = _Parser(prog="python -m bench.calibration.baseline", description="Our cost against the bare libraries.")
     parser.add_argument("--transport", type=_transports, default=TRANSPORTS, help=",".join(TRANSPORTS))
     parser.add_argument("--rounds", type=_count, default=4, help="each measures both arms")
     parser.add_argument("--orders", type=_count, default=default.orders, help="of the closed loop")

@@ -1,4 +1,4 @@
-"""`python -m bench.witness`: ours and theirs in turns against the same running servers."""
+"""`python -m bench.calibration.crosscheck`: ours and theirs in turns against the same running servers."""
 
 import argparse
 import asyncio
@@ -18,19 +18,19 @@ from bench.calibration.crosscheck import tools
 from bench.calibration.crosscheck.echo import a_topic, kafka_echo, rabbit_echo
 from bench.calibration.crosscheck.tools import ToolFailed
 from bench.cli.exits import outcome
+from bench.errors import LoadError, StartFailed
 from bench.load.closed_loop import ClosedDriver
 from bench.load.driver import Phases
-from bench.load.locust.control import LoadError, Master, master, worker
+from bench.load.locust.control import Master, master, worker
 from bench.load.open_loop import OpenDriver
 from bench.load.protocol import TrialReport, TrialSpec
 from bench.load.recorder import Record
 from bench.load.workload.arrivals import Schedule
 from bench.load.workload.orders import Mix, Workload
 from bench.paths import ROOT
+from bench.profile.loader import load
 from bench.profile.matrix import methods
-from bench.profile.resolve import load
 from bench.provision import Broker, Unavailable, brokers
-from bench.provision.base import StartFailed
 from bench.provision.cleanup import open_run, place
 from bench.provision.process import finish
 from bench.report.formatting import digits
@@ -225,7 +225,9 @@ def table(asked: Asked, found: Sequence[Witness]) -> Table:
 
 def command(arguments: list[str]) -> int:
     """The exit code: 0 measured, 1 failed, 130 stopped."""
-    parser = argparse.ArgumentParser("python -m bench.witness", description="Ours beside tools that others wrote.")
+    parser = argparse.ArgumentParser(
+        "python -m bench.calibration.crosscheck", description="Ours beside tools that others wrote."
+    )
     parser.add_argument("--rate", type=int, default=100, help="orders or messages a second (100)")
     parser.add_argument("--seconds", type=int, default=10, help="of each measurement, after 2 s of warm-up (10)")
     parser.add_argument("--rounds", type=int, default=3, help="ours and theirs in turns (3)")

@@ -1,4 +1,4 @@
-"""`python -m bench.selftest`: every case through Locust, expected and seen side by side.
+"""`python -m bench.calibration.selftest`: every case through Locust, expected and seen side by side.
 
 Exit code 1 when one differs.
 """
@@ -19,9 +19,9 @@ from bench.calibration.selftest.cases import CASES, Case, Line
 from bench.calibration.selftest.plays import PLAYS, Play
 from bench.calibration.selftest.stub import ENTRY_POINT
 from bench.cli.exits import outcome
-from bench.load.locust.control import LoadError, master, worker
+from bench.errors import LoadError, StartFailed
+from bench.load.locust.control import master, worker
 from bench.load.protocol import TrialReport, TrialSpec
-from bench.provision.base import StartFailed
 from transports.registry import GROUP
 
 
@@ -76,7 +76,9 @@ def table(name: str, lines: Sequence[Line]) -> Table:
 
 def command(arguments: list[str]) -> int:
     """The exit code: 0 all as expected, 1 not, 130 stopped."""
-    parser = argparse.ArgumentParser("python -m bench.selftest", description="The harness against known answers.")
+    parser = argparse.ArgumentParser(
+        "python -m bench.calibration.selftest", description="The harness against known answers."
+    )
     parser.add_argument("--only", default="", metavar="WORDS", help="cases whose name has these words")
     asked = parser.parse_args(arguments)
     cases = [case for case in CASES if asked.only in case.name]

@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import aiohttp
 
+from bench.errors import LoadError
 from bench.load.protocol import TrialReport, TrialSpec
 from bench.paths import SCENARIO
 
@@ -33,10 +34,6 @@ GRACE_S = 5.0
 """From the end of its standard input to SIGTERM, and from there to SIGKILL."""
 SLACK_S = 60.0
 """A trial that takes so much longer than its phases add up to will not end any more."""
-
-
-class LoadError(Exception):
-    """The load could not be driven; ``str(error)`` is a sentence."""
 
 
 @dataclass(slots=True)
@@ -197,7 +194,7 @@ async def worker(
 ) -> AsyncIterator[WorkerProcess]:
     """A load process that the master counts, ended at exit. It also ends when this process or the master does.
 
-    ``env`` is added to the environment; ``urgent``: see bench.load.priority. Raises LoadError.
+    ``env`` is added to the environment; ``urgent``: see bench.load.scheduling. Raises LoadError.
     """
     name = f"{socket.gethostname()}_{uuid4().hex}"
     command = ["-m", "bench.load.locust.worker", "--until-eof", f"--name={name}"]

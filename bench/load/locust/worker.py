@@ -1,6 +1,6 @@
 """A load process: plain asyncio that speaks Locust's worker protocol to a stock `locust --master`.
 
-    python -m bench.load.worker --master-host 127.0.0.1 --master-port 5557
+    python -m bench.load.locust.worker --master-host 127.0.0.1 --master-port 5557
 
 Locust documents the protocol for workers in other languages: msgpack of (type, data, node id) on a ZeroMQ DEALER.
 Nothing here may import locust or gevent, not even through another module: grpc.aio hangs in a process that did.
@@ -253,7 +253,7 @@ def _tell_eof(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m bench.load.worker", description="A load process for a Locust master."
+        prog="python -m bench.load.locust.worker", description="A load process for a Locust master."
     )
     parser.add_argument("--master-host", default="127.0.0.1")
     parser.add_argument("--master-port", type=int, default=5557)

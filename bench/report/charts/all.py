@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from bench.errors import ResultsError
 from bench.report.charts import capacity_curve as curve
 from bench.report.charts import effects, hops, ratios, timeline
 from bench.report.charts import factor_levels as levels
@@ -12,7 +13,6 @@ from bench.report.charts import resources as costs
 from bench.report.charts import trials as strip
 from bench.report.charts.chart import Chart
 from bench.report.run_view import Reading
-from bench.results.durable_files import ResultsError
 
 LEADING = (curve.NAME, ratios.NAME)
 """Those that answer the question which is faster, and which carries more."""

@@ -20,7 +20,7 @@ MOST_ROWS = 40
 
 
 def charts(lines: Sequence[tuple[str, str, pd.DataFrame]]) -> Iterator[Chart]:
-    """recovery; nothing without lines, which are ``bench.report.timeline.lines()``."""
+    """recovery; nothing without lines, which are ``bench.report.charts.timeline.lines()``."""
     finite = [float(value) / 1000 for _, _, rows in lines for value in rows["finish_p50_us"] if 0 < value < math.inf]
     if not finite or len(lines) > MOST_ROWS:
         return

@@ -15,8 +15,8 @@ from bench.advise.evidence import HEADLINE, Evidence, evidence
 from bench.advise.needs import NEEDS
 from bench.paths import ROOT
 from bench.results.lookup import kept_runs
+from bench.results.rows import Outage
 from bench.results.store import Run
-from bench.trial.outage import Outage
 from tests.unit.advise.test_answer import SEARCHED, searched
 from tests.unit.advise.test_ranking import (
     COMMANDS_ON_KAFKA,

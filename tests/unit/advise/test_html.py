@@ -7,7 +7,7 @@ from bench.advise.chooser import table
 from bench.advise.claims import claims
 from bench.advise.evidence import evidence
 from bench.advise.html import fragments
-from bench.report.write import report
+from bench.advise.report import report
 from bench.results.store import Run
 from tests.unit.advise.test_ranking import a_study, four
 

@@ -18,8 +18,8 @@ from bench.advise.nearest import nearest_bursts, row_at
 from bench.advise.question import asked
 from bench.advise.ranking import Advice, advise
 from bench.advise.terminal import shown
+from bench.errors import ResultsError
 from bench.paths import ROOT
-from bench.results.durable_files import ResultsError
 from bench.results.histograms import Percentiles
 from bench.results.lookup import kept_runs
 from bench.results.store import Run

@@ -6,7 +6,8 @@ import pytest
 
 from bench.errors import UsageError
 from bench.load.workload.shape import Burst, Step
-from bench.profile.resolve import load, resolve
+from bench.profile.loader import load
+from bench.profile.resolve import resolve
 
 MEMORY = {"TRANSPORT": "memory"}
 

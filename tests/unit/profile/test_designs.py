@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from bench.paths import REFERENCE
+from bench.profile.loader import load
 from bench.profile.matrix import at, cells
-from bench.profile.resolve import Profile, load
+from bench.profile.schema import Profile
 from bench.results.histograms import QUANTILES
 from bench.results.store import Run
 from bench.runner.eta import forecast_s

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from bench.errors import UsageError
+from bench.profile.loader import load
 from bench.profile.matrix import at, cells
-from bench.profile.resolve import load
 
 
 def names(profile: str, **flags: str) -> set[str]:

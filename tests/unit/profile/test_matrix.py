@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from bench.errors import UsageError
+from bench.profile.loader import kept, load, profiles
 from bench.profile.matrix import at, cells
-from bench.profile.resolve import kept, load, profiles
 from bench.results.histograms import tag
 from bench.results.rows import trial_name
 

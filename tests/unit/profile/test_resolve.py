@@ -9,8 +9,9 @@ import pytest
 
 from bench.errors import UsageError
 from bench.load.workload.orders import Workload
+from bench.profile.loader import kept, load
 from bench.profile.matrix import cells
-from bench.profile.resolve import LONGEST_PREFIX, kept, load
+from bench.profile.resolve import LONGEST_PREFIX
 from transports.base import Setting
 from transports.memory import MemoryTransport
 from transports.wire import codec_named

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from bench.errors import StartFailed
 from bench.provision import Broker, Unavailable, brokers, compose, kafka, rabbitmq
 from bench.provision import container as contained
-from bench.provision.base import Security, StartFailed
+from bench.provision.base import Security
 from bench.provision.certificates import make
 from transports.security import LEVELS, ROLES, SECURED, Keys
 

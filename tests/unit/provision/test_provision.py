@@ -15,10 +15,11 @@ import psutil
 import pytest
 
 from bench.cli import brokers as command_line
+from bench.errors import InUse, StartFailed
 from bench.provision import Broker, Unavailable, brokers, compose, down, free_ports, kafka, ports, rabbitmq, sweep
 from bench.provision import cleanup as ledger
 from bench.provision import install as setup
-from bench.provision.base import InUse, Security, StartFailed
+from bench.provision.base import Security
 from bench.provision.brokers import standing
 from bench.provision.certificates import make
 from bench.provision.process import MARK, Child, end_below, finish, marked, ready, spawn
@@ -26,7 +27,7 @@ from bench.provision.process import MARK, Child, end_below, finish, marked, read
 IDLE = [sys.executable, "-c", "import time; time.sleep(60)"]
 OWNER = """
 import sys, time, pathlib
-from bench.provision import ledger
+from bench.provision import cleanup as ledger
 from bench.provision.process import spawn
 run = ledger.open_run(pathlib.Path(sys.argv[1]))
 spawn([sys.executable, "-c", "import time; time.sleep(60)"], folder=run.folder, log=run.folder / "log")

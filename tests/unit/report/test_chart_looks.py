@@ -22,7 +22,7 @@ from bench.report.charts import recovery_heatmap as heat
 from bench.report.charts import timeline
 from bench.report.charts.chart import Chart
 from bench.report.run_view import read
-from bench.trial.hops import Step
+from bench.results.rows import Step
 from tests.unit.builders import CELLS, a_run, a_trial
 from tests.unit.report.edge_cases import HARD
 from tests.unit.report.test_factor_levels import secured

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.advise.report import report
 from bench.paths import REFERENCE
-from bench.report.write import report
 from bench.results.lookup import kept_runs
 from bench.results.store import Run
 from bench.stats.intervals import median_of

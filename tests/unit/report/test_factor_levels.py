@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bench.advise.report import report
 from bench.report.charts.all import charts as all_charts
 from bench.report.charts.chart import save
 from bench.report.charts.factor_levels import FACTORS, MOST_METHODS, charts, plain_of, points
 from bench.report.run_view import read
-from bench.report.write import report
 from bench.results.histograms import Percentiles
 from bench.results.store import Run
 from tests.unit.builders import a_run, a_trial

@@ -11,8 +11,8 @@ from bench.report import style
 from bench.report.findings import story
 from bench.report.run_view import read
 from bench.results.histograms import Percentiles
+from bench.results.rows import Outage
 from bench.results.store import Run
-from bench.trial.outage import Outage
 from tests.unit.builders import a_run, a_trial
 from tests.unit.report.edge_cases import one_round, sixty_cells
 

@@ -14,13 +14,13 @@ import pytest
 from markupsafe import Markup
 from typer.testing import CliRunner
 
+from bench.advise.report import report
 from bench.cli.app import app
+from bench.errors import ResultsError
 from bench.paths import REFERENCE
 from bench.report.page import write
 from bench.report.run_view import Reading, read
 from bench.report.wording import best
-from bench.report.write import report
-from bench.results.durable_files import ResultsError
 from bench.results.histograms import Percentiles
 from bench.results.store import Run
 from tests.unit.builders import CELLS, a_run, a_trial

@@ -15,8 +15,8 @@ from bench.report.formatting import digits
 from bench.report.terminal.run import first_look, hops_table
 from bench.results.caveats import unsteady
 from bench.results.histograms import Percentiles
+from bench.results.rows import Step
 from bench.results.store import Run
-from bench.trial.hops import Step
 from tests.unit.builders import a_run, a_trial
 
 

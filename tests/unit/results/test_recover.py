@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bench.results.durable_files import ResultsError
+from bench.errors import ResultsError
 from bench.results.recover import sound
 from bench.results.store import Run
 from tests.unit.builders import a_run

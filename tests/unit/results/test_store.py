@@ -8,12 +8,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bench.errors import ResultsError
 from bench.results.caveats import Caveat, empty, unsteady
-from bench.results.durable_files import ResultsError
 from bench.results.histograms import Percentiles, intervals
-from bench.results.rows import COLUMNS
+from bench.results.rows import COLUMNS, Step
 from bench.results.store import Run
-from bench.trial.hops import Step
 from tests.unit.builders import a_histogram, a_run, a_trial
 
 

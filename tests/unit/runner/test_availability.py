@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from bench.profile.loader import load
 from bench.profile.matrix import cells
-from bench.profile.resolve import load
 from bench.provision import Broker, Unavailable
 from bench.runner.availability import NETWORK, why_not
 

@@ -7,12 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.errors import UsageError
-from bench.profile.matrix import Cell, methods
-from bench.profile.resolve import Profile, load
-from bench.provision.base import StartFailed
+from bench.errors import ResultsError, StartFailed, UsageError
+from bench.profile.loader import load
+from bench.profile.matrix import methods
+from bench.profile.schema import Cell, Profile
 from bench.results.caveats import Caveat
-from bench.results.durable_files import ResultsError
 from bench.results.histograms import Percentiles
 from bench.results.rows import Trial
 from bench.results.store import Run

@@ -2,8 +2,9 @@
 
 import pytest
 
-from bench.profile.matrix import Cell, cells
-from bench.profile.resolve import Profile, load
+from bench.profile.loader import load
+from bench.profile.matrix import cells
+from bench.profile.schema import Cell, Profile
 from bench.runner.runner import in_turn
 
 

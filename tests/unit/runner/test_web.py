@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from bench.errors import UsageError
-from bench.profile.resolve import load
-from bench.runner.runner import House
+from bench.profile.loader import load
+from bench.runner.environment import House
 from bench.runner.web import serve
 
 

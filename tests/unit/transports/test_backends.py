@@ -13,8 +13,8 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError,
 from confluent_kafka import KafkaError as TheirError
 
 from bench.errors import UsageError
+from bench.profile.loader import load
 from bench.profile.matrix import cells
-from bench.profile.resolve import load
 from shop.messages import KIND, OrderClosed
 from shop.workflow import SERVICES, consumed_by
 from transports.backends.kafka.config import Config

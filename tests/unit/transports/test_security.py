@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bench.errors import UsageError
-from bench.profile.resolve import load
+from bench.profile.loader import load
 from bench.provision.base import Security
 from bench.provision.certificates import AFTER, Authority, check, command
 from bench.provision.kafka_tls import tls, users

@@ -15,11 +15,13 @@ from bench.errors import UsageError
 from bench.load.order_log import raw_file
 from bench.load.protocol import TrialSpec
 from bench.load.workload.shape import Step
+from bench.profile.fault import Fault, fault_of
 from bench.report.terminal.run import outage_table
+from bench.results.rows import Outage
 from bench.stats.outages import summarise_outages
 from bench.trial.disturbance import Trouble, is_disturbed
-from bench.trial.fault_injection import Away, Fault, fault_of
-from bench.trial.outage import BIN_S, TOGETHER, Order, Outage, orders_of, outage_of, timeline
+from bench.trial.fault_injection import Away
+from bench.trial.outage import BIN_S, TOGETHER, Order, orders_of, outage_of, timeline
 from transports.base import Setting
 
 S = 1_000_000_000

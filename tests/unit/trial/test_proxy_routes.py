@@ -2,8 +2,8 @@
 
 import pytest
 
+from bench.profile.fault import Fault
 from bench.provision import Broker
-from bench.trial.fault_injection import Fault
 from bench.trial.proxy_routes import BUYER, Links
 from shop.workflow import SERVICES
 from transports.base import Setting

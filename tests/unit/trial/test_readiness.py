@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from bench.errors import StartFailed
 from bench.load.workload.orders import shipped
-from bench.provision.base import StartFailed
 from bench.trial import readiness as probing
 from bench.trial.readiness import probed
 from shop.messages import PlaceOrder

@@ -154,7 +154,7 @@ def test_a_canary_that_never_ran_says_nothing() -> None:
 
 
 def test_the_canary_sings_beside_what_is_measured_and_not_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.canary.PERIOD_S", 0.001)
+    monkeypatch.setattr("bench.trial.speed_probe.PERIOD_S", 0.001)
 
     async def sing() -> tuple[int, int]:
         async with Canary().beside() as runs_us:

@@ -26,4 +26,4 @@ class Bare(Protocol):
 
 def bare(transport: str) -> Bare:
     """The chain beside the transport of this name. Imported when asked for, as each library costs start-up."""
-    return cast(Bare, import_module(f"bench.floor.bare.{transport}"))
+    return cast(Bare, import_module(f"bench.calibration.baseline.bare.{transport}"))

@@ -55,7 +55,7 @@ async def connect(setting: Setting) -> AsyncIterator[Pass]:
 
 
 def _session(setting: Setting) -> aiohttp.ClientSession:
-    """As transports.rest.engines has it for its own client."""
+    """As transports.rest.client_libraries has it for its own client."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=Config().idle_s),
         timeout=aiohttp.ClientTimeout(total=setting.deadline_s),

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.advise.html import fragments
+from bench.errors import ResultsError
 from bench.report.page import draw, write
 from bench.report.run_view import read
-from bench.results.durable_files import ResultsError, sentences
+from bench.results.durable_files import sentences
 
 
 def report(paths: Sequence[Path], folder: Path) -> Path:

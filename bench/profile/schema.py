@@ -1,0 +1,138 @@
+"""The resolved profile of a run, and a cell: one column of the experiment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from bench.load.workload.arrivals import Arrivals
+from bench.load.workload.orders import Shape
+from bench.load.workload.replay import Trace
+from bench.load.workload.shape import Burst, Step, shape_of
+from bench.profile.fault import Fault
+from shop.store import Durability
+from transports import registry
+from transports.base import Transport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One column of the experiment: a transport over a product, with a client, a codec and a compression.
+
+    ``name`` is stable.
+    """
+
+    name: str
+    transport: str
+    product: str
+    """Empty where the method has no choice."""
+    client: str
+    codec: str
+    compression: str
+    rate_per_s: float
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """For ``Setting.options``, the client among them."""
+    levels: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What differs from the profile in this cell, by the profile's own keys: sizes, shapes, arrivals."""
+
+    @property
+    def method(self) -> str:
+        """Its name without the rate, or the arm: what is the same at all of them."""
+        return self.name.partition("@")[0]
+
+    @property
+    def pairing(self) -> str:
+        """Its transport, and the product where that is not the method's own."""
+        own = registry.named(self.transport).product
+        return self.transport if self.product == own else f"{self.transport}+{self.product}"
+
+    @property
+    def kind(self) -> type[Transport]:
+        """The class of its transport."""
+        return registry.named(self.transport, self.product)
+
+
+DURABILITIES = ("fast", "safe")
+
+
+STORES = ("memory", "sqlite")
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One workload, resolved: everything that decides what is measured, and so what stands in the manifest."""
+
+    name: str
+    transports: tuple[str, ...]
+    by_name: bool
+    """The transports were asked for with TRANSPORT=: one that cannot be had is an error, and else is skipped."""
+    also: tuple[str, ...]
+    """Cells, as transport[:client][+product][+codec][+compression], that are added when no codec is given; see
+    ``cells``."""
+    rates_per_s: tuple[float, ...]
+    """Every method is measured at each. Before and after a step; the mean of bursts, and of a trace."""
+    arrivals: Arrivals
+    step: Step
+    burst: Burst
+    trace: Trace | None
+    """None unless it is what ``arrivals`` asks for; then rate and duration are its own."""
+    duration_s: float
+    warm_up_s: float
+    warm_up_max_s: float
+    """A warm-up ends when nothing rises or falls any more, but not before the one and not after the other."""
+    broker_warm_up_s: float
+    """For how long a broker is used, twice, before its first trial: its code is compiled as it runs."""
+    rounds: int
+    arms: int = 1
+    """1, or 2: every method stands in each round twice, as ``rest@a`` and ``rest@b``, which are the same (A/A)."""
+    payload_bytes: int
+    """The size of the order's compact JSON, whatever the codec."""
+    shape: Shape
+    """What gives an order its size: a document, or more lines."""
+    compressible: float
+    """The share of that which is words and numbers and not noise."""
+    codec: str | None
+    """None: each transport's own."""
+    compression: str
+    """For all cells; one that cannot is an error."""
+    security: str
+    """A level of transports/security/levels.py."""
+    durability: Durability
+    store: Literal["memory", "sqlite"]
+    processes: int
+    """Of each service."""
+    product: str
+    """Over which the methods run that have the choice; empty: each over its own."""
+    clients: Mapping[str, str]
+    """The client library by transport, where it is not the transport's own choice."""
+    options: Mapping[str, Mapping[str, Any]]
+    """Further settings of a transport, by its name."""
+    max_message_bytes: int
+    deadline_s: float
+    seed: int
+    hops_every: int
+    """One in so many orders is stamped at every service; 0: none."""
+    retries: int
+    """How often REST and gRPC ask again when nobody listened or the connection was lost."""
+    keep_alive_s: float
+    """How long clients keep an idle connection; 0: as long as each library does."""
+    fault: Fault | None
+    """What is away for a while, in the middle of every trial's window."""
+    slo_p99_ms: float | None
+    """What p99 of completion is to stay under in a search for the capacity; None: there is no search."""
+    raw: bool
+    """Whether every order is kept, not only the histograms."""
+    cold: bool = False
+    """Whether new connections are measured as well, beside a bare echo: as many rounds of them, behind the trials."""
+    ports: int | None
+    """The first of four ports in a row on which the services listen; None: free ones."""
+    designed: tuple[Cell, ...] = ()
+    """The cells of a profile with blocks of factors; without any, cells follow from transports and rates."""
+
+    def offered_per_s(self, rate_per_s: float) -> float:
+        """Orders a second that arrive in the window in the mean, at one of the rates."""
+        return self.orders(rate_per_s) / self.duration_s
+
+    def orders(self, rate_per_s: float) -> float:
+        """How many are planned for a trial in the mean, at one of the rates."""
+        return rate_per_s * shape_of(self.arrivals, self.step, self.burst).area(self.duration_s)

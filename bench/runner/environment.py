@@ -1,0 +1,55 @@
+"""Starts what a run needs: brokers at their levels of security, and the network that faults cut."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.profile.matrix import at, cells
+from bench.profile.schema import Profile
+from bench.provision import Broker, Unavailable, brokers, toxiproxy
+from bench.provision.base import Say, Security
+from bench.runner.availability import NETWORK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How the conductor tells what it is doing; each is called with a sentence or with what is measured next."""
+
+    say: Say
+    begins: Callable[[int, int, str, float], None] = lambda done, total, what, left_s: None
+    """Trials done, trials in all, the cell that comes, and how long the rest will take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """Where things lie."""
+
+    checkout: Path
+    home: Path
+    """What a run needs while it lasts, and what set-up keeps: brokers' data, databases, jars."""
+    results: Path
+    given: Mapping[str, str]
+    """Servers given by URL, by name."""
+    keys: Path | None = None
+    """The folder of keys that goes with them; None: each run makes one."""
+
+
+async def provide(
+    stack: AsyncExitStack, profile: Profile, house: House, progress: Progress, security: Security
+) -> dict[str, Broker | Unavailable]:
+    """Every server that the profile's transports need, or why it cannot be had."""
+    needs = {need for cell in cells(profile) for need in cell.kind.traits.needs}
+    ours = sorted(needs & {"rabbitmq", "kafka"})
+    there = brokers(ours, given=house.given, home=house.home, say=progress.say, security=security)
+    found = dict(await stack.enter_async_context(there))
+    for name in needs - set(ours):
+        url = house.given.get(name)
+        if url is None:
+            found[name] = Unavailable(name, f"{name} is needed and not given: type {name.upper()}_URL=… before make")
+        else:
+            found[name] = Broker(name, url, "given", "")
+    faults = [fault for cell in cells(profile) if (fault := at(profile, cell).fault) is not None]
+    if any(fault.of_network for fault in faults) and (why := await toxiproxy.missing(house.home, progress.say)):
+        found[NETWORK] = Unavailable(NETWORK, why)
+    return found
