@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bench.errors import UsageError
 from bench.paths import ROOT
-from bench.profile import resolve as profiles
+from bench.profile import loader as profiles
 from bench.report.charts import factor_levels as levels
 from bench.report.terminal.connections import WIDTH, cold_starts_of, cold_table, lines
 from bench.results.lookup import kept_runs

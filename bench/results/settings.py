@@ -1,0 +1,459 @@
+"""Every setting of a profile, declared once; flags, help, factors and columns of trials.csv follow.
+
+It stands in results because every factor is a column there. It imports the standard library alone, so that a misspelt
+setting is refused before anything is installed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal[
+    "names", "word", "text", "path", "count", "number", "numbers", "fraction", "size", "seconds", "flag", "clients"
+]
+"""How a value is typed; bench/profile/parsing.py reads each kind."""
+Role = Literal["method", "workload", "tuning", "procedure"]
+"""``method``: what a method is made of. ``workload``: what is asked of it and promised by it. ``tuning``: a choice that
+some methods do not have. ``procedure``: how it is measured, which is no property of a cell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingSpec:
+    """One setting. ``name`` is typed (RATE=, --rate), ``key`` stands in a profile and in the manifest."""
+
+    name: str
+    key: str
+    kind: Kind
+    help: str
+    default: Any = None
+    """As a profile would have it; None: none, or one that follows from other settings and is said in ``help``."""
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+    """Words that it takes; plug-ins may add to those of ``transports`` and ``clients``."""
+    aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Other words that people use, and what they mean."""
+    least: float = 0
+    most: float | None = None
+    zero: bool = False
+    """Whether 0 is a value, and what ``help`` says of it."""
+    role: Role = "procedure"
+    factor: bool = False
+    """Whether a block of a profile may vary it."""
+    column: str = ""
+    """Of trials.csv; empty: it stands in the manifest alone."""
+    base: Any = None
+    """The level of a factor that the others are compared with; None: the least."""
+    label: str = ""
+    """What stands before a level in a cell's name, where the level alone says too little."""
+
+    @property
+    def flag(self) -> str:
+        """As an option of the command: ``--warm-up``."""
+        return f"--{self.name.lower().replace('_', '-')}"
+
+
+def _table(*specs: SettingSpec) -> dict[str, SettingSpec]:
+    return {spec.name: spec for spec in specs}
+
+
+SETTINGS: dict[str, SettingSpec] = _table(
+    # What carries the orders.
+    SettingSpec(
+        name="TRANSPORT",
+        key="transports",
+        kind="names",
+        help="methods to measure, with commas between them; one that is asked for by name must be there",
+        default=["rest", "grpc", "broker", "events"],
+        choices=("rest", "grpc", "broker", "events", "memory"),
+        aliases={"http": "rest", "https": "rest", "rabbitmq": "broker", "amqp": "broker", "kafka": "events"},
+    ),
+    SettingSpec(
+        name="BACKEND",
+        key="backend",
+        kind="word",
+        help="the product that broker and events run over; without it broker has RabbitMQ and events Kafka",
+        choices=("rabbitmq", "kafka"),
+        aliases={"rabbit": "rabbitmq", "amqp": "rabbitmq"},
+        role="method",
+        factor=True,
+        column="product",
+        base="rabbitmq",
+    ),
+    SettingSpec(
+        name="CLIENT",
+        key="clients",
+        kind="clients",
+        help="the client library, as rest:httpx or only httpx; several with commas",
+        default={},
+        role="method",
+        factor=True,
+        column="client",
+    ),
+    SettingSpec(
+        name="CODEC",
+        key="codec",
+        kind="word",
+        help="the format of every message; without it each method has its own",
+        choices=("json", "msgpack", "protobuf", "avro"),
+        aliases={"proto": "protobuf", "pb": "protobuf", "messagepack": "msgpack"},
+        role="method",
+        factor=True,
+        column="codec",
+        base="json",
+    ),
+    SettingSpec(
+        name="COMPRESSION",
+        key="compression",
+        kind="word",
+        help="by the method's own means: REST gzip and zstd, gRPC gzip, Kafka gzip, lz4, snappy and zstd",
+        default="none",
+        choices=("none", "gzip", "zstd", "lz4", "snappy"),
+        aliases={"off": "none", "gz": "gzip", "zst": "zstd"},
+        role="method",
+        factor=True,
+        column="compression",
+        base="none",
+    ),
+    # What is ordered.
+    SettingSpec(
+        name="SHAPE",
+        key="shape",
+        kind="word",
+        help="what gives an order its size: an attached document, or more order lines (structured)",
+        default="document",
+        choices=("document", "structured"),
+        role="workload",
+        factor=True,
+        column="shape",
+        base="document",
+    ),
+    SettingSpec(
+        name="COMPRESSIBLE",
+        key="compressible",
+        kind="fraction",
+        help="the share of the order's content that compresses; the rest is noise",
+        default=1,
+        role="workload",
+        factor=True,
+        column="compressible",
+        label="compressible-",
+    ),
+    SettingSpec(
+        name="PAYLOAD",
+        key="payload",
+        kind="size",
+        help="the size of an order as compact JSON",
+        default="1KiB",
+        unit="bytes",
+        role="workload",
+        factor=True,
+        column="order_bytes",
+    ),
+    SettingSpec(
+        name="MAX_MESSAGE",
+        key="max_message",
+        kind="size",
+        help="the largest message that a hop takes",
+        default="4MiB",
+        unit="bytes",
+    ),
+    # What is promised.
+    SettingSpec(
+        name="SECURITY",
+        key="security",
+        kind="word",
+        help="none, TLS, TLS with certificates of clients, or TLS with credentials",
+        default="none",
+        choices=("none", "tls", "mtls", "auth"),
+        aliases={"off": "none", "ssl": "tls", "mutual-tls": "mtls", "token": "auth", "jwt": "auth"},
+        role="workload",
+        factor=True,
+        column="security",
+        base="none",
+    ),
+    SettingSpec(
+        name="DURABILITY",
+        key="durability",
+        kind="word",
+        help="what survives a crash: fast (memory), or safe (every service and broker syncs to disk first)",
+        default="fast",
+        choices=("fast", "safe"),
+        role="workload",
+        factor=True,
+        column="durability",
+    ),
+    SettingSpec(
+        name="STORE",
+        key="store",
+        kind="word",
+        help="each service's database; without it memory at DURABILITY=fast and sqlite at safe",
+        choices=("memory", "sqlite"),
+        role="workload",
+        factor=True,
+        column="store",
+    ),
+    SettingSpec(
+        name="PROCESSES",
+        key="processes",
+        kind="count",
+        help="processes of each service",
+        default=1,
+        least=1,
+        role="workload",
+        factor=True,
+        column="processes",
+        label="processes-",
+    ),
+    SettingSpec(
+        name="RETRIES",
+        key="retries",
+        kind="count",
+        help="how often REST and gRPC ask again when nobody listened or the connection was lost",
+        default=0,
+        role="tuning",
+        factor=True,
+        column="retries",
+        label="retries-",
+    ),
+    SettingSpec(
+        name="KEEP_ALIVE",
+        key="keep_alive_s",
+        kind="seconds",
+        help="how long clients keep an idle connection; 0: as long as each library does",
+        default=0,
+        unit="s",
+        zero=True,
+        least=0.1,
+        most=86_400,
+        role="tuning",
+        factor=True,
+        column="keep_alive_s",
+        base=0.0,
+        label="keep-alive-",
+    ),
+    # How often, and what goes wrong.
+    SettingSpec(
+        name="FAULT",
+        key="fault",
+        kind="text",
+        help="what fails in the window: none, or stop, kill, cut or delay, a hyphen and a service or broker",
+        default="none",
+        role="workload",
+        factor=True,
+        column="fault",
+        base="none",
+    ),
+    SettingSpec(
+        name="FAULT_AT",
+        key="fault_at_s",
+        kind="seconds",
+        help="when the fault begins, from the opening of the window; without it after a third of DURATION",
+        unit="s",
+        zero=True,
+    ),
+    SettingSpec(
+        name="FAULT_FOR",
+        key="fault_for_s",
+        kind="seconds",
+        help="how long the fault lasts; without it a third of DURATION",
+        unit="s",
+    ),
+    SettingSpec(
+        name="ARRIVALS",
+        key="arrivals",
+        kind="word",
+        help="when orders come: poisson, constant, step, burst, or replay (from a file, REPLAY=)",
+        default="poisson",
+        choices=("poisson", "constant", "step", "burst", "replay"),
+        aliases={"trace": "replay", "fixed": "constant", "bursts": "burst"},
+        role="workload",
+        factor=True,
+        column="arrivals",
+        base="poisson",
+    ),
+    SettingSpec(
+        name="RATE",
+        key="rate_per_s",
+        kind="numbers",
+        help="the arrival rate: orders a second; several with commas measure every method at each",
+        default=150,
+        unit="/s",
+        role="workload",
+        factor=True,
+        column="rate_per_s",
+    ),
+    SettingSpec(
+        name="STEP_FACTOR",
+        key="step_factor",
+        kind="number",
+        help="ARRIVALS=step: how many times RATE the step is at; 0 is a silence",
+        default=3,
+        zero=True,
+    ),
+    SettingSpec(
+        name="STEP_AT",
+        key="step_at_s",
+        kind="seconds",
+        help="when the step begins, from the opening of the window; without it after a third of DURATION",
+        unit="s",
+        zero=True,
+    ),
+    SettingSpec(
+        name="STEP_FOR",
+        key="step_for_s",
+        kind="seconds",
+        help="how long the step lasts; without it a third of DURATION",
+        unit="s",
+    ),
+    SettingSpec(
+        name="BURST_PEAK",
+        key="burst_peak",
+        kind="number",
+        help="ARRIVALS=burst: how many times RATE a burst is at; 1 or more",
+        default=10,
+    ),
+    SettingSpec(
+        name="BURST_PERIOD",
+        key="burst_period_s",
+        kind="seconds",
+        help="from one burst to the next; without it a third of DURATION",
+        unit="s",
+    ),
+    SettingSpec(
+        name="REPLAY",
+        key="replay",
+        kind="path",
+        help="ARRIVALS=replay: a text file with one offset in seconds a line, or a CSV with a column offset_s",
+    ),
+    # How it is measured.
+    SettingSpec(
+        name="ROUNDS",
+        key="rounds",
+        kind="count",
+        help="how often every cell is measured; six or more give a 95 % interval",
+        default=7,
+        least=1,
+    ),
+    SettingSpec(
+        name="DURATION",
+        key="duration_s",
+        kind="seconds",
+        help="the length of the window in which orders count",
+        default=6,
+        unit="s",
+    ),
+    SettingSpec(
+        name="WARM_UP",
+        key="warm_up_s",
+        kind="seconds",
+        help="the shortest warm-up before the window; 0: none",
+        default=2,
+        unit="s",
+        zero=True,
+    ),
+    SettingSpec(
+        name="WARM_UP_MAX",
+        key="warm_up_max_s",
+        kind="seconds",
+        help="the longest warm-up, which ends when nothing rises or falls any more; 0: exactly WARM_UP",
+        default=10,
+        unit="s",
+        zero=True,
+    ),
+    SettingSpec(
+        name="BROKER_WARM_UP",
+        key="broker_warm_up_s",
+        kind="seconds",
+        help="how long a broker is used, twice, before its first trial; 0: not at all",
+        default=12,
+        unit="s",
+        zero=True,
+    ),
+    SettingSpec(
+        name="DEADLINE",
+        key="deadline_s",
+        kind="seconds",
+        help="how long an order is waited for",
+        default=30,
+        unit="s",
+    ),
+    SettingSpec(
+        name="SEED",
+        key="seed",
+        kind="count",
+        help="the same seed gives the same orders at the same times",
+        default=1,
+    ),
+    SettingSpec(
+        name="SLO",
+        key="slo_p99_ms",
+        kind="number",
+        help="what p99 of completion is to stay under in a search for the capacity",
+        unit="ms",
+    ),
+    SettingSpec(
+        name="CONNECTIONS",
+        key="connections",
+        kind="flag",
+        help="whether new connections are measured as well, behind the trials",
+        default=False,
+    ),
+    SettingSpec(
+        name="TRACE_EVERY",
+        key="trace_every",
+        kind="count",
+        help="one in so many orders is stamped at every service; 0: none",
+        default=20,
+    ),
+    SettingSpec(
+        name="RAW",
+        key="raw",
+        kind="flag",
+        help="whether every order is kept in raw/, and not only the histograms",
+        default=False,
+    ),
+    SettingSpec(
+        name="PORTS",
+        key="ports",
+        kind="count",
+        help="the first of as many ports in a row as there are service processes; without it free ones",
+        least=1024,
+        most=65_535,
+    ),
+)
+"""By name, in the order in which help shows them."""
+
+RENAMED: Mapping[str, str] = {"TRACE": "REPLAY", "HOPS": "TRACE_EVERY", "PRODUCT": "BACKEND", "COLD": "CONNECTIONS"}
+"""Settings of schema 5 that have another name now."""
+RENAMED_KEYS: Mapping[str, str] = {
+    "trace": "replay",
+    "hops_every": "trace_every",
+    "product": "backend",
+    "cold": "connections",
+}
+"""The same as keys of a profile, and of a manifest of schema 5."""
+
+
+def by_key() -> dict[str, SettingSpec]:
+    """Every setting by its key in a profile."""
+    return {spec.key: spec for spec in SETTINGS.values()}
+
+
+def columns() -> dict[str, SettingSpec]:
+    """Every setting that has a column of trials.csv, by that column."""
+    return {spec.column: spec for spec in SETTINGS.values() if spec.column}
+
+
+def factors() -> tuple[str, ...]:
+    """Keys of a profile that a block may vary."""
+    return tuple(spec.key for spec in SETTINGS.values() if spec.factor)
+
+
+def must_agree() -> tuple[str, ...]:
+    """Columns in which a cell of two runs has to agree before it is compared."""
+    return tuple(column for column, spec in columns().items() if spec.role != "procedure")
+
+
+def alike(*roles: Role) -> tuple[str, ...]:
+    """Columns of the settings with one of these roles."""
+    return tuple(column for column, spec in columns().items() if spec.role in roles)
