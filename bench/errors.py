@@ -1,25 +1,94 @@
-"""Every error that a person can cause, each with the exit code of the command that it ends."""
+"""Every error that a person can cause, each with a stable code and the exit code of the command that it ends.
+
+    Refusal                          exit code
+    ├── UsageError                   2   what was asked for makes no sense
+    ├── MissingServer                3   a server that was asked for by name cannot be had
+    ├── OperationFailed                    4   it could not be done
+    │   ├── StartFailed                  a server did not come up
+    │   ├── LoadError                    the load could not be driven
+    │   └── InUse                        what was to be stopped is used by a run
+    ├── ResultsError                 5   results cannot be written or read
+    ├── InvalidRun                   6   a trial says nothing of its method
+    └── DoubtfulRun                  7   a cell has too few valid trials to be compared
+
+A transport's own errors (transports/errors.py) end a command as UsageError or as OperationFailed does.
+"""
+
+from enum import IntEnum
+from typing import ClassVar
+
+from transports.errors import unknown
 
 
-class UsageError(Exception):
-    """What was asked for makes no sense; ``str(error)`` is a sentence. Ends the program with exit code 2."""
+class ExitCode(IntEnum):
+    """How every command ends; docs/reference/exit-codes.md has the table."""
+
+    OK = 0
+    USAGE = 2
+    MISSING = 3
+    FAILED = 4
+    NO_RESULTS = 5
+    INVALID = 6
+    DOUBTFUL = 7
+    STOPPED = 130
 
 
-class ResultsError(Exception):
-    """Results cannot be written or read. ``str(error)`` is a sentence that says what to do."""
+class Refusal(Exception):
+    """``str(error)`` is one sentence: what is wrong, and what to do next. ``code`` stays the same when it is reworded."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+
+    def __init__(self, sentence: str, *, code: str) -> None:
+        super().__init__(sentence)
+        self.code = code
 
 
-class LoadError(Exception):
-    """The load could not be driven; ``str(error)`` is a sentence."""
+class UsageError(Refusal):
+    """What was asked for makes no sense."""
+
+    exit_code = ExitCode.USAGE
 
 
-class InUse(Exception):
-    """What was to be stopped is used by a run. The message is a sentence for whoever asked for it."""
+class MissingServer(Refusal):
+    """A server that was asked for by name cannot be had."""
+
+    exit_code = ExitCode.MISSING
 
 
-class StartFailed(Exception):
-    """A server did not come up. The message is a sentence for whoever asked for it."""
+class OperationFailed(Refusal):
+    """It could not be done."""
 
 
-class MissingServer(Exception):
-    """A server that was asked for by name cannot be had; ``str(error)`` says why and what to type."""
+class StartFailed(OperationFailed):
+    """A server did not come up."""
+
+
+class LoadError(OperationFailed):
+    """The load could not be driven."""
+
+
+class InUse(OperationFailed):
+    """What was to be stopped is used by a run."""
+
+
+class ResultsError(Refusal):
+    """Results cannot be written or read."""
+
+    exit_code = ExitCode.NO_RESULTS
+
+
+class InvalidRun(Refusal):
+    """A trial says nothing of its method; the others are kept."""
+
+    exit_code = ExitCode.INVALID
+
+
+class DoubtfulRun(Refusal):
+    """A cell has too few valid trials to be compared."""
+
+    exit_code = ExitCode.DOUBTFUL
+
+
+def unknown_word(what: str, word: str, known: tuple[str, ...]) -> UsageError:
+    """The refusal of a word that is none of ``known``: with the nearest one, or with all of them."""
+    return UsageError(unknown(what, word, known), code=f"unknown-{what.split()[0]}")

@@ -177,10 +177,15 @@ class Transport(ABC):
         """Opens nothing. Raises SettingError when ``setting`` cannot be honoured."""
         if setting.compression not in {"none", *self.traits.compressions}:
             known = ", ".join(("none", *sorted(self.traits.compressions)))
-            raise SettingError(f"compression {setting.compression!r} is none of this method's; there are: {known}")
+            raise SettingError(
+                f"compression {setting.compression!r} is none of this method's; there are: {known}",
+                code="unknown-compression",
+            )
         if setting.security not in {"none", *self.traits.securities}:
             known = ", ".join(("none", *sorted(self.traits.securities)))
-            raise SettingError(f"security {setting.security!r} is none of this method's; there are: {known}")
+            raise SettingError(
+                f"security {setting.security!r} is none of this method's; there are: {known}", code="unknown-security"
+            )
         self.setting = setting
 
     def facts(self) -> Mapping[str, str]:

@@ -13,9 +13,17 @@ A refusal by the shop (out of stock, card declined) is not an error: it is an ou
 library's exceptions in one place, with ``raise ... from``. The class name is what a record keeps.
 """
 
+import re
+from difflib import get_close_matches
+
 
 class TransportError(Exception):
     """The machinery failed. ``str(error)`` is a sentence."""
+
+    @property
+    def code(self) -> str:
+        """Its class's name as a code: ``no-outcome`` of NoOutcome."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(self).__name__).lower()
 
 
 class Unreachable(TransportError):
@@ -51,4 +59,14 @@ class Failed(TransportError):
 
 
 class SettingError(ValueError):
-    """A setting that cannot be honoured; ``str(error)`` says which and what would do."""
+    """A setting that cannot be honoured; ``str(error)`` says which and what would do, ``code`` stays when it is reworded."""
+
+    def __init__(self, sentence: str, *, code: str = "bad-setting") -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+def unknown(what: str, name: str, known: tuple[str, ...]) -> str:
+    """One sentence about a name that is none of ``known``: with the nearest one, or with all of them."""
+    near = get_close_matches(name.lower(), known, n=1)
+    return f"no {what} {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}")

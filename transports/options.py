@@ -5,8 +5,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from transports.errors import SettingError
-from transports.registry import unknown
+from transports.errors import SettingError, unknown
 
 ConfigT = TypeVar("ConfigT", bound=msgspec.Struct)
 
@@ -22,8 +21,12 @@ def config_from(transport: str, options: Mapping[str, Any], config: type[ConfigT
         fields = {field.name: field.type for field in msgspec.structs.fields(config)}
         for key in options:
             if key not in fields:
-                raise SettingError(unknown(f"setting of {transport}", key, tuple(fields))) from error
+                raise SettingError(
+                    unknown(f"setting of {transport}", key, tuple(fields)), code="unknown-option"
+                ) from error
         choices = getattr(fields.get("client"), "__args__", ())
         if choices and options.get("client", choices[0]) not in choices:
-            raise SettingError(unknown(f"client of {transport}", str(options["client"]), choices)) from error
-        raise SettingError(f"a setting of {transport} cannot be honoured: {error}") from error
+            raise SettingError(
+                unknown(f"client of {transport}", str(options["client"]), choices), code="unknown-client"
+            ) from error
+        raise SettingError(f"a setting of {transport} cannot be honoured: {error}", code="bad-option") from error

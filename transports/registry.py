@@ -1,13 +1,12 @@
 """Transports by name, from entry points: ours are declared the same way as anyone's."""
 
 import sys
-from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoints, entry_points
 from inspect import isabstract
 
 from transports.base import Transport
-from transports.errors import SettingError
+from transports.errors import SettingError, unknown
 
 GROUP = "fourways.transports"
 
@@ -29,24 +28,31 @@ def named(name: str, product: str = "") -> type[Transport]:
     """
     points = _points(f"{GROUP}.{name}").select(name=product) if product else _points(GROUP).select(name=name)
     if not points:
-        raise SettingError(_not_there(name, product))
+        raise SettingError(_not_there(name, product), code="unknown-transport")
     point = next(iter(points))
     where = f"the entry point of transport {name!r}, {point.value},"
     try:
         found = point.load()
     except Exception as error:
-        raise SettingError(f"{where} cannot be loaded: {error}; see docs/adding-a-transport.md") from error
+        raise SettingError(
+            f"{where} cannot be loaded: {error}; see docs/adding-a-transport.md", code="bad-transport"
+        ) from error
     if not (isinstance(found, type) and issubclass(found, Transport)):
-        raise SettingError(f"{where} is not a Transport; see docs/adding-a-transport.md")
+        raise SettingError(f"{where} is not a Transport; see docs/adding-a-transport.md", code="bad-transport")
     if isabstract(found):
         lacking = " and ".join(sorted(found.__abstractmethods__))
-        raise SettingError(f"{where} is a Transport without {lacking}; see docs/adding-a-transport.md")
+        raise SettingError(
+            f"{where} is a Transport without {lacking}; see docs/adding-a-transport.md", code="bad-transport"
+        )
     for part in ("traits", "Config"):
         if not hasattr(found, part):
-            raise SettingError(f"{where} is a Transport without {part}; see docs/adding-a-transport.md")
+            raise SettingError(
+                f"{where} is a Transport without {part}; see docs/adding-a-transport.md", code="bad-transport"
+            )
     if silent := {"fast", "safe"} - found.traits.survives.keys():
         raise SettingError(
-            f"{where} does not say what survives at durability {min(silent)}; see docs/adding-a-transport.md"
+            f"{where} does not say what survives at durability {min(silent)}; see docs/adding-a-transport.md",
+            code="bad-transport",
         )
     return found
 
@@ -72,10 +78,3 @@ def _not_there(name: str, product: str) -> str:
     if not products(name):
         return f"{name} runs over no product; leave PRODUCT out"
     return unknown(f"product of {name}", product, products(name))
-
-
-def unknown(what: str, name: str, known: tuple[str, ...]) -> str:
-    """One sentence about a name that is none of ``known``."""
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"no {what} {name!r}; {hint}there are: {', '.join(known)}"

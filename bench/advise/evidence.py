@@ -132,7 +132,7 @@ def evidence(folders: Mapping[str, Path]) -> Evidence:
     found.machines = list(dict.fromkeys(found.machines))
     if not found.points:
         why = " ".join(found.left_out) or f"nothing that a question asks for was measured in {', '.join(folders)}"
-        raise ResultsError(why)
+        raise ResultsError(why, code="no-run-readable")
     return found
 
 
@@ -223,7 +223,7 @@ def _capacities(name: str, run: Run, trials: pd.DataFrame) -> Iterator[Capacity]
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ResultsError(
-                f"{run.path}/capacity.csv is damaged at line {number}: {error}; measure again"
+                f"{run.path}/capacity.csv is damaged at line {number}: {error}; measure again", code="damaged-results"
             ) from error
 
 

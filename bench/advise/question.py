@@ -6,12 +6,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from bench.advise.needs import NEEDS
-from bench.errors import UsageError
+from bench.errors import UsageError, unknown_word
 from bench.load.workload.orders import SHAPES
 from bench.profile.loader import load
 from bench.profile.parsing import bytes_of
 from bench.profile.schema import DURABILITIES
-from transports.registry import unknown
 from transports.security import LEVELS
 from transports.wire import codecs
 
@@ -57,25 +56,29 @@ def asked(words: Mapping[str, str]) -> Question:
     }
     for word, text in words.items():
         if word not in WORDS:
-            raise UsageError(unknown("word", word, tuple(WORDS)))
+            raise unknown_word("setting", word, tuple(WORDS))
         if text.strip():
             raw[WORDS[word]] = _READ.get(word, str.strip)(text.strip())
     for word, known in _KNOWN.items():
         if (value := raw.get(WORDS[word])) is not None and value not in known:
-            raise UsageError(unknown(word.lower(), str(value), known))
+            raise unknown_word(word.lower(), str(value), known)
     for need in raw.get("needs", ()):
         if need not in NEEDS:
-            raise UsageError(unknown("need", need, tuple(NEEDS)))
+            raise unknown_word("need", need, tuple(NEEDS))
     try:
         return msgspec.convert(raw, Question)
     except msgspec.ValidationError as error:
         word = next((word for word, field in WORDS.items() if f"$.{field}" in str(error)), "it")
-        raise UsageError(f"{word} cannot be {words.get(word)}: {str(error).partition(' - at')[0].lower()}") from error
+        raise UsageError(
+            f"{word} cannot be {words.get(word)}: {str(error).partition(' - at')[0].lower()}", code="bad-question"
+        ) from error
 
 
 def _size_bytes(text: str) -> int:
     if (size_bytes := bytes_of(text)) is None:
-        raise UsageError(f"SIZE must be a positive number of bytes, for instance 200 or 64KiB, not {text!r}")
+        raise UsageError(
+            f"SIZE must be a positive number of bytes, for instance 200 or 64KiB, not {text!r}", code="bad-size"
+        )
     return size_bytes
 
 
@@ -86,7 +89,7 @@ def _number(word: str, least: str) -> Any:
         except ValueError:
             number = float("nan")
         if not 0 < number < float("inf"):
-            raise UsageError(f"{word} must be a number, {least}, not {text!r}")
+            raise UsageError(f"{word} must be a number, {least}, not {text!r}", code="bad-number")
         return number
 
     return read

@@ -15,7 +15,10 @@ def report(paths: Sequence[Path], folder: Path) -> Path:
     readings = [read(path) for path in paths]
     names = [reading.name for reading in readings]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise ResultsError(f"two runs are called {min(twice)}; a report names its runs by their folders, each once")
+        raise ResultsError(
+            f"two runs are called {min(twice)}; a report names its runs by their folders, each once",
+            code="two-runs-of-one-name",
+        )
     with sentences(folder):
         drawing = draw(readings, folder)
         drawn = {chart.name: chart.rows for section in drawing.sections for chart in section.charts}

@@ -303,7 +303,7 @@ def _as_urgent_as_a_worker() -> Iterator[None]:
 def _checked(report: TrialReport) -> TrialReport:
     """Raises LoadError for a report that is none."""
     if report.error:
-        raise LoadError(report.error)
+        raise LoadError(report.error, code="trial-failed")
     return report
 
 

@@ -46,7 +46,7 @@ def measured(run: Path, out: Path) -> Cost:
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
-        raise ResultsError(f"there is no report of {run}; `make report RUN={run}` says why")
+        raise ResultsError(f"there is no report of {run}; `make report RUN={run}` says why", code="no-report")
     size = (out / "report.html").stat().st_size / 1024
     cpu_s = used.ru_utime + used.ru_stime
     return Cost(seconds=time.monotonic() - begun_s, cpu_s=cpu_s, peak_mib=used.ru_maxrss / 1024, page_kib=size)

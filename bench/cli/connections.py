@@ -42,7 +42,7 @@ async def main(asked: Profile, out: Path, home: Path, count: int) -> None:
         security = await secured(stack, asked, house.home, None)
         shared = await provide(stack, asked, house, Progress(say=say), security)
         if missing := [server.why for server in shared.values() if isinstance(server, Unavailable)]:
-            raise StartFailed("; ".join(missing))
+            raise StartFailed("; ".join(missing), code="missing-server")
         ledger = open_run(house.home)
         stack.push_async_callback(lambda: finish(asyncio.to_thread(ledger.close)))
         stage = Stage(

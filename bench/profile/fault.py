@@ -39,20 +39,22 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         return self.action in ("cut", "delay")
 
 
-def fault_of(text: str, *, at_s: float, for_s: float) -> Fault | None:
-    """Of ``stop-payment`` and the like; None for ``none``. Raises UsageError."""
+def parse_fault(text: str, *, at_s: float, for_s: float) -> Fault | None:
+    """The fault that ``stop-payment`` and the like name; None for ``none``. Raises UsageError."""
     if text == "none":
         return None
     action, _, part = text.partition("-")
     if action not in ACTIONS or part not in (*SERVICES, BROKER):
         raise UsageError(
             f"FAULT is none, or {', '.join(ACTIONS[:-1])} or {ACTIONS[-1]}, a hyphen and one of "
-            f"{', '.join((*SERVICES, BROKER))}, for instance stop-payment; not {text!r}"
+            f"{', '.join((*SERVICES, BROKER))}, for instance stop-payment; not {text!r}",
+            code="unknown-fault",
         )
     fault = Fault(action=action, part=part, at_s=at_s, for_s=for_s)
     if fault.of_network and part == BROKER:
         raise UsageError(
             f"FAULT={text} would be every service's way to the broker; say stop-broker, or {action} and a service, "
-            "whose way to the broker it then is"
+            "whose way to the broker it then is",
+            code="fault-of-every-way",
         )
     return fault

@@ -1,4 +1,4 @@
-"""Reads a profile: a TOML file by name or path, with the settings of the command line over it."""
+"""Loads a profile: a TOML file by name or path, with the settings of the command line over it."""
 
 import tomllib
 from collections.abc import Mapping
@@ -7,36 +7,39 @@ from typing import Any
 
 import msgspec
 
-from bench.errors import UsageError
+from bench.errors import UsageError, unknown_word
 from bench.paths import PROFILES
-from bench.profile import parsing as values
-from bench.profile.level_filter import picked
-from bench.profile.resolve import _blocks, resolve
+from bench.profile.level_filter import select_levels
+from bench.profile.parsing import parse
+from bench.profile.resolve import blocks_in, resolve
 from bench.profile.schema import Profile
+from bench.results.settings import RENAMED, SETTINGS, by_key
 from transports import registry
 
 
-def load(profile: str = "default", flags: Mapping[str, str] | None = None) -> Profile:
-    """A profile by name or by the path of a TOML file, with ``flags`` over it; an empty flag is one not given.
+def load_profile(profile: str = "default", settings: Mapping[str, str] | None = None) -> Profile:
+    """A profile by name or by the path of a TOML file, with ``settings`` over it, by their names.
 
-    A flag that names a factor of the profile picks among its levels. Raises UsageError.
+    A setting that is a factor of the profile picks among its levels. Raises UsageError.
     """
-    raw = {**_file(PROFILES / "default.toml"), **({} if profile in ("", "default") else _file(_path(profile)))}
-    given = _from_flags(flags or {})
-    if blocks := _blocks(raw):
-        raw["block"], given = picked(blocks, raw, given)
-    _check_arrivals({**raw, **given}, given)
-    name = Path(profile).stem if profile else "default"
-    resolved = resolve(name, {**raw, **given}, by_name="transports" in given)
-    if (product := resolved.product) and not any(map(registry.products, resolved.transports)):
+    default = _read(PROFILES / "default.toml")
+    raw = {**default, **({} if profile.lower() == "default" else _read(_find(profile)))}
+    given = to_keys(settings or {})
+    if blocks := blocks_in(raw):
+        usual = {spec.key: spec.default for spec in SETTINGS.values() if isinstance(spec.default, str | int | float)}
+        raw["block"], given = select_levels(blocks, {**usual, **raw}, given)
+    _refuse_without_use({**raw, **given}, given)
+    resolved = resolve(Path(profile).stem.lower(), {**raw, **given}, by_name="transports" in given)
+    if (backend := resolved.backend) and not any(map(registry.products, resolved.transports)):
         raise UsageError(
-            f"PRODUCT={product} is for methods with a choice of products, which {' and '.join(resolved.transports)} "
-            "have not; leave it out"
+            f"BACKEND={backend} is for methods with a choice of backends, which {' and '.join(resolved.transports)} "
+            "have not; leave it out",
+            code="no-backend-choice",
         )
     return resolved
 
 
-def kept(manifest: Mapping[str, Any], rounds: str = "") -> Profile:
+def restore_profile(manifest: Mapping[str, Any], rounds: str = "") -> Profile:
     """A profile as a manifest holds it, with more ``rounds`` if they are given.
 
     Raises UsageError for fewer, and for a profile with other settings than today's.
@@ -45,54 +48,72 @@ def kept(manifest: Mapping[str, Any], rounds: str = "") -> Profile:
         profile = msgspec.convert(manifest, Profile)
     except msgspec.ValidationError as error:
         raise UsageError(
-            f"that run was begun by another version of Fourways, whose settings differ: {error}; measure again"
+            f"that run was begun by another version of Fourways, whose settings differ: {error}; measure again",
+            code="other-version",
         ) from error
     if not rounds:
         return profile
-    return msgspec.structs.replace(profile, rounds=values.whole({"rounds": rounds}, "rounds", least=profile.rounds))
+    count = parse(SETTINGS["ROUNDS"], rounds)
+    if count < profile.rounds:
+        raise UsageError(
+            f"ROUNDS must be a whole number, {profile.rounds} or more, which that run has, not {rounds!r}",
+            code="fewer-rounds",
+        )
+    return msgspec.structs.replace(profile, rounds=count)
 
 
-def profiles() -> tuple[str, ...]:
+def profile_names() -> tuple[str, ...]:
     """The names of all profiles."""
     return tuple(sorted(path.stem for path in PROFILES.glob("*.toml")))
 
 
-def _check_arrivals(raw: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Refuse flags that say nothing about the arrivals. A profile may hold settings of several."""
-    arrivals = raw.get("arrivals")
-    levels = [block["arrivals"] for block in _blocks(raw) if "arrivals" in block]
+def to_keys(settings: Mapping[str, str]) -> dict[str, Any]:
+    """Settings by their names as raw settings by their keys. Raises UsageError for an unknown or an empty one."""
+    found = {}
+    for given, text in settings.items():
+        name = given.upper().replace("-", "_")
+        if name in RENAMED:
+            raise UsageError(f"{name}= is called {RENAMED[name]}= now", code="renamed-setting")
+        if name not in SETTINGS:
+            raise unknown_word("setting", name, tuple(SETTINGS))
+        if not text.strip():
+            raise UsageError(f"{name}= is empty; give it a value or leave it out", code="empty-setting")
+        found[SETTINGS[name].key] = text.strip()
+    return found
+
+
+def _refuse_without_use(raw: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse settings of arrivals that are not these. A profile may hold settings of several."""
+    word = str(raw.get("arrivals") or SETTINGS["ARRIVALS"].default).lower()
+    arrivals = SETTINGS["ARRIVALS"].aliases.get(word, word)
+    levels = [block["arrivals"] for block in blocks_in(raw) if "arrivals" in block]
+    keys = by_key()
     for key in given:
         kind = key.partition("_")[0]
-        if kind in ("step", "burst", "trace") and kind != arrivals and not any(kind in level for level in levels):
+        if kind in ("step", "burst", "replay") and kind != arrivals and not any(kind in level for level in levels):
             raise UsageError(
-                f"{values.FLAG_OF[key]} is for ARRIVALS={kind}, and they are {arrivals}; leave it out or say "
-                f"ARRIVALS={kind}"
+                f"{keys[key].name} is for ARRIVALS={kind}, and they are {arrivals}; leave it out or say "
+                f"ARRIVALS={kind}",
+                code="setting-of-other-arrivals",
             )
-        if arrivals == "trace" and key in ("rate_per_s", "duration_s"):
-            raise UsageError(f"{values.FLAG_OF[key]} is in the trace with ARRIVALS=trace; leave it out")
+        if arrivals == "replay" and key in ("rate_per_s", "duration_s"):
+            raise UsageError(
+                f"{keys[key].name} is in the file with ARRIVALS=replay; leave it out", code="setting-of-the-replay"
+            )
 
 
-def _path(profile: str) -> Path:
+def _find(profile: str) -> Path:
     if profile.endswith(".toml"):
         return Path(profile)
-    return PROFILES / f"{values.known('profile', profile, profiles())}.toml"
+    if profile.lower() not in (names := profile_names()):
+        raise unknown_word("profile", profile, names)
+    return PROFILES / f"{profile.lower()}.toml"
 
 
-def _file(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise UsageError(f"profile {path} cannot be read: {error.strerror}") from error
+        raise UsageError(f"profile {path} cannot be read: {error.strerror}", code="unreadable-profile") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"profile {path} is not TOML: {error}") from error
-
-
-def _from_flags(flags: Mapping[str, str]) -> dict[str, Any]:
-    found = {}
-    for flag, text in flags.items():
-        name = flag.upper().replace("-", "_")
-        if name not in values.FLAGS:
-            raise UsageError(registry.unknown("setting", name, tuple(values.FLAGS)))
-        if text.strip():
-            found[values.FLAGS[name]] = text.strip()
-    return found
+        raise UsageError(f"profile {path} is not TOML: {error}", code="unreadable-profile") from error

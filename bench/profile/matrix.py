@@ -1,16 +1,18 @@
-"""The columns of an experiment: which method, with which client, codec and compression, at which levels."""
+"""Expands a profile into its cells: which method, with which client, codec and compression, at which levels."""
 
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from bench.errors import UsageError
+from bench.errors import UsageError, unknown_word
 from bench.profile.fault import BROKER
-from bench.profile.schema import Cell
+from bench.profile.schema import Cell, CellSettings, Profile
+from bench.results.settings import SETTINGS, by_key
+from bench.results.settings import factors as factor_keys
 from transports import registry
 from transports.base import Traits
 from transports.errors import SettingError
@@ -18,25 +20,29 @@ from transports.options import config_from
 from transports.security import NONE
 from transports.wire import codecs
 
-if TYPE_CHECKING:
-    from bench.profile.schema import Profile
-
-METHOD_KEYS = frozenset({"product", "clients", "codec", "compression"})
+METHOD_KEYS = frozenset(spec.key for spec in SETTINGS.values() if spec.role == "method")
 """Factors whose level stands in the method's name, and not behind the @."""
 
 
-def cells(profile: "Profile") -> list[Cell]:
+def expand_cells(profile: Profile) -> list[CellSettings]:
     """What is measured in every round: in the order of the profile's transports, and each at every rate.
 
     A cell of ``also`` comes right after its transport's own. It is left out when a codec is given, which all cells then
     use, and when TRANSPORT= asks for one transport alone, since then there is nothing to confuse. Raises UsageError.
     """
     if profile.designed:
-        return list(profile.designed)
-    found = [cell for method in methods(profile) for cell in _at_rates(method, profile.rates_per_s)]
-    if profile.arms == 1:
-        return found
-    return [replace(cell, name=f"{cell.name}@{arm}") for cell in found for arm in "ab"]
+        return [settings_for(profile, cell) for cell in profile.designed]
+    found = [cell for method in expand_methods(profile) for cell in _at_rates(method, profile.rates_per_s)]
+    if profile.arms == 2:
+        found = [replace(cell, name=f"{cell.name}@{arm}") for cell in found for arm in "ab"]
+    return [settings_for(profile, cell) for cell in found]
+
+
+def settings_for(profile: Profile, cell: Cell) -> CellSettings:
+    """A cell of this profile with the profile as it is there."""
+    if cell.levels:
+        profile = msgspec.convert({**msgspec.to_builtins(profile), **cell.levels}, Profile)
+    return CellSettings(cell, profile)
 
 
 def _at_rates(cell: Cell, rates_per_s: Sequence[float]) -> list[Cell]:
@@ -46,17 +52,17 @@ def _at_rates(cell: Cell, rates_per_s: Sequence[float]) -> list[Cell]:
     return [replace(cell, name=f"{cell.name}@{rate_per_s:g}", rate_per_s=rate_per_s) for rate_per_s in rates_per_s]
 
 
-def methods(profile: "Profile") -> list[Cell]:
+def expand_methods(profile: Profile) -> list[Cell]:
     """What is measured, whatever the rate. Raises UsageError."""
     found: list[Cell] = []
     alone = profile.by_name and len(profile.transports) == 1
     for transport in profile.transports:
-        found.append(_cell(profile, transport, profile.codec, profile.compression, product=profile.product))
+        found.append(_cell(profile, transport, profile.codec, profile.compression, product=profile.backend))
         for extra in () if alone or profile.codec is not None else profile.also:
             named, *means = extra.split("+")
             name, _, client = named.partition(":")
             if name == transport:
-                product = next((one for one in means if one in registry.products(transport)), profile.product)
+                product = next((one for one in means if one in registry.products(transport)), profile.backend)
                 codec = next((one for one in means if one in codecs()), None)
                 compression = next((one for one in means if one not in {codec, product}), profile.compression)
                 found.append(_cell(profile, transport, codec, compression, client, product))
@@ -64,13 +70,13 @@ def methods(profile: "Profile") -> list[Cell]:
 
 
 def _cell(
-    profile: "Profile", transport: str, codec: str | None, compression: str, client: str = "", product: str = ""
+    profile: Profile, transport: str, codec: str | None, compression: str, client: str = "", product: str = ""
 ) -> Cell:
     try:
         kind = registry.heeding(transport, product)
         own = registry.named(transport).product
     except SettingError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(str(error), code=error.code) from error
     _check_traits(profile, transport, kind.traits, codec, compression)
     has_client = "client" in kind.Config.__annotations__
     options = dict(profile.options.get(transport, {}))
@@ -79,7 +85,9 @@ def _cell(
             options.setdefault(option, value)
     if transport in profile.clients:
         if not has_client:
-            raise UsageError(f"transport {transport!r} has no choice of client; leave it out of CLIENT=")
+            raise UsageError(
+                f"transport {transport!r} has no choice of client; leave it out of CLIENT=", code="no-client-choice"
+            )
         options["client"] = profile.clients[transport]
     if client:
         options["client"] = client
@@ -87,7 +95,7 @@ def _cell(
         config: object = config_from(transport, options, kind.Config)
         default: object = config_from(transport, {}, kind.Config)
     except SettingError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(str(error), code=error.code) from error
     client = str(getattr(config, "client", transport))
     codec = codec or kind.traits.codec
     name = transport
@@ -111,39 +119,40 @@ def _cell(
     )
 
 
-def _check_traits(profile: "Profile", transport: str, traits: Traits, codec: str | None, compression: str) -> None:
+def _check_traits(profile: Profile, transport: str, traits: Traits, codec: str | None, compression: str) -> None:
     """Raises UsageError for what is asked of a method that it does not promise."""
     if codec is not None and traits.codecs is not None and codec not in traits.codecs:
-        raise UsageError(registry.unknown(f"codec of {transport}", codec, tuple(sorted(traits.codecs))))
+        raise unknown_word(f"codec of {transport}", codec, tuple(sorted(traits.codecs)))
     if traits.largest_bytes is not None and profile.max_message_bytes > traits.largest_bytes:
         raise UsageError(
-            f"{transport} takes {traits.largest_bytes:,} bytes at once; lower MAX_MESSAGE or leave it out of TRANSPORT="
+            f"{transport} takes {traits.largest_bytes:,} bytes at once; lower MAX_MESSAGE or leave it out of TRANSPORT=",
+            code="message-too-large",
         )
     known = ("none", *sorted(traits.compressions))
     if compression not in known:
-        raise UsageError(registry.unknown(f"codec or compression of {transport}", compression, (*codecs(), *known)))
+        raise unknown_word(f"compression of {transport}", compression, (*codecs(), *known))
     if profile.security not in (levels := (NONE, *sorted(traits.securities))):
-        raise UsageError(registry.unknown(f"security of {transport}", profile.security, levels))
+        raise unknown_word(f"security of {transport}", profile.security, levels)
     if profile.fault is not None and profile.fault.part == BROKER and not traits.needs:
-        raise UsageError(f"{transport} has no broker that could be away; leave it out of TRANSPORT=")
+        raise UsageError(
+            f"{transport} has no broker that could be away; leave it out of TRANSPORT=", code="fault-without-broker"
+        )
     if profile.fault is not None and traits.in_process:
-        raise UsageError(f"{transport} has no processes that could be away; leave it out of TRANSPORT=")
+        raise UsageError(
+            f"{transport} has no processes that could be away; leave it out of TRANSPORT=", code="fault-without-process"
+        )
     if profile.processes > 1 and not traits.scales:
-        raise UsageError(f"{transport} does not share a service's orders among processes; leave PROCESSES out")
+        raise UsageError(
+            f"{transport} does not share a service's orders among processes; leave PROCESSES out",
+            code="processes-not-shared",
+        )
 
 
-def at(profile: "Profile", cell: Cell) -> "Profile":
-    """The profile as it is in this cell."""
-    if not cell.levels:
-        return profile
-    return msgspec.convert({**msgspec.to_builtins(profile), **cell.levels}, type(profile))
-
-
-Resolve = Callable[[Mapping[str, Any]], "Profile"]
+Resolve = Callable[[Mapping[str, Any]], Profile]
 """A profile with these raw settings over the file's. Raises UsageError."""
 
 
-def designed(base: "Profile", blocks: Sequence[Mapping[str, Any]], resolve: Resolve) -> Iterator[Cell]:
+def expand_design(base: Profile, blocks: Sequence[Mapping[str, Any]], resolve: Resolve) -> Iterator[Cell]:
     """Every combination of the levels in each block, for every transport; one that two blocks have, once.
 
     A list is a factor, and a table of lists one whose levels differ by transport: a transport that it leaves out is not
@@ -151,14 +160,18 @@ def designed(base: "Profile", blocks: Sequence[Mapping[str, Any]], resolve: Reso
     by its name.
     """
     seen: dict[str, Cell] = {}
+    known_factors = factor_keys()
     for number, block in enumerate(blocks, 1):
         factors = {key: levels for key, levels in block.items() if isinstance(levels, list | Mapping)}
         constants = {key: value for key, value in block.items() if key not in factors}
         if not factors:
-            raise UsageError(f"block {number} of profile {base.name!r} has no factor; give one, for instance payload")
+            raise UsageError(
+                f"block {number} of profile {base.name!r} has no factor; give one, for instance payload",
+                code="no-factor",
+            )
         for key in factors:
-            if key not in FACTORS:
-                raise UsageError(registry.unknown("factor", key, FACTORS))
+            if key not in known_factors:
+                raise unknown_word("factor", key, known_factors)
         for transport in base.transports:
             chosen = {key: _levels(key, levels, transport) for key, levels in factors.items()}
             if any(levels is None for levels in chosen.values()):
@@ -168,7 +181,10 @@ def designed(base: "Profile", blocks: Sequence[Mapping[str, Any]], resolve: Reso
                 cell = _combined(base, transport, given, constants, resolve)
                 known = seen.setdefault(cell.name, cell)
                 if msgspec.to_builtins(known) != msgspec.to_builtins(cell):
-                    raise UsageError(f"two blocks of profile {base.name!r} say different things of cell {cell.name}")
+                    raise UsageError(
+                        f"two blocks of profile {base.name!r} say different things of cell {cell.name}",
+                        code="two-blocks-one-cell",
+                    )
                 if known is cell:
                     yield cell
 
@@ -179,50 +195,47 @@ def _levels(key: str, levels: Any, transport: str) -> Sequence[Any] | None:
     if levels is None:
         return None
     if not isinstance(levels, list) or not levels:
-        raise UsageError(f"factor {key} takes a list of levels, or a table of lists by transport, not {levels!r}")
+        raise UsageError(
+            f"factor {key} takes a list of levels, or a table of lists by transport, not {levels!r}", code="bad-levels"
+        )
     for level in levels:
         if not _LEVEL.fullmatch(str(level)):
-            raise UsageError(f"a level of {key} is a word or a number, for it becomes part of a name; not {level!r}")
+            raise UsageError(
+                f"a level of {key} is a word or a number, for it becomes part of a name; not {level!r}",
+                code="bad-level",
+            )
     return levels
 
 
 def _combined(
-    base: "Profile", transport: str, given: Mapping[str, Any], constants: Mapping[str, Any], resolve: Resolve
+    base: Profile, transport: str, given: Mapping[str, Any], constants: Mapping[str, Any], resolve: Resolve
 ) -> Cell:
     asked = {**constants, **given, "transports": [transport]}
     if "clients" in given:
         asked["clients"] = {transport: given["clients"]}
     try:
-        if "product" in given:
-            registry.named(transport, given["product"])
+        if "backend" in given:
+            registry.named(transport, given["backend"])
         profile = resolve(asked)
-        (cell, *_) = methods(profile)
+        (cell, *_) = expand_methods(profile)
     except (UsageError, SettingError) as error:
         named = ", ".join(f"{key} {level}" for key, level in given.items())
-        raise UsageError(f"{transport} with {named} cannot be: {error}") from error
-    annotations = cell.kind.Config.__annotations__
+        raise UsageError(f"{transport} with {named} cannot be: {error}", code=error.code) from error
+    annotations, keys = cell.kind.Config.__annotations__, by_key()
     for key, option in _OF_CONFIG.items():
         if given.get(key) and option not in annotations:
-            raise UsageError(f"{transport} has no {key}, so that it cannot be varied; leave it out of the block")
+            raise UsageError(
+                f"{transport} has no {key}, so that it cannot be varied; leave it out of the block",
+                code="factor-without-effect",
+            )
     now, was = msgspec.to_builtins(profile), msgspec.to_builtins(base)
     levels = {key: value for key, value in now.items() if value != was[key] and key not in _NO_LEVELS}
-    behind = "_".join(_NAMED.get(key, "") + str(level) for key, level in given.items() if key not in METHOD_KEYS)
+    behind = "_".join(keys[key].label + str(level) for key, level in given.items() if key not in METHOD_KEYS)
     return replace(cell, name=f"{cell.name}@{behind}" if behind else cell.name, levels=levels)
 
 
-FACTORS = (
-    *("payload", "shape", "compressible", "codec", "compression", "rate_per_s", "arrivals", "processes"),
-    *("retries", "keep_alive_s", "store", "durability", "security", "fault", "product", "clients"),
-)
-"""Keys of a profile that a block may vary; each is a column of trials.csv."""
-_NAMED = {
-    "compressible": "compressible-",
-    "processes": "processes-",
-    "retries": "retries-",
-    "keep_alive_s": "keep-alive-",
-}
-"""What stands before a level that does not speak for itself in a cell's name."""
 _LEVEL = re.compile(r"[A-Za-z0-9.-]+")
 _OF_CONFIG = {"retries": "retries", "keep_alive_s": "idle_s"}
 """Keys of a profile that only methods with such an option heed."""
 _NO_LEVELS = METHOD_KEYS | {"name", "transports", "by_name", "also", "rates_per_s", "designed"}
+"""Fields of Profile that stand in the cell itself."""

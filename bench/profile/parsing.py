@@ -1,184 +1,158 @@
-"""Values of settings, as they are typed or stand in a profile, checked; the sentence about a wrong one names it."""
+"""Parses values of settings as people type them, units included; a wrong one is refused by its setting's name.
+
+It imports the standard library and bench/errors.py alone, as the table of settings does.
+"""
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench.errors import UsageError
-from transports import registry
+from bench.errors import UsageError, unknown_word
+from bench.results.settings import SettingSpec
 
-FLAGS = {
-    "TRANSPORT": "transports",
-    "RATE": "rate_per_s",
-    "PAYLOAD": "payload",
-    "SHAPE": "shape",
-    "COMPRESSIBLE": "compressible",
-    "CODEC": "codec",
-    "COMPRESSION": "compression",
-    "SECURITY": "security",
-    "DURABILITY": "durability",
-    "PROCESSES": "processes",
-    "PRODUCT": "product",
-    "CLIENT": "clients",
-    "ROUNDS": "rounds",
-    "DURATION": "duration_s",
-    "WARM_UP": "warm_up_s",
-    "WARM_UP_MAX": "warm_up_max_s",
-    "BROKER_WARM_UP": "broker_warm_up_s",
-    "SEED": "seed",
-    "STORE": "store",
-    "ARRIVALS": "arrivals",
-    "STEP_FACTOR": "step_factor",
-    "STEP_AT": "step_at_s",
-    "STEP_FOR": "step_for_s",
-    "BURST_PEAK": "burst_peak",
-    "BURST_PERIOD": "burst_period_s",
-    "TRACE": "trace",
-    "MAX_MESSAGE": "max_message",
-    "DEADLINE": "deadline_s",
-    "PORTS": "ports",
-    "HOPS": "hops_every",
-    "RETRIES": "retries",
-    "KEEP_ALIVE": "keep_alive_s",
-    "FAULT": "fault",
-    "FAULT_AT": "fault_at_s",
-    "FAULT_FOR": "fault_for_s",
-    "RAW": "raw",
-    "COLD": "cold",
-    "SLO": "slo_p99_ms",
-}
-"""What may be said on the command line, and the key of a profile that it stands for."""
-
-_YES = {"1": True, "yes": True, "true": True, "0": False, "no": False, "false": False}
-_UNITS = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20}
-FLAG_OF = {key: flag for flag, key in FLAGS.items()}
+_FLAGS = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
+_BYTES = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "kb": 1000, "mb": 1000**2}
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_PER_SECOND = {"/s": 1.0, "/min": 1 / 60, "/m": 1 / 60, "/h": 1 / 3600}
+_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?|\.[0-9]+)\s*([a-z%/]*)", re.IGNORECASE)
 
 
-def known(what: str, name: object, of: tuple[str, ...]) -> Any:
-    if name not in of:
-        raise UsageError(registry.unknown(what, str(name), of))
-    return name
+def describe(spec: SettingSpec) -> str:
+    """How the person who gave it knows it: by the name on the command line, and by the key in a profile."""
+    return f"{spec.name} ({spec.key})" if spec.key else spec.name
 
 
-def names(raw: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    """A list of names, or one string with commas."""
-    value = raw.get(key, ())
-    parts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
-        raise UsageError(f"{shown(key)} must be names, for instance rest,grpc, not {value!r}")
-    return tuple(part.strip() for part in parts if part.strip())
+def parse(spec: SettingSpec, value: Any) -> Any:
+    """A value as it is typed or stands in a profile, as the setting's kind has it.
 
-
-def number(raw: Mapping[str, Any], key: str, *, zero: bool = False) -> float:
-    value = raw.get(key)
-    try:
-        found = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
-    except (ValueError, OverflowError):
-        found = math.nan
-    if not math.isfinite(found) or found < 0 or (found == 0 and not zero):
-        raise UsageError(f"{shown(key)} must be {'zero or ' if zero else ''}a positive number, not {value!r}")
-    return found
-
-
-def rates(raw: Mapping[str, Any]) -> tuple[float, ...]:
-    """One number, a list of them, or a string with commas; in rising order, each once."""
-    value = raw.get("rate_per_s")
-    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
-    found = {number({"rate_per_s": part}, "rate_per_s") for part in parts}
-    if not found:
-        raise UsageError(f"{shown('rate_per_s')} must be a positive number, or several with commas, not {value!r}")
-    return tuple(sorted(found))
-
-
-def whole(raw: Mapping[str, Any], key: str, *, least: int = 1) -> int:
-    value = raw.get(key)
-    text = str(value).strip()
-    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,15}", text) or int(text) < least:
-        raise UsageError(f"{shown(key)} must be a whole number, {least} or more, not {value!r}")
-    return int(text)
-
-
-def share(raw: Mapping[str, Any], key: str) -> float:
-    found = number(raw, key, zero=True)
-    if found > 1:
-        raise UsageError(f"{shown(key)} must be a share from 0 to 1, not {found:g}")
-    return found
-
-
-def yes(raw: Mapping[str, Any], key: str) -> bool:
-    text = str(raw.get(key, "no")).strip().lower()
-    if text not in _YES:
-        raise UsageError(f"{shown(key)} must be 1 or 0, not {raw[key]!r}")
-    return _YES[text]
-
-
-def ports(raw: Mapping[str, Any], count: int) -> int | None:
-    if not raw.get("ports"):
-        return None
-    port = whole(raw, "ports", least=1024)
-    if port > 65536 - count:
-        raise UsageError(f"PORTS is the first of {count} ports in a row, 1024 to {65536 - count}, not {port}")
-    return port
-
-
-def size(raw: Mapping[str, Any], key: str) -> int:
-    value = raw.get(key)
-    if isinstance(value, bool) or (found := bytes_of(str(value))) is None:
-        raise UsageError(f"{shown(key)} must be a positive number of bytes, for instance 200 or 64KiB, not {value!r}")
-    return found
+    names: tuple of str. numbers: sorted tuple of float. number, fraction: float. seconds: float, in seconds.
+    size: int, in bytes. count: int. flag: bool. clients: str or dict. The rest: str. Raises UsageError.
+    """
+    if isinstance(value, str):
+        value = value.strip()
+        if not value:
+            raise UsageError(f"{describe(spec)} is empty; give it a value or leave it out", code="empty-setting")
+    return _PARSERS[spec.kind](spec, value)
 
 
 def bytes_of(text: str) -> int | None:
-    """Of 200, 1KiB or 1.5MiB; None for anything else, and for what is no whole number of them."""
-    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?(B|KiB|MiB)?", text.strip())
-    found = float(match[1]) * _UNITS[match[2] or ""] if match else 0
+    """Of 200, 1KiB, 1kB or 1.5MiB; None for anything else, and for what is no whole number of bytes."""
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?([a-z]*)", text.strip().lower())
+    if match is None or match[2] not in _BYTES:
+        return None
+    found = float(match[1]) * _BYTES[match[2]]
     return int(found) if found >= 1 and found == int(found) else None
 
 
-def product(raw: Mapping[str, Any], installed: tuple[str, ...]) -> str:
-    there = {product for name in installed for product in registry.products(name)}
-    asked = raw.get("product") or ""
-    return str(known("product", asked, tuple(sorted(there)))) if asked else ""
+def _word(spec: SettingSpec, value: Any) -> str:
+    """One of the setting's words, whatever its case, or one of their aliases."""
+    text = str(value)
+    found = spec.aliases.get(text.lower(), text.lower())
+    if found not in spec.choices:
+        raise unknown_word(spec.name.lower(), text, spec.choices)
+    return found
 
 
-def clients(value: object, installed: tuple[str, ...], product: str) -> dict[str, str]:
-    """A table, or "rest:httpx,grpc:grpcio", or "httpx" for whichever transports have a client of that name."""
-    if isinstance(value, str):
-        value = ",".join(pair for part in value.split(",") for pair in _takers(part.strip(), installed, product))
-        pairs = [part.partition(":") for part in value.split(",") if part.strip()]
-        if any(not (transport.strip() and client.strip()) for transport, _, client in pairs):
-            raise UsageError(f"CLIENT must be pairs, for instance rest:aiohttp, not {value!r}")
-        value = {transport.strip(): client.strip() for transport, _, client in pairs}
-    if not isinstance(value, dict) or not all(isinstance(client, str) for client in value.values()):
-        raise UsageError(f'clients must be a table of names, for instance rest = "aiohttp", not {value!r}')
-    for transport in value:
-        known("transport", transport, installed)
-    return value
+def _names(spec: SettingSpec, value: Any) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise _not(spec, "names, for instance rest,grpc", value)
+    lower = [part.strip().lower() for part in parts if part.strip()]
+    return tuple(dict.fromkeys(spec.aliases.get(part, part) for part in lower))
 
 
-def _takers(part: str, installed: tuple[str, ...], product: str) -> list[str]:
-    if ":" in part or not part:
-        return [part]
-    choices = {
-        name: getattr(registry.heeding(name, product).Config.__annotations__.get("client"), "__args__", ())
-        for name in installed
+def _number(spec: SettingSpec, value: Any) -> float:
+    """A number, with a unit where the setting has one."""
+    units = {"s": _SECONDS, "ms": {name: 1e3 * s for name, s in _SECONDS.items()}, "/s": _PER_SECOND}.get(spec.unit, {})
+    found = math.nan
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        found = float(value)
+    elif isinstance(value, str) and (match := _NUMBER.fullmatch(value)):
+        unit = match[2].lower()
+        found = float(match[1]) * (units.get(unit, math.nan) if unit else 1.0)
+    if not math.isfinite(found) or found < 0 or (found == 0 and not spec.zero):
+        raise _not(spec, f"{'zero or ' if spec.zero else ''}a positive number{_units(spec)}", value)
+    if found and (found < spec.least or (spec.most is not None and found > spec.most)):
+        zero = "0 or " if spec.zero else ""
+        raise _not(spec, f"{zero}{spec.least:g} to {spec.most:g}{' seconds' if spec.unit == 's' else ''}", value)
+    return found
+
+
+def _units(spec: SettingSpec) -> str:
+    examples = {
+        "s": ", for instance 10s, 500ms or 1m",
+        "ms": ", for instance 100ms",
+        "/s": ", for instance 150 or 150/s",
     }
-    takers = [f"{name}:{part}" for name, clients in choices.items() if part in clients]
-    if not takers:
-        there = tuple(sorted({client for clients in choices.values() for client in clients}))
-        raise UsageError(registry.unknown("client", part, there))
-    return takers
+    return examples.get(spec.unit, "")
 
 
-def options(value: object, installed: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    if not isinstance(value, dict) or not all(isinstance(table, dict) for table in value.values()):
-        raise UsageError("options must be tables, one for each transport, for instance [options.broker]")
-    for transport in value:
-        known("transport", transport, installed)
+def _numbers(spec: SettingSpec, value: Any) -> tuple[float, ...]:
+    """One number, a list of them, or a text with commas; in rising order, each once."""
+    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+    found = {_number(spec, part.strip() if isinstance(part, str) else part) for part in parts}
+    if not found:
+        raise _not(spec, "a positive number, or several with commas", value)
+    return tuple(sorted(found))
+
+
+def _count(spec: SettingSpec, value: Any) -> int:
+    text = str(value).strip()
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,15}", text) or int(text) < spec.least:
+        raise _not(spec, f"a whole number, {spec.least:g} or more", value)
+    return int(text)
+
+
+def _fraction(spec: SettingSpec, value: Any) -> float:
+    text = str(value).strip()
+    try:
+        found = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        found = math.nan
+    if isinstance(value, bool) or not 0 <= found <= 1:
+        raise _not(spec, "a fraction from 0 to 1, for instance 0.5 or 50%", value)
+    return found
+
+
+def _size(spec: SettingSpec, value: Any) -> int:
+    if isinstance(value, bool) or (found := bytes_of(str(value))) is None:
+        raise _not(spec, "a positive number of bytes, for instance 200, 64KiB or 1kB", value)
+    return found
+
+
+def _flag(spec: SettingSpec, value: Any) -> bool:
+    text = str(value).lower()
+    if text not in _FLAGS:
+        raise _not(spec, "1 or 0, yes or no", value)
+    return _FLAGS[text]
+
+
+def _text(spec: SettingSpec, value: Any) -> str:
+    if not isinstance(value, str):
+        raise _not(spec, "a word", value)
+    return value.lower() if spec.kind == "text" else value
+
+
+def _as_it_is(spec: SettingSpec, value: Any) -> Any:
     return value
 
 
-def shown(key: str) -> str:
-    """How the person who gave it knows it."""
-    return f"{FLAG_OF[key]} ({key})" if key in FLAG_OF else key
+def _not(spec: SettingSpec, wanted: str, value: Any) -> UsageError:
+    return UsageError(f"{describe(spec)} must be {wanted}, not {value!r}", code=f"bad-{spec.kind}")
+
+
+_PARSERS: Mapping[str, Callable[[SettingSpec, Any], Any]] = {
+    "names": _names,
+    "word": _word,
+    "text": _text,
+    "path": _text,
+    "count": _count,
+    "number": _number,
+    "numbers": _numbers,
+    "fraction": _fraction,
+    "size": _size,
+    "seconds": _number,
+    "flag": _flag,
+    "clients": _as_it_is,
+}

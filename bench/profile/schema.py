@@ -11,6 +11,7 @@ from bench.load.workload.orders import Shape
 from bench.load.workload.replay import Trace
 from bench.load.workload.shape import Burst, Step, shape_of
 from bench.profile.fault import Fault
+from bench.results.settings import columns
 from shop.store import Durability
 from transports import registry
 from transports.base import Transport
@@ -53,12 +54,6 @@ class Cell:
         return registry.named(self.transport, self.product)
 
 
-DURABILITIES = ("fast", "safe")
-
-
-STORES = ("memory", "sqlite")
-
-
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One workload, resolved: everything that decides what is measured, and so what stands in the manifest."""
 
@@ -70,11 +65,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Cells, as transport[:client][+product][+codec][+compression], that are added when no codec is given; see
     ``cells``."""
     rates_per_s: tuple[float, ...]
-    """Every method is measured at each. Before and after a step; the mean of bursts, and of a trace."""
+    """Every method is measured at each. Before and after a step; the mean of bursts, and of a replay."""
     arrivals: Arrivals
     step: Step
     burst: Burst
-    trace: Trace | None
+    replay: Trace | None
     """None unless it is what ``arrivals`` asks for; then rate and duration are its own."""
     duration_s: float
     warm_up_s: float
@@ -101,7 +96,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     store: Literal["memory", "sqlite"]
     processes: int
     """Of each service."""
-    product: str
+    backend: str
     """Over which the methods run that have the choice; empty: each over its own."""
     clients: Mapping[str, str]
     """The client library by transport, where it is not the transport's own choice."""
@@ -110,7 +105,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     max_message_bytes: int
     deadline_s: float
     seed: int
-    hops_every: int
+    trace_every: int
     """One in so many orders is stamped at every service; 0: none."""
     retries: int
     """How often REST and gRPC ask again when nobody listened or the connection was lost."""
@@ -122,8 +117,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What p99 of completion is to stay under in a search for the capacity; None: there is no search."""
     raw: bool
     """Whether every order is kept, not only the histograms."""
-    cold: bool = False
+    connections: bool = False
     """Whether new connections are measured as well, beside a bare echo: as many rounds of them, behind the trials."""
+    extra: Mapping[str, Any] = {}
+    """Settings of the table that have no field here, by their keys."""
     ports: int | None
     """The first of four ports in a row on which the services listen; None: free ones."""
     designed: tuple[Cell, ...] = ()
@@ -136,3 +133,46 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def orders(self, rate_per_s: float) -> float:
         """How many are planned for a trial in the mean, at one of the rates."""
         return rate_per_s * shape_of(self.arrivals, self.step, self.burst).area(self.duration_s)
+
+
+@dataclass(frozen=True, slots=True)
+class CellSettings:
+    """A cell together with the profile as it is in this cell: all that a trial needs to know of what is measured."""
+
+    cell: Cell
+    profile: Profile
+
+    @property
+    def name(self) -> str:
+        return self.cell.name
+
+    @property
+    def method(self) -> str:
+        return self.cell.method
+
+    @property
+    def transport(self) -> str:
+        return self.cell.transport
+
+    @property
+    def kind(self) -> type[Transport]:
+        return self.cell.kind
+
+    def columns(self) -> dict[str, Any]:
+        """The value of every setting that has a column of trials.csv, by that column."""
+        cell, profile = self.cell, self.profile
+        own = {
+            "product": ", ".join(sorted(cell.kind.traits.needs)) or "none",
+            "client": cell.client,
+            "codec": cell.codec,
+            "compression": cell.compression,
+            "order_bytes": profile.payload_bytes,
+            "rate_per_s": cell.rate_per_s,
+            "retries": cell.options.get("retries", 0),
+            "keep_alive_s": cell.options.get("idle_s", 0.0),
+            "fault": "none" if profile.fault is None else profile.fault.name,
+        }
+        return {
+            column: own[column] if column in own else getattr(profile, spec.key, profile.extra.get(spec.key))
+            for column, spec in columns().items()
+        }

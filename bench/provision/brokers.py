@@ -151,7 +151,10 @@ def _unused(runs: Iterable[Run]) -> Iterator[None]:
                 locks.enter_context(lock)
         if used:
             verb = "is" if len(used) == 1 else "are"
-            raise InUse(f"{_listed(used)} {verb} in use by a run; end it first (Ctrl-C), then type `make down` again")
+            raise InUse(
+                f"{_listed(used)} {verb} in use by a run; end it first (Ctrl-C), then type `make down` again",
+                code="in-use",
+            )
         yield
 
 

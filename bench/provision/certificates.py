@@ -110,7 +110,8 @@ def check(folder: Path, now: datetime | None = None) -> None:
             raise UsageError(
                 f"the keys in {folder} are good from {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC, it is "
                 f"{at:%Y-%m-%d %H:%M}, and a run may take {RUN.seconds // 3600} hours: make new ones with "
-                "`python -m bench.provision.certificates`, or leave KEYS out"
+                "`python -m bench.provision.certificates`, or leave KEYS out",
+                code="keys-expired",
             )
         secret = (keys.key, keys.password, *map(keys.token, asked_by(role)))
         assert all(secret)

@@ -57,14 +57,16 @@ async def up(project: Project, service: str) -> None:
     """Start one service. Raises StartFailed with the engine's own words."""
     trouble = await _call(project.line("up", "-d", service), env=project.environment, timeout_s=300)
     if trouble is not None:
-        raise StartFailed(f"the container engine could not start {service}: {trouble}")
+        raise StartFailed(f"the container engine could not start {service}: {trouble}", code="container-not-started")
 
 
 async def run_in(project: Project, service: str, *command: str) -> None:
     """Run a command in a service's container. Raises StartFailed with its last line when it fails."""
     trouble = await _call(project.line("exec", "-T", service, *command), env=project.environment, timeout_s=60)
     if trouble is not None:
-        raise StartFailed(f"{command[0]} failed in the container of {service}: {trouble}")
+        raise StartFailed(
+            f"{command[0]} failed in the container of {service}: {trouble}", code="container-command-failed"
+        )
 
 
 def down(project: Project) -> None:

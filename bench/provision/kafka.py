@@ -89,7 +89,7 @@ async def start(folder: Path, security: Security = PLAIN, *, home: Path) -> Brok
     Raises StartFailed; what was started until then is left to the caller, who ends all that the folder marks.
     """
     if (why := missing(home)) is not None:
-        raise StartFailed(why)
+        raise StartFailed(why, code="kafka-missing")
     ports, log, temporary = Ports.free(security.levels), folder / "server.log", folder / "tmp"
     temporary.mkdir()
     (folder / "log4j.properties").write_text(
@@ -108,7 +108,7 @@ async def start(folder: Path, security: Security = PLAIN, *, home: Path) -> Brok
     arguments = formatting(folder, security, common)
     tool = spawn(["java", f"@{arguments}"], folder=folder, log=log)
     if await asyncio.to_thread(tool.wait) != 0:
-        raise StartFailed("its storage could not be formatted")
+        raise StartFailed("its storage could not be formatted", code="kafka-not-formatted")
     arguments.unlink()
     process = spawn(["java", *LASTING, *common, "kafka.Kafka", str(properties)], folder=folder, log=log)
     first, *others = security.levels

@@ -60,7 +60,7 @@ def spawn(command: Sequence[str], *, folder: Path, log: Path, env: Mapping[str, 
                 start_new_session=True,
             )
     except OSError as error:
-        raise StartFailed(f"{command[0]} cannot be run: {error.strerror}") from error
+        raise StartFailed(f"{command[0]} cannot be run: {error.strerror}", code="not-executable") from error
     # Popen returns at the child's exec, a moment before the kernel has the new environment, and with it the mark.
     with suppress(psutil.Error):
         process = psutil.Process(child.pid)
@@ -82,9 +82,9 @@ async def ready(process: Child | None, probe: Callable[[], Awaitable[T | None]],
         if answer is not None:
             return answer
         if process is not None and (code := process.poll()) is not None:
-            raise StartFailed(f"it ended with exit code {code} while starting")
+            raise StartFailed(f"it ended with exit code {code} while starting", code="ended-while-starting")
         if time.monotonic() > give_up:
-            raise StartFailed(f"it did not answer within {deadline_s:.0f} s")
+            raise StartFailed(f"it did not answer within {deadline_s:.0f} s", code="not-ready-in-time")
         await asyncio.sleep(0.1)
 
 

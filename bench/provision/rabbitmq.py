@@ -83,7 +83,7 @@ async def start(folder: Path, security: Security = PLAIN) -> Broker:
     """
     server, epmd = script(), _epmd()
     if server is None or epmd is None:
-        raise StartFailed(MISSING)
+        raise StartFailed(MISSING, code="rabbitmq-missing")
     by_level = rabbitmq_tls.kinds(security.levels)
     wanted = list(dict.fromkeys(by_level.values()))
     epmd_port, distribution_port, *free = free_ports(2 + len(wanted))
@@ -165,7 +165,7 @@ async def listen_further(folder: Path) -> None:
         return
     said = await _evaluated(folder, asked)
     if said != "ok":
-        raise StartFailed(f"RabbitMQ does not listen for clients with certificates: {said}")
+        raise StartFailed(f"RabbitMQ does not listen for clients with certificates: {said}", code="no-tls-listener")
 
 
 async def _evaluated(folder: Path, asked: str) -> str:

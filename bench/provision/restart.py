@@ -33,7 +33,9 @@ class Recipe:
             env = server.environ()
             return cls(tuple(server.cmdline()), env, Path(env[MARK]))
         except (IndexError, KeyError, psutil.Error) as error:
-            raise StartFailed(f"{broker.name} is no process that was started here, so that it is not killed") from error
+            raise StartFailed(
+                f"{broker.name} is no process that was started here, so that it is not killed", code="broker-not-ours"
+            ) from error
 
 
 async def kill(broker: Broker) -> None:

@@ -171,12 +171,14 @@ async def _ask(process: Process, request: Any, name: str, patience_s: float) -> 
     except ConnectionError:
         line = b""
     except TimeoutError as error:
-        raise StartFailed(f"the {name} service did not answer within {patience_s:g} s; read its log") from error
+        raise StartFailed(
+            f"the {name} service did not answer within {patience_s:g} s; read its log", code="service-silent"
+        ) from error
     if not line:
-        raise StartFailed(f"the {name} service has ended; read its log")
+        raise StartFailed(f"the {name} service has ended; read its log", code="service-ended")
     answer: dict[str, Any] = msgspec.json.decode(line)
     if "error" in answer:
-        raise StartFailed(answer["error"])
+        raise StartFailed(answer["error"], code="service-failed")
     return answer
 
 

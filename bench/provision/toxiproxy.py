@@ -105,9 +105,13 @@ class Network:
             answer = await self._api.request(method, path, json=content)
             answer.raise_for_status()
         except httpx.HTTPStatusError as error:
-            raise StartFailed(f"Toxiproxy refused {path}: {error.response.text.strip()}") from error
+            raise StartFailed(
+                f"Toxiproxy refused {path}: {error.response.text.strip()}", code="proxy-refused"
+            ) from error
         except httpx.HTTPError as error:
-            raise StartFailed(f"Toxiproxy does not answer: {error or type(error).__name__}") from error
+            raise StartFailed(
+                f"Toxiproxy does not answer: {error or type(error).__name__}", code="proxy-silent"
+            ) from error
 
 
 @asynccontextmanager

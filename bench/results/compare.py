@@ -88,7 +88,8 @@ def compare(a: Run, b: Run) -> Comparison:
         why = "; ".join(grouped(left_out, 3)) or "neither has a trial"
         raise UsageError(
             f"the runs have no cell in common that could be compared ({why}); measure the same methods at the same "
-            "settings in both"
+            "settings in both",
+            code="nothing-in-common",
         )
     environment = tuple(_changes(a.manifest, b.manifest, ENVIRONMENT))
     return Comparison(
@@ -112,18 +113,20 @@ def grouped(left_out: Mapping[str, str], most: int | None = None) -> Iterator[st
 
 def _refuse(a: Run, b: Run) -> None:
     if a.path.resolve() == b.path.resolve():
-        raise UsageError(f"A and B are both {a.path}; give two runs")
+        raise UsageError(f"A and B are both {a.path}; give two runs", code="same-run")
     schemas = [int(run.manifest["schema_version"]) for run in (a, b)]
     if schemas[0] != schemas[1] and min(schemas) < SAME_SCHEMA:
         raise UsageError(
             f"{a.path} is of schema {schemas[0]} and {b.path} of schema {schemas[1]}, where one column means two "
-            "things; measure one of them again"
+            "things; measure one of them again",
+            code="schemas-differ",
         )
     classes = [str(run.manifest.get("profile", {}).get("durability")) for run in (a, b)]
     if classes[0] != classes[1]:
         raise UsageError(
             f"{a.path} is of durability {classes[0]} and {b.path} of {classes[1]}, which promise different things and "
-            "are not compared; measure both with the same DURABILITY="
+            "are not compared; measure both with the same DURABILITY=",
+            code="durabilities-differ",
         )
 
 

@@ -100,4 +100,4 @@ def sentences(path: Path) -> Iterator[None]:
                 what = f"{path} has no results (no {Path(error.filename or '').name}); see what is in results/"
             case _:
                 what = f"{path} could not be read or written: {error.strerror or error}; check its permissions"
-        raise ResultsError(what) from error
+        raise ResultsError(what, code="file-error") from error

@@ -21,7 +21,9 @@ def folder_of(name: str, results: Path, *, is_kept: bool = True) -> Path:
         if place.is_dir():
             return place.resolve() if place.name == "latest" else place
     known = f"the id or the folder of one in {results}, {'latest, or one of: ' if is_kept else 'or latest'}"
-    raise UsageError(f"there is no run {name}; give {known}{', '.join(sorted(kept_runs())) if is_kept else ''}")
+    raise UsageError(
+        f"there is no run {name}; give {known}{', '.join(sorted(kept_runs())) if is_kept else ''}", code="unknown-run"
+    )
 
 
 def kept_runs() -> Mapping[str, Path]:
@@ -39,5 +41,5 @@ def two_runs(a: str, b: str, results: Path) -> tuple[Path, Path]:
     """The folders of the runs that A= and B= name. Raises UsageError."""
     for word, name in (("A", a), ("B", b)):
         if not name:
-            raise UsageError(f"{word}= is missing; give two runs, for instance A=default B=latest")
+            raise UsageError(f"{word}= is missing; give two runs, for instance A=default B=latest", code="missing-run")
     return folder_of(a, results), folder_of(b, results)

@@ -69,11 +69,14 @@ class Run:
             manifest = msgspec.json.decode(content, type=dict[str, Any])
             version = int(manifest["schema_version"])
         except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
-            raise ResultsError(f"{path}/manifest.json is damaged: {error}; measure again") from error
+            raise ResultsError(
+                f"{path}/manifest.json is damaged: {error}; measure again", code="damaged-results"
+            ) from error
         if version > SCHEMA_VERSION:
             raise ResultsError(
                 f"{path} was written by a newer Fourways (schema {version}, this one reads up to {SCHEMA_VERSION}); "
-                "use that version to read it"
+                "use that version to read it",
+                code="newer-schema",
             )
         return cls(path, manifest)
 
@@ -94,7 +97,8 @@ class Run:
         if run.manifest["schema_version"] != SCHEMA_VERSION:
             raise ResultsError(
                 f"{path} is of schema {run.manifest['schema_version']}, and trials of schema {SCHEMA_VERSION} cannot "
-                "join it; measure again"
+                "join it; measure again",
+                code="older-schema",
             )
         return run
 
@@ -107,7 +111,9 @@ class Run:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise ResultsError(f"{self.path} is being measured by another process; wait for its end") from error
+                raise ResultsError(
+                    f"{self.path} is being measured by another process; wait for its end", code="being-measured"
+                ) from error
             yield
 
     def point_latest(self) -> None:
@@ -274,7 +280,7 @@ class Run:
         lines, wrong = sound(content[: content.rfind("\n") + 1], columns)
         if self.damage is None and wrong:
             row, why = next(iter(wrong.items()))
-            raise ResultsError(f"{path} is damaged in row {row}: {why}; measure again")
+            raise ResultsError(f"{path} is damaged in row {row}: {why}; measure again", code="damaged-results")
         if self.damage is not None:
             self.damage |= {f"{name}, row {row}": why for row, why in wrong.items()}
         return lines
@@ -316,7 +322,9 @@ class Run:
                 trials["complete"] = trials["valid"]
             trials = trials.astype({"complete": bool, "valid": bool})
         except (ValueError, KeyError) as error:
-            raise ResultsError(f"{path} is damaged: {' '.join(str(error).split())}; measure again") from error
+            raise ResultsError(
+                f"{path} is damaged: {' '.join(str(error).split())}; measure again", code="damaged-results"
+            ) from error
         return self._in_order(trials)
 
     def _in_order(self, rows: pd.DataFrame) -> pd.DataFrame:
@@ -342,7 +350,9 @@ class Run:
 
         def damaged(line: int) -> None:
             if self.damage is None:
-                raise ResultsError(f"{path} is damaged in line {line}, which holds no histogram; measure again")
+                raise ResultsError(
+                    f"{path} is damaged in line {line}, which holds no histogram; measure again", code="damaged-results"
+                )
             self.damage[f"{path.name}, line {line}"] = "it holds no histogram"
 
         with sentences(self.path):

@@ -44,7 +44,7 @@ def outcome_of(trial: Trial, slo_us: float) -> Outcome:
     """What a trial says of its rate. Raises StartFailed when it says nothing of its method."""
     doubts = {caveat.name for caveat in trial.caveats}
     if doubts & BROKEN:
-        raise StartFailed("; ".join(caveat.text for caveat in trial.caveats))
+        raise StartFailed("; ".join(caveat.text for caveat in trial.caveats), code="trial-failed")
     p99_us = trial.finish.p99_us
     if trial.complete and not doubts & OVERLOADED and p99_us is not None and p99_us <= slo_us:
         return "pass"
@@ -94,14 +94,15 @@ def _next(run: Run, history: Sequence[Tried], settings: Settings) -> Probe | Don
     try:
         return next_step(history, settings)
     except ValueError as error:
-        raise ResultsError(f"{run.path}/search.csv cannot go on: {error}") from error
+        raise ResultsError(f"{run.path}/search.csv cannot go on: {error}", code="damaged-results") from error
 
 
 def slo_of(profile: Profile) -> float:
     """The objective, in milliseconds. Raises UsageError for a profile without one."""
     if profile.slo_p99_ms is None:
         raise UsageError(
-            f"profile {profile.name!r} has no objective for its p99; give SLO= in milliseconds, or PROFILE=capacity"
+            f"profile {profile.name!r} has no objective for its p99; give SLO= in milliseconds, or PROFILE=capacity",
+            code="no-objective",
         )
     return profile.slo_p99_ms
 

@@ -53,7 +53,8 @@ def resume_into(kept: Run, now: Mapping[str, Any]) -> None:
     for what, was in before.items():
         if was != after[what]:
             raise ResultsError(
-                f"{kept.path} cannot go on: its {what} is not what is here now, and both would be mixed; measure again"
+                f"{kept.path} cannot go on: its {what} is not what is here now, and both would be mixed; measure again",
+                code="ground-changed",
             )
     once_more = {"at": _now(), "command": now["command"], "measured_again": kept.forget_unmeasured()}
     kept.update_manifest(resumed=[*kept.manifest.get("resumed", []), once_more], profile=now["profile"])

@@ -66,7 +66,7 @@ async def run(
         skipped = {cell.name: why for cell in asked if (why := why_not(cell, at(profile, cell), shared))}
         wanted = [cell for cell in asked if cell.name not in skipped]
         if not wanted or (profile.by_name and skipped):
-            raise MissingServer("; ".join(dict.fromkeys(skipped.values())))
+            raise MissingServer("; ".join(dict.fromkeys(skipped.values())), code="missing-server")
         manifest = {**build_manifest(profile, house, shared, wanted, skipped, command), "plan": plan.name}
         if resumed is None:
             kept = Run.create(house.results, run_id, manifest)

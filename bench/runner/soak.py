@@ -58,7 +58,7 @@ async def soak(profile: Profile, house: House, orders: int, say: Say) -> list[So
         security = await secured(stack, profile, house.home, house.keys)
         shared = await provide(stack, profile, house, Progress(say=say), security)
         if missing := [server.why for server in shared.values() if isinstance(server, Unavailable)]:
-            raise MissingServer("; ".join(missing))
+            raise MissingServer("; ".join(missing), code="missing-server")
         ledger = open_run(house.home)
         stack.push_async_callback(lambda: finish(asyncio.to_thread(ledger.close)))
         stage = Stage(

@@ -35,10 +35,13 @@ async def serve(profile: Profile, house: House, port: int, say: Say, given: Coll
     Raises UsageError, MissingServer, LoadError or StartFailed when it cannot begin.
     """
     if len(profile.transports) != 1:
-        raise UsageError("`make web` drives one transport; say which, for instance TRANSPORT=rest")
+        raise UsageError(
+            "`make web` drives one transport; say which, for instance TRANSPORT=rest", code="one-transport"
+        )
     if profile.trace is not None:
         raise UsageError(
-            "on Locust's page users are the rate, and a trace has a rate of its own; leave ARRIVALS and TRACE out"
+            "on Locust's page users are the rate, and a trace has a rate of its own; leave ARRIVALS and TRACE out",
+            code="replay-on-page",
         )
     check_free(port)  # before anything is started
     cell = cells(profile)[0]
@@ -47,7 +50,7 @@ async def serve(profile: Profile, house: House, port: int, say: Say, given: Coll
         shared = await provide(stack, profile, house, Progress(say=say), security)
         missing = [server.why for server in shared.values() if isinstance(server, Unavailable)]
         if missing:
-            raise MissingServer("; ".join(missing))
+            raise MissingServer("; ".join(missing), code="missing-server")
         ledger = open_run(house.home)
         stack.push_async_callback(lambda: finish(asyncio.to_thread(ledger.close)))
         logs = ledger.folder / "logs"

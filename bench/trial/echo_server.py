@@ -29,7 +29,9 @@ async def pair(setting: Setting) -> tuple[int, int]:
         async with asyncio.timeout(setting.deadline_s):
             return await _lines(setting)
     except (EOFError, OSError) as error:
-        raise StartFailed(f"the bare echo does not answer: {error or type(error).__name__}") from error
+        raise StartFailed(
+            f"the bare echo does not answer: {error or type(error).__name__}", code="echo-silent"
+        ) from error
 
 
 async def _lines(setting: Setting) -> tuple[int, int]:

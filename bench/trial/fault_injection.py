@@ -68,7 +68,9 @@ def _without(fault: Fault, parts: Parts, away: Away) -> AbstractAsyncContextMana
         return _broker_killed(broker, parts, away) if fault.action == "kill" else _stopped(broker.pids[:1])
     if hit and not fault.of_network:
         return _services_killed(hit) if fault.action == "kill" else _stopped([service.pid for service in hit])
-    raise StartFailed(f"{fault.name}: no process of that part is known here, so that none was taken away")
+    raise StartFailed(
+        f"{fault.name}: no process of that part is known here, so that none was taken away", code="nothing-to-fault"
+    )
 
 
 @asynccontextmanager

@@ -31,7 +31,7 @@ async def probed(transport: Transport) -> None:
                 except TimeoutError:
                     why = ""
     except TimeoutError as error:
-        raise StartFailed(f"no probe order came back within {PROBE_S:g} s{why}") from error
+        raise StartFailed(f"no probe order came back within {PROBE_S:g} s{why}", code="not-ready-in-time") from error
 
 
 async def met(setting: Setting, transport: Transport) -> Negotiated | None:

@@ -54,14 +54,17 @@ class Keys:
 def keys_of(folder: str, role: str) -> Keys:
     """Raises SettingError when there is no such folder."""
     if not folder or not Path(folder).is_dir():
-        raise SettingError(f"there is no folder of keys {folder!r}: give KEYS= one, or leave it out to have one made")
+        raise SettingError(
+            f"there is no folder of keys {folder!r}: give KEYS= one, or leave it out to have one made", code="no-keys"
+        )
     return Keys(Path(folder), role)
 
 
 def _there(path: Path) -> Path:
     if not path.is_file():
         raise SettingError(
-            f"there is no {path}: give KEYS= a folder that `python -m bench.provision.certificates` made"
+            f"there is no {path}: give KEYS= a folder that `python -m bench.provision.certificates` made",
+            code="no-keys",
         )
     return path
 
@@ -69,5 +72,7 @@ def _there(path: Path) -> Path:
 def _secret(path: Path) -> Path:
     mode = stat.S_IMODE(_there(path).stat().st_mode)
     if mode & _OTHERS:
-        raise SettingError(f"{path} can be read by others (mode {mode:o}): make new keys, or type `chmod 600 {path}`")
+        raise SettingError(
+            f"{path} can be read by others (mode {mode:o}): make new keys, or type `chmod 600 {path}`", code="open-keys"
+        )
     return path

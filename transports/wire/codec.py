@@ -6,8 +6,7 @@ from importlib import import_module
 from typing import ClassVar
 
 from shop.messages import Message
-from transports.errors import SettingError
-from transports.registry import unknown
+from transports.errors import SettingError, unknown
 
 _MODULES = {"json": "JsonCodec", "msgpack": "MsgpackCodec", "protobuf": "ProtobufCodec", "avro": "AvroCodec"}
 
@@ -52,7 +51,7 @@ def codecs() -> tuple[str, ...]:
 def codec_named(name: str) -> Codec:
     """The codec called ``name``. Raises SettingError with the nearest right name."""
     if name not in _MODULES:
-        raise SettingError(unknown("codec", name, codecs()))
+        raise SettingError(unknown("codec", name, codecs()), code="unknown-codec")
     # Imported when asked for: protobuf alone costs a process more start-up than the rest of the wire together.
     found: type[Codec] = getattr(import_module(f"transports.wire.{name}"), _MODULES[name])
     return found()

@@ -117,7 +117,7 @@ async def _through_locust(locust: Master, spec: TrialSpec, folder: Path) -> Tria
     async with worker(locust, log=folder / f"{spec.id}.log", urgent=True):
         report = await locust.run(spec)
     if report.error:
-        raise LoadError(report.error)
+        raise LoadError(report.error, code="trial-failed")
     return report
 
 

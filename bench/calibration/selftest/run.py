@@ -47,7 +47,7 @@ async def run(cases: Sequence[Case], plays: Sequence[Play], console: Console) ->
                 async with worker(locust, log=folder / f"{spec.id}.log", env=env, urgent=True):
                     report = await locust.run(spec)
                 if report.error:
-                    raise LoadError(f"{spec.id}: {report.error}")
+                    raise LoadError(f"{spec.id}: {report.error}", code="trial-failed")
                 return report
 
             for number, case in enumerate(cases, 1):

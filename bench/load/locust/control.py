@@ -73,7 +73,9 @@ class Master:
                 report = await self._while_alive(self._run(spec))
         except TimeoutError:
             await self.stop()
-            raise LoadError(f"trial {spec.id} did not end within {phases_s:.0f} s; see {self.log}") from None
+            raise LoadError(
+                f"trial {spec.id} did not end within {phases_s:.0f} s; see {self.log}", code="trial-endless"
+            ) from None
         except asyncio.CancelledError:
             with suppress(LoadError):
                 await self.stop()
@@ -86,7 +88,7 @@ class Master:
         form = {"user_count": str(spec.users), "spawn_rate": str(max(1, spec.users)), "trial": spec.to_json()}
         answer = json.loads(await self._ask("POST", "/swarm", form))
         if not answer["success"]:
-            raise LoadError(f"Locust did not start trial {spec.id}: {answer['message']}")
+            raise LoadError(f"Locust did not start trial {spec.id}: {answer['message']}", code="trial-refused")
         return TrialReport.from_json(await self._ask("GET", f"/fourways/trials/{spec.id}"))
 
     async def opened(self, trial: str) -> int:
@@ -116,9 +118,13 @@ class Master:
             async with self.session.request(method, self.web_url + path, data=form) as response:
                 text = await response.text()
         except aiohttp.ClientError as error:
-            raise LoadError(f"the Locust master does not answer any more; see {self.log}") from error
+            raise LoadError(
+                f"the Locust master does not answer any more; see {self.log}", code="locust-silent"
+            ) from error
         if response.status != 200:
-            raise LoadError(text if response.status in (404, 503) else f"Locust: {text}; see {self.log}")
+            raise LoadError(
+                text if response.status in (404, 503) else f"Locust: {text}; see {self.log}", code="locust-refused"
+            )
         return text
 
     async def _while_alive(self, work: Coroutine[Any, Any, T]) -> T:
@@ -133,7 +139,7 @@ class Master:
             await asyncio.wait([task, *ends], return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 return task.result()
-            raise LoadError(next(sentence for end, sentence in ends.items() if end.done()))
+            raise LoadError(next(sentence for end, sentence in ends.items() if end.done()), code="worker-ended")
         finally:
             for pending in (task, *ends):
                 pending.cancel()
@@ -180,7 +186,7 @@ async def master(
             except TimeoutError:
                 line = b""
             if not line:
-                raise LoadError(f"Locust did not start; see {log}")
+                raise LoadError(f"Locust did not start; see {log}", code="locust-not-started")
             ports = json.loads(line)
             timeout = aiohttp.ClientTimeout(total=None)
             async with aiohttp.ClientSession(timeout=timeout) as session:
@@ -267,4 +273,6 @@ def check_free(port: int) -> None:
         try:
             probe.bind((LOOPBACK, port))
         except OSError:
-            raise LoadError(f"port {port} on {LOOPBACK} is taken; free it or give another one") from None
+            raise LoadError(
+                f"port {port} on {LOOPBACK} is taken; free it or give another one", code="port-taken"
+            ) from None

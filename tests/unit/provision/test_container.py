@@ -33,7 +33,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def never(*arguments: object, **options: object) -> None:
-    raise StartFailed("nothing is started here")
+    raise StartFailed("nothing is started here", code="for-the-test")
 
 
 async def natively(name: str, folder: Path, security: Security, monkeypatch: pytest.MonkeyPatch) -> None:

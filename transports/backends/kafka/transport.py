@@ -55,7 +55,9 @@ class KafkaTransport(Transport):
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
         if "kafka" not in setting.servers:
-            raise SettingError(f"the {self.method} transport needs Kafka: give KAFKA_BOOTSTRAP, or type `make up`")
+            raise SettingError(
+                f"the {self.method} transport needs Kafka: give KAFKA_BOOTSTRAP, or type `make up`", code="no-server"
+            )
         self._config = config_from(self.method, setting.options, Config)
         self._places = Places(self.routes, setting)
 

@@ -51,7 +51,9 @@ class RabbitMQTransport(Transport):
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
         if "rabbitmq" not in setting.servers:
-            raise SettingError(f"the {self.method} transport needs RabbitMQ: give RABBITMQ_URL, or type `make up`")
+            raise SettingError(
+                f"the {self.method} transport needs RabbitMQ: give RABBITMQ_URL, or type `make up`", code="no-server"
+            )
         self._config = config_from(self.method, setting.options, Config)
         self._places = Places(self.routes, setting)
 
