@@ -17,7 +17,7 @@ A transport's own errors (transports/errors.py) end a command as UsageError or a
 from enum import IntEnum
 from typing import ClassVar
 
-from transports.errors import unknown
+from transports.errors import describe_unknown
 
 
 class ExitCode(IntEnum):
@@ -91,4 +91,4 @@ class DoubtfulRun(Refusal):
 
 def unknown_word(what: str, word: str, known: tuple[str, ...]) -> UsageError:
     """The refusal of a word that is none of ``known``: with the nearest one, or with all of them."""
-    return UsageError(unknown(what, word, known), code=f"unknown-{what.split()[0]}")
+    return UsageError(describe_unknown(what, word, known), code=f"unknown-{what.split()[0]}")

@@ -1,1 +1,1 @@
-"""Locustfiles to edit, and in profiles/ the named workloads and tunings of a run."""
+"""Locustfiles to edit; profiles/ has the named workloads of a run."""

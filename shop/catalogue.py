@@ -1,4 +1,4 @@
-"""What the shop sells: names and prices that every process can work out by itself, no file and no network."""
+"""Product names and prices, computed from constants so that every process has the same."""
 
 from collections.abc import Mapping
 from itertools import product
@@ -10,12 +10,12 @@ SHORTEST_SKU = "SKU-1"
 SOLD_OUT_SKU = "SKU-0"
 """Listed but never in stock, so that a workload can plan an order that fails."""
 
-NAMES: Mapping[str, str] = {SHORTEST_SKU: "Pen"} | {
+PRODUCT_NAMES: Mapping[str, str] = {SHORTEST_SKU: "Pen"} | {
     f"SKU-{number:04d}": f"{quality} {thing}" for number, (quality, thing) in enumerate(product(_QUALITIES, _THINGS))
 }
 """By SKU, what the buyer reads."""
 
-PRICES_CENTS: Mapping[str, int] = {sku: 199 + 137 * number for number, sku in enumerate(NAMES)}
+PRICES_CENTS: Mapping[str, int] = {sku: 199 + 137 * number for number, sku in enumerate(PRODUCT_NAMES)}
 
-PLENTY = 10**12
+UNLIMITED_STOCK = 10**12
 """Stock that no plan exhausts."""

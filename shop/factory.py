@@ -1,4 +1,4 @@
-"""Opening a service: which class, over which store."""
+"""Opens a service by name over a store in memory or in SQLite."""
 
 from pathlib import Path
 
@@ -15,6 +15,6 @@ _SERVICES: dict[str, type[Service]] = {
 
 
 def open_service(name: str, *, folder: Path | None = None, durability: Durability = "fast") -> Service:
-    """The service called ``name``: in memory, or with ``folder`` over the SQLite file of its name there."""
+    """Returns the service called ``name``: over memory, or over the SQLite file of its name in ``folder``."""
     store: Store = MemoryStore() if folder is None else SqliteStore(folder / f"{name}.sqlite", durability)
     return _SERVICES[name](store)

@@ -1,6 +1,7 @@
-"""What the services say to one another: commands in the imperative, facts in the past tense.
+"""Message types: one command, the facts that follow from it, and the order they all carry.
 
-Every message carries the order, so the size of an order acts on every hop.
+Commands are named in the imperative (PlaceOrder), facts in the past tense (OrderPlaced). Every message carries the
+whole order, so the size of an order acts on every hop.
 """
 
 import re
@@ -12,13 +13,13 @@ T = TypeVar("T")
 
 
 @dataclass_transform(frozen_default=True)
-def _value(of: type[T]) -> type[T]:
-    """A dataclass that is frozen for the type checker alone: frozen in earnest it takes four times as long to make."""
+def _value_class(of: type[T]) -> type[T]:
+    """Makes a dataclass that is frozen for type checkers only: really freezing it makes creation four times slower."""
     return dataclass(slots=True, unsafe_hash=True)(of)
 
 
-@_value
-class Line:
+@_value_class
+class OrderLine:
     """One line of an order."""
 
     sku: str
@@ -27,74 +28,74 @@ class Line:
     price_cents: int
 
 
-@_value
+@_value_class
 class Order:
-    """What a buyer wants. ``document`` is an attachment that nobody reads."""
+    """An order as the buyer placed it. ``document`` is an attachment that no service reads."""
 
     order_id: str
     user_id: str
     card: str
     address: str
-    lines: tuple[Line, ...]
+    lines: tuple[OrderLine, ...]
     document: bytes = b""
 
     @property
     def is_probe(self) -> bool:
-        """A probe shows that the whole chain answers; it stands outside stock, audit and counts."""
+        """Whether this is a probe, which tests that all services answer; it changes no stock, audit or count."""
         return self.order_id.startswith(PROBE_PREFIX)
 
 
-@_value
+@_value_class
 class PlaceOrder:
     order: Order
 
 
-@_value
+@_value_class
 class OrderPlaced:
     order: Order
     email: str
 
 
-@_value
+@_value_class
 class StockReserved:
     order: Order
     total_cents: int
 
 
-@_value
+@_value_class
 class OutOfStock:
     order: Order
     reason: str
 
 
-@_value
+@_value_class
 class PaymentTaken:
     order: Order
     total_cents: int
     payment_id: str
 
 
-@_value
+@_value_class
 class PaymentDeclined:
     order: Order
     total_cents: int
     reason: str
 
 
-@_value
+@_value_class
 class StockReleased:
     order: Order
     reason: str
 
 
-@_value
+@_value_class
 class OrderShipped:
     order: Order
     total_cents: int
     tracking_number: str
 
 
-@_value
+@_value_class
 class OrderClosed:
     """The only outcome: shipped with a tracking number, or rejected with a reason."""
 
@@ -130,10 +131,10 @@ MESSAGES: tuple[type[Message], ...] = (
 )
 
 
-def kind_of(message_type: type[Message]) -> str:
-    """The name of a message on a wire: ``StockReserved`` is ``stock-reserved``."""
+def build_kind_name(message_type: type[Message]) -> str:
+    """Returns the name of a message type on the wire: ``StockReserved`` is ``stock-reserved``."""
     return re.sub(r"(?<!^)(?=[A-Z])", "-", message_type.__name__).lower()
 
 
-KIND: dict[type[Message], str] = {message_type: kind_of(message_type) for message_type in MESSAGES}
-TYPE: dict[str, type[Message]] = {kind: message_type for message_type, kind in KIND.items()}
+KIND_BY_TYPE: dict[type[Message], str] = {message_type: build_kind_name(message_type) for message_type in MESSAGES}
+TYPE_BY_KIND: dict[str, type[Message]] = {kind: message_type for message_type, kind in KIND_BY_TYPE.items()}

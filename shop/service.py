@@ -1,4 +1,4 @@
-"""A service: a name, its handlers, and its memory of orders already answered, so that redelivery is harmless."""
+"""Base class of the four services: runs handlers, remembers decisions, counts for the audit."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -6,23 +6,23 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, ClassVar
 
-from shop.messages import KIND, Message, Order
+from shop.messages import KIND_BY_TYPE, Message, Order
 from shop.store import Decision, Store
 
-_WORD = 2**64
+_MODULUS = 2**64
 
 
 @lru_cache(maxsize=256)  # a service asks for the same order a few times in a row
-def number_of(order_id: str) -> int:
-    """64 bits that stand for an order id: the same in every process and on every machine."""
+def hash_order_id(order_id: str) -> int:
+    """Returns a 64-bit hash of an order id, the same in every process and on every machine."""
     return int.from_bytes(blake2b(order_id.encode(), digest_size=8).digest())
 
 
 @dataclass(slots=True)
 class Tally:
-    """What was decided, in constant size: a count, a sum of money and a sum of hashed order ids modulo 2**64.
+    """Decisions of one kind in constant size: a count, a sum of money, a sum of hashed order ids modulo 2**64.
 
-    Two tallies over the same set of orders are equal; sets that differ collide with probability 2**-64.
+    Two tallies over the same set of orders are equal; tallies of different sets are equal with probability 2**-64.
     """
 
     count: int = 0
@@ -32,15 +32,15 @@ class Tally:
     def add(self, order_id: str, amount_cents: int) -> None:
         self.count += 1
         self.amount_cents += amount_cents
-        self.order_ids = (self.order_ids + number_of(order_id)) % _WORD
+        self.order_ids = (self.order_ids + hash_order_id(order_id)) % _MODULUS
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """How a service turns one kind of message into a fact.
+    """How a service turns one type of message into a fact.
 
-    ``decide`` reads and judges, ``act`` has the effects and runs once per order, ``tell`` rebuilds the fact and may
-    run again and again. A probe order is decided and told, and never acted upon.
+    ``decide`` reads the store and decides; ``act`` changes the store and runs once per order; ``tell`` builds the fact
+    from the message and the decision and may run again on every redelivery. For a probe order ``act`` is not called.
     """
 
     decide: Callable[[Any], Decision]
@@ -49,7 +49,7 @@ class Handler:
 
 
 class Service:
-    """Base of the four services. Handlers are plain functions; the caller runs them one at a time."""
+    """Base class of the four services. Handlers are plain functions; the caller runs them one at a time."""
 
     name: ClassVar[str]
 
@@ -71,13 +71,14 @@ class Service:
         return self.store.blocking
 
     def handle(self, message: Message) -> Message:
-        """The fact that follows from ``message``: the same one however often it is delivered."""
+        """Returns the fact that follows from ``message``: the same one however often it is delivered."""
         return self.handle_all((message,))[0] if self.blocking else self._handle(message, self._count)
 
     def handle_all(self, messages: Iterable[Message]) -> list[Message]:
-        """Handle in order within one transaction: either all effects are kept, and counted, or none.
+        """Returns the facts that follow from ``messages``, in order, handled within one transaction.
 
-        Memory has no transaction: there, what was handled before an exception is kept, and counted.
+        Either all effects are kept and counted, or none. A memory store has no transaction: what was handled before an
+        exception is kept and counted.
         """
         if not self.blocking:
             return [self._handle(message, self._count) for message in messages]
@@ -89,17 +90,20 @@ class Service:
         return facts
 
     def _handle(self, message: Message, decided: Callable[[str, Decision], None]) -> Message:
-        """``decided`` is told of a decision that is not a repeated one."""
+        """Returns the fact for one message.
+
+        ``decided`` is called with the order id and the decision if the decision is new.
+        """
         handler = self._handlers[type(message)]
         order: Order = message.order
         if order.is_probe:
             return handler.tell(message, handler.decide(message))
-        kind = KIND[type(message)]
-        decision = self.store.recall(kind, order.order_id)
+        kind = KIND_BY_TYPE[type(message)]
+        decision = self.store.find_decision(kind, order.order_id)
         if decision is None:
             decision = handler.decide(message)
             handler.act(message, decision)
-            self.store.remember(kind, order.order_id, decision)
+            self.store.save_decision(kind, order.order_id, decision)
             decided(order.order_id, decision)
         else:
             self.repeated += 1
@@ -112,9 +116,9 @@ class Service:
         tally.add(order_id, decision.amount_cents)
 
     def audit(self) -> Mapping[str, Tally]:
-        """Per kind of fact, everything this service ever decided (with a memory store: since it started)."""
+        """Returns, per kind of fact, the tally of all decisions of this service (over memory: since it started)."""
         return self._tallies
 
     def balance(self) -> Mapping[str, int]:
-        """Sums of the service's own books that have to add up with its tallies."""
+        """Returns sums of the service's own books that must agree with its tallies."""
         return {}

@@ -1,4 +1,4 @@
-"""The user service: takes orders, and tells buyers how they ended."""
+"""The user service: accepts orders and closes them as shipped or rejected."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ from shop.messages import (
     StockReleased,
 )
 from shop.service import Handler, Service
-from shop.store import DETAIL, Decision
+from shop.store import MAX_DETAIL_CHARS, Decision
 
 
 class UserService(Service):
@@ -20,31 +20,33 @@ class UserService(Service):
 
     def handlers(self) -> Mapping[type[Message], Handler]:
         return {
-            PlaceOrder: Handler(self._register, self._count_order, self._placed),
-            OrderShipped: Handler(self._ship, self._count_end, self._closed),
-            OutOfStock: Handler(self._reject, self._count_end, self._closed),
-            StockReleased: Handler(self._reject, self._count_end, self._closed),
+            PlaceOrder: Handler(self._decide_placed, self._count_order, self._build_order_placed),
+            OrderShipped: Handler(self._decide_shipped, self._count_end, self._build_order_closed),
+            OutOfStock: Handler(self._decide_rejected, self._count_end, self._build_order_closed),
+            StockReleased: Handler(self._decide_rejected, self._count_end, self._build_order_closed),
         }
 
-    def _register(self, message: PlaceOrder) -> Decision:
+    def _decide_placed(self, message: PlaceOrder) -> Decision:
         return Decision("order-placed")
 
     def _count_order(self, message: PlaceOrder, decision: Decision) -> None:
         self._add("placed", 1)
 
-    def _placed(self, message: PlaceOrder, decision: Decision) -> OrderPlaced:
+    def _build_order_placed(self, message: PlaceOrder, decision: Decision) -> OrderPlaced:
         return OrderPlaced(message.order, f"{message.order.user_id}@buyers.example")
 
-    def _ship(self, message: OrderShipped) -> Decision:
-        return Decision("shipped", message.total_cents, message.tracking_number[:DETAIL])
+    def _decide_shipped(self, message: OrderShipped) -> Decision:
+        return Decision("shipped", message.total_cents, message.tracking_number[:MAX_DETAIL_CHARS])
 
-    def _reject(self, message: OutOfStock | StockReleased) -> Decision:
-        return Decision("rejected", 0, message.reason[:DETAIL])
+    def _decide_rejected(self, message: OutOfStock | StockReleased) -> Decision:
+        return Decision("rejected", 0, message.reason[:MAX_DETAIL_CHARS])
 
     def _count_end(self, message: Message, decision: Decision) -> None:
         self._add(decision.fact, 1)
 
-    def _closed(self, message: OrderShipped | OutOfStock | StockReleased, decision: Decision) -> OrderClosed:
+    def _build_order_closed(
+        self, message: OrderShipped | OutOfStock | StockReleased, decision: Decision
+    ) -> OrderClosed:
         if decision.fact == "shipped":
             return OrderClosed(message.order, "shipped", decision.amount_cents, decision.detail, "")
         return OrderClosed(message.order, "rejected", 0, "", decision.detail)
@@ -53,6 +55,6 @@ class UserService(Service):
         self.store.set_quantity(name, (self.store.quantity(name) or 0) + count)
 
     def balance(self) -> Mapping[str, int]:
-        """``open``: orders placed and not yet ended."""
+        """Returns ``open``: the number of orders placed and not yet closed."""
         placed, shipped, rejected = (self.store.quantity(n) or 0 for n in ("placed", "shipped", "rejected"))
         return {"open": placed - shipped - rejected}

@@ -1,7 +1,7 @@
-"""Which service consumes which message. Transports ask here; nothing else says it."""
+"""Maps each message to the service that consumes it; the only place that says so."""
 
 from shop.messages import (
-    KIND,
+    KIND_BY_TYPE,
     Message,
     OrderClosed,
     OrderPlaced,
@@ -15,11 +15,11 @@ from shop.messages import (
 )
 
 SERVICES = ("user", "product", "payment", "shipping")
-_PLACE = {service: place for place, service in enumerate(SERVICES)}
-FRONT = SERVICES[0]
+_POSITION = {service: place for place, service in enumerate(SERVICES)}
+ENTRY_SERVICE = SERVICES[0]
 """The service at which buyers order, and which tells them the outcome."""
 
-_CONSUMER: dict[type[Message], str] = {
+_CONSUMER_BY_TYPE: dict[type[Message], str] = {
     PlaceOrder: "user",
     OrderPlaced: "product",
     StockReserved: "payment",
@@ -31,32 +31,35 @@ _CONSUMER: dict[type[Message], str] = {
 }
 
 
-def consumer_of(message: Message) -> str:
-    """The name of the service that consumes ``message``; KeyError for the outcome, which no service consumes."""
-    return _CONSUMER[type(message)]
+def find_consumer(message: Message) -> str:
+    """Returns the name of the service that consumes ``message``.
+
+    Raises KeyError for OrderClosed, which none consumes.
+    """
+    return _CONSUMER_BY_TYPE[type(message)]
 
 
-def consumer_of_type(message_type: type[Message]) -> str:
-    """The same for a type of message."""
-    return _CONSUMER[message_type]
+def find_consumer_of_type(message_type: type[Message]) -> str:
+    """Returns the name of the service that consumes messages of this type. Raises KeyError for OrderClosed."""
+    return _CONSUMER_BY_TYPE[message_type]
 
 
-def consumed_by(service: str) -> tuple[type[Message], ...]:
-    """The messages that ``service`` consumes."""
-    return tuple(message for message, consumer in _CONSUMER.items() if consumer == service)
+def list_consumed_types(service: str) -> tuple[type[Message], ...]:
+    """Returns the types of message that ``service`` consumes."""
+    return tuple(message for message, consumer in _CONSUMER_BY_TYPE.items() if consumer == service)
 
 
 def consumes(service: str, message_type: type[Message]) -> bool:
-    """Whether that is for ``service``."""
-    return _CONSUMER.get(message_type) == service
+    """Returns whether ``service`` consumes messages of this type."""
+    return _CONSUMER_BY_TYPE.get(message_type) == service
 
 
-def kinds_consumed_by(service: str) -> tuple[str, ...]:
-    """Their names on a wire."""
-    return tuple(KIND[message] for message in consumed_by(service))
+def list_consumed_kinds(service: str) -> tuple[str, ...]:
+    """Returns the wire names of the messages that ``service`` consumes."""
+    return tuple(KIND_BY_TYPE[message] for message in list_consumed_types(service))
 
 
-_TOLD_BY: dict[str, tuple[type[Message], ...]] = {
+_ANSWER_TYPES: dict[str, tuple[type[Message], ...]] = {
     "user": (OrderPlaced, OrderClosed),
     "product": (StockReserved, OutOfStock, StockReleased),
     "payment": (PaymentTaken, PaymentDeclined),
@@ -64,12 +67,12 @@ _TOLD_BY: dict[str, tuple[type[Message], ...]] = {
 }
 
 
-def told_by(service: str) -> tuple[type[Message], ...]:
-    """The facts that ``service`` may answer with."""
-    return _TOLD_BY[service]
+def list_answer_types(service: str) -> tuple[type[Message], ...]:
+    """Returns the types of fact that ``service`` may answer with."""
+    return _ANSWER_TYPES[service]
 
 
-REQUEST: dict[str, type[Message]] = {
+REQUEST_TYPES: dict[str, type[Message]] = {
     "user": PlaceOrder,
     "product": OrderPlaced,
     "payment": StockReserved,
@@ -79,23 +82,26 @@ REQUEST: dict[str, type[Message]] = {
 
 
 def is_outcome(message: Message) -> bool:
-    """Whether the workflow ends with ``message``."""
+    """Returns whether the workflow ends with ``message``."""
     return type(message) is OrderClosed
 
 
-def is_onward(service: str, consumer: str) -> bool:
-    """Whether ``consumer`` stands behind ``service`` in the chain, so that a chain asks it instead of returning."""
-    return _PLACE[consumer] > _PLACE[service]
+def is_downstream(service: str, consumer: str) -> bool:
+    """Returns whether ``consumer`` comes after ``service`` in a chain, so that it is called instead of returned to."""
+    return _POSITION[consumer] > _POSITION[service]
 
 
-_ASKED_NEXT = {
+_NEXT_SERVICE = {
     (service, message): consumer
     for service in SERVICES
-    for message, consumer in _CONSUMER.items()
-    if is_onward(service, consumer)
+    for message, consumer in _CONSUMER_BY_TYPE.items()
+    if is_downstream(service, consumer)
 }
 
 
-def asked_next(service: str, fact: type[Message]) -> str | None:
-    """Whom ``service`` asks with that fact in a chain; None when the fact is its answer to whoever asked it."""
-    return _ASKED_NEXT.get((service, fact))
+def find_next_service(service: str, fact: type[Message]) -> str | None:
+    """Returns the service that ``service`` calls with this fact in a chain.
+
+    Returns None if ``service`` returns the fact to its caller.
+    """
+    return _NEXT_SERVICE.get((service, fact))

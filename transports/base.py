@@ -1,4 +1,4 @@
-"""The seam: all that the measuring side knows of a transport, and all that a transport must provide."""
+"""The transport interface: what a transport provides and what the benchmark may rely on."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Generator, Mapping
@@ -11,11 +11,11 @@ from shop.messages import OrderClosed, PlaceOrder
 from shop.service import Service
 from shop.store import Durability
 from transports.errors import SettingError
-from transports.tracing import Trace
+from transports.tracing import Tracer
 
 
 class Style(StrEnum):
-    """How the next consumer hears of a fact."""
+    """How a fact reaches the service that consumes it."""
 
     CHAIN = "chain"
     """It is asked, and the asker waits for the answer."""
@@ -26,7 +26,7 @@ class Style(StrEnum):
 
 
 class Acceptance(StrEnum):
-    """What has happened when ``submit`` returns."""
+    """What has happened by the time ``submit`` returns."""
 
     ON_OUTCOME = "the outcome is in"
     ON_CONFIRM = "the broker has confirmed the message"
@@ -35,7 +35,7 @@ class Acceptance(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """What a transport promises. Tested by the conformance checks and printed beside every number."""
+    """What a transport promises. Checked by the conformance checks and printed beside every number."""
 
     style: Style
     accepted: Acceptance
@@ -73,7 +73,7 @@ class Traits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """All that a transport may know. The same in the load process and in every service's."""
+    """Everything a transport may know. The same in the load process and in every service process."""
 
     trial: str
     """A name of letters, digits and hyphens, unique on the brokers; queues, topics and groups begin with it."""
@@ -111,16 +111,16 @@ class Setting:
     """Facts grow from hop to hop; an order gets the limit of a hop less this."""
 
     def addresses_of(self, service: str) -> tuple[str, ...]:
-        """Of all its processes."""
+        """Returns the addresses of all processes of ``service``."""
         return tuple(self.addresses[service].split(","))
 
     def own_address(self, service: str) -> str:
-        """Where this process of the service listens."""
+        """Returns the address on which this process of ``service`` listens."""
         return self.addresses_of(service)[self.process]
 
     @property
     def max_order_bytes(self) -> int:
-        """The limit of an order where it enters."""
+        """The size limit of an order where it enters, in bytes."""
         return self.max_message_bytes - self.HEADROOM_BYTES
 
 
@@ -132,7 +132,7 @@ class Finished:
     at_ns: int
 
     def __await__(self) -> Generator[Any, None, "Finished"]:
-        """A chain has the outcome at acceptance already; awaiting it gives it back at once."""
+        """Returns itself at once, so that a chain, which has the outcome at acceptance, needs no future."""
         return self
         yield
 
@@ -149,23 +149,23 @@ class Receipt:
 
 
 class Client(ABC):
-    """Whoever orders. Used by one event loop; any number of orders may be in flight."""
+    """The buyer's side of a transport. Used by one event loop; any number of orders may be in flight."""
 
     duplicated: int = 0
     """Outcomes that came for an order that already had one."""
 
     @abstractmethod
     async def submit(self, order: PlaceOrder) -> Receipt:
-        """Order, and return when the transport has taken the order, as ``traits.accepted`` says.
+        """Sends the order and returns when the transport has accepted it, as ``traits.accepted`` says.
 
-        Raises TooLarge before anything is sent onward, Unreachable, NotAccepted, Failed, and NoOutcome when the
-        setting's deadline passes first. After any of them the client is as usable as before. On a chain a failure of a
-        service behind the first arrives as Failed, on the others it shows as an order that does not finish.
+        Raises TooLarge before anything is sent, Unreachable, NotAccepted, Failed, and NoOutcome when the setting's
+        deadline passes first. The client remains usable after any of them. On a chain the failure of a later service
+        arrives as Failed; on the others it shows as an order that does not finish.
         """
 
 
 class Transport(ABC):
-    """A way of carrying messages. Built alike in the load process and in each service's."""
+    """A way of carrying messages. Built in the same way in the load process and in each service process."""
 
     traits: ClassVar[Traits]
     product: ClassVar[str] = ""
@@ -189,32 +189,35 @@ class Transport(ABC):
         self.setting = setting
 
     def facts(self) -> Mapping[str, str]:
-        """Settings that matter as they turned out to be (library, loop, parser), for the record."""
+        """Returns versions and settings as they took effect (library, loop, parser), for the manifest."""
         return {}
 
     async def prepare(self) -> None:
-        """Create what must exist before the first service starts: queues, topics. Idempotent."""
+        """Creates what must exist before the first service starts: queues, topics. Idempotent."""
 
     async def remove(self) -> None:
-        """The same, gone. Idempotent, also after a killed trial. Raises Unreachable when the server is."""
+        """Deletes what ``prepare`` created.
+
+        Idempotent, also after a killed trial. Raises Unreachable if the server cannot be reached.
+        """
 
     @abstractmethod
-    def serve(self, service: Service) -> AbstractAsyncContextManager["Serving"]:
-        """Consume for ``service`` from enter until exit. What is in hand at exit is finished first.
+    def serve(self, service: Service) -> AbstractAsyncContextManager["ServingStats"]:
+        """Consumes for ``service`` from enter until exit, and finishes the messages in progress before it exits.
 
-        Raises Unreachable on enter when a server or a port cannot be had.
+        Raises Unreachable on enter when a server cannot be reached or a port is taken.
         """
 
     @abstractmethod
     def connect(self) -> AbstractAsyncContextManager[Client]:
-        """A client, with its connections closed at exit; orders still in flight then are abandoned."""
+        """Opens a client, whose connections are closed at exit; orders in flight then are abandoned."""
 
 
 @dataclass(slots=True)
-class Serving:
-    """What a service process counts and stamps while it serves, beside the shop's own books."""
+class ServingStats:
+    """Counters and stamps of a service process while it serves, in addition to the service's own tallies."""
 
-    trace: Trace = field(default_factory=lambda: Trace(0))
+    trace: Tracer = field(default_factory=lambda: Tracer(0))
     handled: int = 0
     unreadable: int = 0
     """Messages that could not be decoded, answered with an error or put on the dead-letter queue."""

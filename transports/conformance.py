@@ -1,10 +1,11 @@
-"""Named checks that any transport must pass, ours and anyone's. No test framework in here.
+"""Conformance checks that every transport must pass; they use no test framework.
 
     for check in CHECKS:
         await check(make)
 
-``make(**changes)`` is a new transport of the kind under test whose Setting has a trial name and addresses of its own
-and ``changes``. A check raises AssertionError, says nothing otherwise, and leaves no queue, topic or port behind.
+``make(**changes)`` builds a new transport of the kind under test, whose Setting has a trial name and addresses of its
+own, and the given ``changes``. A check raises AssertionError when the transport fails it and returns None otherwise.
+It leaves no queue, topic or port behind.
 """
 
 import asyncio
@@ -13,26 +14,26 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
-from shop.catalogue import NAMES, PRICES_CENTS, SOLD_OUT_SKU
+from shop.catalogue import PRICES_CENTS, PRODUCT_NAMES, SOLD_OUT_SKU
 from shop.factory import open_service
-from shop.messages import Line, Message, Order, OrderClosed, PlaceOrder
+from shop.messages import Message, Order, OrderClosed, OrderLine, PlaceOrder
 from shop.payments import DECLINED_CARD, GOOD_CARD, PaymentService
 from shop.service import Service
 from shop.store import MemoryStore
 from shop.users import UserService
 from shop.workflow import SERVICES
-from transports.base import Acceptance, Client, Finished, Serving, Transport
+from transports.base import Acceptance, Client, Finished, ServingStats, Transport
 from transports.errors import NoOutcome, SettingError, TooLarge, TransportError, Unreachable
-from transports.wire import codecs
+from transports.wire import list_codecs
 
-Make = Callable[..., Transport]
-Check = Callable[[Make], Awaitable[None]]
+MakeTransport = Callable[..., Transport]
+ConformanceCheck = Callable[[MakeTransport], Awaitable[None]]
 
-_PATIENCE_S = 20.0
+_TIMEOUT_S = 20.0
 """How long a check waits for what must come; no check measures time with it."""
 
 
-def an_order(
+def build_place_order(
     order_id: str = "order-1",
     *,
     sku: str = "SKU-0003",
@@ -40,31 +41,31 @@ def an_order(
     address: str = "3 Canal Street, Leiden",
     document: bytes = b"",
 ) -> PlaceOrder:
-    """An order that ships, unless ``sku`` or ``card`` say otherwise."""
-    line = Line(sku, NAMES.get(sku, "Sold out"), 2, PRICES_CENTS.get(sku, 100))
+    """Returns a PlaceOrder that will be shipped, unless ``sku`` or ``card`` say otherwise."""
+    line = OrderLine(sku, PRODUCT_NAMES.get(sku, "Sold out"), 2, PRICES_CENTS.get(sku, 100))
     return PlaceOrder(Order(order_id, "user-1", card, address, (line,), document))
 
 
 @dataclass(slots=True)
-class Shop:
-    """A whole workflow, served over one transport."""
+class RunningShop:
+    """The four services served over one transport, with a client."""
 
     client: Client
     services: dict[str, Service]
-    serving: dict[str, Serving]
+    serving: dict[str, ServingStats]
 
     async def order(self, order: PlaceOrder) -> OrderClosed:
-        """Order and wait for the outcome."""
+        """Submits the order and returns its outcome."""
         return (await self.finish(order)).outcome
 
     async def finish(self, order: PlaceOrder) -> Finished:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(_TIMEOUT_S):
             return await (await self.client.submit(order)).finished
 
 
 @asynccontextmanager
-async def shop_over(transport: Transport, services: Iterable[Service] = ()) -> AsyncIterator[Shop]:
-    """The four services, with ``services`` in place of those of the same name, and a client."""
+async def run_shop(transport: Transport, services: Iterable[Service] = ()) -> AsyncIterator[RunningShop]:
+    """Serves the four services over ``transport`` and opens a client; ``services`` replace those of the same name."""
     chosen = {name: open_service(name) for name in SERVICES} | {service.name: service for service in services}
     await transport.prepare()
     try:
@@ -72,65 +73,65 @@ async def shop_over(transport: Transport, services: Iterable[Service] = ()) -> A
             serving = {
                 name: await stack.enter_async_context(transport.serve(chosen[name])) for name in reversed(SERVICES)
             }
-            yield Shop(await stack.enter_async_context(transport.connect()), chosen, serving)
+            yield RunningShop(await stack.enter_async_context(transport.connect()), chosen, serving)
     finally:
         await transport.remove()
 
 
-async def check_an_order_is_shipped(make: Make) -> None:
-    async with shop_over(make()) as shop:
-        outcome = await shop.order(an_order())
+async def check_an_order_is_shipped(make: MakeTransport) -> None:
+    async with run_shop(make()) as shop:
+        outcome = await shop.order(build_place_order())
     assert outcome.status == "shipped"
     assert outcome.total_cents == 2 * PRICES_CENTS["SKU-0003"]
     assert outcome.tracking_number.startswith("RR")
 
 
-async def check_the_order_comes_back_as_it_was_sent(make: Make) -> None:
+async def check_the_order_comes_back_as_it_was_sent(make: MakeTransport) -> None:
     address = 'Grüße, 東京 \U0001f4e6 "quoted" \\ \n' * 40
-    placed = an_order(document=bytes(range(256)) * 40, address=address)
-    async with shop_over(make()) as shop:
+    placed = build_place_order(document=bytes(range(256)) * 40, address=address)
+    async with run_shop(make()) as shop:
         outcome = await shop.order(placed)
     assert outcome.order == placed.order
 
 
-async def check_a_sold_out_order_is_rejected_with_the_reason(make: Make) -> None:
-    async with shop_over(make()) as shop:
-        outcome = await shop.order(an_order(sku=SOLD_OUT_SKU))
+async def check_a_sold_out_order_is_rejected_with_the_reason(make: MakeTransport) -> None:
+    async with run_shop(make()) as shop:
+        outcome = await shop.order(build_place_order(sku=SOLD_OUT_SKU))
     assert (outcome.status, outcome.reason) == ("rejected", f"{SOLD_OUT_SKU} is sold out")
 
 
-async def check_a_declined_payment_releases_the_stock(make: Make) -> None:
-    async with shop_over(make()) as shop:
+async def check_a_declined_payment_releases_the_stock(make: MakeTransport) -> None:
+    async with run_shop(make()) as shop:
         product = shop.services["product"]
         before = product.store.quantity("SKU-0003")
-        outcome = await shop.order(an_order(card=DECLINED_CARD))
+        outcome = await shop.order(build_place_order(card=DECLINED_CARD))
         assert (outcome.status, outcome.reason) == ("rejected", "the card was declined")
         assert product.store.quantity("SKU-0003") == before
         assert product.audit()["stock-released"].count == 1
 
 
-async def check_the_same_order_twice_has_one_effect_and_one_answer(make: Make) -> None:
-    async with shop_over(make()) as shop:
-        first, second = await shop.order(an_order()), await shop.order(an_order())
+async def check_the_same_order_twice_has_one_effect_and_one_answer(make: MakeTransport) -> None:
+    async with run_shop(make()) as shop:
+        first, second = await shop.order(build_place_order()), await shop.order(build_place_order())
         assert first == second
         assert shop.services["payment"].audit()["payment-taken"].count == 1
         assert shop.services["shipping"].audit()["order-shipped"].count == 1
 
 
-async def check_many_orders_in_flight_all_finish_with_their_own_outcome(make: Make) -> None:
-    async with shop_over(make()) as shop:
-        orders = [an_order(f"order-{number}") for number in range(200)]
+async def check_many_orders_in_flight_all_finish_with_their_own_outcome(make: MakeTransport) -> None:
+    async with run_shop(make()) as shop:
+        orders = [build_place_order(f"order-{number}") for number in range(200)]
         outcomes = await asyncio.gather(*(shop.order(order) for order in orders))
         assert [outcome.order.order_id for outcome in outcomes] == [order.order.order_id for order in orders]
         assert shop.services["shipping"].audit()["order-shipped"].count == 200
         assert shop.client.duplicated == 0
 
 
-async def check_every_service_leaves_the_same_records(make: Make) -> None:
-    async with shop_over(make()) as shop:
-        await shop.order(an_order("ships"))
-        await shop.order(an_order("sold-out", sku=SOLD_OUT_SKU))
-        await shop.order(an_order("declined", card=DECLINED_CARD))
+async def check_every_service_leaves_the_same_records(make: MakeTransport) -> None:
+    async with run_shop(make()) as shop:
+        await shop.order(build_place_order("ships"))
+        await shop.order(build_place_order("sold-out", sku=SOLD_OUT_SKU))
+        await shop.order(build_place_order("declined", card=DECLINED_CARD))
         decided = {name: {f: t.count for f, t in s.audit().items()} for name, s in shop.services.items()}
     assert decided == {
         "user": {"order-placed": 3, "shipped": 1, "rejected": 2},
@@ -140,13 +141,13 @@ async def check_every_service_leaves_the_same_records(make: Make) -> None:
     }
 
 
-async def check_acceptance_is_what_the_traits_say(make: Make) -> None:
+async def check_acceptance_is_what_the_traits_say(make: MakeTransport) -> None:
     transport = make()
-    async with shop_over(transport) as shop:
+    async with run_shop(transport) as shop:
         before_ns = time.monotonic_ns()
-        receipt = await shop.client.submit(an_order())
+        receipt = await shop.client.submit(build_place_order())
         returned_ns = time.monotonic_ns()
-        finished = await asyncio.wait_for(_awaited(receipt.finished), _PATIENCE_S)
+        finished = await asyncio.wait_for(_await_outcome(receipt.finished), _TIMEOUT_S)
         assert before_ns <= receipt.accepted_ns <= returned_ns
         if transport.traits.accepted is Acceptance.ON_OUTCOME:
             assert receipt.accepted_ns == finished.at_ns
@@ -155,21 +156,21 @@ async def check_acceptance_is_what_the_traits_say(make: Make) -> None:
 
 
 async def _check_accepted_while_nobody_consumes(transport: Transport) -> None:
-    """What is accepted before anybody consumes is kept and finishes when somebody does."""
+    """Checks that an order accepted before any service consumes is kept, and finishes once they do."""
     await transport.prepare()
     try:
         async with transport.connect() as client, AsyncExitStack() as stack:
-            receipt = await client.submit(an_order())
+            receipt = await client.submit(build_place_order())
             for name in SERVICES:
                 await stack.enter_async_context(transport.serve(open_service(name)))
-            finished = await asyncio.wait_for(_awaited(receipt.finished), _PATIENCE_S)
+            finished = await asyncio.wait_for(_await_outcome(receipt.finished), _TIMEOUT_S)
             assert finished.outcome.status == "shipped"
             assert receipt.accepted_ns < finished.at_ns
     finally:
         await transport.remove()
 
 
-async def check_messages_of_one_order_keep_their_sequence_where_promised(make: Make) -> None:
+async def check_messages_of_one_order_keep_their_sequence_where_promised(make: MakeTransport) -> None:
     transport = make()
     if not transport.traits.ordered:
         return
@@ -185,34 +186,36 @@ async def check_messages_of_one_order_keep_their_sequence_where_promised(make: M
                     last_came.set()
             return super()._handle(message, decided)
 
-    async with shop_over(transport, [Spy(MemoryStore())]) as shop:
-        order = an_order().order
+    async with run_shop(transport, [Spy(MemoryStore())]) as shop:
+        order = build_place_order().order
         for address in sent:
             await shop.client.submit(PlaceOrder(replace(order, address=address)))
         # Not for an outcome: all are of one order, and the first to come may be taken for that of the last message.
-        await asyncio.wait_for(last_came.wait(), _PATIENCE_S)
+        await asyncio.wait_for(last_came.wait(), _TIMEOUT_S)
     # What was delivered twice counts where it came first.
     assert list(dict.fromkeys(seen)) == sent
 
 
-async def check_an_order_over_the_limit_is_refused_and_the_client_goes_on(make: Make) -> None:
-    async with shop_over(make(max_message_bytes=64 * 1024)) as shop:
-        refused = [shop.client.submit(an_order(f"large-{n}", document=bytes(70_000))) for n in range(3)]
-        small = [shop.order(an_order(f"small-{n}")) for n in range(3)]
+async def check_an_order_over_the_limit_is_refused_and_the_client_goes_on(make: MakeTransport) -> None:
+    async with run_shop(make(max_message_bytes=64 * 1024)) as shop:
+        refused = [shop.client.submit(build_place_order(f"large-{n}", document=bytes(70_000))) for n in range(3)]
+        small = [shop.order(build_place_order(f"small-{n}")) for n in range(3)]
         *errors, one, two, three = await asyncio.gather(*refused, *small, return_exceptions=True)
         assert all(isinstance(error, TooLarge) for error in errors), errors
         assert all(isinstance(o, OrderClosed) and o.status == "shipped" for o in (one, two, three))
         assert shop.services["user"].audit()["order-placed"].count == 3
 
 
-async def check_an_order_just_under_the_limit_goes_through_every_hop(make: Make) -> None:
+async def check_an_order_just_under_the_limit_goes_through_every_hop(make: MakeTransport) -> None:
     transport = make(max_message_bytes=64 * 1024)
-    async with shop_over(transport) as shop:
-        outcome = await shop.order(an_order(document=bytes((transport.setting.max_order_bytes - 1024) // 4 * 3)))
+    async with run_shop(transport) as shop:
+        outcome = await shop.order(
+            build_place_order(document=bytes((transport.setting.max_order_bytes - 1024) // 4 * 3))
+        )
     assert outcome.status == "shipped"
 
 
-async def check_a_service_that_does_not_answer_costs_no_more_than_the_deadline(make: Make) -> None:
+async def check_a_service_that_does_not_answer_costs_no_more_than_the_deadline(make: MakeTransport) -> None:
     release = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -226,33 +229,33 @@ async def check_a_service_that_does_not_answer_costs_no_more_than_the_deadline(m
     transport = make(deadline_s=0.5)
     if transport.traits.accepted is not Acceptance.ON_OUTCOME:
         transport = make()  # accepted by a broker, which where much else runs takes longer than that
-    async with shop_over(transport, [Stuck(MemoryStore())]) as shop:
+    async with run_shop(transport, [Stuck(MemoryStore())]) as shop:
         try:
             if transport.traits.accepted is Acceptance.ON_OUTCOME:
                 try:
-                    await asyncio.wait_for(shop.client.submit(an_order()), _PATIENCE_S)
+                    await asyncio.wait_for(shop.client.submit(build_place_order()), _TIMEOUT_S)
                 except NoOutcome:
                     pass
                 else:
                     raise AssertionError("an order was accepted although payment did not answer")
             else:
-                receipt = await asyncio.wait_for(shop.client.submit(an_order()), _PATIENCE_S)
-                done, _ = await asyncio.wait([asyncio.ensure_future(_awaited(receipt.finished))], timeout=0.5)
+                receipt = await asyncio.wait_for(shop.client.submit(build_place_order()), _TIMEOUT_S)
+                done, _ = await asyncio.wait([asyncio.ensure_future(_await_outcome(receipt.finished))], timeout=0.5)
                 assert not done
         finally:
             release.set()
 
 
-async def check_a_service_that_is_not_there_is_an_error_or_an_order_that_waits(make: Make) -> None:
+async def check_a_service_that_is_not_there_is_an_error_or_an_order_that_waits(make: MakeTransport) -> None:
     transport = make(deadline_s=2.0)
     await transport.prepare()
     try:
         async with transport.connect() as client:
             if transport.traits.accepted is not Acceptance.ON_OUTCOME:
-                await client.submit(an_order())
+                await client.submit(build_place_order())
                 return
             try:
-                await client.submit(an_order())
+                await client.submit(build_place_order())
             except TransportError as error:
                 assert isinstance(error, Unreachable), error
             else:
@@ -261,21 +264,21 @@ async def check_a_service_that_is_not_there_is_an_error_or_an_order_that_waits(m
         await transport.remove()
 
 
-async def check_a_probe_leaves_no_trace(make: Make) -> None:
-    async with shop_over(make()) as shop:
-        outcome = await shop.order(an_order("probe-1"))
+async def check_a_probe_leaves_no_trace(make: MakeTransport) -> None:
+    async with run_shop(make()) as shop:
+        outcome = await shop.order(build_place_order("probe-1"))
         assert outcome.status == "shipped"
         assert all(not service.audit() for service in shop.services.values())
         assert shop.services["product"].balance() == {"missing": 0}
 
 
-async def check_sampled_orders_are_stamped_at_every_service_in_the_order_of_time(make: Make) -> None:
+async def check_sampled_orders_are_stamped_at_every_service_in_the_order_of_time(make: MakeTransport) -> None:
     transport = make(trace_every=1)
     if not transport.traits.stamped:
         return
-    async with shop_over(transport) as shop:
+    async with run_shop(transport) as shop:
         before_ns = time.monotonic_ns()
-        finished = await shop.finish(an_order())
+        finished = await shop.finish(build_place_order())
         stamps = sorted(
             (stamp.begun_ns, stamp, name) for name, serving in shop.serving.items() for stamp in serving.trace.stamps
         )
@@ -293,7 +296,7 @@ async def check_sampled_orders_are_stamped_at_every_service_in_the_order_of_time
     assert instants == sorted(instants)
 
 
-async def check_prepare_and_remove_may_be_repeated(make: Make) -> None:
+async def check_prepare_and_remove_may_be_repeated(make: MakeTransport) -> None:
     transport = make()
     await transport.remove()
     await transport.prepare()
@@ -302,21 +305,21 @@ async def check_prepare_and_remove_may_be_repeated(make: Make) -> None:
     await transport.remove()
 
 
-async def check_every_codec_works(make: Make) -> None:
-    for codec in codecs():
-        async with shop_over(make(codec=codec)) as shop:
-            assert (await shop.order(an_order())).status == "shipped", codec
-            assert (await shop.order(an_order("declined", card=DECLINED_CARD))).status == "rejected", codec
+async def check_every_codec_works(make: MakeTransport) -> None:
+    for codec in list_codecs():
+        async with run_shop(make(codec=codec)) as shop:
+            assert (await shop.order(build_place_order())).status == "shipped", codec
+            assert (await shop.order(build_place_order("declined", card=DECLINED_CARD))).status == "rejected", codec
 
 
-async def check_every_compression_that_is_promised_works(make: Make) -> None:
-    placed = an_order(document=b"an attachment that says the same thing again and again, " * 200)
+async def check_every_compression_that_is_promised_works(make: MakeTransport) -> None:
+    placed = build_place_order(document=b"an attachment that says the same thing again and again, " * 200)
     for compression in sorted(type(make()).traits.compressions):
-        async with shop_over(make(compression=compression)) as shop:
+        async with run_shop(make(compression=compression)) as shop:
             assert (await shop.order(placed)).order == placed.order, compression
 
 
-async def check_a_compression_that_is_not_promised_is_refused_before_anything_is_sent(make: Make) -> None:
+async def check_a_compression_that_is_not_promised_is_refused_before_anything_is_sent(make: MakeTransport) -> None:
     try:
         make(compression="lzw")
     except SettingError as error:
@@ -325,11 +328,11 @@ async def check_a_compression_that_is_not_promised_is_refused_before_anything_is
         raise AssertionError("it took a compression that there is not")
 
 
-async def _awaited(finished: Awaitable[Finished]) -> Finished:
+async def _await_outcome(finished: Awaitable[Finished]) -> Finished:
     return await finished
 
 
-CHECKS: tuple[Check, ...] = (
+CHECKS: tuple[ConformanceCheck, ...] = (
     check_an_order_is_shipped,
     check_the_order_comes_back_as_it_was_sent,
     check_a_sold_out_order_is_rejected_with_the_reason,

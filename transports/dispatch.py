@@ -1,4 +1,8 @@
-"""What a service does with a message, whatever carries it: ``answer`` for a chain, a ``Desk`` alone for the others."""
+"""Handles one message in a service: decodes it, runs the handler, calls the next service.
+
+``handle_in_chain`` is for transports that call and wait (REST, gRPC, memory); brokered transports use
+``MessageProcessor`` alone.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,47 +12,47 @@ from time import monotonic_ns
 
 from shop.messages import Message, OrderClosed
 from shop.service import Service
-from shop.workflow import asked_next, consumes
+from shop.workflow import consumes, find_next_service
 from transports.base import Finished, Receipt
 from transports.errors import Failed
-from transports.tracing import Trace
+from transports.tracing import Tracer
 from transports.wire import Codec
 
-_NO_TRACE = Trace(0)
+_NO_TRACER = Tracer(0)
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """Messages that wait for the worker thread, and who is told."""
+class _QueuedBatch:
+    """Messages that wait for the worker thread, and the future of their facts."""
 
     messages: Sequence[Message]
     arrived_ns: int
     done: asyncio.Future[list[Message]]
 
 
-class Desk:
-    """A service at work: its handlers run one at a time.
+class MessageProcessor:
+    """Runs the handlers of one service, one at a time.
 
-    Over memory they run right here. Over a disk they run in one worker thread, and whatever came in while that was
-    busy shares the next transaction (group commit), so that a commit is paid once for all who wait.
+    Over a memory store they run in the event loop. Over a disk they run in one worker thread, and all messages that
+    came in while it was busy share the next transaction (group commit), so that one commit serves them all.
     """
 
-    def __init__(self, service: Service, trace: Trace = _NO_TRACE) -> None:
-        """``trace`` stamps the orders that it wants."""
+    def __init__(self, service: Service, trace: Tracer = _NO_TRACER) -> None:
+        """``trace`` stamps the orders that it samples."""
         self.service = service
         self._trace = trace
-        self._waiting: list[_Waiting] = []
+        self._queued_batches: list[_QueuedBatch] = []
         self._thread = ThreadPoolExecutor(1, f"{service.name}-store") if service.blocking else None
-        self._working: asyncio.Task[None] | None = None
+        self._queue_task: asyncio.Task[None] | None = None
 
     async def handle(self, message: Message, arrived_ns: int = 0) -> Message:
-        """The fact that follows from ``message``; its effects are committed.
+        """Returns the fact that follows from ``message``, with its effects committed.
 
-        ``arrived_ns``: when its bytes were in the process, by ``time.monotonic_ns()``; 0 where that is not known.
+        ``arrived_ns`` is when the bytes arrived in this process, by ``time.monotonic_ns()``; 0 if that is not known.
         """
         if self._thread is not None:
-            return (await self._queued((message,), arrived_ns))[0]
-        if not self._trace.wants(message.order.order_id):
+            return (await self._enqueue((message,), arrived_ns))[0]
+        if not self._trace.is_sampled(message.order.order_id):
             return self.service.handle(message)
         begun_ns = monotonic_ns()
         fact = self.service.handle(message)
@@ -56,9 +60,9 @@ class Desk:
         return fact
 
     async def handle_all(self, messages: Sequence[Message], arrived_ns: int = 0) -> list[Message]:
-        """The same for several that arrived together, in order."""
+        """Returns the facts that follow from ``messages``, which arrived together, in order and committed."""
         if self._thread is not None:
-            return await self._queued(messages, arrived_ns)
+            return await self._enqueue(messages, arrived_ns)
         begun_ns = monotonic_ns()
         facts = self.service.handle_all(messages)
         self._stamp(messages, arrived_ns, begun_ns, monotonic_ns(), 0)
@@ -66,20 +70,20 @@ class Desk:
 
     def _stamp(self, messages: Sequence[Message], arrived_ns: int, begun_ns: int, ended_ns: int, commit: int) -> None:
         for message in messages:
-            if self._trace.wants(message.order.order_id):
+            if self._trace.is_sampled(message.order.order_id):
                 self._trace.add(message, arrived_ns, begun_ns, ended_ns, commit)
 
-    async def _queued(self, messages: Sequence[Message], arrived_ns: int) -> list[Message]:
+    async def _enqueue(self, messages: Sequence[Message], arrived_ns: int) -> list[Message]:
         done: asyncio.Future[list[Message]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(messages, arrived_ns, done))
-        if self._working is None:
-            self._working = asyncio.create_task(self._work())
+        self._queued_batches.append(_QueuedBatch(messages, arrived_ns, done))
+        if self._queue_task is None:
+            self._queue_task = asyncio.create_task(self._drain_queue())
         return await done
 
-    async def _work(self) -> None:
+    async def _drain_queue(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
+        while self._queued_batches:
+            batch, self._queued_batches = self._queued_batches, []
             together = [message for waiting in batch for message in waiting.messages]
             begun_ns = monotonic_ns()
             try:
@@ -95,22 +99,24 @@ class Desk:
                 if not waiting.done.done():
                     waiting.done.set_result(facts[start : start + len(waiting.messages)])
                 start += len(waiting.messages)
-        self._working = None
+        self._queue_task = None
 
-    async def __aenter__(self) -> "Desk":
+    async def __aenter__(self) -> "MessageProcessor":
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        """Whatever is being handled is finished first."""
-        if self._working is not None:
-            await self._working
+        """Waits for the messages in progress."""
+        if self._queue_task is not None:
+            await self._queue_task
         if self._thread is not None:
             self._thread.shutdown()
 
 
-def told(codec: Codec, content: bytes) -> Receipt:
-    """What a chain's client has when the answer to its order, encoded, is in. Raises Unreadable, and Failed when it is
-    no outcome."""
+def decode_receipt(codec: Codec, content: bytes) -> Receipt:
+    """Returns the receipt for an order from the encoded answer of a chain.
+
+    Raises Unreadable if it cannot be decoded, and Failed if it is not an outcome.
+    """
     outcome = codec.decode_answer(content)
     now_ns = monotonic_ns()
     if not isinstance(outcome, OrderClosed):
@@ -118,21 +124,24 @@ def told(codec: Codec, content: bytes) -> Receipt:
     return Receipt(now_ns, Finished(outcome, now_ns))
 
 
-Ask = Callable[[str, Message], Awaitable[bytes]]
+CallService = Callable[[str, Message], Awaitable[bytes]]
 """``await ask(service, fact)`` sends a fact to a service further along and gives its answer, encoded."""
 
 
-async def answer(desk: Desk, codec: Codec, message: Message, ask: Ask, arrived_ns: int = 0) -> bytes:
-    """Handle; then ask onward, or return, or handle what came back: the fact that upstream has to consume, encoded.
+async def handle_in_chain(
+    desk: MessageProcessor, codec: Codec, message: Message, ask: CallService, arrived_ns: int = 0
+) -> bytes:
+    """Handles ``message`` and returns the encoded fact that the caller has to consume.
 
-    Nobody calls backwards: a fact for a service upstream is the answer, and the first service on the way back that
-    consumes it handles it. Services in between pass it on as they got it.
+    A fact for a later service is sent there with ``ask``. A fact for an earlier service is the answer: nobody calls
+    backwards, and the first service on the way back that consumes it handles it. Services in between pass it on
+    unchanged. ``arrived_ns`` is as in ``MessageProcessor.handle``.
     """
     name = desk.service.name
     fact = await desk.handle(message, arrived_ns)
-    while (consumer := asked_next(name, type(fact))) is not None:
+    while (consumer := find_next_service(name, type(fact))) is not None:
         body = await ask(consumer, fact)
-        if not consumes(name, codec.type_of_answer(body)):
+        if not consumes(name, codec.read_answer_type(body)):
             return body
         fact = await desk.handle(codec.decode_answer(body), monotonic_ns())
     return codec.encode_answer(fact)

@@ -1,16 +1,16 @@
-"""What can go wrong between two services, in one vocabulary for every method.
+"""The exceptions that every transport raises, in one tree.
 
     TransportError
-    ├── Unreachable      nobody listens there, or the connection was lost
-    ├── NotAccepted      the method did not take the message
+    ├── Unreachable      no server listens there, or the connection was lost
+    ├── NotAccepted      the transport did not take the message
     │   ├── TooLarge     because it is over the size limit
-    │   └── Denied       because of who sends it
-    ├── NoOutcome        taken, but nothing came back before the deadline
-    ├── Unreadable       what came cannot be decoded
+    │   └── Denied       because its sender may not send it
+    ├── NoOutcome        it was sent, and no answer came before the deadline
+    ├── Unreadable       the body cannot be decoded
     └── Failed           the other side answered that it failed
 
-A refusal by the shop (out of stock, card declined) is not an error: it is an outcome. Each transport translates its
-library's exceptions in one place, with ``raise ... from``. The class name is what a record keeps.
+A refusal by the shop (out of stock, card declined) is an outcome and raises nothing. Each transport translates its
+library's exceptions in one place, with ``raise ... from``. Results record the name of the class.
 """
 
 import re
@@ -18,11 +18,11 @@ from difflib import get_close_matches
 
 
 class TransportError(Exception):
-    """The machinery failed. ``str(error)`` is a sentence."""
+    """Base class: the transport failed. ``str(error)`` is a sentence."""
 
     @property
     def code(self) -> str:
-        """Its class's name as a code: ``no-outcome`` of NoOutcome."""
+        """The class name as a code: ``no-outcome`` for NoOutcome."""
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(self).__name__).lower()
 
 
@@ -59,14 +59,17 @@ class Failed(TransportError):
 
 
 class SettingError(ValueError):
-    """A setting that cannot be honoured; ``str(error)`` says which and what would do, ``code`` stays when it is reworded."""
+    """A setting cannot be met.
+
+    ``str(error)`` says which one and what to set instead; ``code`` does not change when the sentence is reworded.
+    """
 
     def __init__(self, sentence: str, *, code: str = "bad-setting") -> None:
         super().__init__(sentence)
         self.code = code
 
 
-def unknown(what: str, name: str, known: tuple[str, ...]) -> str:
-    """One sentence about a name that is none of ``known``: with the nearest one, or with all of them."""
+def describe_unknown(what: str, name: str, known: tuple[str, ...]) -> str:
+    """Returns one sentence that says that ``name`` is not in ``known``, and gives the nearest known one, or all."""
     near = get_close_matches(name.lower(), known, n=1)
     return f"no {what} {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}")

@@ -1,19 +1,19 @@
-"""A transport's own settings, checked: from ``Setting.options`` to its ``Config``."""
+"""Validates a transport's own options and converts them to its Config."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
-from transports.errors import SettingError, unknown
+from transports.errors import SettingError, describe_unknown
 
 ConfigT = TypeVar("ConfigT", bound=msgspec.Struct)
 
 
-def config_from(transport: str, options: Mapping[str, Any], config: type[ConfigT]) -> ConfigT:
-    """``options`` as the ``config`` of the transport of this name.
+def parse_options(transport: str, options: Mapping[str, Any], config: type[ConfigT]) -> ConfigT:
+    """Returns ``options`` as a ``config`` of the transport of this name.
 
-    Raises SettingError, with the nearest right name for what it does not know.
+    Raises SettingError, which suggests the nearest known name for an unknown one.
     """
     try:
         return msgspec.convert(dict(options), config)
@@ -22,11 +22,11 @@ def config_from(transport: str, options: Mapping[str, Any], config: type[ConfigT
         for key in options:
             if key not in fields:
                 raise SettingError(
-                    unknown(f"setting of {transport}", key, tuple(fields)), code="unknown-option"
+                    describe_unknown(f"setting of {transport}", key, tuple(fields)), code="unknown-option"
                 ) from error
         choices = getattr(fields.get("client"), "__args__", ())
         if choices and options.get("client", choices[0]) not in choices:
             raise SettingError(
-                unknown(f"client of {transport}", str(options["client"]), choices), code="unknown-client"
+                describe_unknown(f"client of {transport}", str(options["client"]), choices), code="unknown-client"
             ) from error
         raise SettingError(f"a setting of {transport} cannot be honoured: {error}", code="bad-option") from error

@@ -1,57 +1,61 @@
-"""Orders whose outcome is still to come, for clients that hear it on a queue or a topic of their own."""
+"""Pending orders of a client: matches outcomes to orders by order id."""
 
 import asyncio
 from collections import OrderedDict
 
-from shop.messages import KIND, OrderClosed
+from shop.messages import KIND_BY_TYPE, OrderClosed
 from transports.base import Finished
 from transports.errors import TransportError, Unreadable
 from transports.wire import Codec
 
-REMEMBERED = 10_000
+MAX_ABANDONED = 10_000
 """Orders that were given up, and whose outcome may come all the same: the newest of them."""
-_OUTCOME = KIND[OrderClosed]
+_OUTCOME_KIND = KIND_BY_TYPE[OrderClosed]
 
 
-class Outcomes:
-    """By order id. Used by one event loop."""
+class PendingOutcomes:
+    """Pending orders by order id. Used by one event loop."""
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
-        self._awaited: dict[str, asyncio.Future[Finished]] = {}
-        self._given_up: OrderedDict[str, None] = OrderedDict()
+        self._futures: dict[str, asyncio.Future[Finished]] = {}
+        self._abandoned: OrderedDict[str, None] = OrderedDict()
 
-    def expect(self, order_id: str) -> "asyncio.Future[Finished]":
-        """Before the order is sent, since its outcome may be faster than its acceptance."""
+    def register(self, order_id: str) -> "asyncio.Future[Finished]":
+        """Returns a future of the outcome. Call it before sending: the outcome may come before the acceptance."""
         finished: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
-        self._awaited[order_id] = finished
+        self._futures[order_id] = finished
         return finished
 
-    def give_up(self, order_id: str) -> None:
-        """The order was not accepted as far as one can tell; its outcome may come all the same, once."""
-        if self._awaited.pop(order_id, None) is not None:
-            self._given_up[order_id] = None
-            if len(self._given_up) > REMEMBERED:
-                self._given_up.popitem(last=False)
+    def abandon(self, order_id: str) -> None:
+        """Stops waiting for an order that was not accepted as far as is known; its outcome may still come, once."""
+        if self._futures.pop(order_id, None) is not None:
+            self._abandoned[order_id] = None
+            if len(self._abandoned) > MAX_ABANDONED:
+                self._abandoned.popitem(last=False)
 
     def fail(self, error: TransportError) -> None:
-        """No outcome can come any more, for those that wait."""
-        for finished in self._awaited.values():
+        """Fails all pending orders with ``error``, as no outcome can come any more."""
+        for finished in self._futures.values():
             if not finished.done():
                 finished.set_exception(error)
-        self._awaited.clear()
+        self._futures.clear()
 
-    def hear(self, order_id: str, body: bytes, at_ns: int) -> bool:
-        """Tell whoever waits for it. False for an order that has its outcome already, or that nobody knows."""
-        finished = self._awaited.pop(order_id, None)
+    def receive_outcome(self, order_id: str, body: bytes, at_ns: int) -> bool:
+        """Resolves the future of this order. Returns False if the order already had an outcome or is unknown.
+
+        The future raises Unreadable if ``body`` cannot be decoded. ``at_ns`` is when the outcome arrived, by
+        ``time.monotonic_ns()``.
+        """
+        finished = self._futures.pop(order_id, None)
         if finished is None:
-            known = order_id in self._given_up
-            self._given_up.pop(order_id, None)
+            known = order_id in self._abandoned
+            self._abandoned.pop(order_id, None)
             return known
         if finished.done():  # cancelled: whoever waited has given up
             return True
         try:
-            outcome = self._codec.decode(_OUTCOME, body)
+            outcome = self._codec.decode(_OUTCOME_KIND, body)
             assert isinstance(outcome, OrderClosed)
         except Unreadable as error:
             finished.set_exception(error)

@@ -1,4 +1,4 @@
-"""Transports by name, from entry points: ours are declared the same way as anyone's."""
+"""Finds and loads transports by name through Python entry points."""
 
 import sys
 from functools import cache
@@ -6,29 +6,33 @@ from importlib.metadata import EntryPoints, entry_points
 from inspect import isabstract
 
 from transports.base import Transport
-from transports.errors import SettingError, unknown
+from transports.errors import SettingError, describe_unknown
 
-GROUP = "fourways.transports"
-
-
-def installed() -> tuple[str, ...]:
-    """The names of all transports that are installed, sorted."""
-    return tuple(sorted({point.name for point in _points(GROUP)}))
+ENTRY_POINT_GROUP = "fourways.transports"
 
 
-def products(name: str) -> tuple[str, ...]:
-    """Over which the method called ``name`` may run, sorted; none where there is no choice."""
-    return tuple(sorted({point.name for point in _points(f"{GROUP}.{name}")}))
+def list_transports() -> tuple[str, ...]:
+    """Returns the names of all installed transports, sorted."""
+    return tuple(sorted({point.name for point in _find_entry_points(ENTRY_POINT_GROUP)}))
 
 
-def named(name: str, product: str = "") -> type[Transport]:
-    """The transport called ``name``, over ``product`` or, without one, over the method's own.
+def list_backends(name: str) -> tuple[str, ...]:
+    """Returns the backends that the method ``name`` can run over, sorted; empty if there is no choice."""
+    return tuple(sorted({point.name for point in _find_entry_points(f"{ENTRY_POINT_GROUP}.{name}")}))
 
-    Raises SettingError: with the nearest right name, or with what is wrong at the entry point.
+
+def load_transport(name: str, product: str = "") -> type[Transport]:
+    """Returns the transport class called ``name``, over the backend ``product`` or, if empty, the method's own.
+
+    Raises SettingError for an unknown name, with the nearest known one, and for an entry point that is not a Transport.
     """
-    points = _points(f"{GROUP}.{name}").select(name=product) if product else _points(GROUP).select(name=name)
+    points = (
+        _find_entry_points(f"{ENTRY_POINT_GROUP}.{name}").select(name=product)
+        if product
+        else _find_entry_points(ENTRY_POINT_GROUP).select(name=name)
+    )
     if not points:
-        raise SettingError(_not_there(name, product), code="unknown-transport")
+        raise SettingError(_describe_missing(name, product), code="unknown-transport")
     point = next(iter(points))
     where = f"the entry point of transport {name!r}, {point.value},"
     try:
@@ -57,24 +61,24 @@ def named(name: str, product: str = "") -> type[Transport]:
     return found
 
 
-def heeding(name: str, product: str) -> type[Transport]:
-    """The transport called ``name``, over ``product`` where the method has the choice. Raises SettingError."""
-    return named(name, product if products(name) else "")
+def select_transport(name: str, product: str) -> type[Transport]:
+    """Returns the transport class called ``name``, over ``product`` if the method has a choice. Raises SettingError."""
+    return load_transport(name, product if list_backends(name) else "")
 
 
-def _points(group: str) -> EntryPoints:
-    return _installed(group, tuple(sys.path))
+def _find_entry_points(group: str) -> EntryPoints:
+    return _scan_entry_points(group, tuple(sys.path))
 
 
 @cache
-def _installed(group: str, path: tuple[str, ...]) -> EntryPoints:
-    """Of all that lies on this path, which is a file for each package to read: once."""
+def _scan_entry_points(group: str, path: tuple[str, ...]) -> EntryPoints:
+    """Returns the entry points of ``group`` on this path, cached: reading them opens a file per installed package."""
     return entry_points(group=group)
 
 
-def _not_there(name: str, product: str) -> str:
-    if not product or name not in installed():
-        return unknown("transport", name, installed())
-    if not products(name):
+def _describe_missing(name: str, product: str) -> str:
+    if not product or name not in list_transports():
+        return describe_unknown("transport", name, list_transports())
+    if not list_backends(name):
         return f"{name} runs over no product; leave PRODUCT out"
-    return unknown(f"product of {name}", product, products(name))
+    return describe_unknown(f"product of {name}", product, list_backends(name))

@@ -1,1 +1,1 @@
-"""From what was measured to a choice: an answer to a question, and the pros and cons of each method."""
+"""Advises which method fits a use, and lists the pros and cons of each method."""

@@ -1,4 +1,4 @@
-"""The chart behind a claim: one that draws the very number, else none."""
+"""Finds the chart that draws a claim's number, if there is one."""
 
 import csv
 import math
@@ -9,54 +9,54 @@ from pathlib import Path
 
 from bench.advise.evidence import HEADLINE
 
-CAPACITY, SLOPE = "capacity", "a KiB more"
-DRAWN: Mapping[str, Sequence[tuple[str, frozenset[str]]]] = {
+CAPACITY_SUBJECT, SLOPE_SUBJECT = "capacity", "a KiB more"
+CHARTS_BY_SUBJECT: Mapping[str, Sequence[tuple[str, frozenset[str]]]] = {
     HEADLINE: (("latency", frozenset({"finish", "p50", "median"})), ("curve", frozenset({"p50"}))),
     "finish_p99_us": (("latency", frozenset({"finish", "p99", "median"})), ("curve", frozenset({"p99"}))),
     "accept_p50_us": (("latency", frozenset({"accept", "p50", "median"})),),
     "wire_bytes_per_order": (("costs", frozenset({"wire_bytes_per_order"})),),
-    CAPACITY: (("curve", frozenset({"capacity"})),),
-    SLOPE: (("size", frozenset({HEADLINE})),),
+    CAPACITY_SUBJECT: (("curve", frozenset({"capacity"})),),
+    SLOPE_SUBJECT: (("size", frozenset({HEADLINE})),),
 }
 """By what a claim is about, the charts that may draw its number, and the words of such a row."""
-DIGITS = 5e-6
+RELATIVE_TOLERANCE = 5e-6
 """Half of the last of a chart's six, relative."""
 
-Rows = Iterable[Sequence[object]]
-Lookup = Callable[[str, str], tuple[str, Rows]]
+ChartRows = Iterable[Sequence[object]]
+ChartLookup = Callable[[str, str], tuple[str, ChartRows]]
 """From the names of a run and of a chart to where that is for a reader, and its rows; no rows where there is none."""
 
 
-def nowhere(run: str, chart: str) -> tuple[str, Rows]:
-    """The lookup of whoever has no chart."""
+def find_no_chart(run: str, chart: str) -> tuple[str, ChartRows]:
+    """Looks up no chart: returns an empty place and no rows."""
     return "", ()
 
 
-def on_page(drawn: Mapping[str, Rows], several: bool) -> Lookup:
-    """Among the charts of a page, which begin with the run's name where it has several: where is the name there."""
+def look_up_on_page(drawn: Mapping[str, ChartRows], several: bool) -> ChartLookup:
+    """Returns a lookup among the charts of a page, ``drawn`` by name; with several runs a name begins with its run."""
 
-    def look(run: str, chart: str) -> tuple[str, Rows]:
+    def look(run: str, chart: str) -> tuple[str, ChartRows]:
         name = f"{run}-{chart}" if several else chart
         return name, drawn.get(name, ())
 
     return look
 
 
-def in_folders(folders: Mapping[str, Path]) -> Lookup:
-    """Beside each run, or beside the report over all runs that are kept: where is a path from here."""
+def look_up_in_folders(folders: Mapping[str, Path]) -> ChartLookup:
+    """Returns a lookup in each run's own charts, else in the report over all kept runs; places are paths from here."""
 
     @cache
-    def look(run: str, chart: str) -> tuple[str, Rows]:
+    def look(run: str, chart: str) -> tuple[str, ChartRows]:
         folder = folders[run]
         own = folder / "charts" / f"{chart}.csv"
         path = own if own.is_file() else folder.parent / "report" / "charts" / f"{folder.name}-{chart}.csv"
-        return os.path.relpath(path), rows_of(path)
+        return os.path.relpath(path), read_csv_rows(path)
 
     return look
 
 
-def rows_of(path: Path) -> list[list[str]]:
-    """Of a CSV file; none of one that is not there, or is none."""
+def read_csv_rows(path: Path) -> list[list[str]]:
+    """Returns the rows of a CSV file; none when it is missing or cannot be read."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return list(csv.reader(file))
@@ -64,22 +64,22 @@ def rows_of(path: Path) -> list[list[str]]:
         return []
 
 
-def chart_of(look: Lookup, run: str, subject: str, who: str, value: float) -> str:
-    """Where a chart draws this value of ``who``, a cell or a transport; empty where none does."""
-    for chart, words in DRAWN.get(subject, ()):
+def find_chart(look: ChartLookup, run: str, subject: str, who: str, value: float) -> str:
+    """Returns where a chart draws this value of ``who``, a cell or a transport; empty when none does."""
+    for chart, words in CHARTS_BY_SUBJECT.get(subject, ()):
         where, rows = look(run, chart)
-        if holds(rows, {who, *words}, value):
+        if contains_value(rows, {who, *words}, value):
             return where
     return ""
 
 
-def holds(rows: Rows, words: set[str], value: float) -> bool:
-    """Whether one of these rows has all the words, and the value as far as it is written."""
-    return any(words <= {str(one) for one in row} and any(_is(one, value) for one in row) for row in rows)
+def contains_value(rows: ChartRows, words: set[str], value: float) -> bool:
+    """Tells whether one row has all the words and the value, as precisely as it is written."""
+    return any(words <= {str(one) for one in row} and any(_is_close(one, value) for one in row) for row in rows)
 
 
-def _is(written: object, value: float) -> bool:
+def _is_close(written: object, value: float) -> bool:
     try:
-        return math.isclose(float(str(written)), value, rel_tol=DIGITS)
+        return math.isclose(float(str(written)), value, rel_tol=RELATIVE_TOLERANCE)
     except ValueError:
         return False

@@ -1,4 +1,4 @@
-"""What was measured that bears on a question: which method, in which run, at which size, rate and bursts."""
+"""Collects from several runs what was measured that bears on a question."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from bench.advise.method import Method, method_of
+from bench.advise.method import Method, parse_method
 from bench.errors import ResultsError
 from bench.results import environment as machine
-from bench.results.store import Run
-from bench.stats.summary import CELL, ORDERS, is_valid
+from bench.results.store import RunFolder
+from bench.stats.summary import CELL_COLUMNS, ORDERS, is_cell_valid
 
 HEADLINE = "finish_p50_us"
 """What methods are ranked by: the steadiest of the latencies, and the one that every method has."""
@@ -20,7 +20,7 @@ METRICS = (
     *("cpu_us_per_order", "wire_bytes_per_order"),
 )
 """Of a trial. ``cpu_us_per_order`` is that of the services and of the broker together."""
-PLAIN: Mapping[str, Any] = {
+PLAIN_SETTINGS: Mapping[str, Any] = {
     "fault": "none",
     "compression": "none",
     "compressible": 1.0,
@@ -29,13 +29,13 @@ PLAIN: Mapping[str, Any] = {
     "keep_alive_s": 0.0,
 }
 """A question says nothing of these: evidence is what was measured without them. Older runs lack some columns."""
-STORES = {"fast": "memory", "safe": "sqlite"}
+STORE_BY_DURABILITY = {"fast": "memory", "safe": "sqlite"}
 """What `make bench` takes for a durability class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """What a cell was measured at, as far as a question can ask for it."""
+class Conditions:
+    """The conditions that a cell was measured at, as far as a question can ask for them."""
 
     size_bytes: int
     shape: str
@@ -47,14 +47,14 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """A method at a place."""
+class Measurement:
+    """The trials of one method at one set of conditions."""
 
     run: str
     cell: str
     method: Method
     codec: str
-    place: Place
+    place: Conditions
     trials: pd.DataFrame
     """The valid ones: a column of METRICS where it was measured, by round."""
     orders: Mapping[str, int]
@@ -62,22 +62,22 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Capacity:
-    """The highest rate that a method was seen to sustain, at a place whose own rate means nothing."""
+class CapacityEvidence:
+    """The highest rate that a method was seen to sustain; the rate of its conditions means nothing."""
 
     run: str
     cell: str
     method: Method
     codec: str
-    place: Place
+    place: Conditions
     last_pass_per_s: float
     first_fail_per_s: float | None
     slo_p99_ms: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outage:
-    """What became of a cell's orders while a part was away."""
+class OutageEvidence:
+    """The valid trials of a cell with a fault."""
 
     run: str
     cell: str
@@ -90,11 +90,11 @@ class Outage:
 
 @dataclass(slots=True)
 class Evidence:
-    """Of several runs. ``left_out`` says in sentences what could not be used, and why."""
+    """What several runs say. ``left_out`` are sentences: what could not be used, and why."""
 
-    points: list[Point] = field(default_factory=list)
-    capacities: list[Capacity] = field(default_factory=list)
-    outages: list[Outage] = field(default_factory=list)
+    points: list[Measurement] = field(default_factory=list)
+    capacities: list[CapacityEvidence] = field(default_factory=list)
+    outages: list[OutageEvidence] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     runs: dict[str, Path] = field(default_factory=dict)
     """The folders of those that could be read."""
@@ -102,24 +102,27 @@ class Evidence:
 
     @property
     def methods(self) -> Mapping[str, Method]:
-        """By name, those that were measured at some place."""
+        """The methods that were measured, by name."""
         return {point.method.name: point.method for point in self.points}
 
 
-def evidence(folders: Mapping[str, Path]) -> Evidence:
-    """Of the runs in these folders, by the names by which they are to be known.
+def collect_evidence(folders: Mapping[str, Path]) -> Evidence:
+    """Reads the runs in these folders, by the names by which they are to be known.
 
-    A run that cannot be read is left out with its sentence; when none can be, ResultsError is raised with all of them.
+    A run that cannot be read is left out, with its sentence in ``left_out``. Raises ResultsError with all of these
+    sentences when no run can be used.
     """
     found = Evidence()
     for name, folder in folders.items():
         try:
-            run = Run.open(folder)
+            run = RunFolder.open(folder)
             trials = run.trials()
-            trials = trials.assign(**{column: value for column, value in PLAIN.items() if column not in trials})
-            points, invalid = _points(name, run, trials)
-            capacities = list(_capacities(name, run, trials))
-            outages = list(_outages(name, run, trials))
+            trials = trials.assign(
+                **{column: value for column, value in PLAIN_SETTINGS.items() if column not in trials}
+            )
+            points, invalid = _read_measurements(name, run, trials)
+            capacities = list(_read_capacities(name, run, trials))
+            outages = list(_read_outages(name, run, trials))
         except ResultsError as error:
             found.left_out.append(str(error))
             continue
@@ -128,7 +131,7 @@ def evidence(folders: Mapping[str, Path]) -> Evidence:
         found.outages += outages
         found.left_out += invalid
         found.runs[name] = folder
-        found.machines.append(machine.in_words(run.manifest.get("machine", {})))
+        found.machines.append(machine.describe_machine(run.manifest.get("machine", {})))
     found.machines = list(dict.fromkeys(found.machines))
     if not found.points:
         why = " ".join(found.left_out) or f"nothing that a question asks for was measured in {', '.join(folders)}"
@@ -136,27 +139,27 @@ def evidence(folders: Mapping[str, Path]) -> Evidence:
     return found
 
 
-def _points(name: str, run: Run, trials: pd.DataFrame) -> tuple[list[Point], list[str]]:
+def _read_measurements(name: str, run: RunFolder, trials: pd.DataFrame) -> tuple[list[Measurement], list[str]]:
     plain = trials[trials["arrivals"].isin(["poisson", "burst"])]
-    for column, value in PLAIN.items():
+    for column, value in PLAIN_SETTINGS.items():
         plain = plain[plain[column] == value]
-    plain = plain[plain["store"] == plain["durability"].map(STORES)]
+    plain = plain[plain["store"] == plain["durability"].map(STORE_BY_DURABILITY)]
     profile = run.manifest.get("profile", {})
     peak = float((profile.get("burst") or {}).get("peak", 1.0))
     found, invalid = [], []
-    for (cell, transport, _, codec), rows in plain.groupby(CELL, sort=False, dropna=False):
+    for (cell, transport, _, codec), rows in plain.groupby(CELL_COLUMNS, sort=False, dropna=False):
         valid = rows[rows["valid"]].drop_duplicates("round")
-        if not is_valid(rows):
+        if not is_cell_valid(rows):
             invalid.append(f"{name}: {cell} is INVALID, {len(valid)} of its {len(rows)} trials are valid; left out.")
             continue
-        first, method = rows.iloc[0], method_of(str(cell), str(transport), str(codec), PLAIN["compression"])
+        first, method = rows.iloc[0], parse_method(str(cell), str(transport), str(codec), PLAIN_SETTINGS["compression"])
         found.append(
-            Point(
+            Measurement(
                 run=name,
                 cell=str(cell),
                 method=method,
                 codec=str(codec),
-                place=Place(
+                place=Conditions(
                     size_bytes=int(first["order_bytes"]),
                     shape=str(first["shape"]),
                     rate_per_s=float(first["rate_per_s"]),
@@ -164,23 +167,23 @@ def _points(name: str, run: Run, trials: pd.DataFrame) -> tuple[list[Point], lis
                     security=str(first["security"]),
                     durability=str(first["durability"]),
                 ),
-                trials=_with_cpu(valid, method).set_index("round")[list(METRICS)],
+                trials=_add_total_cpu(valid, method).set_index("round")[list(METRICS)],
                 orders={order: int(rows[order].sum()) for order in ORDERS},
             )
         )
-    return list(_first_arms(found)) if profile.get("arms") == 2 else found, invalid
+    return list(_drop_second_arms(found)) if profile.get("arms") == 2 else found, invalid
 
 
-def _with_cpu(trials: pd.DataFrame, method: Method) -> pd.DataFrame:
-    """With the total, which is not known where a broker's part was not measured, as of one that was given by URL."""
+def _add_total_cpu(trials: pd.DataFrame, method: Method) -> pd.DataFrame:
+    """Adds the CPU of services and broker as ``cpu_us_per_order``; unknown where a broker's part was not measured."""
     broker = trials["cpu_us_per_order_broker"]
     if method.traits is not None and not method.traits.needs:
         broker = broker.fillna(0.0)
     return trials.assign(cpu_us_per_order=trials["cpu_us_per_order_services"] + broker)
 
 
-def _first_arms(points: Iterable[Point]) -> Iterator[Point]:
-    """The second arm of an A/A run is the first once more."""
+def _drop_second_arms(points: Iterable[Measurement]) -> Iterator[Measurement]:
+    """Yields the points without the second arm of an A/A run, which repeats the first."""
     seen = set()
     for point in points:
         key = (point.method, point.codec, point.place)
@@ -189,10 +192,10 @@ def _first_arms(points: Iterable[Point]) -> Iterator[Point]:
             yield point
 
 
-def _capacities(name: str, run: Run, trials: pd.DataFrame) -> Iterator[Capacity]:
+def _read_capacities(name: str, run: RunFolder, trials: pd.DataFrame) -> Iterator[CapacityEvidence]:
     """Of searches without what a question says nothing of, that came to an end. Raises ResultsError for no number."""
     profile = run.manifest.get("profile", {})
-    beside = {key: value for key, value in PLAIN.items() if key not in ("compression", "fault")}
+    beside = {key: value for key, value in PLAIN_SETTINGS.items() if key not in ("compression", "fault")}
     if any(profile.get(key, value) != value for key, value in beside.items()) or profile.get("fault"):
         return
     if profile.get("arrivals", "poisson") != "poisson":
@@ -200,16 +203,16 @@ def _capacities(name: str, run: Run, trials: pd.DataFrame) -> Iterator[Capacity]
     found = zip(trials["cell"], trials["compression"], strict=True)
     compressions = {cell.partition("@")[0]: compression for cell, compression in found}
     for number, row in enumerate(run.capacities().to_dict("records"), 2):
-        compression = compressions.get(row["cell"], PLAIN["compression"])
-        if row["answer"] != "capacity" or compression != PLAIN["compression"]:
+        compression = compressions.get(row["cell"], PLAIN_SETTINGS["compression"])
+        if row["answer"] != "capacity" or compression != PLAIN_SETTINGS["compression"]:
             continue
         try:
-            yield Capacity(
+            yield CapacityEvidence(
                 run=name,
                 cell=row["cell"],
-                method=method_of(row["cell"], row["transport"], row["codec"], compression),
+                method=parse_method(row["cell"], row["transport"], row["codec"], compression),
                 codec=row["codec"],
-                place=Place(
+                place=Conditions(
                     size_bytes=int(profile["payload_bytes"]),
                     shape=profile["shape"],
                     rate_per_s=0.0,
@@ -227,16 +230,16 @@ def _capacities(name: str, run: Run, trials: pd.DataFrame) -> Iterator[Capacity]
             ) from error
 
 
-def _outages(name: str, run: Run, trials: pd.DataFrame) -> Iterator[Outage]:
-    """Of faults; a step of the rate is none."""
+def _read_outages(name: str, run: RunFolder, trials: pd.DataFrame) -> Iterator[OutageEvidence]:
+    """Yields the trials of each fault and cell; rate steps are no faults."""
     rows = run.outages()
     of_cell = {row["cell"]: row for row in trials.drop_duplicates("cell").to_dict("records")}
     for (fault, cell), found in rows[(rows["fault"] != "step") & rows["valid"]].groupby(["fault", "cell"], sort=False):
         like = of_cell[cell]
-        yield Outage(
+        yield OutageEvidence(
             run=name,
             cell=str(cell),
-            method=method_of(str(cell), like["transport"], like["codec"], like["compression"]),
+            method=parse_method(str(cell), like["transport"], like["codec"], like["compression"]),
             fault=str(fault),
             durability=str(like["durability"]),
             trials=found,

@@ -1,1 +1,1 @@
-"""The harness measured by itself: known answers, its own cost, other tools beside it."""
+"""Checks the harness itself: known answers, its own cost, and other tools beside it."""

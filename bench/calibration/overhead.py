@@ -1,4 +1,6 @@
-"""`make overhead`: what the load generator itself adds.
+"""Measures what the load generator itself adds: lateness, CPU, and latency of Locust.
+
+`make overhead` runs it:
 
 lateness    1,000 orders/s on `memory`, through Locust, with other processes busy on every core
 cost        CPU of the driver for an order beyond what its client takes, and orders that it sends per second of CPU
@@ -21,39 +23,39 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench.calibration.baseline.load import paced
+from bench.calibration.baseline.load import run_open_loop
 from bench.cli.exits import outcome
 from bench.errors import LoadError, StartFailed
 from bench.load.driver import Phases
-from bench.load.locust.control import Master, master, worker
+from bench.load.locust.control import Master, start_master, start_worker
 from bench.load.open_loop import OpenDriver
 from bench.load.protocol import TrialReport, TrialSpec
-from bench.load.scheduling import urgent, usual
-from bench.load.session import Carrying
+from bench.load.scheduling import raise_priority, restore_priority
+from bench.load.session import LoadSession
 from bench.load.workload.arrivals import Schedule
-from bench.load.workload.orders import Mix, Workload, shipped
+from bench.load.workload.orders import Mix, Workload, build_shipped_outcome
 from bench.paths import ROOT
-from bench.profile.loader import load
-from bench.profile.matrix import methods
-from bench.provision.cleanup import open_run, place
-from bench.provision.process import finish
-from bench.report.formatting import digits
+from bench.profile.loader import load_profile
+from bench.profile.matrix import expand_cells
+from bench.provision.cleanup import open_ledger, resolve_home
+from bench.provision.process import finish_despite_cancellation
+from bench.report.formatting import format_number
 from bench.stats.paired import paired_ratio
-from bench.trial.hops import PATH
-from bench.trial.trial import Stage, serving, setting_of
+from bench.trial.hops import SHIPPED_PATH
+from bench.trial.trial import TrialContext, build_setting, run_ready_services
 from shop.messages import PlaceOrder
 from transports.base import Client, Finished, Receipt, Setting
-from transports.tracing import MOST_STAMPS, Trace
+from transports.tracing import MAX_STAMPS, Tracer
 
-LATE_PER_S = 1000
+LATENESS_PER_S = 1000
 ISSUE_PER_S = 100_000
 """More than it can send: what it sends is its limit."""
 COST_PER_S = 2000
-LOOPING = 16
+CLOSED_LOOP_CLIENTS = 16
 """Clients that order again at once."""
 ROUNDS = 3
 PAIRS = 10
-PATHS = ("memory", "rest")
+PATH_TRANSPORTS = ("memory", "rest")
 """The first has no other processes, so that hardly anything but the path is left; the second is what it is used for."""
 PATH_PER_S = 150
 GOALS = {
@@ -66,17 +68,17 @@ GOALS = {
 
 
 class NullClient(Client):
-    """Every order has ended when it is sent: what is left is the driver."""
+    """A client whose orders finish as they are sent, so that only the driver costs time."""
 
     async def submit(self, order: PlaceOrder) -> Receipt:
         now_ns = time.monotonic_ns()
         finished: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
-        finished.set_result(Finished(shipped(order), now_ns))
+        finished.set_result(Finished(build_shipped_outcome(order), now_ns))
         return Receipt(now_ns, finished)
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class OverheadRow:
     """A figure of the table; ``met`` is None where there is no goal."""
 
     what: str
@@ -85,15 +87,17 @@ class Line:
     met: bool | None = None
 
 
-def _spin() -> None:
+def _spin_forever() -> None:
     while True:
         sum(range(10_000))
 
 
 @contextmanager
-def busy(processes: int) -> Iterator[None]:
-    """So many processes that never wait, at the usual priority."""
-    spinning = [multiprocessing.get_context("spawn").Process(target=_spin, daemon=True) for _ in range(processes)]
+def burn_cores(processes: int) -> Iterator[None]:
+    """Keeps this many processes spinning at normal priority until the context ends."""
+    spinning = [
+        multiprocessing.get_context("spawn").Process(target=_spin_forever, daemon=True) for _ in range(processes)
+    ]
     for process in spinning:
         process.start()
     try:
@@ -104,12 +108,12 @@ def busy(processes: int) -> Iterator[None]:
             process.join()
 
 
-async def lateness(folder: Path, seconds: float, rounds: int) -> AsyncIterator[Line]:
-    """With no process busy beside the driver, and with one and two for each core; medians of the rounds."""
+async def measure_lateness(folder: Path, seconds: float, rounds: int) -> AsyncIterator[OverheadRow]:
+    """Yields lateness with no process busy beside the driver, and with one and two per core; medians of the rounds."""
     cores = os.cpu_count() or 1
-    async with master(folder=folder, log=folder / "locust.log") as locust:
+    async with start_master(folder=folder, log=folder / "locust.log") as locust:
         for processes in (0, cores, 2 * cores):
-            with busy(processes):
+            with burn_cores(processes):
                 found = []
                 for number in range(rounds):
                     trial = f"fw-late{processes}r{number}"
@@ -117,27 +121,29 @@ async def lateness(folder: Path, seconds: float, rounds: int) -> AsyncIterator[L
                         id=trial,
                         transport="memory",
                         setting=Setting(trial=trial),
-                        users=LATE_PER_S,
+                        users=LATENESS_PER_S,
                         payload_bytes=512,
                         warm_up_s=1.0,
                         duration_s=seconds,
                     )
-                    async with worker(locust, log=folder / f"{trial}.log", urgent=True):
-                        found.append(_checked(await locust.run(spec)))
-            said = f"lateness at {LATE_PER_S:,}/s on memory, {processes} other processes busy"
-            for percent, goal_ms in ((50, GOALS["lateness p50"]), (99, GOALS["lateness p99"])):
+                    async with start_worker(locust, log=folder / f"{trial}.log", urgent=True):
+                        found.append(_raise_on_error(await locust.run(spec)))
+            said = f"lateness at {LATENESS_PER_S:,}/s on memory, {processes} other processes busy"
+            for percent, goal_ms in ((50, GOALS["measure_lateness p50"]), (99, GOALS["measure_lateness p99"])):
                 late_ms = [_percentile_ms(report, "lateness", percent) for report in found]
                 middle_ms = median(late_ms)
-                figure = f"{digits(middle_ms)} ms ({digits(min(late_ms))} to {digits(max(late_ms))})"
-                yield Line(f"{said}: p{percent}", figure, f"at most {goal_ms:g} ms", middle_ms <= goal_ms)
+                figure = (
+                    f"{format_number(middle_ms)} ms ({format_number(min(late_ms))} to {format_number(max(late_ms))})"
+                )
+                yield OverheadRow(f"{said}: p{percent}", figure, f"at most {goal_ms:g} ms", middle_ms <= goal_ms)
 
 
 def _percentile_ms(report: TrialReport, series: str, percent: int) -> float:
     return (report.histogram(series).percentile_us(percent) or 0.0) / 1000
 
 
-async def cost(seconds: float, rounds: int) -> AsyncIterator[Line]:
-    """The driver over a client that takes next to nothing, less that client called without it.
+async def measure_cost(seconds: float, rounds: int) -> AsyncIterator[OverheadRow]:
+    """Yields the driver's CPU per order over a client that takes next to nothing, less that client called without it.
 
     A client that is called in a loop never sleeps; one that is called at the instants of the plan is woken for every
     order, as it is in any program that orders at that rate.
@@ -147,49 +153,49 @@ async def cost(seconds: float, rounds: int) -> AsyncIterator[Line]:
     issued_per_s: list[float] = []
     on_memory_per_s: list[float] = []
     for round_ in range(rounds):
-        looping_us = await _client_us(round(seconds * COST_PER_S))
-        waking_us = await _woken_us(COST_PER_S, seconds)
-        driver_us, _ = await _driven(COST_PER_S, seconds)
+        looping_us = await _measure_client_us(round(seconds * COST_PER_S))
+        waking_us = await _measure_paced_client_us(COST_PER_S, seconds)
+        driver_us, _ = await _drive_open_loop(COST_PER_S, seconds)
         in_a_loop_us.append(driver_us - looping_us)
         on_time_us.append(driver_us - waking_us)
-        issued_per_s.append((await _driven(ISSUE_PER_S, seconds))[1])
-        on_memory_per_s.append(await _on_memory_per_s(round_, seconds))
+        issued_per_s.append((await _drive_open_loop(ISSUE_PER_S, seconds))[1])
+        on_memory_per_s.append(await _measure_memory_per_s(round_, seconds))
     goal_us, goal_per_s = GOALS["driver beyond its client"], GOALS["orders per second of CPU"]
     for how, beyond_us in (("called at the same instants", on_time_us), ("called in a loop", in_a_loop_us)):
         middle_us = median(beyond_us)
-        yield Line(
+        yield OverheadRow(
             f"CPU of the driver for an order at {COST_PER_S:,}/s, beyond its client {how}",
-            f"{digits(middle_us)} us ({digits(min(beyond_us))} to {digits(max(beyond_us))})",
+            f"{format_number(middle_us)} us ({format_number(min(beyond_us))} to {format_number(max(beyond_us))})",
             f"at most {goal_us:g} us",
             middle_us <= goal_us,
         )
     for whom, per_s in (("", issued_per_s), (" on memory, the four services' own work included", on_memory_per_s)):
         middle_per_s = median(per_s)
-        yield Line(
+        yield OverheadRow(
             f"orders that the driver sends per second of CPU, as fast as it can{whom}",
-            f"{digits(middle_per_s)} ({digits(min(per_s))} to {digits(max(per_s))})",
+            f"{format_number(middle_per_s)} ({format_number(min(per_s))} to {format_number(max(per_s))})",
             f"at least {goal_per_s:,.0f}",
             middle_per_s >= goal_per_s,
         )
 
 
-def stamps(orders: int) -> Iterator[Line]:
-    """What stamping one in so many orders costs the services, over all that an order meets on its way."""
-    every = load().hops_every
+def measure_stamps(orders: int) -> Iterator[OverheadRow]:
+    """Yields the services' CPU for stamping one in so many orders, over all hops of an order."""
+    every = load_profile().trace_every
     ids = [f"stamps-{number}" for number in range(orders)]
-    messages = [shipped(_workload().order(0))] * orders
+    messages = [build_shipped_outcome(_workload().order(0))] * orders
     for what, share in ((f"1 in {every}, as by default", every), ("every one", 1)):
-        trace = Trace(share)
+        trace = Tracer(share)
         begin_ns = time.process_time_ns()
         for order_id, message in zip(ids, messages, strict=True):
-            if trace.wants(order_id):
+            if trace.is_sampled(order_id):
                 at_ns = time.monotonic_ns()
                 trace.add(message, at_ns, at_ns, time.monotonic_ns())
-        us = (time.process_time_ns() - begin_ns) / 1000 / orders * len(PATH)
-        yield Line(f"CPU of all services for an order's stamps, {what}", f"{digits(us)} us")
+        us = (time.process_time_ns() - begin_ns) / 1000 / orders * len(SHIPPED_PATH)
+        yield OverheadRow(f"CPU of all services for an order's stamps, {what}", f"{format_number(us)} us")
 
 
-async def _client_us(orders: int) -> float:
+async def _measure_client_us(orders: int) -> float:
     client, workload = NullClient(), _workload()
     made = [workload.order(number) for number in range(orders)]
     begin_ns = time.process_time_ns()
@@ -198,7 +204,7 @@ async def _client_us(orders: int) -> float:
     return (time.process_time_ns() - begin_ns) / 1000 / orders
 
 
-async def _woken_us(orders_per_s: int, seconds: float) -> float:
+async def _measure_paced_client_us(orders_per_s: int, seconds: float) -> float:
     client, workload = NullClient(), _workload()
     made = [workload.order(number) for number in range(round(orders_per_s * seconds) + 1)]
 
@@ -206,12 +212,12 @@ async def _woken_us(orders_per_s: int, seconds: float) -> float:
         return (await (await client.submit(made[number])).finished).at_ns
 
     begin_ns = time.process_time_ns()
-    pace = await paced(submit, 0, orders_per_s, seconds)
+    pace = await run_open_loop(submit, 0, orders_per_s, seconds)
     return (time.process_time_ns() - begin_ns) / 1000 / len(pace.from_planned_ns)
 
 
-async def _driven(orders_per_s: int, seconds: float) -> tuple[float, float]:
-    """Microseconds of CPU for an order, and orders for a second of CPU."""
+async def _drive_open_loop(orders_per_s: int, seconds: float) -> tuple[float, float]:
+    """Returns microseconds of CPU per order, and orders per second of CPU."""
     schedule = Schedule("constant", seed="1", orders_per_s=orders_per_s, duration_s=seconds)
     driver = OpenDriver(NullClient(), _workload(), Phases(duration_s=seconds), schedule)
     begin_ns = time.process_time_ns()
@@ -220,20 +226,20 @@ async def _driven(orders_per_s: int, seconds: float) -> tuple[float, float]:
     return spent_ns / 1000 / driver.record.all.sent, driver.record.all.sent / spent_ns * 1e9
 
 
-async def _on_memory_per_s(round_: int, seconds: float) -> float:
-    """Orders for a second of CPU where the services are in the same process and loop, and some orders in flight."""
+async def _measure_memory_per_s(round_: int, seconds: float) -> float:
+    """Returns orders per second of CPU with the services in the same process and loop, some orders in flight."""
     trial = f"fw-memoryr{round_}"
     spec = TrialSpec(
         id=trial,
         transport="memory",
         setting=Setting(trial=trial),
         mode="closed",
-        users=LOOPING,
+        users=CLOSED_LOOP_CLIENTS,
         payload_bytes=512,
         warm_up_s=0.5,
         duration_s=seconds,
     )
-    report = _checked(await Carrying(spec, 0, spec.users).run(_nothing))
+    report = _raise_on_error(await LoadSession(spec, 0, spec.users).run(_do_nothing))
     return report.sent / report.driver_cpu_ns * 1e9
 
 
@@ -241,16 +247,16 @@ def _workload() -> Workload:
     return Workload(prefix="o", seed=1, payload_bytes=512, mix=Mix(sold_out=0.0, declined=0.0))
 
 
-async def path(folder: Path, transport: str, seconds: float, pairs: int) -> AsyncIterator[Line]:
-    """Paired by plan and by services; which comes first changes from pair to pair."""
-    profile = load(flags={"TRANSPORT": transport, "RATE": str(PATH_PER_S), "DURATION": f"{seconds:g}"})
-    (cell,) = methods(profile)
-    stage = Stage(run_id="over-0000", profile=profile, brokers={}, folder=folder, logs=folder / "logs")
+async def measure_path(folder: Path, transport: str, seconds: float, pairs: int) -> AsyncIterator[OverheadRow]:
+    """Yields ratios of Locust to the driver alone, paired by plan and services; who goes first alternates."""
+    profile = load_profile(settings={"TRANSPORT": transport, "RATE": str(PATH_PER_S), "DURATION": f"{seconds:g}"})
+    (cell,) = expand_cells(profile)
+    stage = TrialContext(run_id="over-0000", brokers={}, folder=folder, logs=folder / "logs")
     ratios: dict[int, tuple[list[float], list[float]]] = {50: ([], []), 99: ([], [])}
-    async with master(folder=folder, log=folder / f"locust-{transport}.log") as locust:
+    async with start_master(folder=folder, log=folder / f"locust-{transport}.log") as locust:
         for pair in range(pairs):
-            setting = setting_of(stage, cell, f"fw-{transport}r{pair}s0")
-            async with serving(stage, cell, setting, cell.kind(setting)):
+            setting = build_setting(stage, cell, f"fw-{transport}r{pair}s0")
+            async with run_ready_services(stage, cell, setting, cell.kind(setting)):
                 spec = TrialSpec(
                     id=f"{setting.trial}-a",
                     transport=transport,
@@ -262,71 +268,71 @@ async def path(folder: Path, transport: str, seconds: float, pairs: int) -> Asyn
                 )
                 reports = {}
                 for how in ("locust", "direct") if pair % 2 else ("direct", "locust"):
-                    reports[how] = await _one(how, spec, locust, folder)
+                    reports[how] = await _run_once(how, spec, locust, folder)
                 for percent, (ours, bare) in ratios.items():
                     ours.append(_percentile_ms(reports["locust"], "finish", percent))
                     bare.append(_percentile_ms(reports["direct"], "finish", percent))
     for percent, (ours, bare) in ratios.items():
         found = paired_ratio(ours, bare)
         value = found.value or 0.0
-        interval = "" if found.low is None else f" ({digits(found.low)} to {digits(found.high or 0.0)})"
-        yield Line(
+        interval = "" if found.low is None else f" ({format_number(found.low)} to {format_number(found.high or 0.0)})"
+        yield OverheadRow(
             f"p{percent} through Locust over the driver alone, {transport} at {PATH_PER_S}/s, {pairs} pairs",
-            f"{digits(value)}{interval}",
+            f"{format_number(value)}{interval}",
             "within 5 % of 1" if percent == 50 else "",
-            abs(value - 1) <= GOALS["path"] if percent == 50 else None,
+            abs(value - 1) <= GOALS["measure_path"] if percent == 50 else None,
         )
 
 
-async def _one(how: str, spec: TrialSpec, locust: Master, folder: Path) -> TrialReport:
+async def _run_once(how: str, spec: TrialSpec, locust: Master, folder: Path) -> TrialReport:
     spec = msgspec.structs.replace(spec, id=f"{spec.setting.trial}-{how}")
     if how == "locust":
-        async with worker(locust, log=folder / f"{spec.id}.log", urgent=True):
-            return _checked(await locust.run(spec))
-    with _as_urgent_as_a_worker():
-        return _checked(await Carrying(spec, 0, spec.users).run(_nothing))
+        async with start_worker(locust, log=folder / f"{spec.id}.log", urgent=True):
+            return _raise_on_error(await locust.run(spec))
+    with _at_worker_priority():
+        return _raise_on_error(await LoadSession(spec, 0, spec.users).run(_do_nothing))
 
 
-async def _nothing() -> None:
+async def _do_nothing() -> None:
     pass
 
 
 @contextmanager
-def _as_urgent_as_a_worker() -> Iterator[None]:
-    urgent()
+def _at_worker_priority() -> Iterator[None]:
+    raise_priority()
     try:
         yield
     finally:
-        usual()
+        restore_priority()
 
 
-def _checked(report: TrialReport) -> TrialReport:
-    """Raises LoadError for a report that is none."""
+def _raise_on_error(report: TrialReport) -> TrialReport:
+    """Returns the report. Raises LoadError when it holds an error."""
     if report.error:
         raise LoadError(report.error, code="trial-failed")
     return report
 
 
-async def measure(home: Path, seconds: float, rounds: int, pairs: int, console: Console) -> bool:
-    """Whether every goal was met. Raises LoadError or StartFailed."""
-    ledger = open_run(home)
-    lines: list[Line] = []
+async def measure_overhead(home: Path, seconds: float, rounds: int, pairs: int, console: Console) -> bool:
+    """Prints the table and tells whether every goal was met. Raises LoadError or StartFailed."""
+    ledger = open_ledger(home)
+    lines: list[OverheadRow] = []
     try:
         for part in (
-            lateness(ledger.folder, seconds, rounds),
-            cost(seconds, rounds),
-            *(path(ledger.folder, transport, seconds, pairs) for transport in PATHS),
+            measure_lateness(ledger.folder, seconds, rounds),
+            measure_cost(seconds, rounds),
+            *(measure_path(ledger.folder, transport, seconds, pairs) for transport in PATH_TRANSPORTS),
         ):
             async for line in part:
                 lines.append(line)
-        lines += stamps(MOST_STAMPS)
+        lines += measure_stamps(MAX_STAMPS)
     finally:
-        await finish(asyncio.to_thread(ledger.close))
-    console.print(table(lines))
+        await finish_despite_cancellation(asyncio.to_thread(ledger.close))
+    console.print(overhead_table(lines))
     return all(line.met is not False for line in lines)
 
 
-def table(lines: Sequence[Line]) -> Table:
+def overhead_table(lines: Sequence[OverheadRow]) -> Table:
     drawn = Table(title="What the load generator adds: medians, least to most", title_justify="left", box=None)
     for heading in ("", "seen", "goal", ""):
         drawn.add_column(heading)
@@ -346,7 +352,11 @@ def command(arguments: list[str]) -> int:
     parser.add_argument("--pairs", type=int, default=PAIRS, help=f"through Locust and directly ({PAIRS})")
     parser.add_argument("--home", type=Path, default=ROOT / ".fourways", help="what a run needs while it lasts")
     asked = parser.parse_args(arguments)
-    outcome(measure(place(asked.home), asked.seconds, asked.rounds, asked.pairs, Console()), LoadError, StartFailed)
+    outcome(
+        measure_overhead(resolve_home(asked.home), asked.seconds, asked.rounds, asked.pairs, Console()),
+        LoadError,
+        StartFailed,
+    )
     return 0
 
 

@@ -1,7 +1,8 @@
-"""`python -m bench.calibration.report_cost [RUN]`: what a report costs, of a run, of 500 cells, and of 10 million orders.
+"""Measures what a report costs in time, memory and page size, also for large runs.
 
-The run is one with histograms, results/reference/default without another. The other two are made from it: its cells
-over and over, and its histograms with a thousand times as many orders.
+`python -m bench.calibration.report_cost [RUN]`: RUN is one with histograms, results/reference/default by default. Two
+larger runs are made from it: one with 500 cells, its cells over and over, and one with a thousand times as many orders
+in its histograms.
 """
 
 import csv
@@ -20,15 +21,15 @@ from rich.table import Table
 from bench.errors import ResultsError
 from bench.paths import ROOT
 from bench.results import histograms as hlog
-from bench.results.durable_files import as_json
-from bench.results.store import Run
+from bench.results.durable_files import format_json
+from bench.results.store import RunFolder
 
-CELLS, TIMES = 500, 1000
+LARGE_RUN_CELLS, ORDER_FACTOR = 500, 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """Of making a report in a process of its own."""
+class ReportCost:
+    """What it costs to make a report in a process of its own."""
 
     seconds: float
     cpu_s: float
@@ -37,8 +38,8 @@ class Cost:
     page_kib: float
 
 
-def measured(run: Path, out: Path) -> Cost:
-    """Raises ResultsError when there is no report."""
+def measure_report(run: Path, out: Path) -> ReportCost:
+    """Makes a report of ``run`` in ``out`` and returns its cost. Raises ResultsError when there is no report."""
     begun_s = time.monotonic()
     child = subprocess.Popen(
         [sys.executable, "-m", "bench", "report", f"RUN={run}", f"OUT={out}"], stdout=subprocess.DEVNULL, cwd=ROOT
@@ -49,13 +50,13 @@ def measured(run: Path, out: Path) -> Cost:
         raise ResultsError(f"there is no report of {run}; `make report RUN={run}` says why", code="no-report")
     size = (out / "report.html").stat().st_size / 1024
     cpu_s = used.ru_utime + used.ru_stime
-    return Cost(seconds=time.monotonic() - begun_s, cpu_s=cpu_s, peak_mib=used.ru_maxrss / 1024, page_kib=size)
+    return ReportCost(seconds=time.monotonic() - begun_s, cpu_s=cpu_s, peak_mib=used.ru_maxrss / 1024, page_kib=size)
 
 
-def many_cells(run: Run, folder: Path) -> None:
-    """A study: every cell again at one rate after the other, until there are CELLS."""
+def write_many_cells(run: RunFolder, folder: Path) -> None:
+    """Writes a study to ``folder``: every cell again at one rate after the other, until there are LARGE_RUN_CELLS."""
     folder.mkdir()
-    (folder / "manifest.json").write_text(as_json({**run.manifest, "cells": []}))
+    (folder / "manifest.json").write_text(format_json({**run.manifest, "cells": []}))
     with (run.path / "trials.csv").open(newline="") as file:
         columns, *trials = csv.reader(file)
     cell, offered, slot = (columns.index(name) for name in ("cell", "offered_per_s", "slot"))
@@ -63,15 +64,15 @@ def many_cells(run: Run, folder: Path) -> None:
     with (folder / "trials.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        for rate_per_s in range(1, CELLS // per_rate + 1):
+        for rate_per_s in range(1, LARGE_RUN_CELLS // per_rate + 1):
             for trial in trials:
                 changed = {cell: f"{trial[cell]}@{rate_per_s}", offered: str(rate_per_s)}
                 changed[slot] = str(int(trial[slot]) + (rate_per_s - 1) * per_rate)
                 writer.writerow([changed.get(at, value) for at, value in enumerate(trial)])
 
 
-def many_orders(run: Run, folder: Path) -> int:
-    """The same run with TIMES as many orders in every histogram; how many it then has in all."""
+def write_many_orders(run: RunFolder, folder: Path) -> int:
+    """Writes the run with ORDER_FACTOR times as many orders in every histogram; returns how many it then has."""
     folder.mkdir()
     for name in ("manifest.json", "trials.csv", "hops.csv"):
         if (run.path / name).exists():
@@ -82,33 +83,33 @@ def many_orders(run: Run, folder: Path) -> int:
             larger = hlog.empty_histogram()
             for index, count in enumerate(histogram.counts):
                 if count:
-                    larger.record_value(max(1, histogram.get_value_from_index(index)), count * TIMES)
+                    larger.record_value(max(1, histogram.get_value_from_index(index)), count * ORDER_FACTOR)
             orders += larger.get_total_count()
-            log.write(hlog.line(hlog.tag(trial, series), larger, 0.0, 1.0))
+            log.write(hlog.format_line(hlog.build_tag(trial, series), larger, 0.0, 1.0))
     return orders
 
 
-def costs(run: Run, folder: Path) -> Iterator[tuple[str, Cost]]:
-    """What was measured, and what it came to. Raises ResultsError."""
+def measure_reports(run: RunFolder, folder: Path) -> Iterator[tuple[str, ReportCost]]:
+    """Yields what was measured and its cost. Raises ResultsError."""
     cells, orders = run.trials()["cell"].nunique(), sum(one.get_total_count() for *_, one in run.histograms("finish"))
-    yield f"{run.path.name}: {cells} cells, {orders:,} orders", measured(run.path, folder / "out")
-    more = many_orders(run, folder / "orders")
-    yield f"the same with {more:,} orders", measured(folder / "orders", folder / "out-orders")
-    many_cells(run, folder / "cells")
-    made = Run.open(folder / "cells").trials()
+    yield f"{run.path.name}: {cells} cells, {orders:,} orders", measure_report(run.path, folder / "out")
+    more = write_many_orders(run, folder / "orders")
+    yield f"the same with {more:,} orders", measure_report(folder / "orders", folder / "out-orders")
+    write_many_cells(run, folder / "cells")
+    made = RunFolder.open(folder / "cells").trials()
     said = f"a made study: {made['cell'].nunique()} cells, {len(made):,} trials"
-    yield said, measured(folder / "cells", folder / "out-cells")
+    yield said, measure_report(folder / "cells", folder / "out-cells")
 
 
 def main(path: str = str(ROOT / "results" / "reference" / "default")) -> None:
-    """Print a row for each. Ends with 5 when the run cannot be read."""
+    """Prints a row for each report. Exits with 5 when the run cannot be read."""
     table = Table(title="What a report costs", title_justify="left", box=None, pad_edge=False)
     table.add_column("of")
     for heading in ("seconds", "of CPU", "peak MiB", "page KiB"):
         table.add_column(heading, justify="right")
     try:
         with tempfile.TemporaryDirectory() as folder:
-            for what, cost in costs(Run.open(Path(path)), Path(folder)):
+            for what, cost in measure_reports(RunFolder.open(Path(path)), Path(folder)):
                 table.add_row(
                     what, f"{cost.seconds:.1f}", f"{cost.cpu_s:.1f}", f"{cost.peak_mib:.0f}", f"{cost.page_kib:.0f}"
                 )

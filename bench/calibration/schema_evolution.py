@@ -1,6 +1,6 @@
-"""What becomes of an order that a newer shop sends: one with a field more, in each format.
+"""Checks whether today's service can read and pass on an order with a newer field.
 
-A service of today gets it. Does it read it, and is the new field still there in the fact that it passes on?
+For each codec: is the order read, and is the new field still in the fact that the service passes on?
 """
 
 from collections.abc import Callable, Iterator
@@ -13,19 +13,19 @@ import fastavro
 import msgspec
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from shop.messages import KIND, OrderPlaced, PlaceOrder
+from shop.messages import KIND_BY_TYPE, OrderPlaced, PlaceOrder
 from transports.errors import Unreadable
-from transports.wire import Codec, codec_named
+from transports.wire import Codec, load_codec
 from transports.wire import orders_pb2 as pb
-from transports.wire.avro import SCHEMA, AvroCodec, Schema, head_of
-from transports.wire.fields import order_fields
+from transports.wire.avro import SCHEMA, AvroCodec, Schema, build_head
+from transports.wire.fields import build_order_fields
 
-FIELD, VALUE = "gift_note", "Many happy returns"
+NEW_FIELD, NEW_VALUE = "gift_note", "Many happy returns"
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """How one format fared."""
+class EvolutionResult:
+    """Whether one codec reads a newer order and keeps its new field."""
 
     codec: str
     reads: bool
@@ -35,62 +35,64 @@ class Reading:
     remark: str = ""
 
 
-def readings(order: PlaceOrder) -> Iterator[Reading]:
-    """One for each format; of Avro two, as it matters whether the newer schema is known."""
+def check_evolution(order: PlaceOrder) -> Iterator[EvolutionResult]:
+    """Yields a result per codec; two for Avro, with and without the newer schema known."""
     for name in ("json", "msgpack", "protobuf"):
-        yield _reading(name, codec_named(name), NEWER[name](order), order)
-    yield _reading("avro", AvroCodec(), newer_avro(order), order, "the newer schema is not known")
-    yield _reading("avro", AvroCodec(known=[NEWER_SCHEMA]), newer_avro(order), order, "the newer schema is known")
+        yield _check_codec(name, load_codec(name), NEWER_ENCODERS[name](order), order)
+    yield _check_codec("avro", AvroCodec(), encode_newer_avro(order), order, "the newer schema is not known")
+    yield _check_codec(
+        "avro", AvroCodec(known=[NEWER_SCHEMA]), encode_newer_avro(order), order, "the newer schema is known"
+    )
 
 
-def _reading(name: str, codec: Codec, body: bytes, order: PlaceOrder, remark: str = "") -> Reading:
+def _check_codec(name: str, codec: Codec, body: bytes, order: PlaceOrder, remark: str = "") -> EvolutionResult:
     try:
-        read = codec.decode(KIND[PlaceOrder], body)
+        read = codec.decode(KIND_BY_TYPE[PlaceOrder], body)
     except Unreadable:
-        return Reading(name, reads=False, keeps=False, remark=remark)
+        return EvolutionResult(name, reads=False, keeps=False, remark=remark)
     passed_on = codec.encode(OrderPlaced(read.order, "user@buyers.example"))
-    return Reading(name, reads=read == order, keeps=VALUE.encode() in passed_on, remark=remark)
+    return EvolutionResult(name, reads=read == order, keeps=NEW_VALUE.encode() in passed_on, remark=remark)
 
 
-def _builtins(order: PlaceOrder) -> dict[str, Any]:
-    return {"order": order_fields(order.order) | {FIELD: VALUE}}
+def _newer_fields(order: PlaceOrder) -> dict[str, Any]:
+    return {"order": build_order_fields(order.order) | {NEW_FIELD: NEW_VALUE}}
 
 
-def newer_protobuf(order: PlaceOrder) -> bytes:
-    """By a message class with a seventh field, made from the descriptor of today's."""
+def encode_newer_protobuf(order: PlaceOrder) -> bytes:
+    """Returns the newer order in protobuf, by a message class with a seventh field added to today's descriptor."""
     file = descriptor_pb2.FileDescriptorProto()
     pb.DESCRIPTOR.CopyToProto(file)
     (described,) = (message for message in file.message_type if message.name == "Order")
     text = descriptor_pb2.FieldDescriptorProto.TYPE_STRING
     optional = descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL
-    described.field.add(name=FIELD, number=len(described.field) + 1, type=text, label=optional)
+    described.field.add(name=NEW_FIELD, number=len(described.field) + 1, type=text, label=optional)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     newer = message_factory.GetMessageClass(pool.FindMessageTypeByName("fourways.orders.PlaceOrder"))
-    body: bytes = newer(**_builtins(order)).SerializeToString()
+    body: bytes = newer(**_newer_fields(order)).SerializeToString()
     return body
 
 
-def _newer_schema() -> Schema:
+def _build_newer_schema() -> Schema:
     schema: Any = deepcopy(SCHEMA)
-    schema[0]["fields"][0]["type"]["fields"].append({"name": FIELD, "type": "string", "default": ""})
+    schema[0]["fields"][0]["type"]["fields"].append({"name": NEW_FIELD, "type": "string", "default": ""})
     return list(schema)
 
 
-NEWER_SCHEMA = _newer_schema()
+NEWER_SCHEMA = _build_newer_schema()
 
 
-def newer_avro(order: PlaceOrder) -> bytes:
-    """A single object by the schema with one field more."""
+def encode_newer_avro(order: PlaceOrder) -> bytes:
+    """Returns the newer order in Avro: a single object by the schema with one field more."""
     body = BytesIO()
-    body.write(head_of(NEWER_SCHEMA, 0))
+    body.write(build_head(NEWER_SCHEMA, 0))
     parsed: Any = fastavro.parse_schema(list(NEWER_SCHEMA))
-    fastavro.schemaless_writer(body, parsed[0], _builtins(order))
+    fastavro.schemaless_writer(body, parsed[0], _newer_fields(order))
     return body.getvalue()
 
 
-NEWER: dict[str, Callable[[PlaceOrder], bytes]] = {
-    "json": lambda order: msgspec.json.encode(_builtins(order)),
-    "msgpack": lambda order: msgspec.msgpack.encode(_builtins(order)),
-    "protobuf": newer_protobuf,
+NEWER_ENCODERS: dict[str, Callable[[PlaceOrder], bytes]] = {
+    "json": lambda order: msgspec.json.encode(_newer_fields(order)),
+    "msgpack": lambda order: msgspec.msgpack.encode(_newer_fields(order)),
+    "protobuf": encode_newer_protobuf,
 }

@@ -16,27 +16,27 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from bench.advise import question
-from bench.advise.report import report
+from bench.advise.report import write_report
 from bench.errors import LoadError, MissingServer, ResultsError, StartFailed, UsageError
 from bench.paths import ROOT
 from bench.profile import loader as profiles
 from bench.profile.parsing import FLAGS
 from bench.profile.schema import Profile
-from bench.provision.brokers import VARIABLES
-from bench.provision.cleanup import place
-from bench.report.terminal.connections import cold_starts_of, show
-from bench.report.terminal.run import aa_table, capacity_table, effects_table, first_look, hops_table, outage_table
+from bench.provision.brokers import URL_VARIABLES
+from bench.provision.cleanup import resolve_home
+from bench.report.terminal.connections import print_connections_table, read_cold_starts
+from bench.report.terminal.run import aa_table, capacity_table, effects_table, hops_table, outage_table, render_run
 from bench.results.caveats import NO_COLD_STARTS
-from bench.results.lookup import folder_of, named_runs, two_runs
-from bench.results.store import Run
+from bench.results.lookup import find_run_folder, find_runs, find_two_runs
+from bench.results.store import RunFolder
 from bench.runner import environment
 from bench.runner import runner as conductor
-from bench.runner.environment import House
-from bench.stats.aa import by_speed
-from bench.stats.summary import RATIOS
-from bench.trial.validity import spread
+from bench.runner.environment import RunPaths
+from bench.stats.aa import summarise_aa_by_speed
+from bench.stats.summary import RATIO_METRICS
+from bench.trial.validity import format_spread
 from transports.errors import SettingError, TransportError
-from transports.registry import unknown
+from transports.registry import describe_unknown
 
 USAGE, MISSING, FAILED, NO_RESULTS, INVALID, DOUBTFUL, STOPPED = 2, 3, 4, 5, 6, 7, 130
 T = TypeVar("T")
@@ -51,7 +51,7 @@ Settings = Annotated[
 ]
 Words = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help=f"any of {', '.join((*question.WORDS, 'RUN'))}"),
+    typer.Argument(metavar="[KEY=VALUE]...", help=f"any of {', '.join((*question.FIELD_BY_WORD, 'RUN'))}"),
 ]
 Home = Annotated[Path, typer.Option(help="brokers' data, databases, jars")]
 
@@ -63,7 +63,7 @@ def run(
     home: Home = ROOT / ".fourways",
 ) -> None:
     """Measure, and show a first look: what `make bench` does."""
-    _measured(settings or [], results, home, "bench", lambda _: conductor.ROUNDS)
+    _measured(settings or [], results, home, "bench", lambda _: conductor.ROUNDS_PLAN)
 
 
 @app.command()
@@ -73,13 +73,13 @@ def study(
     home: Home = ROOT / ".fourways",
 ) -> None:
     """A search for each method's capacity, or the effects of a profile's factors: what `make study PROFILE=…` does."""
-    from bench.runner.capacity import plan_of  # noqa: PLC0415 - the other commands do not need it
+    from bench.runner.capacity import choose_plan  # noqa: PLC0415 - the other commands do not need it
 
-    _measured(settings or [], results, home, "study", plan_of)
+    _measured(settings or [], results, home, "study", choose_plan)
 
 
 def _measured(
-    settings: list[str], results: Path, home: Path, target: str, plan_of: Callable[[Profile], conductor.Plan]
+    settings: list[str], results: Path, home: Path, target: str, plan_of: Callable[[Profile], conductor.RunPlan]
 ) -> None:
     console, given = Console(), _pairs(settings)
     resumed = _resumed(given, results)
@@ -89,7 +89,7 @@ def _measured(
         else:
             asked = profiles.kept(resumed.manifest["profile"], given.get("ROUNDS", ""))
         plan = plan_of(asked)
-        if resumed is not None and resumed.manifest.get("plan", conductor.ROUNDS.name) != plan.name:
+        if resumed is not None and resumed.manifest.get("plan", conductor.ROUNDS_PLAN.name) != plan.name:
             other = "bench" if target == "study" else "study"
             _end(USAGE, f"that run was begun by `make {other}`; go on with `make {other} RESUME=…`")
         plan.cells(asked)
@@ -107,7 +107,7 @@ def _measured(
         took += f" (forecast {_precisely(forecast_s)})"
     console.print(f"\nresults: {where}   report: {where}/report.html   {took}", highlight=False, soft_wrap=True)
     cells = kept.summary()["cells"]
-    if broken := kept.broken():
+    if broken := kept.describe_disqualified():
         failed = any("failed" in why for why in broken)
         again = f"; `make {target} RESUME=latest` measures again what failed" if failed else ""
         _end(INVALID, f"not to be used: {', '.join(broken)}; the caveats above say why{again}")
@@ -126,11 +126,13 @@ def web(
     home: Home = ROOT / ".fourways",
 ) -> None:
     """Services of one transport, and Locust's page to drive load at them: what `make web TRANSPORT=…` does."""
-    from bench.runner.web import serve  # noqa: PLC0415 - the other commands do not need it
+    from bench.runner.web import serve_page  # noqa: PLC0415 - the other commands do not need it
 
     given, console = _pairs(settings), Console(stderr=True)
     asked = _asked(given)
-    _guarded(lambda: serve(asked, _house(home), port, lambda said: console.print(said, highlight=False), set(given)))
+    _guarded(
+        lambda: serve_page(asked, _house(home), port, lambda said: console.print(said, highlight=False), set(given))
+    )
 
 
 @app.command()
@@ -140,12 +142,12 @@ def soak(
     home: Home = ROOT / ".fourways",
 ) -> None:
     """Many orders through each transport: does a service's memory grow? What `make soak` does."""
-    from bench.runner.soak import soak as soaked  # noqa: PLC0415 - the other commands do not need it
-    from bench.runner.soak import table  # noqa: PLC0415
+    from bench.runner.soak import build_soak_table  # noqa: PLC0415
+    from bench.runner.soak import run_soak as soaked  # noqa: PLC0415 - the other commands do not need it
 
     asked, console = _asked(_pairs(settings)), Console()
     found = _guarded(lambda: soaked(asked, _house(home), orders, lambda s: console.print(s, highlight=False)))
-    console.print(table(found))
+    console.print(build_soak_table(found))
     if not all(one.bounded for one in found):
         _end(FAILED, "a service's memory is not bounded: see the rows that say NO")
 
@@ -156,14 +158,16 @@ def advise(
     results: Annotated[Path, typer.Option(help="where RUN= is looked for")] = ROOT / "results",
 ) -> None:
     """Which method for a use, from what was measured: what `make advise` does. RUN=A,B: from these runs."""
-    from bench.advise.evidence import evidence  # noqa: PLC0415
+    from bench.advise.evidence import collect_evidence  # noqa: PLC0415
     from bench.advise.ranking import advise as advised  # noqa: PLC0415 - the other commands do not need it
-    from bench.advise.terminal import shown  # noqa: PLC0415
+    from bench.advise.terminal import render_advice  # noqa: PLC0415
 
     with _refusing():
-        given = _pairs(words, known=(*question.WORDS, "RUN"))
-        folders = named_runs(given.pop("RUN", ""), results)
-        Console().print(shown(advised(question.asked(given), evidence(folders))), highlight=False)
+        given = _pairs(words, known=(*question.FIELD_BY_WORD, "RUN"))
+        folders = find_runs(given.pop("RUN", ""), results)
+        Console().print(
+            render_advice(advised(question.parse_question(given), collect_evidence(folders))), highlight=False
+        )
 
 
 @app.command()
@@ -172,14 +176,16 @@ def pros(
     results: Annotated[Path, typer.Option(help="where RUN= is looked for")] = ROOT / "results",
 ) -> None:
     """Pros and cons of each method, each with its number and where it comes from: what `make pros` does."""
-    from bench.advise.chart_links import in_folders  # noqa: PLC0415 - the other commands do not need it
-    from bench.advise.claims import claims  # noqa: PLC0415
-    from bench.advise.evidence import evidence  # noqa: PLC0415
-    from bench.advise.terminal import listed  # noqa: PLC0415
+    from bench.advise.chart_links import look_up_in_folders  # noqa: PLC0415 - the other commands do not need it
+    from bench.advise.claims import build_claims  # noqa: PLC0415
+    from bench.advise.evidence import collect_evidence  # noqa: PLC0415
+    from bench.advise.terminal import render_claims  # noqa: PLC0415
 
     with _refusing():
-        found = evidence(named_runs(_pairs(words, known=("RUN",)).get("RUN", ""), results))
-        Console().print(listed(claims(found, in_folders(found.runs)), found.left_out), highlight=False)
+        found = collect_evidence(find_runs(_pairs(words, known=("RUN",)).get("RUN", ""), results))
+        Console().print(
+            render_claims(build_claims(found, look_up_in_folders(found.runs)), found.left_out), highlight=False
+        )
 
 
 @app.command()
@@ -188,13 +194,13 @@ def compare(
     results: Annotated[Path, typer.Option(help="where RUN/ is looked for")] = ROOT / "results",
 ) -> None:
     """Two runs side by side, what differs in them and B over A: what `make compare A=… B=…` does."""
-    from bench.report.terminal.compare import compared  # noqa: PLC0415
-    from bench.results.compare import compare as compare_runs  # noqa: PLC0415 - the other commands do not need it
+    from bench.report.terminal.compare import render_comparison  # noqa: PLC0415
+    from bench.results.compare import compare_runs as compare_runs  # noqa: PLC0415 - the other commands do not need it
 
     with _refusing():
         given = _pairs(words, known=("A", "B"))
-        a, b = (Run.open(folder) for folder in two_runs(given.get("A", ""), given.get("B", ""), results))
-        Console().print(compared(compare_runs(a, b)), highlight=False)
+        a, b = (RunFolder.open(folder) for folder in find_two_runs(given.get("A", ""), given.get("B", ""), results))
+        Console().print(render_comparison(compare_runs(a, b)), highlight=False)
 
 
 @app.command()
@@ -203,14 +209,14 @@ def health(
 ) -> None:
     """How near a run's trials came to the limits beyond which they are invalid; for A/A, what speed does."""
     try:
-        kept = Run.open(run)
+        kept = RunFolder.open(run)
         trials = kept.trials()
     except ResultsError as error:
         _end(NO_RESULTS, str(error))
-    print(spread(trials))
+    print(format_spread(trials))
     if kept.manifest["profile"].get("arms") == 2 and "slowness" in trials:
-        found = by_speed(trials)
-        print(f"\n{found[found['metric'].isin(RATIOS)].to_string(index=False, float_format='{:.3g}'.format)}")
+        found = summarise_aa_by_speed(trials)
+        print(f"\n{found[found['metric'].isin(RATIO_METRICS)].to_string(index=False, float_format='{:.3g}'.format)}")
 
 
 @app.command()
@@ -219,7 +225,7 @@ def hops(
 ) -> None:
     """Where an order's time went, by service and part, in each cell."""
     try:
-        found = Run.open(run).hops()
+        found = RunFolder.open(run).hops()
     except ResultsError as error:
         _end(NO_RESULTS, str(error))
     if found.empty:
@@ -235,23 +241,23 @@ def report_(
     """Draw report.html, report.md and charts/ of one run (the latest) or of several: what `make report RUN=…` does."""
     with _refusing():
         given = _pairs(settings, known=("RUN", "OUT"))
-        paths = [folder_of(name, results) for name in (given.get("RUN") or "latest").split(",")]
-        print(os.path.relpath(report(paths, Path(given.get("OUT") or paths[0]))))
+        paths = [find_run_folder(name, results) for name in (given.get("RUN") or "latest").split(",")]
+        print(os.path.relpath(write_report(paths, Path(given.get("OUT") or paths[0]))))
 
 
-def _resumed(given: Mapping[str, str], results: Path) -> Run | None:
+def _resumed(given: Mapping[str, str], results: Path) -> RunFolder | None:
     """The run that RESUME= names, by its id, its folder or as ``latest``."""
     if "RESUME" not in given:
         return None
     if given.keys() - {"RESUME", "ROUNDS"}:
         _end(USAGE, "a run goes on with the settings that it began with; give RESUME= alone, or with more ROUNDS=")
     with _refusing():
-        return Run.resume(folder_of(given["RESUME"], results, is_kept=False))
+        return RunFolder.resume(find_run_folder(given["RESUME"], results, is_kept=False))
 
 
 def _measure(
-    asked: Profile, house: House, console: Console, plan: conductor.Plan, resumed: Run | None
-) -> Coroutine[Any, Any, Run]:
+    asked: Profile, house: RunPaths, console: Console, plan: conductor.RunPlan, resumed: RunFolder | None
+) -> Coroutine[Any, Any, RunFolder]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -272,9 +278,9 @@ def _measure(
     def say(sentence: str) -> None:
         bar.console.print(sentence, markup=False, highlight=False)
 
-    async def measured() -> Run:
+    async def measured() -> RunFolder:
         with bar:
-            kept = await conductor.run(
+            kept = await conductor.run_plan(
                 asked,
                 house,
                 environment.Progress(say=say, begins=begins),
@@ -291,13 +297,13 @@ def _measure(
         if effects is not None:
             console.print(effects_table(effects))
         if kept.manifest["profile"]["cold"]:
-            show(cold_starts_of(kept.cold_starts()))
+            print_connections_table(read_cold_starts(kept.cold_starts()))
         trials, summary = kept.trials(), kept.summary()
         if "outages" in summary:
             console.print(outage_table(summary["outages"]))
         if len(trials):
-            console.print(first_look(summary, kept.manifest))
-            report([kept.path], kept.path)
+            console.print(render_run(summary, kept.manifest))
+            write_report([kept.path], kept.path)
         return kept
 
     return measured()
@@ -312,15 +318,17 @@ def _precisely(seconds: float) -> str:
     return f"{minutes} min {rest_s} s" if minutes else f"{rest_s} s"
 
 
-def _house(home: Path, results: Path = ROOT / "results") -> House:
-    given = {name: os.environ[variable] for name, variable in VARIABLES.items() if os.environ.get(variable)}
+def _house(home: Path, results: Path = ROOT / "results") -> RunPaths:
+    given = {name: os.environ[variable] for name, variable in URL_VARIABLES.items() if os.environ.get(variable)}
     given |= {
         name.removesuffix("_URL").lower(): url
         for name, url in os.environ.items()
-        if name.endswith("_URL") and name not in VARIABLES.values()
+        if name.endswith("_URL") and name not in URL_VARIABLES.values()
     }
     keys = os.environ.get("KEYS")
-    return House(checkout=ROOT, home=place(home), results=results, given=given, keys=Path(keys) if keys else None)
+    return RunPaths(
+        checkout=ROOT, home=resolve_home(home), results=results, given=given, keys=Path(keys) if keys else None
+    )
 
 
 def _asked(given: Mapping[str, str]) -> Profile:
@@ -340,7 +348,7 @@ def _pairs(settings: list[str] | None, known: tuple[str, ...] = ()) -> dict[str,
             instance = f"{known[0]}=…" if known else "RATE=150"
             _end(USAGE, f"{setting!r} is no setting; give KEY=VALUE, for instance {instance}")
         if known and key not in known:
-            _end(USAGE, unknown("setting", key, known))
+            _end(USAGE, describe_unknown("setting", key, known))
         pairs[key] = value
     return pairs
 

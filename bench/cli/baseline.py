@@ -5,35 +5,38 @@ import sys
 
 from rich.console import Console
 
-from bench.calibration.baseline.arms import orders_of
+from bench.calibration.baseline.arms import build_orders
 from bench.calibration.baseline.measure import SlotFailed
-from bench.calibration.baseline.options import Options, options
-from bench.calibration.baseline.report import Report
-from bench.calibration.baseline.run import a_folder, compare, lacking
+from bench.calibration.baseline.options import BaselineOptions, parse_options
+from bench.calibration.baseline.report import BaselineReport
+from bench.calibration.baseline.run import measure_rounds, open_run_folder, unavailable_broker
 from bench.cli.exits import USAGE, outcome
-from bench.provision import VARIABLES, Broker, brokers
-from transports.registry import named
+from bench.provision import URL_VARIABLES, Broker, provide_brokers
+from transports.registry import load_transport
 
 
-async def main(asked: Options) -> None:
+async def main(asked: BaselineOptions) -> None:
     """Raises SlotFailed, OSError."""
     console, progress = Console(), Console(stderr=True)
 
     def say(sentence: str) -> None:
         progress.print(sentence, highlight=False)
 
-    given = {name: url for name, variable in VARIABLES.items() if (url := os.environ.get(variable))}
-    needs = sorted({need for name in asked.transports for need in named(name).traits.needs})
-    report = Report(asked.out, asked.load)
-    async with brokers(needs, given=given, home=asked.home, say=say) as found, a_folder(asked.home) as folder:
+    given = {name: url for name, variable in URL_VARIABLES.items() if (url := os.environ.get(variable))}
+    needs = sorted({need for name in asked.transports for need in load_transport(name).traits.needs})
+    report = BaselineReport(asked.out, asked.load)
+    async with (
+        provide_brokers(needs, given=given, home=asked.home, say=say) as found,
+        open_run_folder(asked.home) as folder,
+    ):
         report.servers = {name: broker.version for name, broker in found.items() if isinstance(broker, Broker)}
         for name in asked.transports:
-            if why := lacking(name, found):
+            if why := unavailable_broker(name, found):
                 report.skipped[name] = why
             else:
                 report.slots[name] = [
                     slot
-                    async for slot in compare(
+                    async for slot in measure_rounds(
                         name, asked.rounds, asked.load, found, folder, asked.home / "floor-logs", say
                     )
                 ]
@@ -44,9 +47,9 @@ async def main(asked: Options) -> None:
 
 def command(arguments: list[str]) -> int:
     """The exit code: 0 measured, 1 failed, 2 not understood, 130 stopped."""
-    asked = options(arguments)
+    asked = parse_options(arguments)
     try:
-        orders_of(1, asked.load.payload_bytes)
+        build_orders(1, asked.load.payload_bytes)
     except ValueError as error:
         print(error, file=sys.stderr)
         return USAGE

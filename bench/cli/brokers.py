@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.errors import InUse
 from bench.paths import STATE
 from bench.provision.base import Unavailable
-from bench.provision.brokers import NAMES, VARIABLES, down, up
+from bench.provision.brokers import BROKER_NAMES, URL_VARIABLES, start_kept_brokers, stop_kept_brokers
 
 HOME = STATE
 STOPPED = 130
@@ -20,11 +20,11 @@ def _say(sentence: str) -> None:
 
 
 async def _up(home: Path) -> int:
-    found = await up(NAMES, home=home, say=_say)
+    found = await start_kept_brokers(BROKER_NAMES, home=home, say=_say)
     missing = [broker for broker in found.values() if isinstance(broker, Unavailable)]
     for broker in found.values():
         if not isinstance(broker, Unavailable):
-            _say(f"{VARIABLES[broker.name]}={broker.url}   # {broker.version}, {broker.provided_by}")
+            _say(f"{URL_VARIABLES[broker.name]}={broker.url}   # {broker.version}, {broker.provided_by}")
     for broker in missing:
         print(broker.why, file=sys.stderr)
     if len(missing) < len(found):
@@ -40,7 +40,7 @@ async def main(what: str, home: Path) -> int:
     if what == "up":
         return await _up(home)
     try:
-        await down(home=home, say=_say)
+        await stop_kept_brokers(home=home, say=_say)
     except InUse as error:
         print(error, file=sys.stderr)
         return 1

@@ -16,15 +16,15 @@ from bench.paths import ROOT
 from bench.profile import loader as profiles
 from bench.profile.schema import Profile
 from bench.provision import Broker, Unavailable
-from bench.provision.cleanup import open_run, place
-from bench.provision.process import finish
-from bench.report.terminal.connections import show
-from bench.results.durable_files import append
-from bench.results.rows import ColdStart
-from bench.runner.credentials import secured
-from bench.runner.environment import House, Progress, provide
-from bench.trial.connections import rounds
-from bench.trial.trial import Stage
+from bench.provision.cleanup import open_ledger, resolve_home
+from bench.provision.process import finish_despite_cancellation
+from bench.report.terminal.connections import print_connections_table
+from bench.results.durable_files import append_csv
+from bench.results.rows import ColdStartRow
+from bench.runner.credentials import prepare_credentials
+from bench.runner.environment import Progress, RunPaths, provide_servers
+from bench.trial.connections import measure_connection_rounds
+from bench.trial.trial import TrialContext
 from transports.errors import SettingError, TransportError
 
 
@@ -35,17 +35,17 @@ async def main(asked: Profile, out: Path, home: Path, count: int) -> None:
     def say(sentence: str) -> None:
         progress.print(sentence, highlight=False)
 
-    house = House(checkout=ROOT, home=place(home), results=out, given={})
-    found: list[ColdStart] = []
+    house = RunPaths(checkout=ROOT, home=resolve_home(home), results=out, given={})
+    found: list[ColdStartRow] = []
     path = out / f"cold-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.csv"
     async with AsyncExitStack() as stack:
-        security = await secured(stack, asked, house.home, None)
-        shared = await provide(stack, asked, house, Progress(say=say), security)
+        security = await prepare_credentials(stack, asked, house.home, None)
+        shared = await provide_servers(stack, asked, house, Progress(say=say), security)
         if missing := [server.why for server in shared.values() if isinstance(server, Unavailable)]:
             raise StartFailed("; ".join(missing), code="missing-server")
-        ledger = open_run(house.home)
-        stack.push_async_callback(lambda: finish(asyncio.to_thread(ledger.close)))
-        stage = Stage(
+        ledger = open_ledger(house.home)
+        stack.push_async_callback(lambda: finish_despite_cancellation(asyncio.to_thread(ledger.close)))
+        stage = TrialContext(
             run_id=f"cold-{ledger.folder.name.removeprefix('run-')}",
             profile=asked,
             brokers={name: server for name, server in shared.items() if isinstance(server, Broker)},
@@ -54,10 +54,10 @@ async def main(asked: Profile, out: Path, home: Path, count: int) -> None:
             keys=security.keys,
         )
         out.mkdir(parents=True, exist_ok=True)
-        async for row in rounds(stage, count, say):
+        async for row in measure_connection_rounds(stage, count, say):
             found.append(row)
-            append(path, [msgspec.structs.astuple(row)], ColdStart.__struct_fields__)
-    show(found)
+            append_csv(path, [msgspec.structs.astuple(row)], ColdStartRow.__struct_fields__)
+    print_connections_table(found)
     console.print(f"all numbers: {path}", highlight=False)
 
 

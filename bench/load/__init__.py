@@ -1,10 +1,11 @@
-"""The load: Locust drives, asyncio carries.
+"""The load generator: Locust distributes the load, asyncio load processes send the orders.
 
-    conductor -> locust.py -> stock `locust --master`, with master.py in it
+    runner -> locust/control.py -> stock `locust --master`, with locust/master.py in it
                                     | spawn, stop (Locust's worker protocol)
-                              worker.py -> open.py, closed.py -> driver.py -> transports.base.Client
-                                 arrivals.py says when, pacer.py waits, booking.py and record.py count
+              locust/worker.py -> session.py -> open_loop.py, closed_loop.py -> driver.py -> transports.base.Client
+              workload/arrivals.py says when, pacer.py waits, accounting.py and recorder.py count
 
-A process that imported locust is monkey-patched by gevent and grpc.aio hangs in it, so locust is imported by master.py
-and by scenarios/ alone. A Locust user is a quantum of load: so many orders a second, or one looping client.
+A process that imported locust is monkey-patched by gevent and grpc.aio hangs in it, so locust is imported by
+locust/master.py and by scenarios/ alone. A Locust user is a unit of load: so many orders a second, or one looping
+client.
 """

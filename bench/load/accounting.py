@@ -1,21 +1,21 @@
-"""What becomes of orders, brought to the record many at a time.
+"""Batches finished orders and updates counters and histograms.
 
-In a loop over orders that have ended each takes a fraction of what it does between two others, when all that it needs
-has left the processor's caches.
+Counting many orders in one loop takes a fraction of what it takes between sending orders, when the data has left the
+processor's caches.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from bench.load.order_log import Write
-from bench.load.recorder import Record, Sampled
+from bench.load.order_log import WriteOrder
+from bench.load.recorder import DriverRecord, SampledOrder
 from bench.load.workload.orders import Workload
-from transports.tracing import MOST_STAMPS, Trace
+from transports.tracing import MAX_STAMPS, Tracer
 
-TOGETHER = 32
+BATCH_ORDERS = 32
 """Orders are booked together: few enough to take a tenth of a millisecond."""
-DISTINCT_FAILURES = 50
+MAX_FAILURE_CLASSES = 50
 """Error classes told apart; any further ones are counted together."""
 
 
@@ -24,23 +24,24 @@ NEVER_NS = 2**62
 
 @dataclass(slots=True)
 class Window:
-    """When what happens counts, by the driver's clock."""
+    """The measurement window: orders planned between its two instants count. By the driver's clock."""
 
     opens_ns: int = NEVER_NS
     closes_ns: int | None = None
     """None: not known yet."""
 
-    def holds(self, at_ns: int) -> bool:
+    def contains(self, at_ns: int) -> bool:
+        """Whether the instant lies in the window."""
         return at_ns >= self.opens_ns and (self.closes_ns is None or at_ns < self.closes_ns)
 
-    def within(self, from_ns: int, until_ns: int) -> int:
-        """How much of a stretch of time lies in it."""
+    def overlap_ns(self, from_ns: int, until_ns: int) -> int:
+        """Returns how many nanoseconds of the interval lie in the window."""
         closes_ns = until_ns if self.closes_ns is None else min(until_ns, self.closes_ns)
         return max(0, closes_ns - max(from_ns, self.opens_ns))
 
 
-class End(NamedTuple):
-    """An order that finished."""
+class FinishedOrder(NamedTuple):
+    """An order that finished, with its outcome and its four instants."""
 
     number: int
     order_id: str
@@ -55,15 +56,18 @@ class End(NamedTuple):
     finished_ns: int
 
 
-class Books:
-    """Of one driver. What is left to book may wait until somebody reads the record, or the window's edges move."""
+class OrderAccounting:
+    """Counts the orders of one driver in its record.
+
+    Orders wait in a batch until the batch is full, somebody reads the record, or the window opens or closes.
+    """
 
     def __init__(
         self,
-        record: Record,
+        record: DriverRecord,
         workload: Workload,
-        trace: Trace,
-        raw: Write | None,
+        trace: Tracer,
+        raw: WriteOrder | None,
         window: Window,
         failing: Callable[[Exception], None],
     ) -> None:
@@ -71,32 +75,32 @@ class Books:
         self._record = record
         self._workload = workload
         self._trace = trace
-        self._raw = raw
+        self._write_order = raw
         self._window = window
-        self._failing = failing
+        self._on_defect = failing
         self.sends: list[tuple[int, int]] = []
         """Planned and sent, of orders of the window that are not booked yet."""
-        self.ends: list[End] = []
+        self.ends: list[FinishedOrder] = []
         """Orders that finished and are not booked yet."""
         self._last_planned_ns = self._last_sent_ns = 0
 
-    def book(self) -> None:
-        """Count what has been sent and what has finished since the last time, in the order of either."""
+    def flush(self) -> None:
+        """Counts what was sent and what finished since the last call, each in its own order."""
         if not self.sends and not self.ends:
             return
         sends, ends = self.sends, self.ends
         self.sends, self.ends = [], []
-        self._book_gaps(sends)
+        self._record_gaps(sends)
         for end in ends:
             try:
                 self._finish(end)
                 if end.in_window:
-                    self._time(end)
+                    self._record_times(end)
                     self.close(end.number, "finished", end.planned_ns, end.sent_ns, end.accepted_ns, end.finished_ns)
             except Exception as error:  # noqa: BLE001 - a client's outcome that cannot be counted
-                self._failing(error)
+                self._on_defect(error)
 
-    def _book_gaps(self, sends: list[tuple[int, int]]) -> None:
+    def _record_gaps(self, sends: list[tuple[int, int]]) -> None:
         last_planned_ns, last_sent_ns = self._last_planned_ns, self._last_sent_ns
         between_planned, between_sent = self._record.gap_planned.record, self._record.gap_sent.record
         for planned_ns, sent_ns in sends:
@@ -106,7 +110,7 @@ class Books:
             last_planned_ns, last_sent_ns = planned_ns, sent_ns
         self._last_planned_ns, self._last_sent_ns = last_planned_ns, last_sent_ns
 
-    def _finish(self, end: End) -> None:
+    def _finish(self, end: FinishedOrder) -> None:
         record = self._record
         shipped = end.status == "shipped"
         record.all.finished += 1
@@ -116,8 +120,8 @@ class Books:
             record.rejected.add(end.order_id, 0)
         if end.status != self._workload.expected(end.number) or not end.own:
             record.unexpected += 1
-        record.sojourn_ns += self._window.within(end.sent_ns, end.finished_ns)
-        if self._window.holds(end.finished_ns):
+        record.sojourn_ns += self._window.overlap_ns(end.sent_ns, end.finished_ns)
+        if self._window.contains(end.finished_ns):
             record.finished_within += 1
         if end.in_window:
             record.window.finished += 1
@@ -126,19 +130,19 @@ class Books:
             else:
                 record.rejected_in_window += 1
 
-    def _time(self, end: End) -> None:
+    def _record_times(self, end: FinishedOrder) -> None:
         record, planned_ns, sent_ns, finished_ns = self._record, end.planned_ns, end.sent_ns, end.finished_ns
         record.response_ns += finished_ns - planned_ns
         record.service_ns += finished_ns - sent_ns
         record.finish.record((finished_ns - planned_ns) // 1000)
         record.finish_service.record((finished_ns - sent_ns) // 1000)
-        if self._trace.wants(end.order_id) and len(record.sampled) < MOST_STAMPS:
-            record.sampled.append(Sampled(end.order_id, planned_ns, sent_ns, end.accepted_ns, finished_ns))
+        if self._trace.is_sampled(end.order_id) and len(record.sampled) < MAX_STAMPS:
+            record.sampled.append(SampledOrder(end.order_id, planned_ns, sent_ns, end.accepted_ns, finished_ns))
 
     def close(
         self, number: int, status: str, planned_ns: int, sent_ns: int, accepted_ns: int, finished_ns: int
     ) -> None:
-        """An order of the window that was sent has ended, however it did."""
+        """Records an order of the window that was sent and has ended, whatever its outcome."""
         record = self._record
         record.lateness.record((sent_ns - planned_ns) // 1000)
         if accepted_ns:
@@ -149,22 +153,22 @@ class Books:
 
     def _keep(self, *order: Any) -> None:
         """A line of the raw file, if there is one; a full disk ends the trial."""
-        if self._raw is not None:
+        if self._write_order is not None:
             try:
-                self._raw(*order)
+                self._write_order(*order)
             except OSError as error:
-                self._failing(error)
+                self._on_defect(error)
 
-    def leave_out(self, number: int, planned_ns: int) -> None:
-        """An order that is not sent."""
+    def count_not_sent(self, number: int, planned_ns: int) -> None:
+        """Counts an order that is not sent."""
         self._record.all.not_sent += 1
         if planned_ns >= self._window.opens_ns:
             self._record.window.not_sent += 1
             self._keep(number, "not_sent", planned_ns, 0, 0, 0)
 
-    def note_failure(self, name: str) -> None:
-        """An order of the window failed with an error of this class."""
+    def count_failure(self, name: str) -> None:
+        """Counts a failed order of the window under the name of its error's class."""
         failures = self._record.failures
-        if name not in failures and len(failures) >= DISTINCT_FAILURES:
+        if name not in failures and len(failures) >= MAX_FAILURE_CLASSES:
             name = "other"
         failures[name] += 1

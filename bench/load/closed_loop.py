@@ -1,18 +1,18 @@
-"""Closed load: so many clients, each of which waits for its order before the next."""
+"""Closed load: a number of clients that each wait for their order before sending the next."""
 
 import asyncio
 import time
 from collections.abc import Callable
 
 from bench.load.driver import Driver, Phases
-from bench.load.order_log import Write
-from bench.load.pacer import Clock, Pacer, best_pacer
+from bench.load.order_log import WriteOrder
+from bench.load.pacer import Clock, Pacer, create_best_pacer
 from bench.load.workload.orders import Workload
 from transports.base import Client
 
 
 class ClosedDriver(Driver):
-    """So many clients, each of which orders again as soon as its last order has ended. Finds capacity, not latency."""
+    """Runs clients that each order again as soon as their last order has ended. Finds capacity, not latency."""
 
     def __init__(
         self,
@@ -22,9 +22,9 @@ class ClosedDriver(Driver):
         users: int,
         *,
         clock: Clock = time.monotonic_ns,
-        pacer: Callable[[Callable[[], None]], Pacer] = best_pacer,
+        pacer: Callable[[Callable[[], None]], Pacer] = create_best_pacer,
         at_edge: Callable[[], None] = lambda: None,
-        raw: Write | None = None,
+        raw: WriteOrder | None = None,
     ) -> None:
         super().__init__(client, workload, phases, clock=clock, pacer=pacer, at_edge=at_edge, raw=raw)
         self._users = users
@@ -42,7 +42,7 @@ class ClosedDriver(Driver):
         self._users = int(load)
         for user in range(self._users):
             if user not in self._loops:
-                self._loops[user] = asyncio.create_task(self._order_again(user))
+                self._loops[user] = asyncio.create_task(self._run_client(user))
 
     async def _send(self) -> None:
         pacer = self._make_pacer(self.stop)
@@ -54,9 +54,9 @@ class ClosedDriver(Driver):
         finally:
             pacer.close()
 
-    async def _order_again(self, user: int) -> None:
+    async def _run_client(self, user: int) -> None:
         while user < self._users and not self._stopped.done():
-            task = self._launch(self._clock())
+            task = self._start_order(self._clock())
             if task is None:
                 break
             # Whatever happens to the order, its own task has counted it.

@@ -1,12 +1,12 @@
-"""Sending orders when they are due, and noting what becomes of each. Knows transports through ``base.Client`` alone.
+"""Sends orders when they are due and records each outcome; knows only ``base.Client``.
 
     warm-up ------------> window ---------------------> drain ----->
     start               steady, or the cap            + duration_s   nothing in flight, or drain_s over
 
 The window's plan starts when it opens, so it is the same however long the warm-up was. Nothing is drained in between.
 
-Four instants per order, of one monotonic clock: planned, sent, accepted, finished. An order is a task of its own,
-made when it is due; nothing gates it but the in-flight cap, above which it is not sent and says so.
+Four instants per order, of one monotonic clock: planned, sent, accepted, finished. Each order is a task of its own,
+started when it is due. Only the in-flight cap holds orders back: above it an order is counted as not sent.
 """
 
 import asyncio
@@ -17,28 +17,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bench.load.accounting import TOGETHER, Books, End, Window
-from bench.load.order_log import Write
-from bench.load.pacer import Clock, Pacer, best_pacer
-from bench.load.recorder import Record
+from bench.load.accounting import BATCH_ORDERS, FinishedOrder, OrderAccounting, Window
+from bench.load.order_log import WriteOrder
+from bench.load.pacer import Clock, Pacer, create_best_pacer
+from bench.load.recorder import DriverRecord
 from bench.load.workload.orders import Workload
 from shop.messages import PlaceOrder
 from transports.base import Client
 from transports.errors import TransportError
-from transports.tracing import Trace
+from transports.tracing import Tracer
 
 _NS = 1_000_000_000
-LEAD_NS = 5_000_000
+START_LEAD_NS = 5_000_000
 """From the call of ``run`` to the start, so that the first order is not late already."""
-SWEEP_S = 1.0
+OVERDUE_CHECK_S = 1.0
 """How often orders over their deadline are looked for; also how much longer than the client's own deadline they get."""
-SLICES = 12
+WINDOW_SLICES = 12
 """Of the window, over which the orders in flight are averaged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phases:
-    """How long each phase takes. ``duration_s`` None: until stopped."""
+    """Lengths of a trial's phases in seconds. ``duration_s`` None: until stopped."""
 
     warm_up_s: float = 0.0
     """At least; 0: none."""
@@ -60,12 +60,12 @@ class Phases:
         return 0 < self.warm_up_s < self.warm_up_max_s
 
 
-class OtherClock(Exception):
-    """A transport's instants cannot be; ``str(error)`` says which."""
+class ClockMismatchError(Exception):
+    """Raised when a transport's instants are impossible; ``str(error)`` says which one."""
 
 
 class Driver(ABC):
-    """One trial of one load process. ``record`` may be read at any time and is complete when ``run`` returns."""
+    """Runs one trial in one load process. ``record`` may be read at any time and is complete when ``run`` returns."""
 
     def __init__(
         self,
@@ -74,15 +74,15 @@ class Driver(ABC):
         phases: Phases,
         *,
         clock: Clock = time.monotonic_ns,
-        pacer: Callable[[Callable[[], None]], Pacer] = best_pacer,
+        pacer: Callable[[Callable[[], None]], Pacer] = create_best_pacer,
         at_edge: Callable[[], None] = lambda: None,
-        raw: Write | None = None,
+        raw: WriteOrder | None = None,
     ) -> None:
         """``at_edge`` is called when the window opens and when it closes; it must not wait for anything.
 
         ``raw`` takes every order of the window as it ends.
         """
-        self._record = Record()
+        self._record = DriverRecord()
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
         self._at_edge = at_edge
@@ -92,69 +92,74 @@ class Driver(ABC):
         self._clock = clock
         self._make_pacer = pacer
         self._window = Window()
-        self._books = Books(self._record, workload, Trace(phases.trace_every), raw, self._window, self._end_with)
+        self._accounting = OrderAccounting(
+            self._record, workload, Tracer(phases.trace_every), raw, self._window, self._abort_with
+        )
         self._number, self._step = 0, 1
         self._ready: PlaceOrder | None = workload.order(0)
         self._in_flight: dict[int, tuple[int, asyncio.Task[None]]] = {}
         """By number, in the order of sending: when, and the task."""
         self._crash: BaseException | None = None
-        self._settled_ns = 0
-        self._opening: asyncio.TimerHandle | None = None
-        self._slicing: asyncio.Task[None] | None = None
-        self._lost_ns = [0] * SLICES
+        self._added_up_until_ns = 0
+        self._opening_timer: asyncio.TimerHandle | None = None
+        self._slice_task: asyncio.Task[None] | None = None
+        self._lost_in_flight_ns = [0] * WINDOW_SLICES
         """By part of the window, how long orders were in flight that did not finish."""
-        self._fresh_us: list[int] = []
+        self._recent_responses_us: list[int] = []
         """Responses of the warm-up since it was last looked at."""
 
     async def run(self) -> None:
-        """Returns when the last order has ended or ``drain_s`` is over. Raises what a defect raised, or Miscounted."""
+        """Runs warm-up, window and drain; returns when the last order has ended or ``drain_s`` is over.
+
+        Raises what a defect raised, or MiscountError.
+        """
         phases = self._phases
         endless = phases.duration_s is None
-        with _quiet_gc(disable=not endless):
-            self._start_ns = self._clock() + LEAD_NS
+        with _pause_gc(disable=not endless):
+            self._start_ns = self._clock() + START_LEAD_NS
             if not phases.adapts:
-                self._open_at(self._start_ns + int(phases.warm_up_s * _NS))
+                self._schedule_opening(self._start_ns + int(phases.warm_up_s * _NS))
             self._cpu_ns = time.process_time_ns()
-            self._settled_ns = self._start_ns
-            sweep = asyncio.create_task(self._sweep())
+            self._added_up_until_ns = self._start_ns
+            sweep = asyncio.create_task(self._cancel_overdue_orders())
             try:
                 await self._send()
-                self._shut()
+                self._close_window()
                 await self._drain()
             finally:
-                if self._opening is not None:
-                    self._opening.cancel()
+                if self._opening_timer is not None:
+                    self._opening_timer.cancel()
                 sweep.cancel()
-                if self._slicing is not None:
-                    self._slicing.cancel()
+                if self._slice_task is not None:
+                    self._slice_task.cancel()
                 for _, task in self._in_flight.values():
                     task.cancel()
                 await asyncio.gather(sweep, *self._tasks(), return_exceptions=True)
                 self._count_unstarted()
         if self._crash is not None:
             raise self._crash
-        if width_ns := self._record.window_ns // SLICES:
-            slices = zip(self._record.in_flight_slices, self._lost_ns, strict=False)
+        if width_ns := self._record.window_ns // WINDOW_SLICES:
+            slices = zip(self._record.in_flight_slices, self._lost_in_flight_ns, strict=False)
             self._record.in_flight_slices = [mean - lost_ns / width_ns for mean, lost_ns in slices]
-        self._books.book()
+        self._accounting.flush()
         if self._crash is not None:  # of raw
             raise self._crash
         self._record.close()
 
     @property
-    def record(self) -> Record:
+    def record(self) -> DriverRecord:
         """What is counted so far."""
-        self._books.book()
+        self._accounting.flush()
         return self._record
 
     def stop(self) -> None:
-        """Send no more; ``run`` goes on to the drain. Idempotent."""
+        """Stops sending; ``run`` goes on to the drain. Idempotent."""
         if not self._stopped.done():
             self._stopped.set_result(None)
 
     @abstractmethod
     def change(self, load: float) -> None:
-        """Another load from now on: orders a second in open mode, looping clients in closed mode."""
+        """Changes the load from now on: orders a second in open mode, looping clients in closed mode."""
 
     @abstractmethod
     async def _send(self) -> None:
@@ -162,80 +167,81 @@ class Driver(ABC):
 
     @property
     def plan_hash(self) -> str:
-        """Of what was planned beforehand; empty when nothing was, or the load was changed."""
+        """Hash of the planned arrivals; empty when nothing was planned, or the load was changed."""
         return ""
 
     @property
     def opened_ns(self) -> int:
-        """When the window opened, once it has."""
+        """The instant at which the window opened, once it has."""
         return self._window.opens_ns
 
     # The window. Only the driver's own CPU time needs an action at its edges: orders know their phase when planned.
 
-    def _open_at(self, opens_ns: int) -> None:
+    def _schedule_opening(self, opens_ns: int) -> None:
         duration_s = self._phases.duration_s
         self._window.opens_ns = opens_ns
         self._window.closes_ns = None if duration_s is None else opens_ns + int(duration_s * _NS)
         self._record.warm_up_ns = opens_ns - self._start_ns
-        self._opening = self._loop.call_later((opens_ns - self._clock()) / _NS, self._open)
+        self._opening_timer = self._loop.call_later((opens_ns - self._clock()) / _NS, self._open)
 
     def _open(self) -> None:
         if self._stopped.done():
             return
-        self._books.book()
-        self._settle()
+        self._accounting.flush()
+        self._add_up_in_flight()
         self._record.in_flight_ns = 0
         self._cpu_ns = time.process_time_ns()
         self._at_edge()
         if self._window.closes_ns is not None:
-            self._slicing = asyncio.create_task(self._slice(self._window.closes_ns))
+            self._slice_task = asyncio.create_task(self._record_slices(self._window.closes_ns))
 
-    async def _slice(self, closes_ns: int) -> None:
-        """Keep the mean of the orders in flight over each part of the window: where a growing backlog shows."""
-        record, width_ns = self._record, (closes_ns - self._window.opens_ns) // SLICES
-        then_ns = self._settled_ns
-        for number in range(1, SLICES + 1):
+    async def _record_slices(self, closes_ns: int) -> None:
+        """Records the mean of the orders in flight over each part of the window: where a growing backlog shows."""
+        record, width_ns = self._record, (closes_ns - self._window.opens_ns) // WINDOW_SLICES
+        then_ns = self._added_up_until_ns
+        for number in range(1, WINDOW_SLICES + 1):
             before_ns = record.in_flight_ns
             await asyncio.sleep((self._window.opens_ns + number * width_ns - self._clock()) / _NS)
-            now_ns = self._settle()
+            now_ns = self._add_up_in_flight()
             record.in_flight_slices.append((record.in_flight_ns - before_ns) / (now_ns - then_ns))
             then_ns = now_ns
 
-    def _shut(self) -> None:
-        self._books.book()
-        now_ns = self._settle()
+    def _close_window(self) -> None:
+        self._accounting.flush()
+        now_ns = self._add_up_in_flight()
         self._window.closes_ns = now_ns if self._window.closes_ns is None else min(self._window.closes_ns, now_ns)
         self._record.window_ns = max(0, self._window.closes_ns - self._window.opens_ns)
         if self._record.window_ns:
             self._record.driver_cpu_ns = time.process_time_ns() - self._cpu_ns
             self._at_edge()
 
-    def _settle(self) -> int:
-        """Before each change of the orders in flight: add them up over the time since the last one. It is now.
+    def _add_up_in_flight(self) -> int:
+        """Adds the orders in flight up over the time since the last call; returns the present instant.
 
-        Once ``_shut`` has set the window's length, nothing is added any more.
+        To be called before each change of the orders in flight. Once ``_close_window`` has set the window's length,
+        nothing is added any more.
         """
         now_ns = self._clock()
         if not self._record.window_ns:
-            self._record.in_flight_ns += len(self._in_flight) * (now_ns - self._settled_ns)
-            self._settled_ns = now_ns
+            self._record.in_flight_ns += len(self._in_flight) * (now_ns - self._added_up_until_ns)
+            self._added_up_until_ns = now_ns
         return now_ns
 
-    def _lose(self, sent_ns: int) -> None:
-        """An order in flight since then is given up: it does not tell whether the method keeps up with the others."""
+    def _discount_lost_order(self, sent_ns: int) -> None:
+        """Takes an order that is given up out of the backlog: it does not tell whether the method keeps up."""
         now_ns = self._clock()
-        self._record.in_flight_lost_ns += self._window.within(sent_ns, now_ns)
+        self._record.in_flight_lost_ns += self._window.overlap_ns(sent_ns, now_ns)
         if self._window.closes_ns is None:
             return
-        width_ns = (self._window.closes_ns - self._window.opens_ns) // SLICES
-        for number in range(SLICES):
+        width_ns = (self._window.closes_ns - self._window.opens_ns) // WINDOW_SLICES
+        for number in range(WINDOW_SLICES):
             begins_ns = self._window.opens_ns + number * width_ns
-            self._lost_ns[number] += max(0, min(now_ns, begins_ns + width_ns) - max(sent_ns, begins_ns))
+            self._lost_in_flight_ns[number] += max(0, min(now_ns, begins_ns + width_ns) - max(sent_ns, begins_ns))
 
     # One order.
 
-    def _launch(self, planned_ns: int) -> asyncio.Task[None] | None:
-        """The next order on its way. None when too many are: it is left out, so that order k stays the plan's k."""
+    def _start_order(self, planned_ns: int) -> asyncio.Task[None] | None:
+        """Starts the next order's task; None at the in-flight cap, where it is skipped: order k stays the plan's k."""
         record = self._record
         in_window = planned_ns >= self._window.opens_ns
         record.all.planned += 1
@@ -246,22 +252,22 @@ class Driver(ABC):
         self._number = number + self._step
         order, self._ready = self._ready, None
         if len(in_flight) >= self._phases.in_flight_cap:
-            self._books.leave_out(number, planned_ns)
+            self._accounting.count_not_sent(number, planned_ns)
             return None
         if order is None:
             order = self._workload.order(number)
-        self._settle()
-        task = self._loop.create_task(self._carry(number, order, planned_ns, in_window))
+        self._add_up_in_flight()
+        task = self._loop.create_task(self._carry_out(number, order, planned_ns, in_window))
         in_flight[number] = (planned_ns, task)
         record.in_flight_max = max(record.in_flight_max, len(in_flight))
         return task
 
-    def _prepare(self) -> None:
-        """Build the next order once the last ones are on their way."""
+    def _build_next_order(self) -> None:
+        """Builds the next order once the last ones are on their way."""
         if self._ready is None:
             self._ready = self._workload.order(self._number)
 
-    async def _carry(self, number: int, order: PlaceOrder, planned_ns: int, in_window: bool) -> None:
+    async def _carry_out(self, number: int, order: PlaceOrder, planned_ns: int, in_window: bool) -> None:
         record = self._record
         every, window = record.all, record.window
         accepted_ns = finished_ns = 0
@@ -270,15 +276,15 @@ class Driver(ABC):
             window.sent += 1
         sent_ns = self._clock()
         if in_window:
-            self._books.sends.append((planned_ns, sent_ns))
+            self._accounting.sends.append((planned_ns, sent_ns))
         try:
             receipt = await self._submit(order)
-            accepted_ns = self._possible(sent_ns, receipt.accepted_ns)
+            accepted_ns = self._check_instant(sent_ns, receipt.accepted_ns)
             finished = await receipt.finished
-            finished_ns = self._possible(sent_ns, finished.at_ns)
+            finished_ns = self._check_instant(sent_ns, finished.at_ns)
             order_id, outcome = order.order.order_id, finished.outcome
             # Without the order and its outcome, which may be large.
-            end = End(
+            end = FinishedOrder(
                 number,
                 order_id,
                 outcome.status,
@@ -296,50 +302,50 @@ class Driver(ABC):
             if in_window:
                 window.unfinished += 1
                 window.accepted_unfinished += accepted_ns > 0
-            self._lose(sent_ns)
+            self._discount_lost_order(sent_ns)
         except Exception as error:  # noqa: BLE001 - every error is counted
             status = "failed"
             every.failed += 1
             if in_window:
                 window.failed += 1
-                self._books.note_failure(type(error).__name__)
-            self._lose(sent_ns)
+                self._accounting.count_failure(type(error).__name__)
+            self._discount_lost_order(sent_ns)
             if not isinstance(error, TransportError):
-                self._end_with(error)
+                self._abort_with(error)
         else:
             status = "finished"
-            self._books.ends.append(end)
+            self._accounting.ends.append(end)
             if not in_window:
-                self._fresh_us.append((finished_ns - planned_ns) // 1000)
+                self._recent_responses_us.append((finished_ns - planned_ns) // 1000)
         if in_window and status != "finished":
-            self._books.close(number, status, planned_ns, sent_ns, accepted_ns, 0)
-        self._settle()
+            self._accounting.close(number, status, planned_ns, sent_ns, accepted_ns, 0)
+        self._add_up_in_flight()
         del self._in_flight[number]
-        if len(self._books.ends) >= TOGETHER:
-            self._books.book()
+        if len(self._accounting.ends) >= BATCH_ORDERS:
+            self._accounting.flush()
 
-    def _possible(self, sent_ns: int, at_ns: int) -> int:
-        """An instant that a transport gave. Raises OtherClock."""
+    def _check_instant(self, sent_ns: int, at_ns: int) -> int:
+        """Returns an instant that a transport gave. Raises ClockMismatchError when it is impossible."""
         now_ns = self._clock()
         if not sent_ns <= at_ns <= now_ns:
-            raise OtherClock(
+            raise ClockMismatchError(
                 f"an order sent at {sent_ns} ns was accepted or finished at {at_ns}, and now it is {now_ns}: the "
                 "transport's instants are not time.monotonic_ns()"
             )
         return at_ns
 
-    def _end_with(self, error: Exception) -> None:
-        """A defect ends the trial, not only the order that met it."""
+    def _abort_with(self, error: Exception) -> None:
+        """Ends the trial because of a defect, not only the order in which it showed."""
         self._crash = self._crash or error
         self.stop()
 
     # Orders that do not end by themselves.
 
-    async def _sweep(self) -> None:
-        """One look at all orders now and then, where a timer for each would cost as much as sending it."""
-        limit_ns = int((self._phases.deadline_s + SWEEP_S) * _NS)
+    async def _cancel_overdue_orders(self) -> None:
+        """Checks all orders now and then, where a timer for each would cost as much as sending it."""
+        limit_ns = int((self._phases.deadline_s + OVERDUE_CHECK_S) * _NS)
         while True:
-            await asyncio.sleep(SWEEP_S)
+            await asyncio.sleep(OVERDUE_CHECK_S)
             oldest_ns = self._clock() - limit_ns
             for planned_ns, task in self._in_flight.values():
                 if planned_ns > oldest_ns:
@@ -354,7 +360,7 @@ class Driver(ABC):
     def _count_unstarted(self) -> None:
         """A task that is cancelled before its first step never runs: its order was not sent."""
         for number, (planned_ns, _) in self._in_flight.items():
-            self._books.leave_out(number, planned_ns)
+            self._accounting.count_not_sent(number, planned_ns)
         self._in_flight.clear()
 
     def _tasks(self) -> list[asyncio.Task[None]]:
@@ -362,8 +368,8 @@ class Driver(ABC):
 
 
 @contextmanager
-def _quiet_gc(*, disable: bool) -> Iterator[None]:
-    """What is alive now is not looked at again; with ``disable`` nothing is collected until the end either.
+def _pause_gc(*, disable: bool) -> Iterator[None]:
+    """Freezes what is alive now; with ``disable`` nothing is collected until the end either.
 
     Without an end in sight collection stays on, as cycles would add up.
     """

@@ -1,4 +1,4 @@
-"""Open load: orders arrive by a schedule, whatever becomes of those before them."""
+"""Open load: orders arrive by a schedule, whether or not earlier orders have finished."""
 
 import asyncio
 import math
@@ -7,19 +7,19 @@ import time
 from collections.abc import Callable
 
 from bench.load.accounting import NEVER_NS
-from bench.load.driver import LEAD_NS, Driver, Phases
-from bench.load.order_log import Write
-from bench.load.pacer import Clock, Pacer, best_pacer
+from bench.load.driver import START_LEAD_NS, Driver, Phases
+from bench.load.order_log import WriteOrder
+from bench.load.pacer import Clock, Pacer, create_best_pacer
 from bench.load.workload.arrivals import Schedule
 from bench.load.workload.orders import Workload
-from bench.stats.trend import steady
+from bench.stats.trend import is_steady
 from transports.base import Client
 
 _NS = 1_000_000_000
 
 
 class OpenDriver(Driver):
-    """Orders arrive by a schedule, whatever becomes of those before them.
+    """Sends orders by a schedule, whether or not earlier orders have finished.
 
     The warm-up has a schedule of its own, and its orders have negative numbers: order k is the plan's order k.
     """
@@ -32,9 +32,9 @@ class OpenDriver(Driver):
         schedule: Schedule,
         *,
         clock: Clock = time.monotonic_ns,
-        pacer: Callable[[Callable[[], None]], Pacer] = best_pacer,
+        pacer: Callable[[Callable[[], None]], Pacer] = create_best_pacer,
         at_edge: Callable[[], None] = lambda: None,
-        raw: Write | None = None,
+        raw: WriteOrder | None = None,
         warm_up: Schedule | None = None,
     ) -> None:
         """``schedule`` is the window's, ``warm_up`` without an end; without it, nothing is sent in the warm-up."""
@@ -52,7 +52,7 @@ class OpenDriver(Driver):
         return "" if self._changed or self._schedule.plan is None else self._schedule.plan.hash
 
     def change(self, load: float) -> None:
-        """Orders that were due already are sent first. Raises ValueError when ``load`` is no rate."""
+        """Changes the rate; orders that are already due are sent first. Raises ValueError when ``load`` is no rate."""
         self._send_due()
         now_ns = self._clock()
         if self._warm_up is not None:
@@ -82,16 +82,16 @@ class OpenDriver(Driver):
         seen_ns = self._start_ns
         while True:
             await asyncio.sleep((min(seen_ns + tick_ns, most_ns) - self._clock()) / _NS)
-            now_ns = self._settle()
+            now_ns = self._add_up_in_flight()
             in_flight.append(record.in_flight_ns / (now_ns - seen_ns))
             record.in_flight_ns = 0
-            p50_us.append(statistics.median(self._fresh_us) if self._fresh_us else math.inf)
-            self._fresh_us.clear()
+            p50_us.append(statistics.median(self._recent_responses_us) if self._recent_responses_us else math.inf)
+            self._recent_responses_us.clear()
             seen_ns = now_ns
-            record.steady = steady(in_flight, p50_us)
+            record.steady = is_steady(in_flight, p50_us)
             if (record.steady and now_ns >= least_ns) or now_ns + tick_ns > most_ns:
                 break
-        self._open_at(now_ns + LEAD_NS)
+        self._schedule_opening(now_ns + START_LEAD_NS)
         self._arm()
 
     def _send_due(self) -> None:
@@ -107,7 +107,7 @@ class OpenDriver(Driver):
                 self._warm_up, self._ready = None, None
                 self._number, self._step = 0, 1
             self._launch_due(self._schedule, self._window.opens_ns, now_ns)
-        self._loop.call_soon(self._prepare)
+        self._loop.call_soon(self._build_next_order)
         if self._window.closes_ns is not None and now_ns >= self._window.closes_ns and self._schedule.due_ns is None:
             self.stop()
         else:
@@ -115,7 +115,7 @@ class OpenDriver(Driver):
 
     def _launch_due(self, schedule: Schedule, from_ns: int, until_ns: int) -> None:
         while (due_ns := schedule.due_ns) is not None and from_ns + due_ns <= until_ns:
-            self._launch(from_ns + due_ns)
+            self._start_order(from_ns + due_ns)
             schedule.take()
 
     def _arm(self) -> None:

@@ -1,4 +1,4 @@
-"""Waking at an instant of CLOCK_MONOTONIC, as exactly as an event loop can.
+"""Wakes the event loop at an instant of CLOCK_MONOTONIC, as exactly as it can.
 
 asyncio and uvloop sleep in whole milliseconds or so, which is as much as a gRPC call takes. A timerfd wakes the loop's
 poll itself: 0.07 ms late at the median where uvloop's sleep is 0.18 ms and asyncio's 0.67 ms (notes on Locust, 1.8).
@@ -39,7 +39,7 @@ class Pacer(ABC):
 
 
 class LoopPacer(Pacer):
-    """With the loop's own timers; they may fire up to a millisecond early, so the clock is looked at again."""
+    """A pacer on the loop's own timers; they may fire up to a millisecond early, so the clock is checked again."""
 
     def __init__(self, wake: Callable[[], None], clock: Clock = time.monotonic_ns) -> None:
         self._loop = asyncio.get_running_loop()
@@ -53,9 +53,9 @@ class LoopPacer(Pacer):
         if left_ns <= 0:
             self._handle = self._loop.call_soon(self._wake)
         else:
-            self._handle = self._loop.call_later(left_ns / _NS, self._look, deadline_ns)
+            self._handle = self._loop.call_later(left_ns / _NS, self._wake_if_due, deadline_ns)
 
-    def _look(self, deadline_ns: int) -> None:
+    def _wake_if_due(self, deadline_ns: int) -> None:
         if self._clock() < deadline_ns:
             self.arm(deadline_ns)
         else:
@@ -78,14 +78,14 @@ class _Itimerspec(ctypes.Structure):
 
 
 class TimerfdPacer(Pacer):
-    """With a timerfd on the loop (Linux). Raises OSError where there is none."""
+    """A pacer on a Linux timerfd. Raises OSError where there is none."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._wake = wake
-        self._fd, self._set = _timerfd()
+        self._fd, self._set = _create_timerfd()
         self._armed = False
-        self._loop.add_reader(self._fd, self._fired)
+        self._loop.add_reader(self._fd, self._on_timer)
 
     def arm(self, deadline_ns: int) -> None:
         self._armed = True
@@ -96,7 +96,7 @@ class TimerfdPacer(Pacer):
         self._armed = False
         self._set(0)
 
-    def _fired(self) -> None:
+    def _on_timer(self) -> None:
         self._armed = False
         self._wake()
         # Setting a timer also clears its count of expirations, so that its file is no longer ready to read. Most wakers
@@ -111,7 +111,7 @@ class TimerfdPacer(Pacer):
             self._fd = -1
 
 
-def _timerfd() -> tuple[int, Callable[[int], object]]:
+def _create_timerfd() -> tuple[int, Callable[[int], object]]:
     """A timer's file, and how to set it to an instant in nanoseconds."""
     new: Any = os
     if hasattr(new, "timerfd_create"):  # Python 3.13
@@ -133,8 +133,8 @@ def _timerfd() -> tuple[int, Callable[[int], object]]:
     return fd, set_to
 
 
-def best_pacer(wake: Callable[[], None]) -> Pacer:
-    """The most exact one that this system has, for deadlines of ``time.monotonic_ns``."""
+def create_best_pacer(wake: Callable[[], None]) -> Pacer:
+    """Creates the most exact pacer that this system has, for deadlines of ``time.monotonic_ns``."""
     try:
         return TimerfdPacer(wake)
     except OSError:

@@ -1,4 +1,4 @@
-"""What conductor, Locust master and load worker tell one another about a trial."""
+"""Defines the trial specification and report that runner, master and workers exchange."""
 
 import hashlib
 from collections import Counter
@@ -7,30 +7,30 @@ from typing import Any, Literal
 
 import msgspec
 
-from bench.load.recorder import Histogram, Latencies, Record, Sampled, Sum
+from bench.load.recorder import DriverRecord, Histogram, PackedHistogram, PackedTally, SampledOrder
 from bench.load.workload.arrivals import Arrivals
-from bench.load.workload.orders import DEFAULT_MIX, Mix, Shape, Workload
-from bench.load.workload.replay import Trace
-from bench.load.workload.shape import Burst, Step
+from bench.load.workload.orders import DEFAULT_MIX, Mix, PayloadShape, Workload
+from bench.load.workload.replay import ArrivalTrace
+from bench.load.workload.shape import RateBurst, RateStep
 from transports.base import Setting
 from transports.tracing import Stamp
 
-Mode = Literal["open", "closed"]
+LoadMode = Literal["open", "closed"]
 # Messages of ours between master and workers, beside Locust's own.
-DRAIN = "fourways.drain"
+DRAIN_MESSAGE = "fourways.drain"
 """To all workers: send no more, and tell how it ended."""
-OPENED = "fourways.opened"
+OPENED_MESSAGE = "fourways.opened"
 """From a worker: when its window opened."""
-FINAL = "fourways.final"
+FINAL_MESSAGE = "fourways.final"
 """From a worker: its report."""
-RANKS = "trial_ranks"
+RANKS_OPTION = "trial_ranks"
 """The option of a spawn message that says which worker of the trial each node is."""
 
 HISTOGRAMS = ("accept", "accept_service", "finish", "finish_service", "lateness", "gap_sent", "gap_planned")
 
 
-class Watch(msgspec.Struct, frozen=True, kw_only=True):
-    """What the load process reads at the edges of the window, on the machine that it shares with the rest."""
+class ResourceWatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Processes and ports whose use the load process reads at the start and the end of the window."""
 
     parts: dict[str, tuple[int, ...]] = {}
     """Process ids by part: services, broker."""
@@ -38,8 +38,8 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     """Of the servers whose connections carry the method's bytes."""
 
 
-class PartCost(msgspec.Struct, frozen=True, kw_only=True):
-    """What one part used within the window."""
+class PartUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """What one part (services or broker) used within the window."""
 
     cpu_ns: int
     peak_rss_mib: float
@@ -47,8 +47,8 @@ class PartCost(msgspec.Struct, frozen=True, kw_only=True):
     died: tuple[int, ...] = ()
 
 
-class MachineCost(msgspec.Struct, frozen=True, kw_only=True):
-    """What all cores did within the window, whoever used them; seconds of CPU."""
+class MachineUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """CPU time of all cores within the window, whoever used it, in seconds."""
 
     duration_s: float
     busy_s: float
@@ -56,7 +56,10 @@ class MachineCost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A trial as it is asked for. A user is ``orders_per_s_per_user`` in open mode, one looping client in closed."""
+    """One trial as the load process is asked to run it.
+
+    A user is ``orders_per_s_per_user`` orders a second in open mode, one looping client in closed mode.
+    """
 
     id: str
     """Letters, digits and hyphens; order ids begin with it."""
@@ -64,14 +67,14 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
     setting: Setting
     seed: int = 1
     payload_bytes: int = 1024
-    shape: Shape = "document"
+    shape: PayloadShape = "document"
     compressible: float = 1.0
     mix: Mix = DEFAULT_MIX
     arrivals: Arrivals = "poisson"
-    step: Step = Step()
-    burst: Burst = Burst()
-    trace: Trace | None = None
-    mode: Mode = "open"
+    step: RateStep = RateStep()
+    burst: RateBurst = RateBurst()
+    trace: ArrivalTrace | None = None
+    mode: LoadMode = "open"
     users: int = 1
     orders_per_s_per_user: float = 1.0
     warm_up_s: float = 0.0
@@ -84,7 +87,7 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
     """How long unfinished orders are waited for after the last one was sent."""
     in_flight_cap: int = 10_000
     """An order that is due while so many are in flight is not sent."""
-    watch: Watch = Watch()
+    watch: ResourceWatch = ResourceWatch()
     raw: str = ""
     """A file for every order of the window, see ``bench.load.order_log``; several workers add their number to its name."""
 
@@ -101,8 +104,8 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
         if self.arrivals == "trace" and self.trace is None:
             raise ValueError("arrivals from a trace need its file; say which with `make bench ARRIVALS=trace TRACE=…`")
 
-    def workload(self, prefix: str) -> Workload:
-        """Its orders, with ids that begin so. Raises ValueError when there can be none of that size."""
+    def build_workload(self, prefix: str) -> Workload:
+        """Builds the trial's workload; its ids begin with ``prefix``. Raises ValueError for an impossible size."""
         return Workload(
             prefix=prefix,
             seed=self.seed,
@@ -114,7 +117,7 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def longest_s(self) -> float | None:
-        """From the first order to the end of the drain; None runs until stopped."""
+        """Seconds from the first order to the end of the drain, at most; None for a trial that runs until stopped."""
         if self.duration_s is None:
             return None
         return max(self.warm_up_s, self.warm_up_max_s) + self.duration_s + self.drain_s
@@ -128,18 +131,18 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.decode(text, type=cls)
 
 
-class Audit(msgspec.Struct, kw_only=True):
-    """All orders of the trial, warm-up included, as the shop's own sums count them."""
+class DriverAudit(msgspec.Struct, kw_only=True):
+    """The driver's own counts of all orders, warm-up included, to be compared with the shop's sums."""
 
     sent: int = 0
     failed: int = 0
     unfinished: int = 0
-    shipped: Sum = msgspec.field(default_factory=Sum)
-    rejected: Sum = msgspec.field(default_factory=Sum)
+    shipped: PackedTally = msgspec.field(default_factory=PackedTally)
+    rejected: PackedTally = msgspec.field(default_factory=PackedTally)
 
 
 class TrialReport(msgspec.Struct, kw_only=True):
-    """A trial as its workers saw it. Counts and histograms are of the orders planned within the window."""
+    """What the workers report of a trial. Counts and histograms cover the orders planned within the window."""
 
     trial: str
     worker: int | None = None
@@ -170,15 +173,15 @@ class TrialReport(msgspec.Struct, kw_only=True):
     window_s: float = 0.0
     achieved_per_s: float = 0.0
     """Orders that finished while the window was open, by its length."""
-    histograms: dict[str, Latencies] = {}
+    histograms: dict[str, PackedHistogram] = {}
     """accept and finish from planned, accept_service and finish_service from sent, lateness from planned to sent;
     gap_sent and gap_planned from one order to the next."""
-    audit: Audit = msgspec.field(default_factory=Audit)
+    audit: DriverAudit = msgspec.field(default_factory=DriverAudit)
     driver_cpu_ns: int = 0
     """CPU time of the load processes within the window."""
-    costs: dict[str, PartCost] = {}
+    costs: dict[str, PartUsage] = {}
     """By part, as ``TrialSpec.watch`` asked."""
-    machine: MachineCost | None = None
+    machine: MachineUsage | None = None
     wire_bytes: int | None = None
     """TCP payload through the watched ports within the window, both directions."""
     connections_closed: int = 0
@@ -208,13 +211,13 @@ class TrialReport(msgspec.Struct, kw_only=True):
     """Settings of the transport as they turned out to be."""
     services_audit: dict[str, Any] | None = None
     """By service its tallies and its balance, where the services live in the load process."""
-    sampled: list[Sampled] = []
+    sampled: list[SampledOrder] = []
     """Orders that the services were to stamp."""
     stamps: list[Stamp] = []
     """Theirs, where the services live in the load process."""
 
     def histogram(self, name: str) -> Histogram:
-        return Histogram.unpacked([self.histograms[name]] if name in self.histograms else [])
+        return Histogram.unpack([self.histograms[name]] if name in self.histograms else [])
 
     def to_json(self) -> str:
         return msgspec.json.encode(self).decode()
@@ -224,7 +227,8 @@ class TrialReport(msgspec.Struct, kw_only=True):
         return msgspec.json.decode(text, type=cls)
 
     @classmethod
-    def of(cls, trial: str, worker: int, record: Record, plan_hash: str) -> "TrialReport":
+    def of(cls, trial: str, worker: int, record: DriverRecord, plan_hash: str) -> "TrialReport":
+        """Builds one worker's report from what its driver recorded."""
         window, every = record.window, record.all
         window_s = record.window_ns / 1e9
         return cls(
@@ -247,13 +251,13 @@ class TrialReport(msgspec.Struct, kw_only=True):
             steady=record.steady,
             window_s=window_s,
             achieved_per_s=record.finished_within / window_s if window_s else 0.0,
-            histograms={name: getattr(record, name).packed() for name in HISTOGRAMS},
-            audit=Audit(
+            histograms={name: getattr(record, name).pack() for name in HISTOGRAMS},
+            audit=DriverAudit(
                 sent=every.sent,
                 failed=every.failed,
                 unfinished=every.unfinished,
-                shipped=Sum.of(record.shipped),
-                rejected=Sum.of(record.rejected),
+                shipped=PackedTally.of(record.shipped),
+                rejected=PackedTally.of(record.rejected),
             ),
             driver_cpu_ns=record.driver_cpu_ns,
             in_flight_max=record.in_flight_max,
@@ -268,7 +272,7 @@ class TrialReport(msgspec.Struct, kw_only=True):
         )
 
 
-_ADDED = (
+_SUMMED_FIELDS = (
     "planned",
     "not_sent",
     "sent",
@@ -289,8 +293,8 @@ _ADDED = (
 )
 
 
-def merged(reports: Sequence[TrialReport]) -> TrialReport:
-    """One report that speaks for all workers. ``reports`` is not empty."""
+def merge_reports(reports: Sequence[TrialReport]) -> TrialReport:
+    """Merges the reports of all workers into one. ``reports`` is not empty."""
     if len(reports) == 1:
         return msgspec.structs.replace(reports[0], worker=None)
     ordered = sorted(reports, key=lambda report: report.worker or 0)
@@ -298,7 +302,7 @@ def merged(reports: Sequence[TrialReport]) -> TrialReport:
     whole.error = next((report.error for report in ordered if report.error), None)
     hashes = [report.plan_hash for report in ordered]
     whole.plan_hash = hashlib.sha256("".join(hashes).encode()).hexdigest() if all(hashes) else ""
-    for name in _ADDED:
+    for name in _SUMMED_FIELDS:
         setattr(whole, name, sum(getattr(report, name) for report in ordered))
     whole.failures = dict(sum((Counter(report.failures) for report in ordered), Counter[str]()))
     # Every worker on this machine saw the same processes; those on others saw none.
@@ -318,30 +322,30 @@ def merged(reports: Sequence[TrialReport]) -> TrialReport:
     whole.window_s = max(report.window_s for report in ordered)
     whole.driver_priority = ", ".join(sorted({report.driver_priority for report in ordered}))
     whole.histograms = {
-        name: Histogram.unpacked([r.histograms[name] for r in ordered if name in r.histograms]).packed()
+        name: Histogram.unpack([r.histograms[name] for r in ordered if name in r.histograms]).pack()
         for name in HISTOGRAMS
     }
-    whole.audit = Audit(
+    whole.audit = DriverAudit(
         sent=sum(report.audit.sent for report in ordered),
         failed=sum(report.audit.failed for report in ordered),
         unfinished=sum(report.audit.unfinished for report in ordered),
-        shipped=sum((report.audit.shipped for report in ordered), Sum()),
-        rejected=sum((report.audit.rejected for report in ordered), Sum()),
+        shipped=sum((report.audit.shipped for report in ordered), PackedTally()),
+        rejected=sum((report.audit.rejected for report in ordered), PackedTally()),
     )
     whole.sampled = [order for report in ordered for order in report.sampled]
     whole.stamps = [stamp for report in ordered for stamp in report.stamps]
     if all(report.services_audit is not None for report in ordered):
-        whole.services_audit = added([report.services_audit or {} for report in ordered])
+        whole.services_audit = sum_audits([report.services_audit or {} for report in ordered])
     return whole
 
 
-def added(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Services' audits added up, number by number."""
+def sum_audits(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Adds up the services' audits, number by number; sums of order ids wrap at 64 bits."""
     total: dict[str, Any] = {}
     for part in parts:
         for name, value in part.items():
             if isinstance(value, dict):
-                total[name] = added([total.get(name, {}), value])
+                total[name] = sum_audits([total.get(name, {}), value])
             else:
                 number = total.get(name, 0) + value
                 total[name] = number % 2**64 if name == "order_ids" else number

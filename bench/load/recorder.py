@@ -1,4 +1,4 @@
-"""What a trial's driver counts: orders, failures, latencies, and the sums that the audit sets against the shop's."""
+"""Records what a trial's driver counts: orders, failures, latencies and sums for the audit."""
 
 import math
 from collections import Counter
@@ -9,15 +9,15 @@ from hdrh.histogram import HdrHistogram
 
 from shop.service import Tally
 
-HIGHEST_US = 3_600_000_000
+MAX_LATENCY_US = 3_600_000_000
 """An hour; what takes longer is recorded as an hour."""
-DIGITS = 3
+SIGNIFICANT_DIGITS = 3
 _SUB_BUCKET_BITS = 11
 """What three significant digits need: values below 2 ** 11 are kept exactly."""
 
 
-class Latencies(msgspec.Struct, frozen=True, kw_only=True):
-    """A histogram as it travels: microseconds, HdrHistogram V2 in base64; ``censored`` samples are infinite."""
+class PackedHistogram(msgspec.Struct, frozen=True, kw_only=True):
+    """A histogram as it is sent: microseconds, HdrHistogram V2 in base64; ``censored`` samples are infinite."""
 
     hdr: str
     count: int
@@ -41,15 +41,15 @@ class Histogram:
 
     def record(self, value_us: int, count: int = 1) -> None:
         """Values outside 0 to an hour are recorded as the nearest inside."""
-        value_us = max(0, min(value_us, HIGHEST_US))
+        value_us = max(0, min(value_us, MAX_LATENCY_US))
         shift = value_us.bit_length() - _SUB_BUCKET_BITS
         if shift > 0:
             value_us = value_us >> shift << shift
         fresh = self._fresh
         fresh[value_us] = fresh.get(value_us, 0) + count
 
-    def take_fresh(self) -> dict[int, int]:
-        """Counts by value of what came since the last call."""
+    def take_new_counts(self) -> dict[int, int]:
+        """Returns the counts by value of the samples recorded since the last call."""
         fresh, self._fresh = self._fresh, {}
         for value_us, count in fresh.items():
             self._kept[value_us] = self._kept.get(value_us, 0) + count
@@ -81,16 +81,17 @@ class Histogram:
                 return float(_highest_equivalent_us(value_us))
         return math.inf
 
-    def packed(self) -> Latencies:
-        hdr = HdrHistogram(1, HIGHEST_US, DIGITS)
+    def pack(self) -> PackedHistogram:
+        """Encodes the histogram for sending."""
+        hdr = HdrHistogram(1, MAX_LATENCY_US, SIGNIFICANT_DIGITS)
         counts = self.counts()
         for value_us, count in counts.items():
             hdr.record_value(value_us, count)
-        return Latencies(hdr=hdr.encode().decode(), count=sum(counts.values()), censored=self.censored)
+        return PackedHistogram(hdr=hdr.encode().decode(), count=sum(counts.values()), censored=self.censored)
 
     @classmethod
-    def unpacked(cls, packed: Iterable[Latencies]) -> "Histogram":
-        """One histogram of all of them."""
+    def unpack(cls, packed: Iterable[PackedHistogram]) -> "Histogram":
+        """Decodes histograms and merges them into one."""
         histogram = cls()
         for latencies in packed:
             histogram.censored += latencies.censored
@@ -106,27 +107,27 @@ def _highest_equivalent_us(value_us: int) -> int:
     return value_us + (1 << max(0, value_us.bit_length() - _SUB_BUCKET_BITS)) - 1
 
 
-class Sum(msgspec.Struct, kw_only=True):
-    """A ``shop.service.Tally`` as it travels."""
+class PackedTally(msgspec.Struct, kw_only=True):
+    """A ``shop.service.Tally`` as it is sent."""
 
     count: int = 0
     amount_cents: int = 0
     order_ids: int = 0
 
     @classmethod
-    def of(cls, tally: Tally) -> "Sum":
+    def of(cls, tally: Tally) -> "PackedTally":
         return cls(count=tally.count, amount_cents=tally.amount_cents, order_ids=tally.order_ids)
 
-    def __add__(self, other: "Sum") -> "Sum":
-        return Sum(
+    def __add__(self, other: "PackedTally") -> "PackedTally":
+        return PackedTally(
             count=self.count + other.count,
             amount_cents=self.amount_cents + other.amount_cents,
             order_ids=(self.order_ids + other.order_ids) % 2**64,
         )
 
 
-class Sampled(msgspec.Struct, frozen=True, array_like=True):
-    """An order that finished, as its driver saw it; ``time.monotonic_ns()``."""
+class SampledOrder(msgspec.Struct, frozen=True, array_like=True):
+    """A finished order whose services stamped it, with the driver's four instants; ``time.monotonic_ns()``."""
 
     order_id: str
     planned_ns: int
@@ -135,8 +136,8 @@ class Sampled(msgspec.Struct, frozen=True, array_like=True):
     finished_ns: int
 
 
-class Counts:
-    """Orders by what became of them. ``planned = sent + not_sent``, ``sent = finished + failed + unfinished``."""
+class OrderCounts:
+    """Orders counted by outcome. ``planned = sent + not_sent``, ``sent = finished + failed + unfinished``."""
 
     __slots__ = ("accepted", "accepted_unfinished", "failed", "finished", "not_sent", "planned", "sent", "unfinished")
 
@@ -147,18 +148,18 @@ class Counts:
     def check(self) -> None:
         """Raises Miscounted when they do not add up."""
         if self.planned != self.sent + self.not_sent or self.sent != self.finished + self.failed + self.unfinished:
-            raise Miscounted(
+            raise MiscountError(
                 f"the driver's counts do not add up: planned {self.planned}, sent {self.sent}, not sent "
                 f"{self.not_sent}, finished {self.finished}, failed {self.failed}, unfinished {self.unfinished}"
             )
 
 
-class Miscounted(Exception):
-    """A defect of the driver; ``str(error)`` is a sentence."""
+class MiscountError(Exception):
+    """Raised when the driver's counts do not add up, which is a defect; ``str(error)`` is a sentence."""
 
 
-class Record:
-    """A trial as its driver saw it. ``all`` counts every order, ``window`` those planned within the window."""
+class DriverRecord:
+    """What a driver recorded in a trial. ``all`` counts every order, ``window`` those planned within the window."""
 
     __slots__ = (
         "accept",
@@ -192,8 +193,8 @@ class Record:
     )
 
     def __init__(self) -> None:
-        self.all = Counts()
-        self.window = Counts()
+        self.all = OrderCounts()
+        self.window = OrderCounts()
         self.failures: Counter[str] = Counter()
         """In the window, by the name of the error's class."""
         self.shipped = Tally()
@@ -211,7 +212,7 @@ class Record:
         """From one order of the window to the next; what was not sent leaves one gap in both."""
         self.finished_within = 0
         """Orders of any phase that finished while the window was open: the throughput."""
-        self.sampled: list[Sampled] = []
+        self.sampled: list[SampledOrder] = []
         """Orders of the window that the services stamp too."""
         self.in_flight_max = 0
         self.in_flight_ns = 0
@@ -234,7 +235,7 @@ class Record:
         self.window_ns = 0
 
     def close(self) -> None:
-        """Count what has no latency as infinite. Raises Miscounted when the counts do not add up."""
+        """Counts orders without a latency as infinite. Raises MiscountError when the counts do not add up."""
         self.all.check()
         self.window.check()
         window = self.window

@@ -1,22 +1,22 @@
-"""What the other processes use between the edges of the window, read by the load process, which knows them best."""
+"""Measures what services, broker and machine use between the edges of the window."""
 
 import asyncio
 
 from bench.load import resources as cost
-from bench.load.protocol import MachineCost, PartCost, Watch
+from bench.load.protocol import MachineUsage, PartUsage, ResourceWatch
 
-_Edge = tuple[dict[str, cost.Reading], cost.Wire | None, cost.MachineTimes]
+_EdgeReadings = tuple[dict[str, cost.ResourceSnapshot], cost.ConnectionBytes | None, cost.MachineTimes]
 
 
-class Meter:
+class ResourceMeter:
     """Reads at each edge in a thread of its own: a JVM with a hundred threads takes milliseconds to read."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: ResourceWatch) -> None:
         self._watch = watch
-        self._edges: list[asyncio.Task[_Edge]] = []
+        self._edges: list[asyncio.Task[_EdgeReadings]] = []
 
     def read(self) -> None:
-        """At an edge; returns at once."""
+        """Starts a reading at an edge of the window; returns at once."""
         self._edges.append(asyncio.create_task(asyncio.to_thread(self._read, first=not self._edges)))
 
     @property
@@ -24,10 +24,10 @@ class Meter:
         """Whether both edges were read."""
         return len(self._edges) > 1
 
-    async def spent(self) -> tuple[dict[str, PartCost], MachineCost | None, int | None, int]:
-        """By part, of the machine, bytes on the wire and connections that ended, from the first edge to the last.
+    async def compute_usage(self) -> tuple[dict[str, PartUsage], MachineUsage | None, int | None, int]:
+        """Returns the use between the edges: by part, of the machine, bytes on the wire, connections closed.
 
-        Nothing without two edges.
+        Without two edges it returns ``({}, None, None, 0)``.
         """
         if len(self._edges) < 2:
             return {}, None, None, 0
@@ -35,8 +35,8 @@ class Meter:
         after, wire_after, machine_after = await self._edges[-1]
         costs = {}
         for part, reading in before.items():
-            used = cost.spent(reading, after[part])
-            costs[part] = PartCost(
+            used = cost.compute_usage(reading, after[part])
+            costs[part] = PartUsage(
                 cpu_ns=used.cpu_ns,
                 peak_rss_mib=used.peak_rss_mib,
                 context_switches=used.context_switches,
@@ -44,18 +44,21 @@ class Meter:
             )
         wire, closed = None, 0
         if wire_before is not None and wire_after is not None:
-            wire, closed = cost.wire_bytes(wire_before, wire_after), cost.closed(wire_before, wire_after)
-        machine = MachineCost(
+            wire, closed = (
+                cost.count_wire_bytes(wire_before, wire_after),
+                cost.count_closed_connections(wire_before, wire_after),
+            )
+        machine = MachineUsage(
             duration_s=(machine_after.at_ns - machine_before.at_ns) / 1e9,
             busy_s=machine_after.busy_s - machine_before.busy_s,
             steal_s=machine_after.steal_s - machine_before.steal_s,
         )
         return costs, machine, wire, closed
 
-    def _read(self, *, first: bool) -> _Edge:
+    def _read(self, *, first: bool) -> _EdgeReadings:
         if first:
             for pids in self._watch.parts.values():
-                cost.forget_peaks(pids)
-        readings = {part: cost.read(pids) for part, pids in self._watch.parts.items()}
-        wire = cost.wire(self._watch.ports) if self._watch.ports else None
-        return readings, wire, cost.machine_times()
+                cost.reset_peak_memory(pids)
+        readings = {part: cost.read_snapshot(pids) for part, pids in self._watch.parts.items()}
+        wire = cost.read_connection_bytes(self._watch.ports) if self._watch.ports else None
+        return readings, wire, cost.read_machine_times()

@@ -1,6 +1,6 @@
-"""What a trial costs: CPU, memory, context switches and bytes on the wire.
+"""Reads CPU time, memory, context switches and network bytes of processes around a trial.
 
-Everything is a counter read before and after; the difference is the cost. Linux only.
+Everything is a counter read twice; the difference is what was used. Linux only.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ import psutil
 
 
 @dataclass(frozen=True, slots=True)
-class Counters:
-    """What one process has used since it started."""
+class ProcessCounters:
+    """Counters of one process since it started: CPU time, memory and context switches."""
 
     cpu_ns: int
     rss_kib: int
@@ -27,16 +27,16 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """The counters of some processes at one instant. One that has ended is not in it."""
+class ResourceSnapshot:
+    """The counters of several processes at one instant. A process that has ended is not in it."""
 
     at_ns: int
-    processes: Mapping[int, Counters] = field(default_factory=dict)
+    processes: Mapping[int, ProcessCounters] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """What a set of processes used between two readings. What ended in between is named and not counted."""
+class ResourceUsage:
+    """What a set of processes used between two snapshots. Processes that ended in between are named, not counted."""
 
     duration_s: float
     cpu_ns: int
@@ -50,18 +50,18 @@ class Cost:
 
     @property
     def cpu_ms_per_s(self) -> float:
-        """How busy: 1000 is one core. Between readings without any load, this is what idling burns."""
+        """CPU use in milliseconds a second: 1000 is one core. Measured without load, it is the idle CPU use."""
         return self.cpu_ns / 1e6 / self.duration_s
 
     def cpu_us_per_order(self, orders: int, idle_ms_per_s: float = 0.0) -> float | None:
-        """CPU time for each order, with the idle burn taken off if it is given; None without orders."""
+        """CPU time of each order in microseconds, minus the idle CPU use if given; None without orders."""
         if not orders:
             return None
         return (self.cpu_ns / 1e3 - idle_ms_per_s * 1e3 * self.duration_s) / orders
 
 
-def family(pid: int) -> tuple[int, ...]:
-    """The process and all its descendants that are alive; empty when it has ended."""
+def find_process_tree(pid: int) -> tuple[int, ...]:
+    """Returns the ids of the process and of all its live descendants; empty when the process has ended."""
     try:
         parent = psutil.Process(pid)
         return (pid, *(child.pid for child in parent.children(recursive=True)))
@@ -69,27 +69,27 @@ def family(pid: int) -> tuple[int, ...]:
         return ()
 
 
-def forget_peaks(pids: Iterable[int]) -> None:
-    """From now on a process's peak memory is that since now: see clear_refs in proc(5)."""
+def reset_peak_memory(pids: Iterable[int]) -> None:
+    """Resets each process's peak memory to its present use: see clear_refs in proc(5)."""
     for pid in pids:
         with suppress(OSError):
             Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
-def read(pids: Iterable[int]) -> Reading:
-    """Read every process now: some 20 us a thread."""
+def read_snapshot(pids: Iterable[int]) -> ResourceSnapshot:
+    """Reads the counters of every process now; it takes some 20 us a thread. Processes that have ended are left out."""
     processes = {}
     for pid in pids:
         # A process may end, or its threads may, while it is being read: it is then left out.
         with suppress(OSError, KeyError):
-            processes[pid] = _counters(pid)
-    return Reading(time.monotonic_ns(), processes)
+            processes[pid] = _read_counters(pid)
+    return ResourceSnapshot(time.monotonic_ns(), processes)
 
 
-def spent(before: Reading, after: Reading) -> Cost:
-    """The difference. A process of the first reading that is not in the second has died."""
+def compute_usage(before: ResourceSnapshot, after: ResourceSnapshot) -> ResourceUsage:
+    """Returns what was used between two snapshots. A process of the first that is not in the second has died."""
     alive = {pid: counters for pid, counters in after.processes.items() if pid in before.processes}
-    return Cost(
+    return ResourceUsage(
         duration_s=(after.at_ns - before.at_ns) / 1e9,
         cpu_ns=sum(now.cpu_ns - before.processes[pid].cpu_ns for pid, now in alive.items()),
         rss_mib=sum(now.rss_kib for now in alive.values()) / 1024,
@@ -103,12 +103,12 @@ def spent(before: Reading, after: Reading) -> Cost:
     )
 
 
-async def idle(pids: Iterable[int], window_s: float = 1.0) -> Cost:
-    """What the processes use while nothing is asked of them, over a window of ``window_s``."""
+async def measure_idle_usage(pids: Iterable[int], window_s: float = 1.0) -> ResourceUsage:
+    """Measures what the processes use without load, over a window of ``window_s`` seconds."""
     chosen = tuple(pids)
-    before = read(chosen)
+    before = read_snapshot(chosen)
     await asyncio.sleep(window_s)
-    return spent(before, read(chosen))
+    return compute_usage(before, read_snapshot(chosen))
 
 
 def cpu_ns(pid: int) -> int:
@@ -119,18 +119,18 @@ def cpu_ns(pid: int) -> int:
     return time.clock_gettime_ns((~pid << 3) | 2)
 
 
-def _counters(pid: int) -> Counters:
-    status = _status(Path(f"/proc/{pid}/status"))
+def _read_counters(pid: int) -> ProcessCounters:
+    status = _read_status_file(Path(f"/proc/{pid}/status"))
     switches = {}
     for thread in Path(f"/proc/{pid}/task").iterdir():
         with suppress(OSError):
-            of_thread = _status(thread / "status")
+            of_thread = _read_status_file(thread / "status")
             switches[int(thread.name)] = of_thread["voluntary_ctxt_switches"] + of_thread["nonvoluntary_ctxt_switches"]
     # A process that has ended and was not waited for has no VmRSS: a KeyError, and so it counts as gone.
-    return Counters(cpu_ns(pid), status["VmRSS"], status["VmHWM"], switches)
+    return ProcessCounters(cpu_ns(pid), status["VmRSS"], status["VmHWM"], switches)
 
 
-def _status(path: Path) -> dict[str, int]:
+def _read_status_file(path: Path) -> dict[str, int]:
     """The whole numbers of a status file; sizes are in KiB."""
     found = {}
     for line in path.read_text("utf-8", errors="replace").splitlines():
@@ -143,7 +143,7 @@ def _status(path: Path) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class MachineTimes:
-    """What all cores together have done since the machine started, in seconds of CPU."""
+    """CPU time that all cores together have used since the machine started, in seconds."""
 
     at_ns: int
     busy_s: float
@@ -152,46 +152,50 @@ class MachineTimes:
     """Taken by the host for its other guests."""
 
 
-def machine_times() -> MachineTimes:
-    """Of the whole machine, in ticks of 10 ms."""
+def read_machine_times() -> MachineTimes:
+    """Reads the CPU times of the whole machine, in ticks of 10 ms."""
     times = psutil.cpu_times()
     busy_s = times.user + times.nice + times.system + times.irq + times.softirq
     return MachineTimes(time.monotonic_ns(), busy_s, times.steal)
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
-    """TCP payload by connection, both directions together, since each was opened."""
+class ConnectionBytes:
+    """TCP payload bytes of each connection, both directions together, since it was opened."""
 
     connections: Mapping[tuple[str, str], int]
 
 
-def wire(ports: Iterable[int]) -> Wire | None:
-    """What the connections to these ports have carried so far. None when ``ss`` (Debian: iproute2) cannot be run.
+def read_connection_bytes(ports: Iterable[int]) -> ConnectionBytes | None:
+    """Reads how many bytes the connections to these ports have carried so far.
 
-    Needs no privileges; takes some 5 ms. Seen from one end, so that a connection on this machine counts once.
+    Returns None when ``ss`` (Debian: iproute2) cannot be run. Needs no privileges; takes some 5 ms. Seen from one
+    end, so that a connection on this machine counts once.
     """
     wanted = " or ".join(f"sport = :{port} or dport = :{port}" for port in sorted(set(ports)))
     if not wanted:
-        return Wire({})
+        return ConnectionBytes({})
     try:
         done = subprocess.run(["ss", "-tinHO", f"( {wanted} )"], capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return Wire(_connections(done.stdout))
+    return ConnectionBytes(_parse_connections(done.stdout))
 
 
-def wire_bytes(before: Wire, after: Wire) -> int:
-    """Bytes carried between two readings. Those of a connection that was closed in between are lost: see ``closed``."""
+def count_wire_bytes(before: ConnectionBytes, after: ConnectionBytes) -> int:
+    """Returns the bytes carried between two readings.
+
+    Bytes of a connection that was closed in between are lost: see ``count_closed_connections``.
+    """
     return sum(count - before.connections.get(ends, 0) for ends, count in after.connections.items())
 
 
-def closed(before: Wire, after: Wire) -> int:
-    """How many connections ended in between, so that what they carried is not counted."""
+def count_closed_connections(before: ConnectionBytes, after: ConnectionBytes) -> int:
+    """Returns how many connections ended between two readings, so that their bytes are not counted."""
     return len(before.connections.keys() - after.connections.keys())
 
 
-def _connections(listing: str) -> dict[tuple[str, str], int]:
+def _parse_connections(listing: str) -> dict[tuple[str, str], int]:
     found: dict[tuple[str, str], int] = {}
     for text in listing.splitlines():
         fields = text.split()

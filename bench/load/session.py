@@ -1,4 +1,4 @@
-"""A trial of one load process, from what was asked to what was seen: the transport connected, the driver run."""
+"""Runs one trial in the load process: connects, runs the driver, builds the report."""
 
 import asyncio
 import dataclasses
@@ -13,31 +13,31 @@ from pathlib import Path
 from bench.load.closed_loop import ClosedDriver
 from bench.load.driver import Driver, Phases
 from bench.load.open_loop import OpenDriver
-from bench.load.order_log import Write, raw_file
+from bench.load.order_log import WriteOrder, open_order_log
 from bench.load.protocol import TrialReport, TrialSpec
-from bench.load.recorder import Record
-from bench.load.resource_meter import Meter
-from bench.load.scheduling import priority
-from bench.load.workload.arrivals import MOST_ORDERS, Arrivals, Schedule
+from bench.load.recorder import DriverRecord
+from bench.load.resource_meter import ResourceMeter
+from bench.load.scheduling import describe_priority
+from bench.load.workload.arrivals import MAX_PLANNED_ORDERS, Arrivals, Schedule
 from bench.load.workload.orders import Workload
-from bench.load.workload.shape import shape_of
-from bench.provision.service_main import audit_of
-from bench.stats.trend import WINDOWS
+from bench.load.workload.shape import choose_rate_shape
+from bench.provision.service_main import build_audit
+from bench.stats.trend import WARM_UP_WINDOWS
 from shop.factory import open_service
 from shop.service import Service
 from shop.workflow import SERVICES
 from transports import registry
-from transports.base import Client, Serving, Transport
+from transports.base import Client, ServingStats, Transport
 from transports.errors import TransportError
-from transports.wire import codec_named
+from transports.wire import load_codec
 
 TICK_S = 0.5
 TICK_ORDERS = 10
 """The warm-up is looked at as often as this, or as often as so many orders come, whichever is longer."""
 
 
-class Carrying:
-    """One trial. ``run`` never raises what went wrong in it: its report says so."""
+class LoadSession:
+    """One trial in one load process. ``run`` raises nothing that went wrong in it: its report says so."""
 
     def __init__(self, spec: TrialSpec, worker: int, users: int) -> None:
         """``worker`` is which of the trial's workers this is, ``users`` its share of them."""
@@ -50,17 +50,18 @@ class Carrying:
         self._stopped = False
 
     @property
-    def record(self) -> Record | None:
+    def record(self) -> DriverRecord | None:
         """What is counted so far; None before the transport is connected."""
         return None if self._driver is None else self._driver.record
 
     def change(self, users: int) -> None:
+        """Changes this worker's number of users from now on."""
         self._users = users
         if self._driver is not None:
             self._driver.change(self._load())
 
     def stop(self) -> None:
-        """Send no more and drain. Idempotent."""
+        """Stops sending and drains. Idempotent."""
         self._stopped = True
         if self._driver is not None:
             self._driver.stop()
@@ -68,7 +69,10 @@ class Carrying:
     async def run(
         self, connected: Callable[[], Awaitable[None]], opened: Callable[[int], None] = lambda _: None
     ) -> TrialReport:
-        """``connected`` is called once before the first order, ``opened`` when the window opens, with the instant."""
+        """Runs the trial and returns its report; an error is a sentence in the report.
+
+        ``connected`` is called once before the first order, ``opened`` when the window opens, with the instant.
+        """
         try:
             return await self._run(connected, opened)
         except (TransportError, ValueError) as error:
@@ -83,19 +87,19 @@ class Carrying:
         if self.worker >= spec.setting.workers:
             raise ValueError(f"trial {spec.id} is for {spec.setting.workers} load workers, and this is one more")
         prefix = f"{spec.id.removeprefix('fw-')}w{self.worker}"
-        workload = spec.workload(prefix)
+        workload = spec.build_workload(prefix)
         users = self._users
         # A thread, since the master takes a worker that plans for seconds without a heartbeat for dead.
-        schedule = await asyncio.to_thread(schedule_of, spec, workload, self.worker, self._load())
+        schedule = await asyncio.to_thread(build_schedule, spec, workload, self.worker, self._load())
         setting = dataclasses.replace(spec.setting, worker=self.worker)
-        transport = registry.named(spec.transport, setting.product)(setting)
+        transport = registry.load_transport(spec.transport, setting.product)(setting)
         async with AsyncExitStack() as stack:
-            hosted = await _hosted(transport, stack) if transport.traits.in_process else None
+            hosted = await _host_services(transport, stack) if transport.traits.in_process else None
             client = await stack.enter_async_context(transport.connect())
-            raw = stack.enter_context(raw_file(self._raw_path())) if spec.raw else None
+            raw = stack.enter_context(open_order_log(self._raw_path())) if spec.raw else None
             # From here to the driver's first step nothing awaits, so no change and no stop can be missed.
             await connected()
-            meter = Meter(spec.watch)
+            meter = ResourceMeter(spec.watch)
 
             def at_edge() -> None:
                 meter.read()
@@ -103,7 +107,7 @@ class Carrying:
                     opened(self._driver.opened_ns)
 
             if self._users != users:
-                schedule = schedule_of(spec, workload, self.worker, self._load())
+                schedule = build_schedule(spec, workload, self.worker, self._load())
             driver = self._driver = self._new_driver(client, workload, schedule, at_edge, raw)
             if self._stopped:
                 driver.stop()
@@ -111,15 +115,15 @@ class Carrying:
             report = TrialReport.of(spec.id, self.worker, driver.record, driver.plan_hash)
             report.workers = 1
             report.duplicated = client.duplicated
-            report.driver_priority = priority()
+            report.driver_priority = describe_priority()
             report.facts = dict(transport.facts())
-            report.costs, report.machine, report.wire_bytes, report.connections_closed = await meter.spent()
+            report.costs, report.machine, report.wire_bytes, report.connections_closed = await meter.compute_usage()
             report.began_ns, report.ended_ns = began_ns, time.monotonic_ns()
             report.opened_epoch_ms = round(time.time() * 1000 - (report.ended_ns - driver.opened_ns) / 1e6)
-            first = codec_named(setting.codec).encode(workload.order(0))
+            first = load_codec(setting.codec).encode(workload.order(0))
             report.payload_bytes, report.gzip_share = len(first), len(gzip.compress(first, 6)) / len(first)
             if hosted is not None:
-                report.services_audit = {name: audit_of(service) for name, (service, _) in hosted.items()}
+                report.services_audit = {name: build_audit(service) for name, (service, _) in hosted.items()}
                 report.stamps = [stamp for _, serving in hosted.values() for stamp in serving.trace.stamps]
             return report
 
@@ -136,7 +140,7 @@ class Carrying:
         workload: Workload,
         schedule: Schedule | None,
         at_edge: Callable[[], None],
-        raw: Write | None,
+        raw: WriteOrder | None,
     ) -> Driver:
         spec = self.spec
         phases = Phases(
@@ -144,7 +148,7 @@ class Carrying:
             # Several load processes open their windows together, so none waits for what it alone sees; and a closed
             # loop has no rate that it could settle at.
             warm_up_max_s=spec.warm_up_max_s if spec.setting.workers == 1 and spec.mode == "open" else 0.0,
-            tick_s=tick_s(self._load(), spec.warm_up_max_s),
+            tick_s=compute_tick_s(self._load(), spec.warm_up_max_s),
             duration_s=spec.duration_s,
             drain_s=spec.drain_s,
             deadline_s=spec.setting.deadline_s,
@@ -153,21 +157,24 @@ class Carrying:
         )
         if schedule is None:
             return ClosedDriver(client, workload, phases, self._users, at_edge=at_edge, raw=raw)
-        warm_up = warm_up_of(spec, self.worker, self._load())
+        warm_up = build_warm_up_schedule(spec, self.worker, self._load())
         return OpenDriver(client, workload, phases, schedule, at_edge=at_edge, raw=raw, warm_up=warm_up)
 
 
-def tick_s(orders_per_s: float, warm_up_max_s: float) -> float:
-    """How often a warm-up is looked at.
+def compute_tick_s(orders_per_s: float, warm_up_max_s: float) -> float:
+    """Returns how often, in seconds, an adapting warm-up is checked.
 
-    Seldom enough for some orders, often enough for it to have as many looks as its slope takes.
+    Seldom enough that some orders come in between, often enough that the slope has as many checks as it needs.
     """
-    longest_s = warm_up_max_s / (WINDOWS + 1)
+    longest_s = warm_up_max_s / (WARM_UP_WINDOWS + 1)
     return min(max(TICK_S, TICK_ORDERS / orders_per_s), longest_s or TICK_S) if orders_per_s else TICK_S
 
 
-def schedule_of(spec: TrialSpec, workload: Workload, worker: int, orders_per_s: float) -> Schedule | None:
-    """When this worker's orders are due, the same for every transport; None in closed mode. Raises ValueError."""
+def build_schedule(spec: TrialSpec, workload: Workload, worker: int, orders_per_s: float) -> Schedule | None:
+    """Builds the schedule of this worker's orders, the same for every transport; None in closed mode.
+
+    Raises ValueError.
+    """
     if spec.mode == "closed":
         return None
     workers = spec.setting.workers
@@ -178,20 +185,20 @@ def schedule_of(spec: TrialSpec, workload: Workload, worker: int, orders_per_s: 
         duration_s=spec.duration_s,
         # Workers take turns with constant arrivals, and with those of a trace.
         phase=(worker + 0.5) / workers,
-        shape=shape_of(spec.arrivals, spec.step, spec.burst),
-        trace_ns=() if spec.trace is None else spec.trace.offsets_ns(MOST_ORDERS)[worker::workers],
+        shape=choose_rate_shape(spec.arrivals, spec.step, spec.burst),
+        trace_ns=() if spec.trace is None else spec.trace.offsets_ns(MAX_PLANNED_ORDERS)[worker::workers],
         note=workload.fingerprint,
     )
 
 
-def warm_up_of(spec: TrialSpec, worker: int, orders_per_s: float) -> Schedule:
-    """When this worker's orders of the warm-up are due: at the mean rate, without bursts or steps, endlessly."""
+def build_warm_up_schedule(spec: TrialSpec, worker: int, orders_per_s: float) -> Schedule:
+    """Builds this worker's warm-up schedule: at the mean rate, without bursts or steps, without an end."""
     arrivals: Arrivals = "constant" if spec.arrivals == "constant" else "poisson"
     phase = (worker + 0.5) / spec.setting.workers
     return Schedule(arrivals, seed=f"{spec.seed}:{worker}:warm-up", orders_per_s=orders_per_s, phase=phase)
 
 
-async def _hosted(transport: Transport, stack: AsyncExitStack) -> Mapping[str, tuple[Service, Serving]]:
+async def _host_services(transport: Transport, stack: AsyncExitStack) -> Mapping[str, tuple[Service, ServingStats]]:
     """The services, served in this process until the stack unwinds."""
     durability = transport.setting.durability
     folder = None

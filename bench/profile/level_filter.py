@@ -5,7 +5,7 @@ from typing import Any
 
 from bench.errors import UsageError, unknown_word
 from bench.profile.parsing import parse
-from bench.results.settings import SettingSpec, by_key
+from bench.results.settings import SettingSpec, settings_by_key
 
 
 def select_levels(
@@ -16,7 +16,7 @@ def select_levels(
     ``default`` is what holds where a block says nothing. A block without any of the levels is left out. Raises
     UsageError for a level that there is not.
     """
-    keys = by_key()
+    keys = settings_by_key()
     factors = {key for block in blocks for key in block if _is_factor(block[key])}
     beside = {key: text for key, text in given.items() if key not in factors}
     left = [{key: value for key, value in block.items() if key not in beside} for block in blocks]

@@ -13,7 +13,7 @@ from bench.profile.level_filter import select_levels
 from bench.profile.parsing import parse
 from bench.profile.resolve import blocks_in, resolve
 from bench.profile.schema import Profile
-from bench.results.settings import RENAMED, SETTINGS, by_key
+from bench.results.settings import RENAMED, SETTINGS, settings_by_key
 from transports import registry
 
 
@@ -30,7 +30,7 @@ def load_profile(profile: str = "default", settings: Mapping[str, str] | None = 
         raw["block"], given = select_levels(blocks, {**usual, **raw}, given)
     _refuse_without_use({**raw, **given}, given)
     resolved = resolve(Path(profile).stem.lower(), {**raw, **given}, by_name="transports" in given)
-    if (backend := resolved.backend) and not any(map(registry.products, resolved.transports)):
+    if (backend := resolved.backend) and not any(map(registry.list_backends, resolved.transports)):
         raise UsageError(
             f"BACKEND={backend} is for methods with a choice of backends, which {' and '.join(resolved.transports)} "
             "have not; leave it out",
@@ -87,7 +87,7 @@ def _refuse_without_use(raw: Mapping[str, Any], given: Mapping[str, Any]) -> Non
     word = str(raw.get("arrivals") or SETTINGS["ARRIVALS"].default).lower()
     arrivals = SETTINGS["ARRIVALS"].aliases.get(word, word)
     levels = [block["arrivals"] for block in blocks_in(raw) if "arrivals" in block]
-    keys = by_key()
+    keys = settings_by_key()
     for key in given:
         kind = key.partition("_")[0]
         if kind in ("step", "burst", "replay") and kind != arrivals and not any(kind in level for level in levels):

@@ -11,14 +11,14 @@ import msgspec
 from bench.errors import UsageError, unknown_word
 from bench.profile.fault import BROKER
 from bench.profile.schema import Cell, CellSettings, Profile
-from bench.results.settings import SETTINGS, by_key
+from bench.results.settings import SETTINGS, settings_by_key
 from bench.results.settings import factors as factor_keys
 from transports import registry
 from transports.base import Traits
 from transports.errors import SettingError
-from transports.options import config_from
+from transports.options import parse_options
 from transports.security import NONE
-from transports.wire import codecs
+from transports.wire import list_codecs
 
 METHOD_KEYS = frozenset(spec.key for spec in SETTINGS.values() if spec.role == "method")
 """Factors whose level stands in the method's name, and not behind the @."""
@@ -62,8 +62,8 @@ def expand_methods(profile: Profile) -> list[Cell]:
             named, *means = extra.split("+")
             name, _, client = named.partition(":")
             if name == transport:
-                product = next((one for one in means if one in registry.products(transport)), profile.backend)
-                codec = next((one for one in means if one in codecs()), None)
+                product = next((one for one in means if one in registry.list_backends(transport)), profile.backend)
+                codec = next((one for one in means if one in list_codecs()), None)
                 compression = next((one for one in means if one not in {codec, product}), profile.compression)
                 found.append(_cell(profile, transport, codec, compression, client, product))
     return list({cell.name: cell for cell in found}.values())
@@ -73,8 +73,8 @@ def _cell(
     profile: Profile, transport: str, codec: str | None, compression: str, client: str = "", product: str = ""
 ) -> Cell:
     try:
-        kind = registry.heeding(transport, product)
-        own = registry.named(transport).product
+        kind = registry.select_transport(transport, product)
+        own = registry.load_transport(transport).product
     except SettingError as error:
         raise UsageError(str(error), code=error.code) from error
     _check_traits(profile, transport, kind.traits, codec, compression)
@@ -92,8 +92,8 @@ def _cell(
     if client:
         options["client"] = client
     try:
-        config: object = config_from(transport, options, kind.Config)
-        default: object = config_from(transport, {}, kind.Config)
+        config: object = parse_options(transport, options, kind.Config)
+        default: object = parse_options(transport, {}, kind.Config)
     except SettingError as error:
         raise UsageError(str(error), code=error.code) from error
     client = str(getattr(config, "client", transport))
@@ -110,7 +110,7 @@ def _cell(
     return Cell(
         name=name,
         transport=transport,
-        product=kind.product if registry.products(transport) else "",
+        product=kind.product if registry.list_backends(transport) else "",
         client=client,
         codec=codec,
         compression=compression,
@@ -130,7 +130,7 @@ def _check_traits(profile: Profile, transport: str, traits: Traits, codec: str |
         )
     known = ("none", *sorted(traits.compressions))
     if compression not in known:
-        raise unknown_word(f"compression of {transport}", compression, (*codecs(), *known))
+        raise unknown_word(f"compression of {transport}", compression, (*list_codecs(), *known))
     if profile.security not in (levels := (NONE, *sorted(traits.securities))):
         raise unknown_word(f"security of {transport}", profile.security, levels)
     if profile.fault is not None and profile.fault.part == BROKER and not traits.needs:
@@ -215,13 +215,13 @@ def _combined(
         asked["clients"] = {transport: given["clients"]}
     try:
         if "backend" in given:
-            registry.named(transport, given["backend"])
+            registry.load_transport(transport, given["backend"])
         profile = resolve(asked)
         (cell, *_) = expand_methods(profile)
     except (UsageError, SettingError) as error:
         named = ", ".join(f"{key} {level}" for key, level in given.items())
         raise UsageError(f"{transport} with {named} cannot be: {error}", code=error.code) from error
-    annotations, keys = cell.kind.Config.__annotations__, by_key()
+    annotations, keys = cell.kind.Config.__annotations__, settings_by_key()
     for key, option in _OF_CONFIG.items():
         if given.get(key) and option not in annotations:
             raise UsageError(

@@ -8,16 +8,16 @@ from typing import Any
 import msgspec
 
 from bench.errors import UsageError, unknown_word
-from bench.load.workload.arrivals import MOST_ORDERS
+from bench.load.workload.arrivals import MAX_PLANNED_ORDERS
 from bench.load.workload.orders import Workload
-from bench.load.workload.replay import Trace
-from bench.load.workload.shape import Burst, Step
+from bench.load.workload.replay import ArrivalTrace
+from bench.load.workload.shape import RateBurst, RateStep
 from bench.profile import validate
 from bench.profile.fault import parse_fault
 from bench.profile.matrix import expand_cells, expand_design
 from bench.profile.parsing import parse
 from bench.profile.schema import Profile
-from bench.results.settings import RENAMED_KEYS, SETTINGS, by_key
+from bench.results.settings import RENAMED_KEYS, SETTINGS, settings_by_key
 from shop.workflow import SERVICES
 from transports import registry
 from transports.base import Setting
@@ -46,14 +46,14 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
 
     ``by_name``: the transports were asked for by name.
     """
-    keys = by_key()
+    keys = settings_by_key()
     for key in raw:
         if key in RENAMED_KEYS:
             raise UsageError(f"profile key {key!r} is called {RENAMED_KEYS[key]!r} now", code="renamed-setting")
         if key not in keys and key not in EXTRA_KEYS:
             raise unknown_word("profile key", key, (*keys, *EXTRA_KEYS))
-    installed = registry.installed()
-    backends = tuple(sorted({backend for transport in installed for backend in registry.products(transport)}))
+    installed = registry.list_transports()
+    backends = tuple(sorted({backend for transport in installed for backend in registry.list_backends(transport)}))
     given: dict[str, Any] = {}
     for key, spec in keys.items():
         value = raw.get(key, spec.default)
@@ -83,7 +83,7 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
             "options": _options(raw.get("options", {}), installed),
             "store": _store(given["store"], given["durability"]),
             "replay": replay,
-            "step": Step(
+            "step": RateStep(
                 factor=given["step_factor"],
                 at_s=third_s if given["step_at_s"] is None else given["step_at_s"],
                 for_s=given["step_for_s"] or third_s,
@@ -162,9 +162,9 @@ def _store(store: str | None, durability: str) -> str:
     return store or ("sqlite" if durability == "safe" else "memory")
 
 
-def _burst(peak: float, period_s: float) -> Burst:
+def _burst(peak: float, period_s: float) -> RateBurst:
     try:
-        return Burst(peak=peak, period_s=period_s)
+        return RateBurst(peak=peak, period_s=period_s)
     except ValueError as error:
         raise UsageError(f"BURST_PEAK (burst_peak) cannot be honoured: {error}", code="bad-burst") from error
 
@@ -203,7 +203,7 @@ def _with_transport(part: str, installed: tuple[str, ...], backend: str) -> list
     if ":" in part or not part:
         return [part]
     choices = {
-        name: getattr(registry.heeding(name, backend).Config.__annotations__.get("client"), "__args__", ())
+        name: getattr(registry.select_transport(name, backend).Config.__annotations__.get("client"), "__args__", ())
         for name in installed
     }
     takers = [f"{name}:{part.lower()}" for name, clients in choices.items() if part.lower() in clients]
@@ -223,15 +223,15 @@ def _options(value: object, installed: tuple[str, ...]) -> dict[str, dict[str, A
     return value
 
 
-def _read_replay(path: str | None) -> tuple[Trace, float, tuple[float, ...]]:
+def _read_replay(path: str | None) -> tuple[ArrivalTrace, float, tuple[float, ...]]:
     """The replay, its duration and its mean rate."""
     if path is None:
         raise UsageError(
             "ARRIVALS=replay needs a file of offsets in seconds; say which with REPLAY=", code="no-replay-file"
         )
     try:
-        replay = Trace.of(Path(path))
-        offsets_ns = replay.offsets_ns(MOST_ORDERS)
+        replay = ArrivalTrace.of(Path(path))
+        offsets_ns = replay.offsets_ns(MAX_PLANNED_ORDERS)
     except ValueError as error:
         raise UsageError(str(error), code="bad-replay") from error
     duration_s = offsets_ns[-1] / 1e9

@@ -1,17 +1,17 @@
 """The resolved profile of a run, and a cell: one column of the experiment."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import msgspec
 
 from bench.load.workload.arrivals import Arrivals
-from bench.load.workload.orders import Shape
-from bench.load.workload.replay import Trace
-from bench.load.workload.shape import Burst, Step, shape_of
+from bench.load.workload.orders import PayloadShape
+from bench.load.workload.replay import ArrivalTrace
+from bench.load.workload.shape import RateBurst, RateStep, choose_rate_shape
 from bench.profile.fault import Fault
-from bench.results.settings import columns
+from bench.results.settings import settings_by_column
 from shop.store import Durability
 from transports import registry
 from transports.base import Transport
@@ -45,13 +45,13 @@ class Cell:
     @property
     def pairing(self) -> str:
         """Its transport, and the product where that is not the method's own."""
-        own = registry.named(self.transport).product
+        own = registry.load_transport(self.transport).product
         return self.transport if self.product == own else f"{self.transport}+{self.product}"
 
     @property
     def kind(self) -> type[Transport]:
         """The class of its transport."""
-        return registry.named(self.transport, self.product)
+        return registry.load_transport(self.transport, self.product)
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,9 +67,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     rates_per_s: tuple[float, ...]
     """Every method is measured at each. Before and after a step; the mean of bursts, and of a replay."""
     arrivals: Arrivals
-    step: Step
-    burst: Burst
-    replay: Trace | None
+    step: RateStep
+    burst: RateBurst
+    replay: ArrivalTrace | None
     """None unless it is what ``arrivals`` asks for; then rate and duration are its own."""
     duration_s: float
     warm_up_s: float
@@ -82,7 +82,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """1, or 2: every method stands in each round twice, as ``rest@a`` and ``rest@b``, which are the same (A/A)."""
     payload_bytes: int
     """The size of the order's compact JSON, whatever the codec."""
-    shape: Shape
+    shape: PayloadShape
     """What gives an order its size: a document, or more lines."""
     compressible: float
     """The share of that which is words and numbers and not noise."""
@@ -132,7 +132,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def orders(self, rate_per_s: float) -> float:
         """How many are planned for a trial in the mean, at one of the rates."""
-        return rate_per_s * shape_of(self.arrivals, self.step, self.burst).area(self.duration_s)
+        return rate_per_s * choose_rate_shape(self.arrivals, self.step, self.burst).area(self.duration_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +158,14 @@ class CellSettings:
     def kind(self) -> type[Transport]:
         return self.cell.kind
 
+    @property
+    def rate_per_s(self) -> float:
+        return self.cell.rate_per_s
+
+    def at_rate(self, rate_per_s: float, name: str = "") -> "CellSettings":
+        """The same cell at another rate, and under another name if one is given."""
+        return replace(self, cell=replace(self.cell, rate_per_s=rate_per_s, name=name or self.name))
+
     def columns(self) -> dict[str, Any]:
         """The value of every setting that has a column of trials.csv, by that column."""
         cell, profile = self.cell, self.profile
@@ -174,5 +182,5 @@ class CellSettings:
         }
         return {
             column: own[column] if column in own else getattr(profile, spec.key, profile.extra.get(spec.key))
-            for column, spec in columns().items()
+            for column, spec in settings_by_column().items()
         }

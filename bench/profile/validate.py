@@ -3,7 +3,7 @@
 import math
 
 from bench.errors import UsageError
-from bench.load.workload.arrivals import check_size
+from bench.load.workload.arrivals import check_plan_size
 from bench.profile.fault import BROKER
 from bench.profile.matrix import expand_cells
 from bench.profile.schema import Profile
@@ -44,7 +44,7 @@ def check_fault(profile: Profile) -> None:
 def check_arrivals(profile: Profile) -> None:
     """Raises UsageError for too many orders, or for a window that cuts a step or a burst."""
     try:
-        check_size(max(map(profile.orders, profile.rates_per_s)))
+        check_plan_size(max(map(profile.orders, profile.rates_per_s)))
     except ValueError as error:
         raise UsageError(f"RATE and DURATION ask for too much: {error}", code="too-many-orders") from error
     if profile.arrivals == "step" and profile.step.at_s >= profile.duration_s:

@@ -1,19 +1,26 @@
-"""The servers that a run needs: found, or started here and stopped again."""
+"""Finds the servers that a run needs, or starts them and stops them again."""
 
 from bench.provision.base import Broker, Unavailable
-from bench.provision.brokers import NAMES, VARIABLES, alive, brokers, down, up
-from bench.provision.cleanup import sweep
-from bench.provision.ports import free_ports
+from bench.provision.brokers import (
+    BROKER_NAMES,
+    URL_VARIABLES,
+    is_broker_running,
+    provide_brokers,
+    start_kept_brokers,
+    stop_kept_brokers,
+)
+from bench.provision.cleanup import remove_orphans
+from bench.provision.ports import find_free_ports
 
 __all__ = [
-    "NAMES",
-    "VARIABLES",
+    "BROKER_NAMES",
+    "URL_VARIABLES",
     "Broker",
     "Unavailable",
-    "alive",
-    "brokers",
-    "down",
-    "free_ports",
-    "sweep",
-    "up",
+    "is_broker_running",
+    "provide_brokers",
+    "stop_kept_brokers",
+    "find_free_ports",
+    "remove_orphans",
+    "start_kept_brokers",
 ]

@@ -1,4 +1,4 @@
-"""What a broker is to the rest of the house: there, or not there and why."""
+"""Types shared by provisioning: Broker, Unavailable and Security."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,14 +7,14 @@ from transports.security import NONE
 
 Say = Callable[[str], None]
 
-FAR = "127.0.0.2"
+PROXY_HOST = "127.0.0.2"
 """Loopback as well. What comes to a port of it goes on to the same port of 127.0.0.1, through a network that can be
 cut and slowed (bench/provision/toxiproxy.py)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """At which levels brokers have to be reached, the least first, and with which folder of keys."""
+    """The security levels at which brokers must be reachable, lowest first, and the folder of keys to use."""
 
     levels: tuple[str, ...] = (NONE,)
     keys: str = ""
@@ -25,7 +25,7 @@ PLAIN = Security()
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """A server that answered when it was asked."""
+    """A running broker that has answered a request."""
 
     name: str
     """rabbitmq, or kafka"""
@@ -48,13 +48,13 @@ class Broker:
     """by level, where it listens beside ``url``"""
 
     def at(self, security: str) -> str:
-        """Where it listens at this level of security."""
+        """Return the address of the broker at this security level. Raises KeyError for a level without one."""
         return self.url if security == self.security else self.further[security]
 
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """A server that cannot be had."""
+    """A broker that cannot be used, and the reason."""
 
     name: str
     why: str

@@ -1,4 +1,4 @@
-"""Who provides which broker: given by URL, kept by `make up`, a container engine, or started here; up and down."""
+"""Provides brokers: given by URL, kept by `make up`, in a container, or started natively."""
 
 import asyncio
 import re
@@ -14,102 +14,111 @@ from bench.provision import cleanup as ledger
 from bench.provision import compose, kafka, rabbitmq
 from bench.provision import container as contained
 from bench.provision.base import PLAIN, Broker, Say, Security, Unavailable
-from bench.provision.cleanup import Run
-from bench.provision.process import end_below, finish, gone, ready
+from bench.provision.cleanup import RunLedger
+from bench.provision.process import finish_despite_cancellation, has_ended, stop_processes_below, wait_until_answering
 from transports.errors import SettingError
 from transports.security import MTLS, NONE, TLS
 
-NAMES = ("rabbitmq", "kafka")
-VARIABLES = {"rabbitmq": "RABBITMQ_URL", "kafka": "KAFKA_BOOTSTRAP"}
+BROKER_NAMES = ("rabbitmq", "kafka")
+URL_VARIABLES = {"rabbitmq": "RABBITMQ_URL", "kafka": "KAFKA_BOOTSTRAP"}
 
 
 @asynccontextmanager
-async def brokers(
+async def provide_brokers(
     names: Iterable[str], *, given: Mapping[str, str], home: Path, say: Say, security: Security = PLAIN
 ) -> AsyncIterator[dict[str, Broker | Unavailable]]:
-    """The brokers of these names, all started at once, for as long as the context lasts, at all levels of ``security``.
+    """Context manager: the brokers of these names, started concurrently, at all levels of ``security``.
 
-    A broker that cannot be had is an Unavailable, never an exception. What was started here is stopped on the
-    way out, also when cancelled; what was given or kept stays. Raises ValueError for a name that is no broker.
+    Yields a Broker or an Unavailable by name; a broker that cannot be had is an Unavailable, never an exception. What
+    was started here is stopped on exit, also when cancelled; what was given or kept keeps running. Raises ValueError
+    for a name that is no broker.
     """
-    wanted = _known(names)
-    home = ledger.place(home)
-    await asyncio.to_thread(ledger.sweep, home, say)
-    async with standing(wanted, given, home, say, security) as found:
+    wanted = _validate_names(names)
+    home = ledger.resolve_home(home)
+    await asyncio.to_thread(ledger.remove_orphans, home, say)
+    async with find_existing_brokers(wanted, given, home, say, security) as found:
         absent = [name for name in wanted if name not in found]
         if not absent:
             yield {name: found[name] for name in wanted}
             return
-        run = ledger.open_run(home)
+        run = ledger.open_ledger(home)
         try:
-            found.update(await _start(absent, run, home, say, security))
+            found.update(await _start_all(absent, run, home, say, security))
             yield {name: found[name] for name in wanted}
         finally:
-            await finish(asyncio.to_thread(run.close))
+            await finish_despite_cancellation(asyncio.to_thread(run.close))
 
 
-async def up(names: Iterable[str], *, home: Path, say: Say) -> dict[str, Broker | Unavailable]:
-    """Start these brokers and leave them running until `down`; those that are up already stay as they are."""
-    wanted = _known(names)
-    home = ledger.place(home)
-    async with _only_one(home):
-        await asyncio.to_thread(ledger.sweep, home, say)
-        async with standing(wanted, {}, home, say) as found:
+async def start_kept_brokers(names: Iterable[str], *, home: Path, say: Say) -> dict[str, Broker | Unavailable]:
+    """Start these brokers and leave them running until ``stop_kept_brokers``; those already running stay as they are.
+
+    Returns a Broker or an Unavailable by name. Raises ValueError for a name that is no broker.
+    """
+    wanted = _validate_names(names)
+    home = ledger.resolve_home(home)
+    async with _lock_up_and_down(home):
+        await asyncio.to_thread(ledger.remove_orphans, home, say)
+        async with find_existing_brokers(wanted, {}, home, say) as found:
             for name in found:
                 say(f"{name} is up already")
             if absent := [name for name in wanted if name not in found]:
-                run = ledger.open_run(home)
+                run = ledger.open_ledger(home)
                 try:
-                    started = await _start(absent, run, home, say, PLAIN)
+                    started = await _start_all(absent, run, home, say, PLAIN)
                     run.brokers = [broker for broker in started.values() if isinstance(broker, Broker)]
                     run.kept = bool(run.brokers)
                 finally:
-                    await finish(asyncio.to_thread(run.close))
+                    await finish_despite_cancellation(asyncio.to_thread(run.close))
                 found.update(started)
             return {name: found[name] for name in wanted}
 
 
-async def down(*, home: Path, say: Say) -> None:
-    """Stop what `up` started, and clean up after runs that were killed. Says so when there is nothing to stop.
+async def stop_kept_brokers(*, home: Path, say: Say) -> None:
+    """Stop the brokers that ``start_kept_brokers`` started, and clean up after killed runs.
 
-    Raises InUse, with nothing stopped, while a run uses any of it.
+    Says so when there is nothing to stop. Raises InUse, with nothing stopped, while a run uses any of them.
     """
-    home = ledger.place(home)
-    async with _only_one(home):
-        runs = ledger.kept(home)
-        with _unused(runs):
+    home = ledger.resolve_home(home)
+    async with _lock_up_and_down(home):
+        runs = ledger.find_kept_ledgers(home)
+        with _lock_unused(runs):
             for run in runs:
-                await finish(asyncio.to_thread(run.clear))
-                say(f"stopped {_listed(run.brokers)}")
+                await finish_despite_cancellation(asyncio.to_thread(run.clear))
+                say(f"stopped {_join_names(run.brokers)}")
         if not runs:
             say("no broker is kept: nothing to stop")
-        await finish(asyncio.to_thread(ledger.sweep, home, say))
+        await finish_despite_cancellation(asyncio.to_thread(ledger.remove_orphans, home, say))
 
 
-def alive(broker: Broker) -> bool:
-    """Whether the server's own process still runs; true for one that cannot be seen from here."""
+def is_broker_running(broker: Broker) -> bool:
+    """Return whether the server's own process still runs; True for a server whose process cannot be seen from here."""
     if not broker.pids:
         return True
     try:
-        return not gone(psutil.Process(broker.pids[0]))
+        return not has_ended(psutil.Process(broker.pids[0]))
     except psutil.NoSuchProcess:
         return False
 
 
 @asynccontextmanager
-async def standing(
+async def find_existing_brokers(
     names: Iterable[str], given: Mapping[str, str], home: Path, say: Say, security: Security = PLAIN
 ) -> AsyncIterator[dict[str, Broker | Unavailable]]:
-    """Those that are there without our doing: given by URL, and kept by `make up`.
+    """Context manager: the brokers that need no start, which are given by URL or kept by `make up`, by name.
 
-    While the context lasts `down` refuses to stop the kept ones.
+    Yields a Broker or an Unavailable for each of them. While the context lasts, ``stop_kept_brokers`` refuses to stop
+    the kept ones.
     """
     found: dict[str, Broker | Unavailable] = {}
-    kept = {broker.name: (broker, run.folder / ledger.USERS) for run in ledger.kept(home) for broker in run.brokers}
+    kept = {
+        broker.name: (broker, run.folder / ledger.USERS_LOCK)
+        for run in ledger.find_kept_ledgers(home)
+        for broker in run.brokers
+    }
     with ExitStack() as uses:
         for name in names:
             if url := given.get(name):
-                found[name] = await _given(name, url, security)
+                found[name] = await _check_given_broker(name, url, security)
             elif name in kept and security != PLAIN:
                 say(f"the {name} kept by `make up` has no TLS, so another is started")
             elif name in kept:
@@ -118,7 +127,7 @@ async def standing(
                 if (lock := ledger.try_lock(users, shared=True)) is None:
                     continue  # `down` is stopping it
                 uses.enter_context(lock)
-                if await version_at(name, broker.url) is not None:
+                if await probe_version(name, broker.url) is not None:
                     found[name] = replace(broker, provided_by="kept")
                 else:
                     lock.close()
@@ -126,61 +135,63 @@ async def standing(
         yield found
 
 
-async def _given(name: str, url: str, security: Security) -> Broker | Unavailable:
+async def _check_given_broker(name: str, url: str, security: Security) -> Broker | Unavailable:
     """It has to be as secure as was asked, at every level."""
     version = None
     for level in security.levels:
-        version = await version_at(name, url, level, security.keys)
+        version = await probe_version(name, url, level, security.keys)
         if version is None:
-            return Unavailable(name, _silent(name, url) if level == NONE else _lacking(name, url, level))
-        if level == MTLS and await version_at(name, url, TLS, security.keys) is not None:
-            return Unavailable(name, f"{_lacking(name, url, level)} (it asks for no certificate)")
+            return Unavailable(
+                name, _format_unreachable(name, url) if level == NONE else _format_insecure(name, url, level)
+            )
+        if level == MTLS and await probe_version(name, url, TLS, security.keys) is not None:
+            return Unavailable(name, f"{_format_insecure(name, url, level)} (it asks for no certificate)")
     further = dict.fromkeys(security.levels[1:], url)
     return Broker(name, url, "given", version or "", security=security.levels[0], keys=security.keys, further=further)
 
 
 @contextmanager
-def _unused(runs: Iterable[Run]) -> Iterator[None]:
+def _lock_unused(runs: Iterable[RunLedger]) -> Iterator[None]:
     """Nobody uses what these runs keep, and nobody begins to. Raises InUse."""
     with ExitStack() as locks:
         used: list[Broker] = []
         for run in runs:
-            if (lock := ledger.try_lock(run.folder / ledger.USERS)) is None:
+            if (lock := ledger.try_lock(run.folder / ledger.USERS_LOCK)) is None:
                 used += run.brokers
             else:
                 locks.enter_context(lock)
         if used:
             verb = "is" if len(used) == 1 else "are"
             raise InUse(
-                f"{_listed(used)} {verb} in use by a run; end it first (Ctrl-C), then type `make down` again",
+                f"{_join_names(used)} {verb} in use by a run; end it first (Ctrl-C), then type `make down` again",
                 code="in-use",
             )
         yield
 
 
-def _listed(some: Iterable[Broker]) -> str:
+def _join_names(some: Iterable[Broker]) -> str:
     return " and ".join(broker.name for broker in some)
 
 
-async def _start(
-    names: list[str], run: Run, home: Path, say: Say, security: Security
+async def _start_all(
+    names: list[str], run: RunLedger, home: Path, say: Say, security: Security
 ) -> dict[str, Broker | Unavailable]:
     """Start all of them at once, in containers if an engine answers and natively otherwise."""
-    command = await compose.engine()
+    command = await compose.find_engine()
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_start_one(name, run, home, say, command, security)) for name in names]
     return {name: task.result() for name, task in zip(names, tasks, strict=True)}
 
 
 async def _start_one(
-    name: str, run: Run, home: Path, say: Say, command: tuple[str, ...] | None, security: Security
+    name: str, run: RunLedger, home: Path, say: Say, command: tuple[str, ...] | None, security: Security
 ) -> Broker | Unavailable:
     if command is not None:
         try:
-            return await _contain(name, run, command, say, security)
+            return await _start_in_container(name, run, command, say, security)
         except (StartFailed, SettingError, OSError) as error:
             say(f"{error}; trying without containers")
-    if (why := rabbitmq.missing() if name == "rabbitmq" else kafka.missing(home)) is not None:
+    if (why := rabbitmq.unavailable_reason() if name == "rabbitmq" else kafka.unavailable_reason(home)) is not None:
         return Unavailable(name, why)
     folder = run.folder / name
     folder.mkdir()
@@ -190,34 +201,42 @@ async def _start_one(
             return await rabbitmq.start(folder, security)
         return await kafka.start(folder, security, home=home)
     except (StartFailed, SettingError, OSError) as error:
-        await finish(asyncio.to_thread(end_below, folder))
-        return Unavailable(name, f"{name} could not be started: {error}; {_last_words(folder, home)}")
+        await finish_despite_cancellation(asyncio.to_thread(stop_processes_below, folder))
+        return Unavailable(name, f"{name} could not be started: {error}; {_keep_server_log(folder, home)}")
 
 
-async def _contain(name: str, run: Run, command: tuple[str, ...], say: Say, security: Security) -> Broker:
+async def _start_in_container(
+    name: str, run: RunLedger, command: tuple[str, ...], say: Say, security: Security
+) -> Broker:
     """Start one in a container. Raises StartFailed."""
     made = (
-        contained.plain(name) if security == PLAIN else contained.secured(name, run.folder / f"{name}-told", security)
+        contained.build_plain_config(name)
+        if security == PLAIN
+        else contained.build_secured_config(name, run.folder / f"{name}-told", security)
     )
-    project = compose.Project(command, f"fourways-{run.folder.name}-{name}", str(made.file), made.variables)
+    project = compose.ComposeProject(command, f"fourways-{run.folder.name}-{name}", str(made.file), made.variables)
     run.projects.append(project)
     run.save()  # before anything can be left behind
     say(f"starting {name} with {' '.join(command)} (the first time it fetches an image)")
     (first, url), *others = made.urls.items()
     try:
-        await compose.up(project, name)
-        version = await ready(None, lambda: version_at(name, url, first, security.keys), deadline_s=90)
+        await compose.start_service(project, name)
+        version = await wait_until_answering(
+            None, lambda: probe_version(name, url, first, security.keys), deadline_s=90
+        )
         if made.once_ready:
-            await compose.run_in(project, name, *made.once_ready)
+            await compose.run_in_container(project, name, *made.once_ready)
     except StartFailed:
-        await finish(asyncio.to_thread(compose.down, project))  # or it would run on beside the one that takes its place
+        await finish_despite_cancellation(
+            asyncio.to_thread(compose.remove_project, project)
+        )  # or it would run on beside the one that takes its place
         raise
-    made.forget()
+    made.delete_secrets()
     return Broker(
         name,
         url,
         "compose",
-        version or compose.image_version(name),
+        version or compose.read_image_version(name),
         security=first,
         keys=security.keys,
         further=dict(others),
@@ -225,7 +244,7 @@ async def _contain(name: str, run: Run, command: tuple[str, ...], say: Say, secu
 
 
 @asynccontextmanager
-async def _only_one(home: Path) -> AsyncIterator[None]:
+async def _lock_up_and_down(home: Path) -> AsyncIterator[None]:
     """One `make up` or `make down` at a time. Raises OSError where nobody can write."""
     (home / "up.lock").open("a").close()
     while True:
@@ -236,34 +255,32 @@ async def _only_one(home: Path) -> AsyncIterator[None]:
         yield
 
 
-async def version_at(name: str, url: str, security: str = NONE, keys: str = "") -> str | None:
-    """The version of the server there, "" if it does not say; None when there is no answer at this level."""
+async def probe_version(name: str, url: str, security: str = NONE, keys: str = "") -> str | None:
+    """Return the version of the server at ``url``, "" if it does not say; None when it does not answer so."""
     if name == "rabbitmq":
-        return await rabbitmq.version_of(url, security=security, keys=keys)
-    return "" if await kafka.answers(url, security=security, keys=keys) else None
+        return await rabbitmq.probe_version(url, security=security, keys=keys)
+    return "" if await kafka.is_reachable(url, security=security, keys=keys) else None
 
 
-def _lacking(name: str, url: str, level: str) -> str:
-    variable = VARIABLES[name]
+def _format_insecure(name: str, url: str, level: str) -> str:
+    variable = URL_VARIABLES[name]
     scheme = ", with amqps:// in front," if name == "rabbitmq" else ""
     return (
-        f"no {name} answers at {variable}={_shown(url)} as SECURITY={level} asks: give one that does{scheme} and its "
+        f"no {name} answers at {variable}={_hide_password(url)} as SECURITY={level} asks: give one that does{scheme} and its "
         f"keys with KEYS=, or unset {variable} to have one started"
     )
 
 
-def _silent(name: str, url: str) -> str:
-    variable = VARIABLES[name]
-    return (
-        f"no {name} answers at {variable}={_shown(url)}: start it, correct {variable}, or unset it to have one started"
-    )
+def _format_unreachable(name: str, url: str) -> str:
+    variable = URL_VARIABLES[name]
+    return f"no {name} answers at {variable}={_hide_password(url)}: start it, correct {variable}, or unset it to have one started"
 
 
-def _shown(url: str) -> str:
+def _hide_password(url: str) -> str:
     return re.sub(r":[^:/@]*@", ":***@", url)
 
 
-def _last_words(folder: Path, home: Path) -> str:
+def _keep_server_log(folder: Path, home: Path) -> str:
     """Keep the server's log where the run's end does not remove it, and say where."""
     kept = home / f"last-failure-{folder.name}.log"
     with kept.open("wb") as out:
@@ -272,8 +289,8 @@ def _last_words(folder: Path, home: Path) -> str:
     return f"its last words are in {kept}"
 
 
-def _known(names: Iterable[str]) -> list[str]:
+def _validate_names(names: Iterable[str]) -> list[str]:
     wanted = list(dict.fromkeys(names))
-    if strange := [name for name in wanted if name not in NAMES]:
-        raise ValueError(f"{strange[0]} is not a broker: the brokers are {' and '.join(NAMES)}")
+    if strange := [name for name in wanted if name not in BROKER_NAMES]:
+        raise ValueError(f"{strange[0]} is not a broker: the brokers are {' and '.join(BROKER_NAMES)}")
     return wanted

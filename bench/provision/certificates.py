@@ -1,8 +1,8 @@
-"""`python -m bench.provision.certificates FOLDER`: a throw-away authority, and what it gives to everyone.
+"""Makes a certificate authority for one run, and certificates, passwords and tokens from it.
 
-A run at a level of security makes one for itself, below its own folder, and it goes with the run. For brokers that
-are given by URL it is made by hand, and KEYS= says where it is. transports/security/keys.py says what lies where; what
-the authority itself signs with is on no disk.
+A run at a security level makes an authority of its own below its folder, which is removed with the run. For brokers
+given by URL, make one with `python -m bench.provision.certificates FOLDER` and pass the folder as KEYS=.
+transports/security/keys.py describes the files; the authority's own signing keys are never written to disk.
 """
 
 import secrets
@@ -22,57 +22,57 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bench.errors import UsageError
-from transports.security import CIPHER, ROLES, Keys, asked_by
-from transports.security.keys import AUTHORITY, OPENSSL, TOKENS
-from transports.security.tokens import issued
+from transports.security import CIPHER_SUITE, ROLES, RoleKeys, list_callable_services
+from transports.security.keys import AUTHORITY_FILE, OPENSSL_FILE, TOKENS_FILE
+from transports.security.tokens import issue_token
 
-BROKERS = ("rabbitmq", "kafka")
-HOSTS = ("localhost", "127.0.0.1", "127.0.0.2", *BROKERS)
+BROKER_ROLES = ("rabbitmq", "kafka")
+HOSTS = ("localhost", "127.0.0.1", "127.0.0.2", *BROKER_ROLES)
 """Where our servers listen: here, behind the network of a fault, and by their names among containers."""
-BEFORE, AFTER = timedelta(days=1), timedelta(days=2)
+VALID_BEFORE, VALID_AFTER = timedelta(days=1), timedelta(days=2)
 """From when until when certificates are good: a clock that is a day off is no reason to fail."""
-RUN = timedelta(hours=6)
+LONGEST_RUN = timedelta(hours=6)
 """No run takes longer, so that what is good for as long does not expire in the middle of one."""
 
 # Of Python's ssl. The key exchange is the one that all have but gRPC, which has it within another.
-_OPENSSL = f"""\
+_OPENSSL_CONFIG = f"""\
 openssl_conf = fourways
 [fourways]
 ssl_conf = ssl
 [ssl]
 system_default = tls
 [tls]
-Ciphersuites = {CIPHER}
+Ciphersuites = {CIPHER_SUITE}
 Groups = X25519
 """
 
 
-class Authority:
-    """Signs certificates and tokens, for as long as this object lives."""
+class CertificateAuthority:
+    """A certificate authority in memory: signs certificates and tokens for as long as the object lives."""
 
     def __init__(self) -> None:
         self._ca = trustme.CA(organization_name="Fourways, for one run", key_type=trustme.KeyType.ECDSA)
         self._signer = ec.generate_private_key(ec.SECP256R1())
 
-    def fill(self, folder: Path) -> None:
-        """Make this folder, with everything that all roles and brokers have. Raises OSError."""
+    def write_all_keys(self, folder: Path) -> None:
+        """Create ``folder`` and write the credentials of all roles and brokers into it. Raises OSError."""
         folder.mkdir(mode=0o700, parents=True)
-        self._ca.cert_pem.write_to_path(folder / AUTHORITY)
+        self._ca.cert_pem.write_to_path(folder / AUTHORITY_FILE)
         public = self._signer.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        (folder / TOKENS).write_bytes(public)
-        (folder / OPENSSL).write_text(_OPENSSL)
-        for role in (*ROLES, *BROKERS):
-            self.enrol(folder, role)
+        (folder / TOKENS_FILE).write_bytes(public)
+        (folder / OPENSSL_FILE).write_text(_OPENSSL_CONFIG)
+        for role in (*ROLES, *BROKER_ROLES):
+            self.issue_credentials(folder, role)
 
-    def enrol(
+    def issue_credentials(
         self, folder: Path, role: str, *, hosts: tuple[str, ...] = HOSTS, expires: datetime | None = None
     ) -> None:
-        """A role's certificate for these hosts, its key, its password and its tokens. Raises OSError."""
-        until = datetime.now(UTC) + AFTER if expires is None else expires
+        """Write a role's certificate for these hosts, its private key, its password and its tokens. Raises OSError."""
+        until = datetime.now(UTC) + VALID_AFTER if expires is None else expires
         leaf = self._ca.issue_cert(
             *hosts,
             common_name=role,
-            not_before=min(datetime.now(UTC), until) - BEFORE,
+            not_before=min(datetime.now(UTC), until) - VALID_BEFORE,
             not_after=until,
             key_type=trustme.KeyType.ECDSA,
         )
@@ -81,54 +81,55 @@ class Authority:
         (own / "certificate.pem").write_bytes(leaf.cert_chain_pems[0].bytes())
         key = load_pem_private_key(leaf.private_key_pem.bytes(), None)
         # PKCS #8, since Java reads no other.
-        _private(own / "key.pem", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        _private(own / "password", secrets.token_urlsafe(24).encode())
-        for service in asked_by(role):
-            _private(own / f"{service}.jwt", self.token(role, service, expires=until).encode())
+        _write_private_file(own / "key.pem", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        _write_private_file(own / "password", secrets.token_urlsafe(24).encode())
+        for service in list_callable_services(role):
+            _write_private_file(own / f"{service}.jwt", self.token(role, service, expires=until).encode())
 
     def token(self, subject: str, audience: str, *, expires: datetime) -> str:
-        return issued(self._signer, subject=subject, audience=audience, expires=expires)
+        return issue_token(self._signer, subject=subject, audience=audience, expires=expires)
 
 
-def make(folder: Path) -> Path:
-    """A folder of keys from an authority of its own. Raises OSError."""
-    Authority().fill(folder)
+def make_keys(folder: Path) -> Path:
+    """Write the keys of a new authority into ``folder``, which is created, and return it. Raises OSError."""
+    CertificateAuthority().write_all_keys(folder)
     return folder
 
 
-def check(folder: Path, now: datetime | None = None) -> None:
-    """Whether keys that were given are good for a run that begins now.
+def validate_keys(folder: Path, now: datetime | None = None) -> None:
+    """Check that the keys in ``folder`` are valid for the whole of a run that starts now.
 
-    Raises UsageError, and SettingError for what is missing, or secret and readable by others.
+    Raises UsageError when a certificate is not yet valid or expires too soon, and SettingError for a file that is
+    missing, or is secret and readable by others.
     """
     at = datetime.now(UTC) if now is None else now
     for role in ROLES:
-        keys = Keys(folder, role)
+        keys = RoleKeys(folder, role)
         certificate = x509.load_pem_x509_certificate(keys.certificate.read_bytes())
         begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        if not begins <= at <= ends - RUN:
+        if not begins <= at <= ends - LONGEST_RUN:
             raise UsageError(
                 f"the keys in {folder} are good from {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC, it is "
-                f"{at:%Y-%m-%d %H:%M}, and a run may take {RUN.seconds // 3600} hours: make new ones with "
+                f"{at:%Y-%m-%d %H:%M}, and a run may take {LONGEST_RUN.seconds // 3600} hours: make new ones with "
                 "`python -m bench.provision.certificates`, or leave KEYS out",
                 code="keys-expired",
             )
-        secret = (keys.key, keys.password, *map(keys.token, asked_by(role)))
+        secret = (keys.key, keys.password, *map(keys.token, list_callable_services(role)))
         assert all(secret)
 
 
-def _private(path: Path, content: bytes) -> None:
+def _write_private_file(path: Path, content: bytes) -> None:
     path.touch(mode=0o600)
     path.write_bytes(content)
 
 
-def command(arguments: list[str]) -> int:
-    """The exit code: 0 made, 1 cannot be made, 2 not understood."""
+def main(arguments: list[str]) -> int:
+    """Make a folder of keys. Returns the exit code: 0 made, 1 could not be made, 2 wrong arguments."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
         print("say where: python -m bench.provision.certificates FOLDER", file=sys.stderr)
         return 2
     try:
-        print(f"KEYS={make(Path(arguments[0]).absolute())}")
+        print(f"KEYS={make_keys(Path(arguments[0]).absolute())}")
     except OSError as error:
         print(f"{error.filename} cannot be made: {error.strerror}; choose another folder", file=sys.stderr)
         return 1
@@ -136,4 +137,4 @@ def command(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(command(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

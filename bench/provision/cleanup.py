@@ -1,8 +1,8 @@
-"""The ledger: one folder per run, by which the next run cleans up after one that was killed.
+"""Records what each run started, so that the next can clean up after one that was killed.
 
-A run holds a lock on its folder for as long as it lives; the kernel gives it up however the run ends. A folder
-whose lock is free belongs to nobody any more, unless `make up` marked it as kept. Runs that use what is kept share a
-lock on that, and `make down` refuses while one of them lives.
+Every run has a folder with a ledger, and holds a lock on it while it lives; the kernel releases the lock however the
+run ends. A folder whose lock is free belongs to a run that was killed, unless `make up` marked it as kept. Runs that
+use kept brokers share a lock on them, and `make down` refuses while one of these runs lives.
 """
 
 import fcntl
@@ -17,26 +17,26 @@ from typing import IO
 
 from bench.provision import compose
 from bench.provision.base import Broker, Say
-from bench.provision.process import MARK, end, end_below, marked
+from bench.provision.process import MARK_VARIABLE, find_marked_processes, stop_processes, stop_processes_below
 
-OWNER = "owner"
+OWNER_LOCK = "owner"
 """The file in a run's folder that the run keeps locked."""
-USERS = "users"
+USERS_LOCK = "users"
 """The file in the folder of kept brokers that whoever uses them keeps locked, shared with other users."""
 
 
 @dataclass
-class Run:
-    """A run's folder and what stands in its ledger."""
+class RunLedger:
+    """The ledger of a run: its folder, and the containers and brokers that it started."""
 
     folder: Path
     kept: bool = False
-    projects: list[compose.Project] = field(default_factory=list)
+    projects: list[compose.ComposeProject] = field(default_factory=list)
     brokers: list[Broker] = field(default_factory=list)
     lock: IO[str] | None = None
 
     def save(self) -> None:
-        """Write the ledger, whole or not at all."""
+        """Write the ledger to the run's folder, all or nothing. Raises OSError."""
         noted = {
             "kept": self.kept,
             "projects": [asdict(project) for project in self.projects],
@@ -47,15 +47,15 @@ class Run:
         fresh.replace(self.folder / "ledger.json")
 
     def clear(self) -> int:
-        """End what the run started, remove its folder, and say how many processes there were. Blocks."""
-        ended = end_below(self.folder)
+        """Stop what the run started, remove its folder, and return the number of processes stopped. Blocks."""
+        ended = stop_processes_below(self.folder)
         for project in self.projects:
-            compose.down(project)
+            compose.remove_project(project)
         shutil.rmtree(self.folder, ignore_errors=True)
         return ended
 
     def close(self) -> None:
-        """The run is over: keep what is to be kept, clear everything else. Blocks."""
+        """End the run: save the ledger if its brokers are kept, else stop everything. Releases the lock. Blocks."""
         if self.kept:
             self.save()
         else:
@@ -64,38 +64,38 @@ class Run:
             self.lock.close()
 
 
-def open_run(home: Path) -> Run:
-    """A folder for this run, locked until it is closed. Raises OSError when it cannot be made."""
-    with locked(home / "lock"):
-        run = Run(home / f"run-{secrets.token_hex(4)}")
+def open_ledger(home: Path) -> RunLedger:
+    """Create a folder with an empty ledger, locked until it is closed, and return the ledger. Raises OSError."""
+    with hold_lock(home / "lock"):
+        run = RunLedger(home / f"run-{secrets.token_hex(4)}")
         run.folder.mkdir()
-        run.lock = try_lock(run.folder / OWNER)
+        run.lock = try_lock(run.folder / OWNER_LOCK)
         run.save()
         return run
 
 
-def load(folder: Path) -> Run:
-    """The ledger of a folder. One that is missing or unreadable is an empty one."""
+def load_ledger(folder: Path) -> RunLedger:
+    """Read and return the ledger of a folder; an empty one when it is missing or cannot be read."""
     try:
         noted = json.loads((folder / "ledger.json").read_text())
-        return Run(
+        return RunLedger(
             folder=folder,
-            kept=noted["kept"],
-            projects=[compose.Project(**{**p, "command": tuple(p["command"])}) for p in noted["projects"]],
+            kept=noted["find_kept_ledgers"],
+            projects=[compose.ComposeProject(**{**p, "command": tuple(p["command"])}) for p in noted["projects"]],
             brokers=[Broker(**{**b, "pids": tuple(b["pids"])}) for b in noted["brokers"]],
         )
     except (OSError, ValueError, KeyError, TypeError):
-        return Run(folder=folder)
+        return RunLedger(folder=folder)
 
 
-def place(home: Path) -> Path:
-    """The one name of this folder, however it was reached; marks are compared by name."""
+def resolve_home(home: Path) -> Path:
+    """Create the folder if needed, and return its resolved path: process marks are compared by path. Raises OSError."""
     home.mkdir(parents=True, exist_ok=True)
     return home.resolve()
 
 
 def try_lock(path: Path, *, shared: bool = False) -> IO[str] | None:
-    """The lock, or None when somebody's lock excludes it or its folder has just been removed."""
+    """Return the locked file, or None when another lock excludes it or its folder has just been removed."""
     try:
         file = path.open("w+")
     except OSError:
@@ -109,42 +109,42 @@ def try_lock(path: Path, *, shared: bool = False) -> IO[str] | None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Wait for a lock, and hold it."""
+def hold_lock(path: Path) -> Iterator[None]:
+    """Context manager: wait for an exclusive lock on this file, and hold it."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def kept(home: Path) -> list[Run]:
-    """What `make up` started and `make down` has not stopped."""
-    return [run for run in map(load, sorted(home.glob("run-*"))) if run.kept]
+def find_kept_ledgers(home: Path) -> list[RunLedger]:
+    """Return the ledgers of brokers that `make up` started and `make down` has not stopped."""
+    return [run for run in map(load_ledger, sorted(home.glob("run-*"))) if run.kept]
 
 
-def leftovers(home: Path) -> list[Path]:
-    """The folders of runs that were killed."""
+def find_leftover_folders(home: Path) -> list[Path]:
+    """Return the folders of runs that were killed."""
     found = []
     for folder in sorted(home.glob("run-*")):
-        run = load(folder)
-        if run.kept and (run.projects or marked(folder)):
+        run = load_ledger(folder)
+        if run.kept and (run.projects or find_marked_processes(folder)):
             continue
-        if (lock := try_lock(folder / OWNER)) is not None:
+        if (lock := try_lock(folder / OWNER_LOCK)) is not None:
             lock.close()
             found.append(folder)
     return found
 
 
-def sweep(home: Path, say: Say) -> None:
-    """End what an earlier run, killed with -9, left running, and remove its folder. Blocks for some seconds if so."""
-    home = place(home)
-    with locked(home / "lock"):
-        for folder in leftovers(home):
-            ended = load(folder).clear()
+def remove_orphans(home: Path, say: Say) -> None:
+    """Stop what a run killed with SIGKILL left running, and remove its folder. Blocks, if so for seconds."""
+    home = resolve_home(home)
+    with hold_lock(home / "lock"):
+        for folder in find_leftover_folders(home):
+            ended = load_ledger(folder).clear()
             say(f"cleaned up after a run that was killed: {ended} processes ended, {folder.name} removed")
         # Started in the instant in which their run was killed and swept.
         strays = []
-        for process in marked(home):
+        for process in find_marked_processes(home):
             with suppress(OSError, KeyError):
-                if not Path(process.environ()[MARK]).exists():
+                if not Path(process.environ()[MARK_VARIABLE]).exists():
                     strays.append(process)
-        end(strays)
+        stop_processes(strays)

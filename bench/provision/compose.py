@@ -1,4 +1,4 @@
-"""A container engine, if one answers, with compose.yaml or compose.secure.yaml."""
+"""Runs containers with Docker or Podman Compose, if a container engine answers."""
 
 import asyncio
 import os
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from bench.errors import StartFailed
 from bench.paths import COMPOSE
 
-FILE = COMPOSE
-SECURE = FILE.with_name("compose.secure.yaml")
+COMPOSE_FILE = COMPOSE
+SECURE_COMPOSE_FILE = COMPOSE_FILE.with_name("compose.secure.yaml")
 
 # What answers for the engine, and what then reads compose.yaml.
 ENGINES = (
@@ -24,12 +24,12 @@ ENGINES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Project:
-    """Containers started together under a name of their own, by which they are ended together."""
+class ComposeProject:
+    """Containers started together as one Compose project, by whose name they are removed together."""
 
     command: tuple[str, ...]
     name: str
-    file: str = str(FILE)
+    file: str = str(COMPOSE_FILE)
     variables: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Of the file: ports and paths. The engine wants them whenever it reads the file."""
 
@@ -41,48 +41,48 @@ class Project:
         return {**os.environ, **self.variables}
 
 
-async def engine() -> tuple[str, ...] | None:
-    """The compose command of the first engine that answers, if one does."""
-    if not FILE.exists():
+async def find_engine() -> tuple[str, ...] | None:
+    """Return the compose command of the first container engine that answers; None if none does."""
+    if not COMPOSE_FILE.exists():
         return None
     for info, command in ENGINES:
         if shutil.which(info[0]) and shutil.which(command[0]):
-            asked = await _call(info, timeout_s=5) or await _call((*command, "version"), timeout_s=5)
+            asked = await _run_command(info, timeout_s=5) or await _run_command((*command, "version"), timeout_s=5)
             if asked is None:
                 return command
     return None
 
 
-async def up(project: Project, service: str) -> None:
-    """Start one service. Raises StartFailed with the engine's own words."""
-    trouble = await _call(project.line("up", "-d", service), env=project.environment, timeout_s=300)
+async def start_service(project: ComposeProject, service: str) -> None:
+    """Start one service of the project. Raises StartFailed with the engine's own message."""
+    trouble = await _run_command(project.line("up", "-d", service), env=project.environment, timeout_s=300)
     if trouble is not None:
         raise StartFailed(f"the container engine could not start {service}: {trouble}", code="container-not-started")
 
 
-async def run_in(project: Project, service: str, *command: str) -> None:
-    """Run a command in a service's container. Raises StartFailed with its last line when it fails."""
-    trouble = await _call(project.line("exec", "-T", service, *command), env=project.environment, timeout_s=60)
+async def run_in_container(project: ComposeProject, service: str, *command: str) -> None:
+    """Run a command in a service's container. Raises StartFailed with the last line of output when it fails."""
+    trouble = await _run_command(project.line("exec", "-T", service, *command), env=project.environment, timeout_s=60)
     if trouble is not None:
         raise StartFailed(
             f"{command[0]} failed in the container of {service}: {trouble}", code="container-command-failed"
         )
 
 
-def down(project: Project) -> None:
-    """Remove the project's containers and volumes. Blocks; silent when there are none."""
+def remove_project(project: ComposeProject) -> None:
+    """Remove the project's containers and volumes. Blocks; does nothing when there are none."""
     line = project.line("down", "-v", "--timeout", "5")
     with suppress(OSError, subprocess.TimeoutExpired):
         subprocess.run(line, env=project.environment, capture_output=True, timeout=60, check=False)
 
 
-def image_version(service: str) -> str:
-    """The version that compose.yaml names for a service."""
-    found = re.search(rf"image: \S*{service}:(\d[\w.]*)", FILE.read_text())
+def read_image_version(service: str) -> str:
+    """Return the image version that compose.yaml names for a service, "" if it names none."""
+    found = re.search(rf"image: \S*{service}:(\d[\w.]*)", COMPOSE_FILE.read_text())
     return found[1] if found else ""
 
 
-async def _call(command: Sequence[str], *, timeout_s: float, env: Mapping[str, str] | None = None) -> str | None:
+async def _run_command(command: Sequence[str], *, timeout_s: float, env: Mapping[str, str] | None = None) -> str | None:
     """None when the command succeeds, else the last line of what it said."""
     try:
         process = await asyncio.create_subprocess_exec(

@@ -1,4 +1,7 @@
-"""What a broker in a container is told: at a level of security the same files as a native one, mounted to be read."""
+"""Builds the configuration of a broker that runs in a container, with or without TLS.
+
+At a security level a container gets the same files as a native broker, mounted read-only.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,12 +9,12 @@ from pathlib import Path
 
 from bench.provision import compose, kafka, rabbitmq
 from bench.provision.base import Security
-from bench.provision.kafka_tls import Ports
-from bench.provision.ports import LOOPBACK, free_ports
-from bench.provision.rabbitmq_tls import kinds
+from bench.provision.kafka_tls import KafkaPorts
+from bench.provision.ports import LOOPBACK, find_free_ports
+from bench.provision.rabbitmq_tls import choose_listener_kinds
 from transports.security import LEVELS, NONE
 
-EVERYWHERE = "0.0.0.0"
+ALL_INTERFACES = "0.0.0.0"
 """Where a server listens within its container, whose ports are published at LOOPBACK alone."""
 KAFKA_DATA = Path("/var/lib/kafka/data/node")
 """Below the volume of the image."""
@@ -19,8 +22,8 @@ KAFKA_JARS = "/opt/kafka/libs/*"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """How a container is to be started, and where its server will be."""
+class ContainerConfig:
+    """The configuration of a container: how to start it, and where its server will listen."""
 
     file: Path
     """of compose"""
@@ -33,51 +36,58 @@ class Told:
     secret: tuple[Path, ...] = ()
     """files that it reads as it starts and never again"""
 
-    def forget(self) -> None:
-        """Remove what is secret and has been read. Raises OSError."""
+    def delete_secrets(self) -> None:
+        """Delete the secret files that the server has read. Raises OSError."""
         for path in self.secret:
             path.unlink()
 
 
-def plain(name: str) -> Told:
-    """By compose.yaml, on a free port."""
-    (port,) = free_ports(1)
+def build_plain_config(name: str) -> ContainerConfig:
+    """Return the configuration of a broker without TLS, by compose.yaml on a free port. Raises OSError without one."""
+    (port,) = find_free_ports(1)
     url = f"{LOOPBACK}:{port}" if name == "kafka" else f"amqp://guest:guest@{LOOPBACK}:{port}/"
-    return Told(compose.FILE, {f"{name.upper()}_PORT": str(port)}, {NONE: url})
+    return ContainerConfig(compose.COMPOSE_FILE, {f"{name.upper()}_PORT": str(port)}, {NONE: url})
 
 
-def secured(name: str, folder: Path, security: Security) -> Told:
-    """By compose.secure.yaml, on free ports; what is mounted is written into ``folder``, which is made.
+def build_secured_config(name: str, folder: Path, security: Security) -> ContainerConfig:
+    """Return the configuration of a broker with TLS, by compose.secure.yaml on free ports.
 
-    Its path is the same within the container, so that what a file says is where it says. Raises OSError.
+    Writes the files to mount into ``folder``, which is created. Its path is the same within the container, so that
+    paths in these files hold there too. Raises OSError.
     """
     folder.mkdir(mode=0o700)
     # The file publishes a port for each level, whether it is asked for or not.
-    ports = dict(zip(LEVELS, free_ports(len(LEVELS)), strict=True))
+    ports = dict(zip(LEVELS, find_free_ports(len(LEVELS)), strict=True))
     variables = {"FOURWAYS_FOLDER": str(folder), "FOURWAYS_KEYS": security.keys}
     variables |= {f"FOURWAYS_{level.upper()}": str(port) for level, port in ports.items()}
     if name == "rabbitmq":
-        return _rabbitmq(folder, security, ports, variables)
-    return _kafka(folder, security, ports, variables)
+        return _build_rabbitmq_config(folder, security, ports, variables)
+    return _build_kafka_config(folder, security, ports, variables)
 
 
-def _rabbitmq(folder: Path, security: Security, ports: Mapping[str, int], variables: Mapping[str, str]) -> Told:
-    by_level = kinds(security.levels)
+def _build_rabbitmq_config(
+    folder: Path, security: Security, ports: Mapping[str, int], variables: Mapping[str, str]
+) -> ContainerConfig:
+    by_level = choose_listener_kinds(security.levels)
     used = {kind: ports[kind] for kind in by_level.values()}
-    rabbitmq.write(folder, security, used, EVERYWHERE)
-    asked = (folder / rabbitmq.FURTHER).read_text()
-    return Told(
-        compose.SECURE,
+    rabbitmq.write_config(folder, security, used, ALL_INTERFACES)
+    asked = (folder / rabbitmq.MTLS_LISTENER_FILE).read_text()
+    return ContainerConfig(
+        compose.SECURE_COMPOSE_FILE,
         variables,
-        rabbitmq.urls_of(by_level, used),
+        rabbitmq.build_urls(by_level, used),
         once_ready=("rabbitmqctl", "eval", asked) if asked else (),
     )
 
 
-def _kafka(folder: Path, security: Security, ports: Mapping[str, int], variables: Mapping[str, str]) -> Told:
+def _build_kafka_config(
+    folder: Path, security: Security, ports: Mapping[str, int], variables: Mapping[str, str]
+) -> ContainerConfig:
     by_level = {level: ports[level] for level in security.levels}
-    controller, far, inner = free_ports(3)  # within the container, where any would do
-    kafka.write(folder, security, Ports(by_level, controller, far, inner), data=KAFKA_DATA, host=EVERYWHERE)
-    users = kafka.formatting(folder, security, ("-cp", KAFKA_JARS))
+    controller, far, inner = find_free_ports(3)  # within the container, where any would do
+    kafka.write_config(
+        folder, security, KafkaPorts(by_level, controller, far, inner), data=KAFKA_DATA, host=ALL_INTERFACES
+    )
+    users = kafka.write_format_arguments(folder, security, ("-cp", KAFKA_JARS))
     urls = {level: f"{LOOPBACK}:{port}" for level, port in by_level.items()}
-    return Told(compose.SECURE, variables, urls, secret=(users,))
+    return ContainerConfig(compose.SECURE_COMPOSE_FILE, variables, urls, secret=(users,))

@@ -1,4 +1,7 @@
-"""`make doctor`: what is here, what is missing, what to type. Ends with 0 when all four methods can run, else 1."""
+"""Checks this machine for `make doctor`: what is installed, what is missing, what to type.
+
+Exits with 0 when all four methods can run, else with 1.
+"""
 
 import argparse
 import asyncio
@@ -18,26 +21,26 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.paths import ROOT
-from bench.provision import VARIABLES, Unavailable, compose, kafka, rabbitmq
+from bench.provision import URL_VARIABLES, Unavailable, compose, kafka, rabbitmq
 from bench.provision import cleanup as ledger
-from bench.provision.brokers import standing
-from bench.provision.ports import free_ports, public_listener
+from bench.provision.brokers import find_existing_brokers
+from bench.provision.ports import find_free_ports, has_public_listener
 
 HOME = ROOT / ".fourways"
-JAVA_NEEDED = 17
+MIN_JAVA_VERSION = 17
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the table. `state` is ok, missing, note or - (not there, and not needed)."""
+    """One line of the table. ``state`` is ok, missing, note or - (absent and not needed)."""
 
     what: str
     state: str
     detail: str
 
 
-def python_packages(wanted: Path) -> Finding:
-    """Whether everything that requirements.in names is installed."""
+def check_python_packages(wanted: Path) -> Finding:
+    """Return whether every package that requirements.in names is installed."""
     lines = (line.partition("#")[0].strip() for line in wanted.read_text().splitlines())
     names = [re.split(r"[<>=\[ ]", line)[0] for line in lines if line]
     absent = []
@@ -51,65 +54,65 @@ def python_packages(wanted: Path) -> Finding:
     return Finding("Python packages", "ok", f"{len(names)} of requirements.in, Python {sys.version.split()[0]}")
 
 
-def rabbitmq_server() -> Finding:
-    """Whether RabbitMQ can be started here."""
-    if (why := rabbitmq.missing()) is not None:
+def check_rabbitmq() -> Finding:
+    """Return whether RabbitMQ can be started on this machine."""
+    if (why := rabbitmq.unavailable_reason()) is not None:
         return Finding("RabbitMQ", "missing", why)
-    script = rabbitmq.script() or ""
+    script = rabbitmq.find_server_script() or ""
     found = re.search(r"rabbitmq_server-([\d.]+)", str(Path(script).resolve()))
     return Finding("RabbitMQ", "ok", f"{found[1]} in {script}" if found else script)
 
 
-def java() -> Finding:
-    """Whether there is a Java that Kafka runs on."""
+def check_java() -> Finding:
+    """Return whether there is a Java new enough for Kafka."""
     if shutil.which("java") is None:
         return Finding("Java", "missing", kafka.NO_JAVA)
     said = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
     found = re.search(r'version "(\d+)([^"]*)"', said)
-    if found and int(found[1]) >= JAVA_NEEDED:
+    if found and int(found[1]) >= MIN_JAVA_VERSION:
         return Finding("Java", "ok", found[1] + found[2])
-    return Finding("Java", "missing", f"this one is {found[0] if found else 'unknown'}, {JAVA_NEEDED} is needed")
+    return Finding("Java", "missing", f"this one is {found[0] if found else 'unknown'}, {MIN_JAVA_VERSION} is needed")
 
 
-def kafka_jars(home: Path) -> list[Finding]:
-    """Whether Kafka's jars are here, and if not, whether Maven could fetch them."""
-    jars, maven = kafka.version_in(home), shutil.which("mvn")
+def check_kafka_jars(home: Path) -> list[Finding]:
+    """Return whether Kafka's jars are installed, and whether Maven could fetch them."""
+    jars, maven = kafka.read_installed_version(home), shutil.which("mvn")
     return [
         Finding("Maven", "ok", maven)
         if maven
         else Finding("Maven", "-" if jars else "missing", "type `sudo apt-get install maven` and `make setup`"),
-        Finding("Kafka jars", "ok", f"{jars} in {kafka.jars(home)}")
+        Finding("Kafka jars", "ok", f"{jars} in {kafka.jar_folder(home)}")
         if jars
         else Finding("Kafka jars", "missing", kafka.NO_JARS),
     ]
 
 
-async def given_and_kept(given: Mapping[str, str], home: Path) -> tuple[set[str], list[Finding]]:
-    """The brokers that answer without our doing, and what is to be said of each."""
+async def check_existing_brokers(given: Mapping[str, str], home: Path) -> tuple[set[str], list[Finding]]:
+    """Return the names of the brokers that already answer, given by URL or kept, and a finding for each."""
     remarks: list[str] = []
-    async with standing(VARIABLES, given, home, remarks.append) as found:
+    async with find_existing_brokers(URL_VARIABLES, given, home, remarks.append) as found:
         findings = [Finding("kept by make up", "note", remark) for remark in remarks]
     for broker in found.values():
         if isinstance(broker, Unavailable):
-            findings.append(Finding(VARIABLES[broker.name], "missing", broker.why))
+            findings.append(Finding(URL_VARIABLES[broker.name], "missing", broker.why))
         else:
             # Without the URL, which may hold a password.
             findings.append(Finding(f"{broker.name}, {broker.provided_by}", "ok", f"answers {broker.version}"))
-    if not any(run.brokers for run in ledger.kept(home)):
+    if not any(run.brokers for run in ledger.find_kept_ledgers(home)):
         findings.append(Finding("kept by make up", "-", "none; `make up` keeps brokers running between runs"))
     return {name for name, broker in found.items() if not isinstance(broker, Unavailable)}, findings
 
 
-def traces(home: Path) -> list[Finding]:
-    """What killed runs have left, and who listens where our ports would be."""
-    left = [folder.name for folder in ledger.leftovers(home)]
+def check_leftovers_and_ports(home: Path) -> list[Finding]:
+    """Return findings about killed runs, public listeners on broker ports, and free ports."""
+    left = [folder.name for folder in ledger.find_leftover_folders(home)]
     findings = [
         Finding("killed runs", "note", f"{', '.join(left)}: the next run or `make down` cleans up")
         if left
         else Finding("killed runs", "-", "nothing left behind"),
     ]
     try:
-        public = [port for port in (5672, 4369, 25672) if public_listener(port)]
+        public = [port for port in (5672, 4369, 25672) if has_public_listener(port)]
     except psutil.AccessDenied:
         public = []
     if public:
@@ -117,24 +120,24 @@ def traces(home: Path) -> list[Finding]:
         advice = "a RabbitMQ of the system? `sudo systemctl disable --now rabbitmq-server` ends it"
         findings.append(Finding("open to the network", "note", f"port {ports}: {advice}"))
     try:
-        free_ports(6)
+        find_free_ports(6)
         findings.append(Finding("ports", "ok", "free ones on 127.0.0.1"))
     except OSError as error:
         findings.append(Finding("ports", "missing", f"{error}: end what holds them"))
     return findings
 
 
-async def examine(given: Mapping[str, str], home: Path) -> tuple[list[Finding], list[str]]:
-    """All findings, and the methods that cannot run."""
-    packages, server, runtime = python_packages(ROOT / "requirements.in"), rabbitmq_server(), java()
-    jars = kafka_jars(home)
-    command = await compose.engine()
+async def run_checks(given: Mapping[str, str], home: Path) -> tuple[list[Finding], list[str]]:
+    """Run all checks; return their findings, and the methods that cannot run."""
+    packages, server, runtime = check_python_packages(ROOT / "requirements.in"), check_rabbitmq(), check_java()
+    jars = check_kafka_jars(home)
+    command = await compose.find_engine()
     engine = (
         Finding("container engine", "ok", f"{' '.join(command)}: used before native brokers")
         if command
         else Finding("container engine", "-", "none answers; native brokers are used")
     )
-    there, standing_ones = await given_and_kept(given, home)
+    there, standing_ones = await check_existing_brokers(given, home)
     cannot = ["rest", "grpc"] if packages.state != "ok" else []
     # A broker given by URL is used or refused; nothing else takes its place.
     native = {
@@ -145,16 +148,16 @@ async def examine(given: Mapping[str, str], home: Path) -> tuple[list[Finding], 
         can = name in there or (not given.get(name) and (native[name] or command is not None))
         if not can or packages.state != "ok":
             cannot.append(method)
-    return [packages, server, runtime, *jars, engine, *standing_ones, *traces(home)], cannot
+    return [packages, server, runtime, *jars, engine, *standing_ones, *check_leftovers_and_ports(home)], cannot
 
 
 def main() -> int:
-    """Print the table; the exit code."""
+    """Print the table of findings and return the exit code: 0 when all four methods can run, else 1."""
     parser = argparse.ArgumentParser(prog="python -m bench.provision.doctor", description=__doc__)
     parser.add_argument("--home", type=Path, default=HOME, help="brokers' data and jars")
-    home = ledger.place(parser.parse_args().home)
-    given = {name: os.environ.get(variable, "") for name, variable in VARIABLES.items()}
-    findings, cannot = asyncio.run(examine(given, home))
+    home = ledger.resolve_home(parser.parse_args().home)
+    given = {name: os.environ.get(variable, "") for name, variable in URL_VARIABLES.items()}
+    findings, cannot = asyncio.run(run_checks(given, home))
     table = Table("", "", "what it is, or what to type", box=None, pad_edge=False)
     colours = {"ok": "green", "missing": "red", "note": "yellow", "-": "dim"}
     for finding in findings:

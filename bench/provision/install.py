@@ -1,7 +1,8 @@
-"""`python -m bench.provision.install`: install what native brokers need; with TRANSPORT, only if one of these needs them.
+"""Installs what native brokers need: Debian packages and Kafka's jars.
 
-Only a Debian machine's root gets packages installed; anyone else is told what to type. It ends well either way,
-because REST and gRPC need nothing but Python.
+Run as `python -m bench.provision.install [TRANSPORTS]`; with transports named, installs only what these need. Debian
+packages are installed for root only; anybody else is told what to type. Exits with 0 either way, because REST and gRPC
+need nothing but Python.
 """
 
 import hashlib
@@ -15,14 +16,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.paths import STATE
-from bench.provision.brokers import VARIABLES
+from bench.provision.brokers import URL_VARIABLES
 from transports.errors import SettingError
-from transports.registry import named
+from transports.registry import load_transport
 
 HOME = STATE
-POM = Path(__file__).with_name("kafka-pom.xml")
-POLICY = Path("/usr/sbin/policy-rc.d")
-FORBID = "#!/bin/sh\n# put here by Fourways while it installs packages, so that they start no servers\nexit 101\n"
+POM_FILE = Path(__file__).with_name("kafka-pom.xml")
+POLICY_FILE = Path("/usr/sbin/policy-rc.d")
+POLICY_SCRIPT = (
+    "#!/bin/sh\n# put here by Fourways while it installs packages, so that they start no servers\nexit 101\n"
+)
 
 # The program by which we know a package, and the package.
 PACKAGES = {
@@ -34,8 +37,8 @@ PACKAGES = {
 WITHOUT_BROKERS = "then `make setup` again. REST and gRPC run without them."
 
 
-def absent(known: Mapping[str, str] = PACKAGES) -> list[str]:
-    """The Debian packages whose programs are not on this machine."""
+def find_missing_packages(known: Mapping[str, str] = PACKAGES) -> list[str]:
+    """Return the Debian packages whose programs are not found on this machine."""
     return [
         package
         for programs, package in known.items()
@@ -43,8 +46,11 @@ def absent(known: Mapping[str, str] = PACKAGES) -> list[str]:
     ]
 
 
-def install(packages: list[str], what_for: str = "native brokers", without: str = WITHOUT_BROKERS) -> bool:
-    """Install Debian packages, starting no server. Says what to type when this is not ours to do."""
+def install_packages(packages: list[str], what_for: str = "native brokers", without: str = WITHOUT_BROKERS) -> bool:
+    """Install Debian packages without starting their servers, and return whether that succeeded.
+
+    Without root or apt-get it prints what to type instead, and returns False.
+    """
     names = " ".join(packages)
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         print(f"setup: missing for {what_for}: {names}; on Debian type `sudo apt-get install {names}`,")
@@ -52,8 +58,8 @@ def install(packages: list[str], what_for: str = "native brokers", without: str 
         return False
     print(f"setup: installing {names} with apt-get, since you are root", flush=True)
     started_epmd = shutil.which("epmd") is None
-    with no_servers(POLICY):
-        done = _apt("install", packages) or (_apt("update", []) and _apt("install", packages))
+    with forbid_server_start(POLICY_FILE):
+        done = _run_apt("install", packages) or (_run_apt("update", []) and _run_apt("install", packages))
     if not done:
         print(f"setup: apt-get could not install {names}: type `apt-get install {names}` to see why")
         return False
@@ -65,13 +71,16 @@ def install(packages: list[str], what_for: str = "native brokers", without: str 
 
 
 @contextmanager
-def no_servers(policy: Path) -> Iterator[None]:
-    """Forbid packages to start servers, unless the machine has a policy of its own; removed on any way out."""
+def forbid_server_start(policy: Path) -> Iterator[None]:
+    """Context manager: forbid packages to start servers, by a policy file that is removed on exit.
+
+    A policy that the machine already has is left alone. Raises OSError.
+    """
     if policy.exists():
         yield
         return
     try:
-        policy.write_text(FORBID)
+        policy.write_text(POLICY_SCRIPT)
         policy.chmod(0o755)
         yield
     finally:
@@ -79,9 +88,9 @@ def no_servers(policy: Path) -> Iterator[None]:
 
 
 def fetch_kafka(home: Path) -> bool:
-    """Put Kafka's jars into home/kafka/libs, unless they are there as the pom says them."""
+    """Download Kafka's jars into home/kafka/libs unless the versions of the pom are there; return whether they are."""
     libs, stamp = home / "kafka" / "libs", home / "kafka" / "stamp"
-    wanted = hashlib.sha256(POM.read_bytes()).hexdigest()
+    wanted = hashlib.sha256(POM_FILE.read_bytes()).hexdigest()
     with suppress(OSError):
         if stamp.read_text() == wanted and any(libs.glob("kafka_2.13-*.jar")):
             return True
@@ -92,7 +101,7 @@ def fetch_kafka(home: Path) -> bool:
     fresh = home / "kafka" / f"libs.{os.getpid()}"
     # Into a folder of its own first, so that a set-up that is cut off leaves no half-filled one behind.
     done = subprocess.run(
-        ["mvn", "-q", "-B", "-f", POM, "dependency:copy-dependencies", f"-DoutputDirectory={fresh}"],
+        ["mvn", "-q", "-B", "-f", POM_FILE, "dependency:copy-dependencies", f"-DoutputDirectory={fresh}"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -101,7 +110,7 @@ def fetch_kafka(home: Path) -> bool:
     )
     if done.returncode != 0:
         shutil.rmtree(fresh, ignore_errors=True)
-        print(f"setup: Maven could not fetch Kafka: {_first_error(done.stdout)}")
+        print(f"setup: Maven could not fetch Kafka: {_find_first_error(done.stdout)}")
         print("setup: when the network is back, type `make setup` again. REST, gRPC and RabbitMQ run without it.")
         return False
     stamp.unlink(missing_ok=True)
@@ -111,7 +120,7 @@ def fetch_kafka(home: Path) -> bool:
     return True
 
 
-def _apt(verb: str, packages: list[str]) -> bool:
+def _run_apt(verb: str, packages: list[str]) -> bool:
     options = ["-y", "-qq"] + (["--no-install-recommends"] if packages else [])
     return (
         subprocess.run(
@@ -126,30 +135,30 @@ def _apt(verb: str, packages: list[str]) -> bool:
     )
 
 
-def _first_error(said: str) -> str:
+def _find_first_error(said: str) -> str:
     lines = [line for line in said.splitlines() if "ERROR" in line] or said.splitlines() or ["it said nothing"]
     return lines[0][:300]
 
 
-def broker_needed(transports: str) -> bool:
-    """Whether any of these needs one that we start, names with commas; without a name any may."""
+def needs_any_broker(transports: str) -> bool:
+    """Return whether any of these transports, named with commas, needs a broker that we start; True without names."""
     names = [name.strip() for name in transports.split(",") if name.strip()]
     return not names or any(map(_needs_broker, names))
 
 
 def _needs_broker(name: str) -> bool:
     with suppress(SettingError):  # whoever asked for it is told by what comes after set-up
-        return not named(name).traits.needs.isdisjoint(VARIABLES)
+        return not load_transport(name).traits.needs.isdisjoint(URL_VARIABLES)
     return False
 
 
 def main(transports: str = "") -> None:
     """Install what is missing. Always ends with exit code 0, unless it is interrupted."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    if not broker_needed(transports):
+    if not needs_any_broker(transports):
         return
-    if packages := absent():
-        install(packages)
+    if packages := find_missing_packages():
+        install_packages(packages)
     (HOME / "kafka").mkdir(parents=True, exist_ok=True)
     fetch_kafka(HOME)
 

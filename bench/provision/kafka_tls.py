@@ -1,12 +1,12 @@
-"""What Kafka is told about security: a listener for each level, users, and who may do everything."""
+"""Builds Kafka's security settings: a listener for each level, users, and access rights."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.provision.base import FAR, Security
-from bench.provision.ports import LOOPBACK, free_ports
-from transports.security import AUTH, CIPHER, HARNESS, MTLS, NONE, ROLES, TLS, Keys
+from bench.provision.base import PROXY_HOST, Security
+from bench.provision.ports import LOOPBACK, find_free_ports
+from transports.security import AUTH, CIPHER_SUITE, HARNESS, MTLS, NONE, ROLES, TLS, RoleKeys
 
 LISTENERS: Mapping[str, tuple[str, str]] = {
     NONE: ("PLAINTEXT", "PLAINTEXT"),
@@ -16,7 +16,7 @@ LISTENERS: Mapping[str, tuple[str, str]] = {
 }
 """By level what its listener is called, and its protocol."""
 
-LOGGING = """\
+LOG4J_TLS_CONFIG = """\
 log4j.logger.org.apache.kafka.common.network.Selector=INFO
 log4j.logger.org.apache.kafka.common.network.SslTransportLayer=DEBUG
 log4j.logger.kafka.authorizer.logger=INFO
@@ -25,44 +25,44 @@ log4j.logger.kafka.authorizer.logger=INFO
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
-    """Of a node."""
+class KafkaPorts:
+    """The ports of a Kafka node."""
 
     by_level: Mapping[str, int]
     controller: int
-    far: int
+    proxied: int
     """For those who come by way of FAR."""
-    inner: int
+    inter_broker: int
     """For what Kafka says to itself."""
 
     @classmethod
-    def free(cls, levels: Sequence[str]) -> "Ports":
-        """Raises OSError when there are none."""
-        controller, far, inner, *others = free_ports(3 + len(levels))
+    def choose_free(cls, levels: Sequence[str]) -> "KafkaPorts":
+        """Return free ports for a node with a listener for each of these levels. Raises OSError when there are none."""
+        controller, far, inner, *others = find_free_ports(3 + len(levels))
         return cls(dict(zip(levels, others, strict=True)), controller, far, inner)
 
 
-def listeners(ports: Ports, host: str = LOOPBACK) -> dict[str, str]:
-    """Settings of where a node listens, for clients at this host, and of where it says that it is.
+def build_listener_settings(ports: KafkaPorts, host: str = LOOPBACK) -> dict[str, str]:
+    """Return the listener settings of a node that takes clients at ``host``, by Kafka's setting name.
 
-    A client goes where Kafka says that it is, so that those who come by way of FAR have a listener of their own, at the
-    first level. Where any level asks for TLS, so does what Kafka says to itself.
+    A client connects to the address that Kafka advertises, so clients that come through the fault proxy have a listener
+    of their own, at the first level. Where any level uses TLS, so does the traffic between brokers and controller.
     """
     names = {level: LISTENERS[level][0] for level in ports.by_level}
     first, secured = next(iter(ports.by_level)), set(ports.by_level) != {NONE}
     protocols = {name: LISTENERS[level][1] for level, name in names.items()}
     protocols |= {"FAR": LISTENERS[first][1], "CONTROLLER": "SSL" if secured else "PLAINTEXT"}
     inner = "INNER" if secured else names[first]
-    itself = {"INNER": f"{LOOPBACK}:{ports.inner}"} if secured else {}
+    itself = {"INNER": f"{LOOPBACK}:{ports.inter_broker}"} if secured else {}
     protocols |= dict.fromkeys(itself, "SSL")
     here, there = (
         {name: f"{at}:{ports.by_level[level]}" for level, name in names.items()} | itself for at in (host, LOOPBACK)
     )
-    here |= {"FAR": f"{LOOPBACK}:{ports.far}", "CONTROLLER": f"{LOOPBACK}:{ports.controller}"}
+    here |= {"FAR": f"{LOOPBACK}:{ports.proxied}", "CONTROLLER": f"{LOOPBACK}:{ports.controller}"}
     return {
         "listeners": ",".join(f"{name}://{address}" for name, address in here.items()),
         "advertised.listeners": ",".join(
-            f"{name}://{address}" for name, address in {**there, "FAR": f"{FAR}:{ports.far}"}.items()
+            f"{name}://{address}" for name, address in {**there, "FAR": f"{PROXY_HOST}:{ports.proxied}"}.items()
         ),
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": inner,
@@ -70,15 +70,16 @@ def listeners(ports: Ports, host: str = LOOPBACK) -> dict[str, str]:
     }
 
 
-def tls(folder: Path, security: Security) -> dict[str, str]:
-    """Settings of its certificate, of who has to show one, and of who may do what; none where nothing is secured.
+def build_tls_settings(folder: Path, security: Security) -> dict[str, str]:
+    """Return the settings of TLS, client authentication and access control; empty where nothing is secured.
 
-    At auth alone nobody may do what no rule allows. Where there are other levels beside it, what has no rules at all is
-    open to everyone: their trials make none. Writes Kafka's key beside its certificate into ``folder``.
+    At auth alone, access is denied unless a rule allows it. With other levels beside it, a resource without rules is
+    open to everyone, since trials at these levels make none. Writes Kafka's key and certificate into ``folder``. Raises
+    OSError.
     """
     if security.levels == (NONE,):
         return {}
-    own = Keys(Path(security.keys), "kafka")
+    own = RoleKeys(Path(security.keys), "kafka")
     store = folder / "keystore.pem"
     store.touch(mode=0o600)
     store.write_bytes(own.key.read_bytes() + own.certificate.read_bytes())
@@ -91,7 +92,7 @@ def tls(folder: Path, security: Security) -> dict[str, str]:
         "ssl.truststore.location": str(own.authority),
         "ssl.protocol": "TLSv1.3",
         "ssl.enabled.protocols": "TLSv1.3",
-        "ssl.cipher.suites": CIPHER,
+        "ssl.cipher.suites": CIPHER_SUITE,
         "ssl.client.auth": "none",
         **{f"listener.name.{name}.ssl.client.auth": "required" for name in asking},
     }
@@ -109,11 +110,14 @@ def tls(folder: Path, security: Security) -> dict[str, str]:
     return settings
 
 
-def users(security: Security) -> list[str]:
-    """Arguments of the tool that formats Kafka's storage: passwords, so not for a command line."""
+def build_user_arguments(security: Security) -> list[str]:
+    """Return arguments of Kafka's storage tool that create the SCRAM users; empty without auth.
+
+    They hold passwords, so keep them off the command line.
+    """
     if AUTH not in security.levels:
         return []
-    named = {role: Keys(Path(security.keys), role).password for role in ROLES}
+    named = {role: RoleKeys(Path(security.keys), role).password for role in ROLES}
     return [
         word
         for role, password in named.items()

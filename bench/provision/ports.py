@@ -1,4 +1,4 @@
-"""Free ports on 127.0.0.1."""
+"""Finds free ports on 127.0.0.1, and checks who listens on a port."""
 
 import asyncio
 import os
@@ -15,11 +15,11 @@ import psutil
 # a port between our look and the server's bind. Random, so that two runs at once do not choose alike.
 CANDIDATES = range(20_000, 32_768)
 LOOPBACK = "127.0.0.1"
-_ours: deque[int] = deque(maxlen=64)
+_claim_descriptors: deque[int] = deque(maxlen=64)
 """Descriptors, which end with the process: a socket object would complain that nobody closed it."""
 
 
-def _claimed(port: int) -> bool:
+def _claim_port(port: int) -> bool:
     """Whether no other process of ours has chosen it a moment ago: a broker binds its ports seconds after the choice.
 
     A name in Linux's abstract namespace of sockets is its owner's until it closes or ends.
@@ -32,15 +32,16 @@ def _claimed(port: int) -> bool:
     except OSError:
         claim.close()
         return False
-    if len(_ours) == _ours.maxlen:
-        os.close(_ours.popleft())
-    _ours.append(claim.detach())
+    if len(_claim_descriptors) == _claim_descriptors.maxlen:
+        os.close(_claim_descriptors.popleft())
+    _claim_descriptors.append(claim.detach())
     return True
 
 
-def free_ports(count: int) -> list[int]:
-    """So many different ports that nobody listens on, and nobody of ours has just chosen. Raises OSError when there are
-    none.
+def find_free_ports(count: int) -> list[int]:
+    """Return ``count`` different ports on which nobody listens and which no other run has just chosen.
+
+    Raises OSError when there are not as many.
     """
     found: list[int] = []
     with ExitStack() as held:
@@ -50,7 +51,7 @@ def free_ports(count: int) -> list[int]:
                 sock.bind((LOOPBACK, port))
             except OSError:
                 continue
-            if not _claimed(port):
+            if not _claim_port(port):
                 continue
             found.append(port)
             if len(found) == count:
@@ -58,8 +59,8 @@ def free_ports(count: int) -> list[int]:
     raise OSError(f"no {count} free ports on {LOOPBACK} between {CANDIDATES[0]} and {CANDIDATES[-1]}")
 
 
-async def accepts(host: str, port: int | str, *, timeout_s: float) -> bool:
-    """Whether a connection is accepted there. False also for what is no host or no port."""
+async def accepts_connections(host: str, port: int | str, *, timeout_s: float) -> bool:
+    """Return whether a TCP connection to this host and port is accepted; False also for an invalid host or port."""
     try:
         async with asyncio.timeout(timeout_s):
             _, writer = await asyncio.open_connection(host, int(port))
@@ -71,8 +72,8 @@ async def accepts(host: str, port: int | str, *, timeout_s: float) -> bool:
     return True
 
 
-def listeners(pids: tuple[int, ...]) -> list[tuple[str, int]]:
-    """Where these processes listen, as address and port."""
+def find_listeners(pids: tuple[int, ...]) -> list[tuple[str, int]]:
+    """Return the addresses and ports on which these processes listen. Raises psutil.Error."""
     found = []
     for pid in pids:
         for connection in psutil.Process(pid).net_connections(kind="tcp"):
@@ -81,8 +82,8 @@ def listeners(pids: tuple[int, ...]) -> list[tuple[str, int]]:
     return found
 
 
-def public_listener(port: int) -> bool:
-    """Whether something on this machine accepts connections to this port from other machines.
+def has_public_listener(port: int) -> bool:
+    """Return whether something on this machine accepts connections to this port from other machines.
 
     Raises psutil.AccessDenied where the system does not tell.
     """

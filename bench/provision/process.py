@@ -1,8 +1,8 @@
-"""A child process: started, ready, ended.
+"""Starts child processes, waits until they answer, and stops them, also after a kill -9.
 
-Every child carries a mark in its environment, the folder it works in, and hands it on to its own children.
-A run's folder has a name that no other run has, so a process that bears it is ours, whatever its pid is or was.
-The mark is there from the first instant: a kill -9 right after a start leaves nothing that cannot be found.
+Every child carries a mark in its environment, the folder in which it works, and its own children inherit it. A run's
+folder has a name that no other run has, so a process with this mark is ours, whatever its pid. The mark is there from
+the start, so that a kill -9 right after it leaves no process that cannot be found.
 """
 
 import asyncio
@@ -21,39 +21,38 @@ from bench.errors import StartFailed
 
 T = TypeVar("T")
 
-MARK = "FOURWAYS_RUN"
-KEEP = ("PATH", "LANG", "TZ")
+MARK_VARIABLE = "FOURWAYS_RUN"
+INHERITED_VARIABLES = ("PATH", "LANG", "TZ")
 """what a child gets of our own environment"""
 
 GRACE_S = 10.0
 """from SIGTERM to SIGKILL; RabbitMQ was seen to need 1.1 s and Kafka 0.4 s"""
 
 
-def belonging_to(folder: Path) -> dict[str, str]:
-    """Environment of a child that is a run's own: the mark, and temporary files below the folder that goes with the
-    run."""
-    return {MARK: str(folder), "TMPDIR": str(folder)}
+def build_mark_environment(folder: Path) -> dict[str, str]:
+    """Return environment variables of a child that belongs to a run: the mark, and ``folder`` for temporary files."""
+    return {MARK_VARIABLE: str(folder), "TMPDIR": str(folder)}
 
 
-class Child(subprocess.Popen[bytes]):
-    """A child that may outlive this object: its mark finds it, and end() takes note of its end."""
+class ChildProcess(subprocess.Popen[bytes]):
+    """A child process that may outlive this object: it is found by its mark, and ``stop_processes`` reaps it."""
 
     def __del__(self) -> None:
         pass  # where Popen would complain that the child still runs
 
 
-def spawn(command: Sequence[str], *, folder: Path, log: Path, env: Mapping[str, str] | None = None) -> Child:
-    """Start a child in a session of its own, so that Ctrl-C in the terminal does not reach it.
+def spawn(command: Sequence[str], *, folder: Path, log: Path, env: Mapping[str, str] | None = None) -> ChildProcess:
+    """Start a child in a session of its own, so that Ctrl-C in the terminal does not reach it, and return it.
 
-    Raises StartFailed when the program cannot be run.
+    Its output is appended to ``log``. Raises StartFailed when the program cannot be run.
     """
-    kept = {name: os.environ[name] for name in KEEP if name in os.environ}
+    kept = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
     try:
         with log.open("ab") as out:
-            child = Child(
+            child = ChildProcess(
                 command,
                 cwd=folder,
-                env={**kept, **(env or {}), MARK: str(folder)},
+                env={**kept, **(env or {}), MARK_VARIABLE: str(folder)},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -64,15 +63,17 @@ def spawn(command: Sequence[str], *, folder: Path, log: Path, env: Mapping[str, 
     # Popen returns at the child's exec, a moment before the kernel has the new environment, and with it the mark.
     with suppress(psutil.Error):
         process = psutil.Process(child.pid)
-        while MARK not in process.environ() and child.poll() is None:
+        while MARK_VARIABLE not in process.environ() and child.poll() is None:
             time.sleep(0.001)
     return child
 
 
-async def ready(process: Child | None, probe: Callable[[], Awaitable[T | None]], *, deadline_s: float) -> T:
-    """What the probe answers, once it answers anything.
+async def wait_until_answering(
+    process: ChildProcess | None, probe: Callable[[], Awaitable[T | None]], *, deadline_s: float
+) -> T:
+    """Call ``probe`` until it returns anything but None, and return that.
 
-    Raises StartFailed at once when the process ends (None: one that we cannot see), and at the deadline.
+    Raises StartFailed as soon as the process ends (None: one that cannot be seen), or after ``deadline_s`` seconds.
     """
     give_up = time.monotonic() + deadline_s
     while True:
@@ -88,29 +89,29 @@ async def ready(process: Child | None, probe: Callable[[], Awaitable[T | None]],
         await asyncio.sleep(0.1)
 
 
-def marked(folder: Path) -> list[psutil.Process]:
-    """The living processes started in this folder or below it, whoever started them."""
+def find_marked_processes(folder: Path) -> list[psutil.Process]:
+    """Return the living processes that are marked with this folder or one below it."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            mark = process.environ().get(MARK)
-            if mark and Path(mark).is_relative_to(folder) and not gone(process):
+            mark = process.environ().get(MARK_VARIABLE)
+            if mark and Path(mark).is_relative_to(folder) and not has_ended(process):
                 found.append(process)
     return found
 
 
-def gone(process: psutil.Process) -> bool:
-    """Whether a process has ended, if only its parent has not taken note yet."""
+def has_ended(process: psutil.Process) -> bool:
+    """Return whether a process has ended; a zombie counts as ended."""
     try:
         return not process.is_running() or bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
 
 
-def end(processes: Iterable[psutil.Process], *, grace_s: float = GRACE_S) -> None:
-    """SIGTERM to the eldest, whose children end with them; what is left after the grace gets SIGKILL.
+def stop_processes(processes: Iterable[psutil.Process], *, grace_s: float = GRACE_S) -> None:
+    """Stop processes: SIGTERM to the topmost ones, and SIGKILL to what is left after ``grace_s`` seconds. Blocks.
 
-    Erlang's helper processes must not be told before Erlang, which takes their end for a crash.
+    Erlang's helper processes get no signal before Erlang itself, which takes their end for a crash.
     """
     everyone = list(processes)
     pids = {process.pid for process in everyone}
@@ -121,40 +122,40 @@ def end(processes: Iterable[psutil.Process], *, grace_s: float = GRACE_S) -> Non
                 process.terminate()
                 process.resume()  # one that a killed run left stopped would not hear of it
                 eldest.append(process)
-    _wait(eldest, grace_s)
-    left = _wait(everyone, 0.5)
+    _wait_for_end(eldest, grace_s)
+    left = _wait_for_end(everyone, 0.5)
     for process in left:
         with suppress(psutil.Error):
             process.kill()
-    _wait(left, 2.0)
+    _wait_for_end(left, 2.0)
     for pid in pids:
         with suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
 
 
-def end_below(folder: Path, *, grace_s: float = GRACE_S) -> int:
-    """End every process marked with this folder or one below it, and say how many there were."""
+def stop_processes_below(folder: Path, *, grace_s: float = GRACE_S) -> int:
+    """Stop all processes marked with this folder or one below it; return how many there were. Blocks."""
     ended = 0
     # More than one look, since a process may start another while it is being ended.
     for _ in range(3):
-        if not (processes := marked(folder)):
+        if not (processes := find_marked_processes(folder)):
             break
         ended += len(processes)
-        end(processes, grace_s=grace_s)
+        stop_processes(processes, grace_s=grace_s)
     return ended
 
 
-def _wait(processes: list[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+def _wait_for_end(processes: list[psutil.Process], timeout_s: float) -> list[psutil.Process]:
     """The processes that are still there after the timeout."""
     give_up = time.monotonic() + timeout_s
-    while (processes := [process for process in processes if not gone(process)]) and time.monotonic() < give_up:
+    while (processes := [process for process in processes if not has_ended(process)]) and time.monotonic() < give_up:
         time.sleep(0.02)
     return processes
 
 
 @contextmanager
-def quiet(*loggers: str) -> Iterator[None]:
-    """Keep a client library's errors to ourselves while we only ask whether there is a server."""
+def silence_loggers(*loggers: str) -> Iterator[None]:
+    """Context manager: suppress these loggers while a client library only probes for a server."""
 
     def never(record: logging.LogRecord) -> bool:
         return False
@@ -168,8 +169,11 @@ def quiet(*loggers: str) -> Iterator[None]:
             logging.getLogger(name).removeFilter(never)
 
 
-async def finish(work: Coroutine[Any, Any, T]) -> T:
-    """Do this to its end even if we are cancelled meanwhile; the cancellation is raised afterwards."""
+async def finish_despite_cancellation(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end and return its result, even if the caller is cancelled meanwhile.
+
+    The cancellation is raised afterwards.
+    """
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():

@@ -1,4 +1,4 @@
-"""What RabbitMQ is told about security: its listeners with TLS, its users and their rights."""
+"""Builds RabbitMQ's security configuration: TLS listeners, users and their permissions."""
 
 import hashlib
 import json
@@ -11,48 +11,52 @@ from typing import Any
 from bench.provision.base import Security
 from bench.provision.ports import LOOPBACK
 from shop.workflow import SERVICES
-from transports.security import AUTH, BUYER, CIPHER, HARNESS, MTLS, NONE, Keys
+from transports.security import AUTH, BUYER, CIPHER_SUITE, HARNESS, MTLS, NONE, RoleKeys
 
 GUEST = "guest"
-_ALL = ".*"
+_EVERYTHING = ".*"
 _EXCHANGES = r"^(amq\.default|[^.]+\.facts)$"
 """Where commands and facts are published."""
 
 
-SERVERS_ALONE = "tls"
+SERVER_TLS = "tls"
 """The kind of listener that asks for no certificate of its clients."""
 
 
-def kinds(levels: Sequence[str]) -> dict[str, str]:
-    """By level the kind of listener that it takes: plain, with the server's certificate, or the client's as well."""
-    return {level: level if level in (NONE, MTLS) else SERVERS_ALONE for level in levels}
+def choose_listener_kinds(levels: Sequence[str]) -> dict[str, str]:
+    """Return the kind of listener for each level: plain, with a server certificate, or with client certificates too."""
+    return {level: level if level in (NONE, MTLS) else SERVER_TLS for level in levels}
 
 
-def listeners(ports: Mapping[str, int], keys: str, host: str = LOOPBACK) -> str:
-    """Lines of rabbitmq.conf, for a port by kind. One set of TLS settings is all that they can say: see ``further``."""
+def format_listeners(ports: Mapping[str, int], keys: str, host: str = LOOPBACK) -> str:
+    """Return the listener lines of rabbitmq.conf for a port by kind.
+
+    The file holds one set of TLS settings, for all listeners; ``format_mtls_listener`` adds the second.
+    """
     plain = f"{host}:{ports[NONE]}" if NONE in ports else ""
     lines = [f"listeners.tcp.1 = {plain}" if plain else "listeners.tcp = none"]
-    if secured := SERVERS_ALONE if SERVERS_ALONE in ports else MTLS if MTLS in ports else "":
-        own = Keys(Path(keys), "rabbitmq")
+    if secured := SERVER_TLS if SERVER_TLS in ports else MTLS if MTLS in ports else "":
+        own = RoleKeys(Path(keys), "rabbitmq")
         lines += [
             f"listeners.ssl.1 = {host}:{ports[secured]}",
             f"ssl_options.cacertfile = {own.authority}",
             f"ssl_options.certfile = {own.certificate}",
             f"ssl_options.keyfile = {own.key}",
             "ssl_options.versions.1 = tlsv1.3",
-            f"ssl_options.ciphers.1 = {CIPHER}",
+            f"ssl_options.ciphers.1 = {CIPHER_SUITE}",
             f"ssl_options.verify = {'verify_peer' if secured == MTLS else 'verify_none'}",
             f"ssl_options.fail_if_no_peer_cert = {str(secured == MTLS).lower()}",
         ]
     return "".join(f"{line}\n" for line in lines)
 
 
-def further(ports: Mapping[str, int], host: str = LOOPBACK) -> str:
-    """What a node that takes clients with a certificate and clients without is told when it runs, in Erlang; else "".
+def format_mtls_listener(ports: Mapping[str, int], host: str = LOOPBACK) -> str:
+    """Return Erlang that adds a listener for clients with certificates to a running node; "" where none is needed.
 
-    RabbitMQ's settings of TLS are those of all its listeners. The one that asks for certificates is added to them.
+    rabbitmq.conf has one set of TLS settings for all listeners, so a node that takes clients with and without
+    certificates needs the second listener added at run time.
     """
-    if not {MTLS, SERVERS_ALONE} <= ports.keys():
+    if not {MTLS, SERVER_TLS} <= ports.keys():
         return ""
     return (
         "Asked = [{verify, verify_peer}, {fail_if_no_peer_cert, true}], "
@@ -61,20 +65,23 @@ def further(ports: Mapping[str, int], host: str = LOOPBACK) -> str:
     )
 
 
-def definitions(security: Security) -> str:
-    """Users, each with a right to the queues that its role needs, as a file that RabbitMQ loads when it starts.
+def format_definitions(security: Security) -> str:
+    """Return a definitions file for RabbitMQ, as JSON: users, each with permission for the queues of its role.
 
-    Passwords are in it as RabbitMQ keeps them: salted and hashed. Whoever publishes does so through an exchange, to
-    which there is one right for all that goes through it.
+    Passwords are in it as RabbitMQ keeps them, salted and hashed. Publishing goes through an exchange, which has one
+    permission for all that goes through it.
     """
-    rights = {HARNESS: (_ALL, _ALL, _ALL), BUYER: ("^$", _EXCHANGES, r"^[^.]+\.(reply|order-closed)\.[0-9]+$")}
+    rights = {
+        HARNESS: (_EVERYTHING, _EVERYTHING, _EVERYTHING),
+        BUYER: ("^$", _EXCHANGES, r"^[^.]+\.(reply|order-closed)\.[0-9]+$"),
+    }
     for service in SERVICES:
         rights[service] = ("^$", _EXCHANGES, rf"^[^.]+\.{service}$")
-    users: list[dict[str, Any]] = [_user(role, Keys(Path(security.keys), role).password) for role in rights]
+    users: list[dict[str, Any]] = [_build_user(role, RoleKeys(Path(security.keys), role).password) for role in rights]
     if security.levels != (AUTH,):
         # Whom the other levels come as.
-        users.append(_user(GUEST, GUEST))
-        rights[GUEST] = (_ALL, _ALL, _ALL)
+        users.append(_build_user(GUEST, GUEST))
+        rights[GUEST] = (_EVERYTHING, _EVERYTHING, _EVERYTHING)
     return json.dumps(
         {
             "vhosts": [{"name": "/"}],
@@ -88,7 +95,7 @@ def definitions(security: Security) -> str:
     )
 
 
-def _user(name: str, password: str) -> dict[str, Any]:
+def _build_user(name: str, password: str) -> dict[str, Any]:
     """RabbitMQ's hash: a salt of four bytes, and SHA-256 over it and the password. It may administer nothing."""
     salt = secrets.token_bytes(4)
     return {

@@ -1,7 +1,7 @@
-"""One service process: the composition root that joins a service, its store and a transport.
+"""Runs one service process: builds a service, its store and a transport, and serves.
 
-Started by bench.provision.services. One JSON line on standard input says what to be; afterwards each line is a
-request, answered by one JSON line on standard output:
+bench.provision.services starts it. The first JSON line on standard input says which service to run; each further line
+is a request, answered by one JSON line on standard output:
 
     {"service": "payment", "transport": "rest", "setting": {…}, "folder": null}     -> {"ready": {…}}
     "audit"                                                                         -> {"audit": {…}}
@@ -26,13 +26,13 @@ from shop.factory import open_service
 from shop.service import Service
 from transports.base import Setting
 from transports.errors import SettingError, TransportError
-from transports.registry import named
+from transports.registry import load_transport
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
-class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a service process is told to be."""
+class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The service that a process runs, its transport and its settings."""
 
     service: str
     transport: str
@@ -41,8 +41,8 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Of the SQLite files; None: the state is in memory."""
 
 
-def audit_of(service: Service) -> dict[str, Any]:
-    """The service's own books: by fact its tally, its balance, and how often it was asked again."""
+def build_audit(service: Service) -> dict[str, Any]:
+    """Return the service's audit: tallies by message kind, its balance, and its number of redeliveries."""
     return {
         "tallies": msgspec.to_builtins(dict(service.audit())),
         "balance": dict(service.balance()),
@@ -50,24 +50,24 @@ def audit_of(service: Service) -> dict[str, Any]:
     }
 
 
-async def serve() -> int:
-    """The exit code."""
-    requests = await standard_input()
+async def run_service() -> int:
+    """Run the service until it is stopped; return the exit code."""
+    requests = await open_standard_input()
     first = await requests.readline()
     if not first:  # stopped before it was told what to be
         return 0
-    spec = msgspec.json.decode(first, type=NodeSpec)
+    spec = msgspec.json.decode(first, type=ServiceSpec)
     code = 0
     try:
-        await _serve(spec, requests)
+        await _answer_requests(spec, requests)
     except* (TransportError, SettingError) as errors:
-        _answer({"error": f"the {spec.service} service: {_sentences(errors)}"})
+        _write_answer({"error": f"the {spec.service} service: {_join_messages(errors)}"})
         code = 1
     return code
 
 
-async def _serve(spec: NodeSpec, requests: asyncio.StreamReader) -> None:
-    transport = named(spec.transport, spec.setting.product)(spec.setting)
+async def _answer_requests(spec: ServiceSpec, requests: asyncio.StreamReader) -> None:
+    transport = load_transport(spec.transport, spec.setting.product)(spec.setting)
     folder = None if spec.folder is None else Path(spec.folder)
     service = open_service(spec.service, folder=folder, durability=spec.setting.durability)
     try:
@@ -75,23 +75,23 @@ async def _serve(spec: NodeSpec, requests: asyncio.StreamReader) -> None:
             # What is loaded by now stays: the collector need not look at it again and again.
             gc.collect()
             gc.freeze()
-            _answer({"ready": dict(transport.facts())})
+            _write_answer({"ready": dict(transport.facts())})
             async for line in requests:
                 match msgspec.json.decode(line):
                     case "audit":
-                        _answer({"audit": audit_of(service) | {"serving": serving.counts()}})
+                        _write_answer({"audit": build_audit(service) | {"serving": serving.counts()}})
                     case "stamps":
-                        _answer({"stamps": serving.trace.stamps})
+                        _write_answer({"stamps": serving.trace.stamps})
                     case "clock":
-                        _answer({"clock": time.monotonic_ns()})
+                        _write_answer({"clock": time.monotonic_ns()})
                     case _:
                         break
     finally:
         service.store.close()
 
 
-async def standard_input() -> asyncio.StreamReader:
-    """Lines until end of file; a signal to stop is an end of file too."""
+async def open_standard_input() -> asyncio.StreamReader:
+    """Return a reader of standard input, on which a stop signal acts as the end of the input."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -100,16 +100,16 @@ async def standard_input() -> asyncio.StreamReader:
     return reader
 
 
-def _answer(content: dict[str, Any]) -> None:
+def _write_answer(content: dict[str, Any]) -> None:
     sys.stdout.write(msgspec.json.encode(content).decode() + "\n")
     sys.stdout.flush()
 
 
-def _sentences(errors: BaseExceptionGroup[Exception]) -> str:
+def _join_messages(errors: BaseExceptionGroup[Exception]) -> str:
     return "; ".join(str(error) for error in errors.exceptions)
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the conductor, which then stops us in order
-    sys.exit(uvloop.run(serve()))
+    sys.exit(uvloop.run(run_service()))

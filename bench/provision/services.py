@@ -1,4 +1,4 @@
-"""The four services of a trial, a process each, fresh for every trial."""
+"""Starts the four services of a trial, each in processes of its own."""
 
 import asyncio
 import contextlib
@@ -16,24 +16,24 @@ from typing import Any
 import msgspec
 
 from bench.errors import StartFailed
-from bench.provision.process import MARK, finish
-from bench.provision.service_main import NodeSpec
+from bench.provision.process import MARK_VARIABLE, finish_despite_cancellation
+from bench.provision.service_main import ServiceSpec
 from shop.workflow import SERVICES
 from transports.base import Setting
-from transports.security.keys import OPENSSL
+from transports.security.keys import OPENSSL_FILE
 from transports.tracing import Stamp
 
-START_S = 20.0
-STOP_S = 10.0
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 10.0
 """How long a service may take to finish what it has in hand; then it is killed."""
-_LINE_BYTES = 2**24
+_MAX_LINE_BYTES = 2**24
 """Of an answer: all stamps of a service are one."""
 
 
 class ServiceProcess:
-    """A running service."""
+    """A running process of one service."""
 
-    def __init__(self, spec: NodeSpec, spawn: Callable[[], Awaitable[Process]]) -> None:
+    def __init__(self, spec: ServiceSpec, spawn: Callable[[], Awaitable[Process]]) -> None:
         self.name = spec.service
         self.facts: Mapping[str, str] = {}
         self._spec = spec
@@ -41,25 +41,25 @@ class ServiceProcess:
         self._process: Process | None = None
 
     async def spawn(self) -> None:
-        """A process that does not know yet what it is to be: all of them load their libraries at the same time."""
+        """Start the process without its settings, so that all services load their libraries at the same time."""
         self._process = await self._spawn()
 
     async def start(self) -> None:
-        """Ready when this returns. Raises StartFailed."""
+        """Send the settings and return when the service is ready. Raises StartFailed."""
         if self._process is None:
             await self.spawn()
-        self.facts = (await _ask(self.process, self._spec, self.name, START_S))["ready"]
+        self.facts = (await _request_answer(self.process, self._spec, self.name, START_TIMEOUT_S))["ready"]
 
     async def kill(self) -> None:
-        """As a crash does; ``start`` begins anew, with what is on its disk."""
+        """Kill the process with SIGKILL, as a crash would; ``start`` runs it again with the data on its disk."""
         self.process.kill()
         await self.process.wait()
         self._process = None
 
     async def stop(self) -> None:
-        """What is in hand is finished first."""
+        """Stop the process once it has finished the work in hand; it is killed after STOP_TIMEOUT_S seconds."""
         if self._process is not None:
-            await _stop(self._process)
+            await _stop_process(self._process)
 
     @property
     def process(self) -> Process:
@@ -75,26 +75,26 @@ class ServiceProcess:
         return self._process is not None and self._process.returncode is None
 
     async def audit(self) -> dict[str, Any]:
-        """Its books, as bench.provision.service_main.audit_of has them. Raises StartFailed when the process is gone."""
+        """Return the service's audit (service_main.build_audit). Raises StartFailed when the process has ended."""
         answer: dict[str, Any] = await self._asked("audit")
         return answer
 
     async def stamps(self) -> list[Stamp]:
-        """Of the orders that it was to stamp. Raises StartFailed when the process is gone."""
+        """Return the stamps of the sampled orders. Raises StartFailed when the process has ended."""
         return [Stamp(*stamp) for stamp in await self._asked("stamps")]
 
     async def clock(self) -> tuple[int, int, int]:
-        """``time.monotonic_ns()`` here, there, and here again. Raises StartFailed when the process is gone."""
+        """Return ``time.monotonic_ns()`` here, in the service, and here again. Raises StartFailed when it has ended."""
         before_ns = time.monotonic_ns()
         theirs_ns: int = await self._asked("clock")
         return before_ns, theirs_ns, time.monotonic_ns()
 
     async def _asked(self, request: str) -> Any:
-        return (await _ask(self.process, request, self.name, STOP_S))[request]
+        return (await _request_answer(self.process, request, self.name, STOP_TIMEOUT_S))[request]
 
 
 @asynccontextmanager
-async def services(
+async def run_services(
     transport: str,
     setting: Setting,
     *,
@@ -104,17 +104,17 @@ async def services(
     seen_by: Callable[[str], Setting] | None = None,
     program: str = "bench.provision.service_main",
 ) -> AsyncIterator[dict[str, ServiceProcess]]:
-    """All four, ready, each in so many processes as the setting says; the second of payment is ``payment-2``.
+    """Context manager: all four services, ready, each in as many processes as the setting says, by name.
 
-    Raises StartFailed with the reason that the first of them gave.
+    The second process of payment is ``payment-2``. Raises StartFailed with the first one's reason.
 
-    ``folder`` marks the processes as the run's own, ``logs`` gets what they complain about, a file per service.
-    ``seen_by`` gives the setting as a service is told it, where that is not what all are.
-    ``program`` is a module that is told what to be and answers as bench.provision.service_main does.
+    ``folder`` marks the processes as the run's own; ``logs`` gets their error output, a file for each process.
+    ``seen_by`` returns the setting for a service, where it is not the same for all. ``program`` is the module to run;
+    it must answer as bench.provision.service_main does.
     """
     logs.mkdir(parents=True, exist_ok=True)
     specs = {
-        service if number == 0 else f"{service}-{number + 1}": NodeSpec(
+        service if number == 0 else f"{service}-{number + 1}": ServiceSpec(
             service=service,
             transport=transport,
             setting=replace(setting if seen_by is None else seen_by(service), process=number),
@@ -124,7 +124,9 @@ async def services(
         for service in SERVICES
     }
     running = {
-        name: ServiceProcess(spec, partial(_spawn, program, folder, logs / f"{setting.trial}-{name}.log", setting.keys))
+        name: ServiceProcess(
+            spec, partial(_spawn_process, program, folder, logs / f"{setting.trial}-{name}.log", setting.keys)
+        )
         for name, spec in specs.items()
     }
     try:
@@ -133,19 +135,19 @@ async def services(
         await asyncio.gather(*(service.start() for service in running.values()))
         yield running
     finally:
-        await finish(_all(service.stop() for service in running.values()))
+        await finish_despite_cancellation(_await_all(service.stop() for service in running.values()))
         for log in logs.glob(f"{setting.trial}-*.log"):
             if not log.stat().st_size:
                 log.unlink()
 
 
-async def _all(work: Iterable[Awaitable[None]]) -> None:
+async def _await_all(work: Iterable[Awaitable[None]]) -> None:
     await asyncio.gather(*work)
 
 
-async def _spawn(program: str, folder: Path, log: Path, keys: str) -> Process:
+async def _spawn_process(program: str, folder: Path, log: Path, keys: str) -> Process:
     # What Python's ssl offers and takes of TLS 1.3 can be said here alone.
-    openssl = {"OPENSSL_CONF": str(Path(keys) / OPENSSL)} if keys else {}
+    openssl = {"OPENSSL_CONF": str(Path(keys) / OPENSSL_FILE)} if keys else {}
     with log.open("ab") as errors:
         return await asyncio.create_subprocess_exec(
             sys.executable,
@@ -154,13 +156,13 @@ async def _spawn(program: str, folder: Path, log: Path, keys: str) -> Process:
             stdin=PIPE,
             stdout=PIPE,
             stderr=errors,
-            limit=_LINE_BYTES,
+            limit=_MAX_LINE_BYTES,
             start_new_session=True,
-            env={**os.environ, MARK: str(folder), **openssl},
+            env={**os.environ, MARK_VARIABLE: str(folder), **openssl},
         )
 
 
-async def _ask(process: Process, request: Any, name: str, patience_s: float) -> dict[str, Any]:
+async def _request_answer(process: Process, request: Any, name: str, patience_s: float) -> dict[str, Any]:
     assert process.stdin is not None and process.stdout is not None
     try:
         if process.stdin.is_closing():  # it has ended; to write would be a RuntimeError on uvloop
@@ -182,13 +184,13 @@ async def _ask(process: Process, request: Any, name: str, patience_s: float) -> 
     return answer
 
 
-async def _stop(process: Process) -> None:
+async def _stop_process(process: Process) -> None:
     """The end of its input is the request to stop."""
     assert process.stdin is not None
     with contextlib.suppress(OSError):
         process.stdin.close()
     try:
-        await asyncio.wait_for(process.wait(), STOP_S)
+        await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
     except TimeoutError:
         process.kill()
         await process.wait()

@@ -1,4 +1,7 @@
-"""A network that can be cut and slowed: Toxiproxy, which carries what comes to FAR on to 127.0.0.1."""
+"""Runs Toxiproxy between clients and servers, to cut or delay their network traffic.
+
+It forwards connections to PROXY_HOST on to the same port of 127.0.0.1.
+"""
 
 import argparse
 import asyncio
@@ -15,36 +18,36 @@ import httpx
 import psutil
 
 from bench.errors import StartFailed
-from bench.provision.base import FAR, Say
-from bench.provision.ports import LOOPBACK, free_ports
-from bench.provision.process import end, finish, ready, spawn
+from bench.provision.base import PROXY_HOST, Say
+from bench.provision.ports import LOOPBACK, find_free_ports
+from bench.provision.process import finish_despite_cancellation, spawn, stop_processes, wait_until_answering
 
 VERSION = "2.12.0"
 _PACKAGE = f"github.com/Shopify/toxiproxy/v2/cmd/server@v{VERSION}"
 _NO_GO = "a network that can be cut needs Toxiproxy, and Go to build it: install Go and try again"
-START_S = 10.0
+START_TIMEOUT_S = 10.0
 
 
-def far(address: str) -> str:
-    """The same port at FAR."""
-    return f"{FAR}:{address.rpartition(':')[2]}"
+def proxied_address(address: str) -> str:
+    """Return the proxy's address for a host:port: the same port at PROXY_HOST."""
+    return f"{PROXY_HOST}:{address.rpartition(':')[2]}"
 
 
-def program(home: Path) -> Path:
-    """Where set-up puts it."""
+def binary_path(home: Path) -> Path:
+    """Return the path where set-up installs Toxiproxy's server."""
     return home / "toxiproxy" / VERSION / "server"
 
 
-async def missing(home: Path, say: Say) -> str | None:
-    """One sentence when it cannot be had; it is built when it is not there."""
-    if program(home).exists():
+async def ensure_installed(home: Path, say: Say) -> str | None:
+    """Build Toxiproxy with Go if it is missing; return why it cannot be had, or None when it is there."""
+    if binary_path(home).exists():
         return None
     if (go := shutil.which("go")) is None:
         return _NO_GO
     say("building Toxiproxy with Go (once, half a minute)")
     building = await asyncio.create_subprocess_exec(
         *(go, "install", _PACKAGE),
-        env={**os.environ, "GOBIN": str(program(home).parent.resolve())},
+        env={**os.environ, "GOBIN": str(binary_path(home).parent.resolve())},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -53,7 +56,7 @@ async def missing(home: Path, say: Say) -> str | None:
         said, _ = await building.communicate()
     except asyncio.CancelledError:
         building.kill()
-        await finish(building.wait())
+        await finish_despite_cancellation(building.wait())
         raise
     if building.returncode == 0:
         return None
@@ -61,25 +64,25 @@ async def missing(home: Path, say: Say) -> str | None:
     return f"Go could not build Toxiproxy: {lines[-1][:300]}; try again when that is mended"
 
 
-class Network:
-    """The way from FAR to some addresses, all of it cut or slowed together."""
+class ProxyNetwork:
+    """The proxied connections to some addresses, all cut or delayed together."""
 
     def __init__(self, pid: int, api: httpx.AsyncClient) -> None:
         self._pid = pid
         self._api = api
         self._names: list[str] = []
 
-    async def carry(self, address: str) -> None:
-        """From now on to this host:port from the same port of FAR. Raises StartFailed."""
+    async def forward_to(self, address: str) -> None:
+        """Forward connections from the same port of PROXY_HOST to this host:port. Raises StartFailed."""
         name = f"to-{address}"
-        await self._asked("POST", "/proxies", {"name": name, "listen": far(address), "upstream": address})
+        await self._asked("POST", "/proxies", {"name": name, "listen": proxied_address(address), "upstream": address})
         self._names.append(name)
 
     @asynccontextmanager
-    async def cut(self) -> AsyncIterator[None]:
-        """Nothing comes through; connections stay, and what was sent arrives afterwards, as TCP has it.
+    async def cut_traffic(self) -> AsyncIterator[None]:
+        """Context manager: stop all traffic; connections stay open, and what was sent arrives afterwards.
 
-        By stopping Toxiproxy: its own ways lose what was sent, and then close the connections.
+        It suspends Toxiproxy, whose own toxics would lose what was sent and then close the connections.
         """
         os.kill(self._pid, signal.SIGSTOP)
         try:
@@ -89,8 +92,8 @@ class Network:
                 os.kill(self._pid, signal.SIGCONT)
 
     @asynccontextmanager
-    async def slowed(self, delay_ms: int) -> AsyncIterator[None]:
-        """Everything takes so much longer, each way. Raises StartFailed."""
+    async def delay_traffic(self, delay_ms: int) -> AsyncIterator[None]:
+        """Context manager: delay all traffic by ``delay_ms`` milliseconds in each direction. Raises StartFailed."""
         try:
             for name in self._names:
                 for stream in ("upstream", "downstream"):
@@ -98,7 +101,7 @@ class Network:
                     await self._asked("POST", f"/proxies/{name}/toxics", toxic)
             yield
         finally:
-            await finish(self._asked("POST", "/reset", None))
+            await finish_despite_cancellation(self._asked("POST", "/reset", None))
 
     async def _asked(self, method: str, path: str, content: Any) -> None:
         try:
@@ -115,13 +118,13 @@ class Network:
 
 
 @asynccontextmanager
-async def network(addresses: Sequence[str], *, home: Path, folder: Path, log: Path) -> AsyncIterator[Network]:
-    """Toxiproxy, for as long as the context lasts, on the way to each of these. Raises StartFailed.
+async def run_proxy(addresses: Sequence[str], *, home: Path, folder: Path, log: Path) -> AsyncIterator[ProxyNetwork]:
+    """Context manager: run Toxiproxy in front of these addresses. Raises StartFailed.
 
-    ``folder`` marks its process as the run's own.
+    ``folder`` marks its process as the run's own; its output goes to ``log``.
     """
-    (port,) = free_ports(1)
-    command = [str(program(home).resolve()), "-host", LOOPBACK, "-port", str(port)]
+    (port,) = find_free_ports(1)
+    command = [str(binary_path(home).resolve()), "-host", LOOPBACK, "-port", str(port)]
     process = spawn(command, folder=folder, log=log)
     try:
         async with httpx.AsyncClient(base_url=f"http://{LOOPBACK}:{port}", trust_env=False) as api:
@@ -131,22 +134,22 @@ async def network(addresses: Sequence[str], *, home: Path, folder: Path, log: Pa
                     return (await api.get("/version")).is_success or None
                 return None
 
-            await ready(process, answers, deadline_s=START_S)
-            made = Network(process.pid, api)
+            await wait_until_answering(process, answers, deadline_s=START_TIMEOUT_S)
+            made = ProxyNetwork(process.pid, api)
             for address in addresses:
-                await made.carry(address)
+                await made.forward_to(address)
             yield made
     finally:
-        await finish(asyncio.to_thread(_end, process.pid))
+        await finish_despite_cancellation(asyncio.to_thread(_stop_process, process.pid))
 
 
-def _end(pid: int) -> None:
+def _stop_process(pid: int) -> None:
     with suppress(psutil.NoSuchProcess):
-        end([psutil.Process(pid)])
+        stop_processes([psutil.Process(pid)])
 
 
 if __name__ == "__main__":  # `make test` builds it before several tests at once would
     parser = argparse.ArgumentParser(prog="python -m bench.provision.toxiproxy", description=__doc__)
     parser.add_argument("home", type=Path)
-    if why := asyncio.run(missing(parser.parse_args().home, print)):
+    if why := asyncio.run(ensure_installed(parser.parse_args().home, print)):
         print(why, file=sys.stderr)

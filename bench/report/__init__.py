@@ -1,1 +1,4 @@
-"""What is read: a table for the terminal and figures. All of it is computed from the files of a run."""
+"""Renders kept results for people: charts, terminal tables and the report page.
+
+Everything is computed from the files of a run.
+"""

@@ -1,12 +1,12 @@
-"""How numbers are written, wherever they are read."""
+"""Formats numbers and intervals for tables, charts and sentences."""
 
 import math
 
 from bench.stats.intervals import Estimate
 
 
-def digits(number: float, significant: int = 3) -> str:
-    """A number with so many significant digits and no exponent: 0.451, 5.31, 11.0, 720, 1,440."""
+def format_number(number: float, significant: int = 3) -> str:
+    """Formats a number with so many significant digits and no exponent: 0.451, 5.31, 11.0, 720, 1,440, or ∞."""
     if math.isinf(number):
         return "∞"
     if not number:
@@ -16,37 +16,43 @@ def digits(number: float, significant: int = 3) -> str:
     return f"{rounded:,.{decimals}f}"
 
 
-def estimate_ms(metric: dict[str, object] | None, censored: str = "∞") -> str:
-    """A summary's metric in microseconds, as milliseconds; "n/a" when there is none, ``censored`` when it is."""
+def format_estimate_ms(metric: dict[str, object] | None, censored: str = "∞") -> str:
+    """Formats a summary's metric, kept in microseconds, as milliseconds.
+
+    Returns "n/a" when there is none, and ``censored`` when the estimate is infinite.
+    """
     value = None if metric is None else metric["estimate"]
-    return "n/a" if value is None else _ms(as_number(value), censored)
+    return "n/a" if value is None else _format_ms(parse_number(value), censored)
 
 
-def interval_ms(metric: dict[str, object] | None, censored: str = "∞") -> tuple[str, ...]:
-    """Its lower and its upper end, or nothing."""
+def format_interval_ms(metric: dict[str, object] | None, censored: str = "∞") -> tuple[str, ...]:
+    """Formats the ends of a metric's interval as milliseconds: (low, high), or () where there is no interval."""
     if metric is None or metric["low"] is None:
         return ()
-    return tuple(_ms(as_number(metric[end]), censored) for end in ("low", "high"))
+    return tuple(_format_ms(parse_number(metric[end]), censored) for end in ("low", "high"))
 
 
-def _ms(number_us: float, censored: str) -> str:
-    return censored if math.isinf(number_us) else digits(number_us / 1000)
+def _format_ms(number_us: float, censored: str) -> str:
+    return censored if math.isinf(number_us) else format_number(number_us / 1000)
 
 
-def spread(value: float | None, low: float | None, high: float | None, unit: str = "") -> str:
-    """``VALUE UNIT (LOW to HIGH)``: without brackets where there is no interval, "n/a" where there is no number."""
+def format_with_interval(value: float | None, low: float | None, high: float | None, unit: str = "") -> str:
+    """Formats as ``VALUE UNIT (LOW to HIGH)``.
+
+    Without brackets where there is no interval; "n/a" where there is no number.
+    """
     if value is None:
         return "n/a"
-    said = f"{digits(value)} {unit}".rstrip()
-    return said if low is None or high is None else f"{said} ({digits(low)} to {digits(high)})"
+    said = f"{format_number(value)} {unit}".rstrip()
+    return said if low is None or high is None else f"{said} ({format_number(low)} to {format_number(high)})"
 
 
-def estimated(estimate: Estimate, scale: float = 1.0, unit: str = "") -> str:
-    """An estimate as ``spread`` has it, divided by ``scale``."""
+def format_estimate(estimate: Estimate, scale: float = 1.0, unit: str = "") -> str:
+    """Formats an estimate, divided by ``scale``, as ``VALUE UNIT (LOW to HIGH)``."""
     value, low, high = (None if end is None else end / scale for end in (estimate.value, estimate.low, estimate.high))
-    return spread(value, low, high, unit)
+    return format_with_interval(value, low, high, unit)
 
 
-def as_number(value: object) -> float:
-    """A number out of summary.json, where "inf" stands for a censored one."""
+def parse_number(value: object) -> float:
+    """Returns a value of summary.json as a float: "inf" stands for a censored number."""
     return float(value)  # type: ignore[arg-type]

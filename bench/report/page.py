@@ -1,4 +1,4 @@
-"""report.html and report.md: what was found, how sure it is, what it was measured with, and how to do it again."""
+"""Writes report.html and report.md: findings, charts, caveats, how to repeat them."""
 
 import base64
 import hashlib
@@ -16,43 +16,43 @@ from bench.report.charts import capacity_curve as curve
 from bench.report.charts import factor_levels as levels
 from bench.report.charts import latency as figures
 from bench.report.charts.chart import Chart
-from bench.report.findings import face, story
-from bench.report.run_view import Reading
-from bench.report.summary import HEADINGS, Row, rows
-from bench.report.svg import Sheet
+from bench.report.findings import build_findings, describe_machines
+from bench.report.run_view import RunView
+from bench.report.summary import HEADINGS, SummaryRow, build_summary_rows
+from bench.report.svg import StyleSheet
 from bench.report.traced_numbers import Sentence
 from bench.results.caveats import Caveat
 
-MOST_OPEN = 12
+MAX_OPEN_ROWS = 12
 """Rows of a summary that are seen at once; more are folded."""
-MOST_SAID = 8
+MAX_SENTENCES = 8
 """Sentences of a part of the answer that are seen at once."""
-MOST_TABLE = 60
+MAX_TABLE_ROWS = 60
 """Rows of a chart that the page has as a table; more are in the CSV alone."""
-MOST_SVG = 150_000
+MAX_SVG_CHARACTERS = 150_000
 """Letters of a chart that is drawn in the page; a larger one is in its file alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drawn:
-    """A chart as the page has it; no ``svg`` for one that is in its file alone."""
+class PageChart:
+    """A chart of the page. ``svg`` is None for one that is only linked as a file."""
 
     chart: Chart
     svg: Markup | None
 
     @property
     def table(self) -> Sequence[Sequence[object]]:
-        return self.chart.rows if len(self.chart.rows) <= MOST_TABLE else ()
+        return self.chart.rows if len(self.chart.rows) <= MAX_TABLE_ROWS else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
-    """What the page says of a run."""
+class RunSection:
+    """A run's part of the page: its rows of the summary table and its charts."""
 
-    reading: Reading
-    rows: Sequence[Row]
-    leading: Sequence[Drawn]
-    drawn: Sequence[Drawn]
+    reading: RunView
+    rows: Sequence[SummaryRow]
+    leading: Sequence[PageChart]
+    drawn: Sequence[PageChart]
 
     @property
     def charts(self) -> Iterator[Chart]:
@@ -60,7 +60,7 @@ class Section:
 
     @property
     def made_at(self) -> str:
-        """With which seed, and from which commit."""
+        """The seed and the commit that the run was measured with, as text."""
         manifest = self.reading.manifest
         git = manifest.get("git") or {}
         differed = ", from which the tree differed" if git.get("dirty") else ""
@@ -68,7 +68,7 @@ class Section:
 
     @property
     def doubts(self) -> Iterator[tuple[Caveat, Sequence[str]]]:
-        """Each doubt of a kind once, in the words of its first trial, with the trials that it touches."""
+        """The caveats of the run: one of each kind, in the words of its first trial, with the trials it touches."""
         touched: dict[str, tuple[Caveat, list[str]]] = {}
         for entry in self.reading.manifest.get("caveats", []):
             caveat = Caveat(entry["name"], entry["text"], entry["next_step"])
@@ -81,98 +81,98 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drawing:
-    """What the page says of each run, and the style that its charts share."""
+class PageContent:
+    """The sections of all runs, and the CSS rules that their charts share."""
 
-    sections: Sequence[Section]
+    sections: Sequence[RunSection]
     rules: Markup
 
 
-def draw(readings: Sequence[Reading], folder: Path) -> Drawing:
-    """Write charts/ to ``folder``. Raises OSError."""
+def draw_sections(readings: Sequence[RunView], folder: Path) -> PageContent:
+    """Writes the charts of all runs to ``folder``/charts and returns what the page shows of them. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    sheet = Sheet()
-    sections = [_section(reading, folder, len(readings) > 1, sheet) for reading in readings]
-    return Drawing(sections=sections, rules=sheet.rules)
+    sheet = StyleSheet()
+    sections = [_draw_section(reading, folder, len(readings) > 1, sheet) for reading in readings]
+    return PageContent(sections=sections, rules=sheet.rules)
 
 
-def write(
-    readings: Sequence[Reading],
+def write_page(
+    readings: Sequence[RunView],
     folder: Path,
     *,
-    drawing: Drawing | None = None,
+    drawing: PageContent | None = None,
     chooser: Markup | None = None,
     claims: Markup | None = None,
     script: str = "",
 ) -> Path:
-    """Draw everything and write report.html, report.md and charts/ to ``folder``; where the page is.
+    """Writes report.html, report.md and charts/ to ``folder`` and returns the path of report.html.
 
-    ``drawing`` is what ``draw`` has made of these readings, which else is done here. ``claims`` are the pros and cons
-    of each method and ``chooser`` the form that picks one, as HTML; ``script`` is what the form needs, without which it
-    shows everything. Raises OSError.
+    ``drawing`` is what ``draw_sections`` returned for these runs; without it the charts are drawn here. ``claims`` are
+    the pros and cons of each method and ``chooser`` the form that picks one, both as HTML; ``script`` filters the
+    form's table, and without it the whole table is shown. Raises OSError.
     """
-    drawing = draw(readings, folder) if drawing is None else drawing
+    drawing = draw_sections(readings, folder) if drawing is None else drawing
     sections = drawing.sections
     leading = [one for section in sections for one in section.leading]
     leading.sort(key=lambda one: not one.chart.name.endswith(curve.NAME))
     context: dict[str, Any] = {
-        "face": face(readings),
-        "story": story(readings),
+        "face": describe_machines(readings),
+        "story": build_findings(readings),
         "sections": sections,
         "rules": drawing.rules,
         "headings": HEADINGS,
         "has_curve": any(one.chart.name.endswith(curve.NAME) for one in leading),
         "leading": leading,
         "several": len(readings) > 1,
-        "command": _command(readings, folder),
-        "chooser": _tight(chooser),
-        "claims": _tight(claims),
+        "command": _page_command(readings, folder),
+        "chooser": _strip_indentation(chooser),
+        "claims": _strip_indentation(claims),
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() if script else "",
-        "most_open": MOST_OPEN,
-        "most_said": MOST_SAID,
+        "most_open": MAX_OPEN_ROWS,
+        "most_said": MAX_SENTENCES,
     }
     for name in ("report.html", "report.md"):
-        content = _environment(name).get_template(f"{name}.j2").render(context)
+        content = _template_environment(name).get_template(f"{name}.j2").render(context)
         (folder / name).write_text(content, "utf-8")
     return folder / "report.html"
 
 
-def _tight(part: Markup | None) -> Markup | None:
+def _strip_indentation(part: Markup | None) -> Markup | None:
     """Without what indents its lines."""
     return None if part is None else Markup(re.sub(r"\n\s+", "\n", part))
 
 
-def _command(readings: Sequence[Reading], folder: Path) -> str:
-    """That makes this page, in the folder in which it was made."""
-    runs = ",".join(_near(reading.run.path) for reading in readings)
-    out = f" OUT={_near(folder)}" if len(readings) > 1 else ""
+def _page_command(readings: Sequence[RunView], folder: Path) -> str:
+    """Returns the make command that writes this page again from the same folder."""
+    runs = ",".join(_relative_path(reading.run.path) for reading in readings)
+    out = f" OUT={_relative_path(folder)}" if len(readings) > 1 else ""
     return f"make report RUN={runs}{out}"
 
 
-def _near(path: Path) -> str:
-    """From here, as far as it is below; else its name, since a page says nothing of the machine's other folders."""
+def _relative_path(path: Path) -> str:
+    """Returns the path from here when it lies below; else the name alone, to tell nothing of the machine."""
     here, there = Path.cwd(), path.resolve()
     return str(there.relative_to(here)) if there.is_relative_to(here) else there.name
 
 
-def _section(reading: Reading, folder: Path, several: bool, sheet: Sheet) -> Section:
-    leading: list[Drawn] = []
-    drawn: list[Drawn] = []
+def _draw_section(reading: RunView, folder: Path, several: bool, sheet: StyleSheet) -> RunSection:
+    leading: list[PageChart] = []
+    drawn: list[PageChart] = []
     names: set[str] = set()
-    for chart in gallery.charts(reading):
-        leads = chart.name in gallery.LEADING
+    for chart in gallery.draw_charts(reading):
+        leads = chart.name in gallery.LEADING_CHARTS
         named = chart.of(reading.name) if several else chart
         svg = named.save(folder / "charts")
         # Among several runs, one that has a curve, or levels of a factor, need not have all of them as bars as well.
-        told = several and chart.name == figures.NAME and bool(names & {curve.NAME, *levels.FACTORS})
+        told = several and chart.name == figures.NAME and bool(names & {curve.NAME, *levels.LEVEL_CHARTS})
         names.add(chart.name)
-        one = Drawn(chart=named, svg=sheet.themed(svg) if len(svg) <= MOST_SVG and not told else None)
+        one = PageChart(chart=named, svg=sheet.embed(svg) if len(svg) <= MAX_SVG_CHARACTERS and not told else None)
         (leading if leads else drawn).append(one)
-    return Section(reading=reading, rows=tuple(rows(reading)), leading=leading, drawn=drawn)
+    return RunSection(reading=reading, rows=tuple(build_summary_rows(reading)), leading=leading, drawn=drawn)
 
 
-def _environment(name: str) -> Environment:
+def _template_environment(name: str) -> Environment:
     found = Environment(
         loader=PackageLoader("bench.report"),
         autoescape=name.endswith(".html"),
@@ -181,12 +181,12 @@ def _environment(name: str) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters |= {"plain": plain, "cell": cell}
+    found.filters |= {"plain": format_setting, "cell": escape_table_cell}
     return found
 
 
-def plain(value: object) -> str:
-    """A setting in full, as a person would write it."""
+def format_setting(value: object) -> str:
+    """Formats a setting in full, as a person would write it; used as a template filter."""
     match value:
         case bool():
             return "yes" if value else "no"
@@ -195,13 +195,13 @@ def plain(value: object) -> str:
         case float():
             return f"{value:g}"
         case Mapping():
-            return "; ".join(f"{key} {plain(one)}" for key, one in value.items()) or "none"
+            return "; ".join(f"{key} {format_setting(one)}" for key, one in value.items()) or "none"
         case list() | tuple() if not isinstance(value, Sentence):
-            return ", ".join(map(plain, value)) or "none"
+            return ", ".join(map(format_setting, value)) or "none"
         case _:
             return str(value)
 
 
-def cell(value: object) -> str:
-    """Of a table in Markdown, in which a bar would begin the next one."""
+def escape_table_cell(value: object) -> str:
+    """Returns the text for a cell of a Markdown table: on one line, with its bars escaped."""
     return " ".join(str(value).split()).replace("|", "\\|")

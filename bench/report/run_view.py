@@ -1,4 +1,4 @@
-"""A run as a report reads it: all that can be read, with a doubt for what cannot."""
+"""Reads a run's files for a report, with a caveat for each that cannot be read."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ import pandas as pd
 
 from bench.errors import ResultsError
 from bench.results.caveats import Caveat
-from bench.results.rows import COLUMNS, ECHO
-from bench.results.store import Run
-from bench.stats.aa import aa
+from bench.results.rows import ECHO, TRIAL_COLUMNS
+from bench.results.store import RunFolder
+from bench.stats.aa import summarise_aa
 
-MOST_ROWS = 5
+MAX_DAMAGED_ROWS = 5
 """Of a file's damaged ones that are named."""
-NOTHING: Mapping[str, Any] = {"cells": [], "ratios": []}
+EMPTY_SUMMARY: Mapping[str, Any] = {"cells": [], "ratios": []}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """What the files of a run hold; tables are empty where the run has no such thing."""
+class RunView:
+    """A run as a report needs it: what its files hold; tables are empty where the run has no such file."""
 
     name: str
     """Of its folder: ``default``."""
-    run: Run
+    run: RunFolder
     trials: pd.DataFrame
     summary: Mapping[str, Any]
     capacities: pd.DataFrame
@@ -38,8 +38,8 @@ class Reading:
 
     @property
     def doubts(self) -> tuple[Caveat, ...]:
-        """What could not be read so far, and what is missing; histograms are read when they are drawn."""
-        return (*dict.fromkeys(self.unread), *_damaged(self.run), *_unfinished(self))
+        """Caveats for what could not be read and what is missing; histograms are read when they are drawn."""
+        return (*dict.fromkeys(self.unread), *_damage_caveats(self.run), *_unfinished_caveats(self))
 
     @property
     def manifest(self) -> Mapping[str, Any]:
@@ -51,25 +51,25 @@ class Reading:
 
     @property
     def transports(self) -> dict[str, str]:
-        """By cell."""
+        """The transport of each cell, by the name of the cell."""
         return dict(zip(self.trials["cell"], self.trials["transport"], strict=True))
 
     @property
     def products(self) -> dict[str, str]:
-        """By cell."""
+        """The broker product of each cell, by the name of the cell; empty where the run has no such column."""
         return dict(zip(self.trials["cell"], self.trials["product"], strict=True)) if "product" in self.trials else {}
 
     @property
     def command(self) -> str:
-        """The `make` that measures the same again."""
+        """The make command that measures the same again."""
         words = str(self.manifest.get("command", "bench run")).split()
         settings = [word for word in words if "=" in word and not word.startswith("RESUME=")]
         return " ".join(["make", "study" if "study" in words else "bench", *settings])
 
 
-def read(path: Path) -> Reading:
-    """Everything of a run that can be read. Raises ResultsError where that is nothing."""
-    run = Run.salvage(path)
+def read_run_view(path: Path) -> RunView:
+    """Reads all of a run that can be read. Raises ResultsError when nothing can be read."""
+    run = RunFolder.open_damaged(path)
     doubts: list[Caveat] = []
     empty = pd.DataFrame()
 
@@ -80,41 +80,41 @@ def read(path: Path) -> Reading:
             doubts.append(Caveat("damaged", str(error), "what does not need it is shown"))
             return otherwise
 
-    trials = part(run.trials, pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()}))
+    trials = part(run.trials, pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in TRIAL_COLUMNS.items()}))
     there = bool(len(trials))
     designed, arms = run.manifest.get("profile", {}).get("designed"), run.manifest.get("profile", {}).get("arms")
     tables = {
-        "summary": part(run.summary, NOTHING) if there else NOTHING,
+        "summary": part(run.summary, EMPTY_SUMMARY) if there else EMPTY_SUMMARY,
         "capacities": part(run.capacities, empty),
         "effects": part(run.effects, empty) if designed and there else empty,
         "timeline": part(run.timeline, empty) if there else empty,
         "hops": part(run.hops, empty) if there else empty,
         "cold": part(run.cold_starts, empty),
-        "aa": aa(trials) if arms == 2 and there else empty,
+        "aa": summarise_aa(trials) if arms == 2 and there else empty,
     }
-    return Reading(name=path.resolve().name, run=run, trials=trials, **tables, unread=tuple(doubts))
+    return RunView(name=path.resolve().name, run=run, trials=trials, **tables, unread=tuple(doubts))
 
 
-def _damaged(run: Run) -> Iterator[Caveat]:
+def _damage_caveats(run: RunFolder) -> Iterator[Caveat]:
     by_file: dict[str, list[str]] = {}
     for where, why in (run.damage or {}).items():
         by_file.setdefault(where.partition(",")[0], []).append(f"{where}, cannot be read: {why}; it is left out")
     for said in by_file.values():
-        more = f", and {len(said) - MOST_ROWS} more like it" if len(said) > MOST_ROWS else ""
-        yield Caveat("damaged", "; ".join(said[:MOST_ROWS]) + more, "measure again")
+        more = f", and {len(said) - MAX_DAMAGED_ROWS} more like it" if len(said) > MAX_DAMAGED_ROWS else ""
+        yield Caveat("damaged", "; ".join(said[:MAX_DAMAGED_ROWS]) + more, "measure again")
 
 
-def _measured(cold: pd.DataFrame) -> int:
+def _count_connection_rounds(cold: pd.DataFrame) -> int:
     """Rounds of cells whose new connections are there; the bare echo is no cell."""
     return int((cold["transport"] != ECHO).sum()) if len(cold) else 0
 
 
-def _to_resume(reading: Reading) -> str:
+def _resume_command(reading: RunView) -> str:
     make, target, *_ = reading.command.split(" ")
     return f"{make} {target} RESUME={reading.name}"
 
 
-def _unfinished(reading: Reading) -> Iterator[Caveat]:
+def _unfinished_caveats(reading: RunView) -> Iterator[Caveat]:
     planned = len(reading.manifest.get("cells", ())) * int(reading.profile.get("rounds", 0))
     if reading.manifest.get("plan") == "capacity":
         planned = 0  # a search has as many trials as it takes
@@ -122,13 +122,13 @@ def _unfinished(reading: Reading) -> Iterator[Caveat]:
         yield Caveat(
             "unfinished",
             f"{len(reading.trials)} of {planned} trials are there: the run was stopped, or is still being measured",
-            f"`{_to_resume(reading)}` goes on",
+            f"`{_resume_command(reading)}` goes on",
         )
-    elif reading.profile.get("cold") and (lacking := planned - _measured(reading.cold)) > 0:
+    elif reading.profile.get("cold") and (lacking := planned - _count_connection_rounds(reading.cold)) > 0:
         yield Caveat(
             "unfinished",
             f"new connections lack in {lacking} of {planned} rounds of a cell: the run was stopped, or goes on still",
-            f"`{_to_resume(reading)}` goes on",
+            f"`{_resume_command(reading)}` goes on",
         )
     elif reading.trials.empty:
         yield Caveat("empty", "no trial is there", f"measure again: `{reading.command}`")

@@ -1,4 +1,4 @@
-"""Charts as parts of one page: in its colours, and what many of their elements share is said once."""
+"""Shrinks chart SVGs and adapts their colours for embedding in one page."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ THEME: Mapping[str, str] = {
 }
 """Colours of a chart that follow the page's light or dark."""
 _COLOUR = re.compile("|".join(THEME))
-_SHORTER = tuple(
+_REPLACEMENTS = tuple(
     (re.compile(old, re.DOTALL), new)
     for old, new in (
         (r"<metadata>.*?</metadata>", ""),
@@ -31,24 +31,26 @@ _SHORTER = tuple(
     )
 )
 _ATTRIBUTE = re.compile(r'="[^"]*"')
-_DIGITS = re.compile(r"(\d\d\.\d|\.\d\d)\d+")
-_WHOLE = re.compile(r"(?<=\d)\.0+(?!\d)")
+_LONG_DECIMALS = re.compile(r"(\d\d\.\d|\.\d\d)\d+")
+_ZERO_DECIMALS = re.compile(r"(?<=\d)\.0+(?!\d)")
 """Coordinates to a tenth of a point, small ones to a hundredth; numbers that are read stand between elements."""
-_PATH = re.compile(r'(?<= d=")[^"]*')
-_STEP = re.compile(r"\s*([A-Za-z])\s*")
-_LINE = re.compile(r"([ML])([-\d.]+) ([-\d.]+)")
+_PATH_DATA = re.compile(r'(?<= d=")[^"]*')
+_PATH_COMMAND = re.compile(r"\s*([A-Za-z])\s*")
+_LINE_COMMAND = re.compile(r"([ML])([-\d.]+) ([-\d.]+)")
 _STYLE = re.compile(r'(?<= )style="([^"]*)"')
 _ID = re.compile(r'( id="|href="#|url\(#)([mp][0-9a-f]{10})')
-_MARKER = r'<use href="#{}" x="[-\d.]+" y="[-\d.]+" class="{}"/>'
-_MARKERS = re.compile(_MARKER.format(r"(\w+)", r"(\w+)") + "(?:" + _MARKER.format(r"\1", r"\2") + "){4,}")
+_USE_PATTERN = r'<use href="#{}" x="[-\d.]+" y="[-\d.]+" class="{}"/>'
+_USE_SERIES = re.compile(_USE_PATTERN.format(r"(\w+)", r"(\w+)") + "(?:" + _USE_PATTERN.format(r"\1", r"\2") + "){4,}")
 """Of one kind, in a row."""
-_PLACE = re.compile(r'x="([-\d.]+)" y="([-\d.]+)"')
-_AS_MARKER = '<marker id="{}" overflow="visible" markerUnits="userSpaceOnUse"><use href="#{}" class="{}"/></marker>'
-_GROUP = re.compile(r"<g(?: [^>]*[^>/])?>|</g>")
+_POSITION = re.compile(r'x="([-\d.]+)" y="([-\d.]+)"')
+_MARKER_ELEMENT = (
+    '<marker id="{}" overflow="visible" markerUnits="userSpaceOnUse"><use href="#{}" class="{}"/></marker>'
+)
+_GROUP_TAG = re.compile(r"<g(?: [^>]*[^>/])?>|</g>")
 
 
-class Sheet:
-    """Of a page: the classes that stand for the styles of its charts, and short names of their markers and clips."""
+class StyleSheet:
+    """Collects, for one page, the CSS classes of its charts' styles and short names of their markers and clip paths."""
 
     def __init__(self) -> None:
         self._classes: dict[str, str] = {}
@@ -57,29 +59,29 @@ class Sheet:
 
     @property
     def rules(self) -> Markup:
-        """CSS for the charts so far."""
+        """The CSS rules for all charts embedded so far."""
         short = {name: said.replace(": ", ":").replace("; ", ";") for said, name in self._classes.items()}
         short |= {name: f"fill:none;stroke:none;marker:url(#{name})" for name in self._markers.values()}
         return Markup("".join(f".{name}{{{said}}}" for name, said in short.items()))
 
-    def themed(self, svg: str) -> Markup:
-        """An SVG file as a part of the page: without its head, smaller, and in the page's colours."""
+    def embed(self, svg: str) -> Markup:
+        """Returns an SVG file as a part of the page: without its head, smaller, and in the page's colours."""
         body = svg[svg.index("<svg ") :]
-        for old, new in _SHORTER:
+        for old, new in _REPLACEMENTS:
             body = old.sub(new, body)
-        body = _ATTRIBUTE.sub(lambda found: _WHOLE.sub("", _DIGITS.sub(r"\1", found[0])), body)
-        body = _PATH.sub(lambda found: _shorter(found[0]), body)
+        body = _ATTRIBUTE.sub(lambda found: _ZERO_DECIMALS.sub("", _LONG_DECIMALS.sub(r"\1", found[0])), body)
+        body = _PATH_DATA.sub(lambda found: _shorten_path(found[0]), body)
         body = _COLOUR.sub(lambda found: THEME[found[0]], body)
         body = _STYLE.sub(lambda found: f'class="{self._class(found[1])}"', body)
         body = _ID.sub(lambda found: found[1] + self._id(found[2]), body)
-        return Markup(_MARKERS.sub(self._marked, _without_idle_groups(body)))
+        return Markup(_USE_SERIES.sub(self._replace_markers, _remove_plain_groups(body)))
 
-    def _marked(self, found: re.Match[str]) -> str:
-        """Instead of one use after the other a path with no stroke, which has the marker at each of its points."""
+    def _replace_markers(self, found: re.Match[str]) -> str:
+        """Returns one path, without a stroke and with the marker at each point, in place of many ``use`` elements."""
         kind = (found[1], found[2])
-        first = "" if kind in self._markers else _AS_MARKER.format(f"k{len(self._markers)}", *kind)
+        first = "" if kind in self._markers else _MARKER_ELEMENT.format(f"k{len(self._markers)}", *kind)
         name = self._markers.setdefault(kind, f"k{len(self._markers)}")
-        points = "L".join(f"{x} {y}" for x, y in _PLACE.findall(found[0]))
+        points = "L".join(f"{x} {y}" for x, y in _POSITION.findall(found[0]))
         return f'{first}<path class="{name}" d="M{points}"/>'
 
     def _class(self, said: str) -> str:
@@ -90,8 +92,8 @@ class Sheet:
         return self._ids.setdefault(name, f"{name[0]}{len(self._ids)}")
 
 
-def _without_idle_groups(svg: str) -> str:
-    """Those without an attribute say nothing of what is in them."""
+def _remove_plain_groups(svg: str) -> str:
+    """Removes groups without attributes, which change nothing of what is in them."""
     kept: list[bool] = []
 
     def one(found: re.Match[str]) -> str:
@@ -100,12 +102,12 @@ def _without_idle_groups(svg: str) -> str:
             return found[0] if kept[-1] else ""
         return found[0] if kept.pop() else ""
 
-    return _GROUP.sub(one, svg)
+    return _GROUP_TAG.sub(one, svg)
 
 
-def _shorter(path: str) -> str:
-    """Without spaces around its steps, and with a step along an axis said as one."""
-    steps, at = _STEP.sub(r"\1", path).rstrip(), ("", "")
+def _shorten_path(path: str) -> str:
+    """Removes spaces around the commands of a path, and writes lines along an axis as H and V."""
+    steps, at = _PATH_COMMAND.sub(r"\1", path).rstrip(), ("", "")
 
     def one(found: re.Match[str]) -> str:
         nonlocal at
@@ -114,4 +116,4 @@ def _shorter(path: str) -> str:
             return found[0]
         return f"V{found[3]}" if x == found[2] else f"H{found[2]}" if y == found[3] else found[0]
 
-    return steps if "C" in steps or "Q" in steps else _LINE.sub(one, steps)
+    return steps if "C" in steps or "Q" in steps else _LINE_COMMAND.sub(one, steps)

@@ -1,4 +1,4 @@
-"""A number that knows where in a run it stands, so that every number of the page can be set against the data."""
+"""Formats numbers that carry where in a run they stand, for checks against the data."""
 
 import math
 from collections.abc import Mapping
@@ -7,14 +7,15 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bench.report.formatting import as_number, digits
+from bench.report.formatting import format_number, parse_number
 
 
 @dataclass(frozen=True, slots=True)
-class Quoted:
-    """``said`` is what is read, ``value`` the number as the data have it, and ``of`` where: ``RUN PART NAME …``.
+class TracedNumber:
+    """A number as text, with its source. ``of`` is where it stands: ``RUN PART NAME …``.
 
-    Of an estimate with its interval ``value`` are three numbers, and ``of`` is where all of them are.
+    ``said`` is the text, ``value`` the number as the data have it. For an estimate with an interval ``value`` holds
+    three numbers, and ``of`` is where all of them stand.
     """
 
     said: str
@@ -29,10 +30,10 @@ class Quoted:
         return Markup('<data value="{}" data-of="{}">{}</data>').format(self.value, self.of, self.said)
 
 
-Part = str | Quoted
+SentencePart = str | TracedNumber
 
 
-class Sentence(tuple[Part, ...]):
+class Sentence(tuple[SentencePart, ...]):
     """Text and numbers, in the order in which they are read."""
 
     __slots__ = ()
@@ -44,22 +45,28 @@ class Sentence(tuple[Part, ...]):
         return Markup("").join(self)
 
 
-def quote(value: object, of: str, *, scale: float = 1.0, censored: str = "∞") -> Quoted:
-    """A number of a run. ``value`` is as the summary has it, "inf" included; it is read ``scale`` times as large."""
-    number = as_number(value)
+def trace_number(value: object, of: str, *, scale: float = 1.0, censored: str = "∞") -> TracedNumber:
+    """Returns a number of a run, formatted ``scale`` times as large, with its source ``of``.
+
+    ``value`` is as the summary has it; "inf" is shown as ``censored``.
+    """
+    number = parse_number(value)
     if isinstance(value, int):
-        return Quoted(f"{value * scale:,.0f}", str(value), of)
-    return Quoted(censored if math.isinf(number) else digits(number * scale), f"{number:g}", of)
+        return TracedNumber(f"{value * scale:,.0f}", str(value), of)
+    return TracedNumber(censored if math.isinf(number) else format_number(number * scale), f"{number:g}", of)
 
 
-def estimate(
+def trace_estimate(
     metric: Mapping[str, Any] | None, of: str, *, scale: float = 1.0, censored: str = "∞", unit: str = ""
-) -> Part:
-    """``VALUE UNIT (LOW to HIGH)`` of a metric, or what of it is known; "n/a" where nothing is."""
-    if metric is None or metric["estimate"] is None:
+) -> SentencePart:
+    """Returns a metric as ``VALUE UNIT (LOW to HIGH)`` with its source ``of``.
+
+    Without brackets where there is no interval; "n/a" where there is no estimate.
+    """
+    if metric is None or metric["trace_estimate"] is None:
         return "n/a"
     ends = ("estimate",) if metric["low"] is None else ("estimate", "low", "high")
-    value, *between = (quote(metric[end], of, scale=scale, censored=censored) for end in ends)
+    value, *between = (trace_number(metric[end], of, scale=scale, censored=censored) for end in ends)
     brackets = f" ({' to '.join(end.said for end in between)})" if between else ""
     said = f"{value.said}{f' {unit}' if unit else ''}{brackets}"
-    return Quoted(said, " ".join(number.value for number in (value, *between)), of)
+    return TracedNumber(said, " ".join(number.value for number in (value, *between)), of)

@@ -1,1 +1,1 @@
-"""What is kept of a run: rows, store, histograms, environment."""
+"""Keeps the results of a run: rows, tables, histograms, environment."""

@@ -1,15 +1,18 @@
-"""A doubt is a value with a next step, printed beside the number it touches."""
+"""Defines caveats: doubts about a trial or run, each with a name and a next step."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-BROKEN = frozenset({"failed", "died", "silent", "audit", "empty", "fault", "cipher"})
+DISQUALIFYING_CAVEATS = frozenset({"failed", "died", "silent", "audit", "empty", "fault", "cipher"})
 """Names of what makes a trial say nothing of its method, where others only make it doubtful."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caveat:
-    """``name`` is short and stable, ``text`` says what is doubtful, ``next_step`` what to do about it."""
+    """A doubt about a result.
+
+    ``name`` is short and stable, ``text`` says what is doubtful, ``next_step`` what to do about it.
+    """
 
     name: str
     text: str
@@ -25,7 +28,7 @@ def no_interval(rounds: int, needed: int) -> Caveat:
     )
 
 
-def empty(offered_per_s: float, window_s: float) -> Caveat:
+def no_orders(offered_per_s: float, window_s: float) -> Caveat:
     return Caveat(
         "empty",
         f"no order came in a window of {window_s:.3g} s at {offered_per_s:.3g} orders/s",
@@ -41,15 +44,15 @@ def incomplete(failed: int, unfinished: int) -> Caveat:
     )
 
 
-def broken_audit(text: str) -> Caveat:
+def audit_mismatch(text: str) -> Caveat:
     return Caveat("audit", f"the services' books do not match the driver's: {text}", "do not use this trial; report it")
 
 
-def other_clock(what: str) -> Caveat:
+def clocks_differ(what: str) -> Caveat:
     return Caveat("clocks", f"{what}, so where the time went is left out", "run all processes on one machine")
 
 
-def other_cipher(cipher: str, wanted: str) -> Caveat:
+def cipher_differs(cipher: str, wanted: str) -> Caveat:
     return Caveat(
         "cipher",
         f"client and server agreed on {cipher}, and all methods are compared with {wanted}",
@@ -60,7 +63,7 @@ def other_cipher(cipher: str, wanted: str) -> Caveat:
 NO_COLD_STARTS = "cold"
 
 
-def no_cold_starts(cells: Sequence[str]) -> Caveat:
+def cold_starts_missing(cells: Sequence[str]) -> Caveat:
     return Caveat(
         NO_COLD_STARTS,
         f"new connections to {', '.join(cells)} could not be measured in every round",
@@ -68,12 +71,12 @@ def no_cold_starts(cells: Sequence[str]) -> Caveat:
     )
 
 
-def died(what: str) -> Caveat:
+def process_ended(what: str) -> Caveat:
     return Caveat("died", f"{what} ended during the trial", "read its log in the run's folder")
 
 
-def of_wire(carried_bytes: int | None, closed: int) -> Iterator[Caveat]:
-    """What is wrong with the count of a method's bytes; ``closed`` are connections that ended meanwhile."""
+def check_wire_count(carried_bytes: int | None, closed: int) -> Iterator[Caveat]:
+    """Yield what is wrong with the count of bytes on the wire; ``closed`` is the number of connections that ended."""
     if carried_bytes is None:
         yield Caveat("no-wire", "bytes on the wire could not be counted, since `ss` does not run", "install iproute2")
     if closed:
@@ -84,7 +87,7 @@ def of_wire(carried_bytes: int | None, closed: int) -> Iterator[Caveat]:
         )
 
 
-def unsteady(warm_up_s: float) -> Caveat:
+def not_steady(warm_up_s: float) -> Caveat:
     return Caveat(
         "unsteady",
         f"orders in flight and the median response were not seen to settle in {warm_up_s:.1f} s of warm-up",
@@ -92,7 +95,7 @@ def unsteady(warm_up_s: float) -> Caveat:
     )
 
 
-def other_speed(slowness: float) -> Caveat:
+def machine_speed_changed(slowness: float) -> Caveat:
     return Caveat(
         "speed",
         f"the machine changed its speed: a fixed piece of work took {slowness:.2f} times as long as in the fastest "

@@ -1,7 +1,7 @@
-"""Two runs side by side: what differs in settings and environment first, then what came of it, B over A.
+"""Compares two runs: differing settings and environment, then the ratios of B to A.
 
-Trials of two runs share no rounds, nor an hour, so that ratios are unpaired and their intervals wide. What cannot be
-compared is refused, and why is said.
+Trials of two runs share neither rounds nor time of day, so ratios are unpaired and their intervals wide. Cells that
+cannot be compared are refused, with the reason.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,31 +11,31 @@ from typing import Any
 import pandas as pd
 
 from bench.errors import UsageError
-from bench.results.store import Run
-from bench.stats.intervals import Estimate, median_of
-from bench.stats.summary import CELL, ORDERS, is_valid
+from bench.results.store import RunFolder
+from bench.stats.intervals import Estimate, estimate_median
+from bench.stats.summary import CELL_COLUMNS, ORDERS, is_cell_valid
 from bench.stats.unpaired import unpaired_ratio
 
 METRICS = (
     *("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us"),
     *("cpu_us_per_order_services", "cpu_us_per_order_broker", "wire_bytes_per_order"),
 )
-SAME = (
+MATCHING_COLUMNS = (
     *("codec", "compression", "shape", "compressible", "order_bytes", "arrivals", "rate_per_s", "security", "store"),
     *("durability", "processes", "retries", "keep_alive_s", "fault"),
 )
 """Columns of trials.csv in which two cells of the same name have to agree, or they are two different cells."""
-SAME_SCHEMA = 4
+OLDEST_COMPARABLE_SCHEMA = 4
 """From this schema on, the columns that are compared here mean the same; docs/results-format.md says what changed."""
-ENVIRONMENT = ("machine", "versions", "brokers", "git")
+ENVIRONMENT_KEYS = ("machine", "versions", "brokers", "git")
 """Keys of a manifest."""
-OTHER_HOURS = frozenset({"load_1m", "fsync_us"})
+VARYING_MACHINE_KEYS = frozenset({"load_1m", "fsync_us"})
 """Of the machine, what is measured anew in each run: it differs always and makes no other machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """A setting or a part of the environment that differs; empty where a run has none of it."""
+class Difference:
+    """A setting or a part of the environment that differs between the runs; "" where a run does not have it."""
 
     what: str
     a: str
@@ -43,8 +43,8 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
-    """A cell that both runs have."""
+class CellComparison:
+    """The comparison of one cell that both runs have."""
 
     cell: str
     orders: tuple[Mapping[str, int], Mapping[str, int]]
@@ -56,66 +56,68 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class RunComparison:
+    """The comparison of two runs."""
+
     a: str
     b: str
-    environment: tuple[Change, ...]
-    settings: tuple[Change, ...]
-    cells: tuple[Compared, ...]
+    environment: tuple[Difference, ...]
+    settings: tuple[Difference, ...]
+    cells: tuple[CellComparison, ...]
     caveats: tuple[str, ...]
     """What keeps a difference from being the doing of what was changed."""
     left_out: Mapping[str, str]
     """By cell of either run that is not compared, why."""
 
 
-def compare(a: Run, b: Run) -> Comparison:
-    """Every cell that both runs have under one name and with the same settings.
+def compare_runs(a: RunFolder, b: RunFolder) -> RunComparison:
+    """Compare every cell that both runs have under the same name and with the same settings.
 
-    Raises UsageError when there is none, when the runs are of different durability or schema, or one and the same;
+    Raises UsageError when there is none, when the runs differ in durability or schema, or are the same run;
     ResultsError when one cannot be read.
     """
-    _refuse(a, b)
+    _require_comparable(a, b)
     trials = a.trials(), b.trials()
     cells, left_out = [], {}
     names = dict.fromkeys([*trials[0]["cell"], *trials[1]["cell"]])
     for cell in names:
         ours, theirs = (rows[rows["cell"] == cell] for rows in trials)
-        if why := _not_alike(ours, theirs):
+        if why := _find_mismatch(ours, theirs):
             left_out[cell] = why
         else:
-            cells.append(_compared(cell, ours, theirs))
+            cells.append(_compare_cell(cell, ours, theirs))
     if not cells:
-        why = "; ".join(grouped(left_out, 3)) or "neither has a trial"
+        why = "; ".join(group_by_reason(left_out, 3)) or "neither has a trial"
         raise UsageError(
             f"the runs have no cell in common that could be compared ({why}); measure the same methods at the same "
             "settings in both",
             code="nothing-in-common",
         )
-    environment = tuple(_changes(a.manifest, b.manifest, ENVIRONMENT))
-    return Comparison(
+    environment = tuple(_find_differences(a.manifest, b.manifest, ENVIRONMENT_KEYS))
+    return RunComparison(
         a=str(a.manifest["run_id"]),
         b=str(b.manifest["run_id"]),
         environment=environment,
-        settings=tuple(_changes(a.manifest, b.manifest, ("profile", "facts"))),
+        settings=tuple(_find_differences(a.manifest, b.manifest, ("profile", "facts"))),
         cells=tuple(cells),
-        caveats=tuple(_caveats(a, b, environment)),
+        caveats=tuple(_find_caveats(a, b, environment)),
         left_out=left_out,
     )
 
 
-def grouped(left_out: Mapping[str, str], most: int | None = None) -> Iterator[str]:
-    """Each reason once, with its cells, or with ``most`` of them and how many more there are."""
+def group_by_reason(left_out: Mapping[str, str], most: int | None = None) -> Iterator[str]:
+    """Yield each reason once, with its cells; with ``most``, that many cells and the number of further ones."""
     for why in dict.fromkeys(left_out.values()):
         cells = [cell for cell, reason in left_out.items() if reason == why]
         more = f" and {len(cells) - most} more" if most is not None and len(cells) > most else ""
         yield f"{why}: {', '.join(cells[:most])}{more}"
 
 
-def _refuse(a: Run, b: Run) -> None:
+def _require_comparable(a: RunFolder, b: RunFolder) -> None:
     if a.path.resolve() == b.path.resolve():
         raise UsageError(f"A and B are both {a.path}; give two runs", code="same-run")
     schemas = [int(run.manifest["schema_version"]) for run in (a, b)]
-    if schemas[0] != schemas[1] and min(schemas) < SAME_SCHEMA:
+    if schemas[0] != schemas[1] and min(schemas) < OLDEST_COMPARABLE_SCHEMA:
         raise UsageError(
             f"{a.path} is of schema {schemas[0]} and {b.path} of schema {schemas[1]}, where one column means two "
             "things; measure one of them again",
@@ -130,31 +132,31 @@ def _refuse(a: Run, b: Run) -> None:
         )
 
 
-def _not_alike(ours: pd.DataFrame, theirs: pd.DataFrame) -> str:
+def _find_mismatch(ours: pd.DataFrame, theirs: pd.DataFrame) -> str:
     for name, rows in (("A", ours), ("B", theirs)):
         if rows.empty:
             return f"not in {name}"
-    for column in (*CELL[1:], *SAME):
+    for column in (*CELL_COLUMNS[1:], *MATCHING_COLUMNS):
         if column not in ours or column not in theirs:
             continue
         levels = [sorted(map(str, rows[column].unique())) for rows in (ours, theirs)]
         if levels[0] != levels[1]:
             return f"{column} is {', '.join(levels[0])} in A and {', '.join(levels[1])} in B"
     for name, rows in (("A", ours), ("B", theirs)):
-        if not is_valid(rows):
+        if not is_cell_valid(rows):
             return f"INVALID in {name}, {int(rows['valid'].sum())} of {len(rows)} trials are valid"
     return ""
 
 
-def _compared(cell: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> Compared:
+def _compare_cell(cell: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> CellComparison:
     valid = [rows[rows["valid"]] for rows in (ours, theirs)]
     metrics = {}
     for metric in METRICS:
         a, b = (list(rows[metric].dropna()) if metric in rows else [] for rows in valid)
         if a or b:
-            metrics[metric] = (median_of(a), median_of(b), unpaired_ratio(b, a))
+            metrics[metric] = (estimate_median(a), estimate_median(b), unpaired_ratio(b, a))
     ours_orders, theirs_orders = ({name: int(rows[name].sum()) for name in ORDERS} for rows in (ours, theirs))
-    return Compared(
+    return CellComparison(
         cell=cell,
         orders=(ours_orders, theirs_orders),
         trials=(len(valid[0]), len(valid[1])),
@@ -162,31 +164,31 @@ def _compared(cell: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> Compared:
     )
 
 
-def _changes(a: Mapping[str, Any], b: Mapping[str, Any], keys: Sequence[str]) -> Iterator[Change]:
+def _find_differences(a: Mapping[str, Any], b: Mapping[str, Any], keys: Sequence[str]) -> Iterator[Difference]:
     for key in keys:
-        ours, theirs = (dict(_leaves(manifest.get(key) or {}, key)) for manifest in (a, b))
+        ours, theirs = (dict(_flatten(manifest.get(key) or {}, key)) for manifest in (a, b))
         for what in dict.fromkeys([*ours, *theirs]):
             if ours.get(what) != theirs.get(what):
-                yield Change(what=what.removeprefix("profile."), a=ours.get(what, ""), b=theirs.get(what, ""))
+                yield Difference(what=what.removeprefix("profile."), a=ours.get(what, ""), b=theirs.get(what, ""))
 
 
-def _leaves(tree: Any, path: str) -> Iterator[tuple[str, str]]:
+def _flatten(tree: Any, path: str) -> Iterator[tuple[str, str]]:
     """Every value of nested tables by its dotted path, as text; what a run's cells are is seen in the cells."""
     if isinstance(tree, Mapping):
         for key, value in tree.items():
             if (path, key) != ("profile", "designed"):
-                yield from _leaves(value, f"{path}.{key}")
+                yield from _flatten(value, f"{path}.{key}")
     elif isinstance(tree, list):
         yield path, ", ".join(map(str, tree))
     else:
         yield path, f"{tree:g}" if isinstance(tree, float) else str(tree)
 
 
-def _caveats(a: Run, b: Run, environment: Sequence[Change]) -> Iterator[str]:
+def _find_caveats(a: RunFolder, b: RunFolder, environment: Sequence[Difference]) -> Iterator[str]:
     machine = [
         change.what.removeprefix("machine.")
         for change in environment
-        if change.what.startswith("machine.") and change.what.removeprefix("machine.") not in OTHER_HOURS
+        if change.what.startswith("machine.") and change.what.removeprefix("machine.") not in VARYING_MACHINE_KEYS
     ]
     if machine:
         yield (

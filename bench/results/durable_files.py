@@ -1,4 +1,4 @@
-"""Files of which nothing is lost: lines that are on the disk when the call returns, content replaced as a whole."""
+"""Writes files durably: appended lines are synced to disk, content is replaced atomically."""
 
 import csv
 import errno
@@ -15,19 +15,22 @@ import msgspec
 from bench.errors import ResultsError
 
 
-def append(path: Path, lines: Iterable[Sequence[object]], columns: Sequence[str] = ()) -> None:
-    """Add lines, below ``columns`` where the file is new, and wait until they are on the disk. Raises OSError."""
-    drop_half_line(path)
+def append_csv(path: Path, lines: Iterable[Sequence[object]], columns: Sequence[str] = ()) -> None:
+    """Append lines to a CSV file and wait until they are on disk.
+
+    A new file gets ``columns`` as its header. Raises OSError.
+    """
+    drop_partial_line(path)
     with path.open("a", encoding="utf-8", newline="") as file:
         if not file.tell() and columns:
-            file.write(csv_line(columns))
-        file.writelines(csv_line([as_text(cell) for cell in line]) for line in lines)
+            file.write(format_csv_line(columns))
+        file.writelines(format_csv_line([format_cell(cell) for cell in line]) for line in lines)
         file.flush()
         os.fsync(file.fileno())
 
 
-def as_text(value: object) -> str:
-    """A cell of a table; None is an empty one, and a float has no more digits than it needs, six at most."""
+def format_cell(value: object) -> str:
+    """Format a table cell: None is empty, and a float has six significant digits at most."""
     match value:
         case None:
             return ""
@@ -39,18 +42,20 @@ def as_text(value: object) -> str:
             return str(value)
 
 
-def csv_line(cells: Sequence[str]) -> str:
+def format_csv_line(cells: Sequence[str]) -> str:
+    """Return the cells as one line of CSV, with its line end."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(cells)
     return line.getvalue()
 
 
-def as_json(content: Mapping[str, Any]) -> str:
+def format_json(content: Mapping[str, Any]) -> str:
+    """Return the content as indented JSON, with a line end."""
     return msgspec.json.format(msgspec.json.encode(content), indent=2).decode() + "\n"
 
 
-def replace(path: Path, content: str) -> None:
-    """Readers see the old file or the new one, also after a crash."""
+def replace_file(path: Path, content: str) -> None:
+    """Replace a file atomically: readers see the old content or the new, also after a crash. Raises OSError."""
     new = path.with_name(f".{path.name}.new")
     try:
         with new.open("w", encoding="utf-8") as file:
@@ -63,8 +68,8 @@ def replace(path: Path, content: str) -> None:
         raise
 
 
-def drop_half_line(path: Path) -> None:
-    """Cut off what a killed writer left after the last complete line. Raises OSError."""
+def drop_partial_line(path: Path) -> None:
+    """Remove the incomplete last line that a killed writer left. Raises OSError."""
     if not path.exists() or not (size := path.stat().st_size):
         return
     with path.open("rb+") as file:
@@ -76,18 +81,18 @@ def drop_half_line(path: Path) -> None:
 
 
 def keep_lines(path: Path, keeps: Callable[[str], bool]) -> None:
-    """Drop a text file's other lines, all or none; nothing where there is no file. Raises OSError."""
+    """Keep only the lines for which ``keeps`` is true, all or nothing; a missing file is left alone. Raises OSError."""
     if not path.exists():
         return
     lines = path.read_text("utf-8").splitlines(keepends=True)
     kept = [line for line in lines if keeps(line)]
     if len(kept) < len(lines):
-        replace(path, "".join(kept))
+        replace_file(path, "".join(kept))
 
 
 @contextmanager
-def sentences(path: Path) -> Iterator[None]:
-    """Turn the system's errors about what is below ``path`` into ResultsError."""
+def explain_os_errors(path: Path) -> Iterator[None]:
+    """Context manager: turn system errors about files below ``path`` into a ResultsError that says what to do."""
     try:
         yield
     except OSError as error:

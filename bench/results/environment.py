@@ -1,4 +1,7 @@
-"""The fingerprint kept with every run: numbers from machines that differ here are not compared."""
+"""Reads the environment of a run: machine, library versions and git state.
+
+Numbers from machines that differ here are not compared.
+"""
 
 import os
 import platform
@@ -31,39 +34,39 @@ LIBRARIES = (
     "uvicorn",
     "uvloop",
 )
-_FSYNCS, _FSYNC_BYTES = 50, 4096
+_FSYNC_COUNT, _FSYNC_BYTES = 50, 4096
 
 
-def machine(folder: Path) -> dict[str, Any]:
-    """What the hardware and its kernel are, and what an fsync costs on the disk that holds ``folder``.
+def read_machine(folder: Path) -> dict[str, Any]:
+    """Return the hardware, the kernel, and the cost of an fsync on the disk that holds ``folder``.
 
     What cannot be read is None. Takes 50 fsyncs: some 10 ms on a server's disk, 0.2 s on a laptop's.
     """
     return {
-        "cpu_model": _cpu_model(),
+        "cpu_model": _read_cpu_model(),
         "cores": os.cpu_count(),
         "cores_usable": len(os.sched_getaffinity(0)),
         "memory_mib": psutil.virtual_memory().total // 2**20,
         "system": platform.system(),
         "kernel": platform.release(),
         "architecture": platform.machine(),
-        "congestion_control": _first_line(Path("/proc/sys/net/ipv4/tcp_congestion_control")),
-        "clock_source": _first_line(Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")),
+        "congestion_control": _read_first_line(Path("/proc/sys/net/ipv4/tcp_congestion_control")),
+        "clock_source": _read_first_line(Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")),
         "load_1m": round(os.getloadavg()[0], 2),
-        "fsync_us": fsync_us(folder),
+        "fsync_us": measure_fsync_us(folder),
     }
 
 
-def in_words(found: Mapping[str, Any]) -> str:
-    """What ``machine`` found, as a manifest has it: "2 cores (AMD EPYC)"."""
+def describe_machine(found: Mapping[str, Any]) -> str:
+    """Describe what ``read_machine`` returned, as a manifest holds it: "2 cores (AMD EPYC)"."""
     cores = found.get("cores_usable", found.get("cores"))
     if cores is None:
         return "a machine that was not noted"
     return f"{cores} {'core' if cores == 1 else 'cores'} ({found.get('cpu_model') or 'of an unknown kind'})"
 
 
-def versions() -> dict[str, str]:
-    """Of Python and of the libraries that carry or measure, as installed."""
+def read_versions() -> dict[str, str]:
+    """Return the installed versions of Python and of the libraries that carry or measure, by name."""
     found = {"python": platform.python_version()}
     for library in LIBRARIES:
         try:
@@ -73,20 +76,20 @@ def versions() -> dict[str, str]:
     return found
 
 
-def git(folder: Path) -> dict[str, Any]:
-    """The commit checked out at ``folder``, and whether the tree differs from it. None where there is no git."""
-    commit = _git(folder, "rev-parse", "HEAD")
-    changes = _git(folder, "status", "--porcelain")
+def read_git_state(folder: Path) -> dict[str, Any]:
+    """Return the commit checked out at ``folder``, and whether the working tree differs; None where there is no git."""
+    commit = _run_git(folder, "rev-parse", "HEAD")
+    changes = _run_git(folder, "status", "--porcelain")
     return {"commit": commit, "dirty": None if commit is None or changes is None else bool(changes)}
 
 
-def fsync_us(folder: Path) -> int | None:
-    """The median of 50 fsyncs, each after 4 KiB were appended, in microseconds. None where one cannot write."""
+def measure_fsync_us(folder: Path) -> int | None:
+    """Return the median time of 50 fsyncs, each after a 4 KiB append, in microseconds; None where one cannot write."""
     block = bytes(_FSYNC_BYTES)
     times_ns = []
     try:
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
-            for _ in range(_FSYNCS):
+            for _ in range(_FSYNC_COUNT):
                 file.write(block)
                 begin_ns = time.perf_counter_ns()
                 os.fsync(file.fileno())
@@ -96,7 +99,7 @@ def fsync_us(folder: Path) -> int | None:
     return round(statistics.median(times_ns) / 1000)
 
 
-def _cpu_model() -> str | None:
+def _read_cpu_model() -> str | None:
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
@@ -105,14 +108,14 @@ def _cpu_model() -> str | None:
     return models[0] if models else platform.processor() or None
 
 
-def _first_line(path: Path) -> str | None:
+def _read_first_line(path: Path) -> str | None:
     try:
         return path.read_text("utf-8").splitlines()[0].strip()
     except (OSError, IndexError):
         return None
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
+def _run_git(folder: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True

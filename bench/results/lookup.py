@@ -1,4 +1,4 @@
-"""Which runs a command is about: by id, by name or by folder."""
+"""Finds the folders of runs by id, by name or by path."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,11 +9,10 @@ from bench.paths import REFERENCE
 """The runs that are kept with the code."""
 
 
-def folder_of(name: str, results: Path, *, is_kept: bool = True) -> Path:
-    """Of a run that is named by its folder, by its id below ``results``, as ``latest``, or, where ``is_kept``, by
-    the name of one that is kept.
+def find_run_folder(name: str, results: Path, *, is_kept: bool = True) -> Path:
+    """Return the folder of a run given as a path, as an id below ``results``, or as ``latest``.
 
-    Raises UsageError where there is no such folder.
+    With ``is_kept`` the name of a reference run is found too. Raises UsageError where there is no such folder.
     """
     path = Path(name)
     below = (results, REFERENCE) if is_kept else (results,)
@@ -22,24 +21,25 @@ def folder_of(name: str, results: Path, *, is_kept: bool = True) -> Path:
             return place.resolve() if place.name == "latest" else place
     known = f"the id or the folder of one in {results}, {'latest, or one of: ' if is_kept else 'or latest'}"
     raise UsageError(
-        f"there is no run {name}; give {known}{', '.join(sorted(kept_runs())) if is_kept else ''}", code="unknown-run"
+        f"there is no run {name}; give {known}{', '.join(sorted(find_reference_runs())) if is_kept else ''}",
+        code="unknown-run",
     )
 
 
-def kept_runs() -> Mapping[str, Path]:
-    """The folders of runs below results/reference, by name."""
+def find_reference_runs() -> Mapping[str, Path]:
+    """Return the folders of the reference runs, which are kept in results/reference, by name."""
     return {path.parent.name: path.parent for path in sorted(REFERENCE.glob("*/manifest.json"))}
 
 
-def named_runs(names: str, results: Path) -> Mapping[str, Path]:
-    """The folders of runs named with commas between them; without any the kept ones. Raises UsageError."""
+def find_runs(names: str, results: Path) -> Mapping[str, Path]:
+    """Return the folders of runs named with commas, by name; without names the reference runs. Raises UsageError."""
     listed = [name.strip() for name in names.split(",") if name.strip()]
-    return {name: folder_of(name, results) for name in listed} if listed else kept_runs()
+    return {name: find_run_folder(name, results) for name in listed} if listed else find_reference_runs()
 
 
-def two_runs(a: str, b: str, results: Path) -> tuple[Path, Path]:
-    """The folders of the runs that A= and B= name. Raises UsageError."""
+def find_two_runs(a: str, b: str, results: Path) -> tuple[Path, Path]:
+    """Return the folders of the runs that A= and B= name. Raises UsageError."""
     for word, name in (("A", a), ("B", b)):
         if not name:
             raise UsageError(f"{word}= is missing; give two runs, for instance A=default B=latest", code="missing-run")
-    return folder_of(a, results), folder_of(b, results)
+    return find_run_folder(a, results), find_run_folder(b, results)

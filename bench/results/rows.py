@@ -1,19 +1,22 @@
-"""The rows of a run's tables: what a trial brought, and what a search came to. See docs/results-format.md."""
+"""Defines the rows of a run's tables: trials, searches, connections, outages and hops.
+
+The columns are described in docs/results-format.md.
+"""
 
 import msgspec
 
 from bench.results.caveats import Caveat
-from bench.results.durable_files import as_text
+from bench.results.durable_files import format_cell
 from bench.results.histograms import Percentiles
 
 
 def trial_name(round_: int | str, slot: int | str, cell: str) -> str:
-    """What a trial is called in a run."""
+    """Return the name of a trial within its run, for instance ``r1-s2-rest``."""
     return f"r{round_}-s{slot}-{cell}"
 
 
-class Capacity(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of capacity.csv: what a search came to, see bench.runner.capacity_search.Done."""
+class CapacityRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of capacity.csv: the result of a capacity search for one cell."""
 
     cell: str
     transport: str
@@ -31,8 +34,8 @@ ECHO = "echo"
 """Beside which new connections are measured: no method, and no cell."""
 
 
-class ColdStart(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of cold.csv: what new connections of a cell, or of the bare echo, took in one round."""
+class ColdStartRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of cold.csv: how long new connections took in one round, for a cell or for the bare echo server."""
 
     round: int
     cell: str
@@ -50,7 +53,7 @@ class ColdStart(msgspec.Struct, frozen=True, kw_only=True):
     """Of the next order on the same connection."""
 
 
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
+class TrialRow(msgspec.Struct, frozen=True, kw_only=True):
     """One row of trials.csv. None becomes an empty cell: not measured, or too few samples to tell."""
 
     round: int
@@ -131,23 +134,23 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         return trial_name(self.round, self.slot, self.cell)
 
     def row(self) -> dict[str, str]:
-        """Its cells, by column, in order."""
+        """Return the row's cells as text, by column, in order."""
         cells: dict[str, str] = {}
         for field in self.__struct_fields__:
             value = getattr(self, field)
             if isinstance(value, Percentiles):
-                cells |= {f"{field}_{name}": as_text(getattr(value, name)) for name in value.__struct_fields__}
+                cells |= {f"{field}_{name}": format_cell(getattr(value, name)) for name in value.__struct_fields__}
             elif field == "caveats":
                 cells[field] = ";".join(dict.fromkeys(caveat.name for caveat in self.caveats))
             else:
-                cells[field] = as_text(value)
+                cells[field] = format_cell(value)
         return cells
 
 
-def _columns() -> dict[str, type]:
+def _build_trial_columns() -> dict[str, type]:
     """Every column of trials.csv with the type in which it is read back."""
     types: dict[str, type] = {}
-    for field in msgspec.structs.fields(Trial):
+    for field in msgspec.structs.fields(TrialRow):
         if field.type is Percentiles:
             types |= {f"{field.name}_{name}": float for name in Percentiles.__struct_fields__}
         elif field.type in (int, str, bool):
@@ -157,10 +160,10 @@ def _columns() -> dict[str, type]:
     return types
 
 
-COLUMNS = _columns()
+TRIAL_COLUMNS = _build_trial_columns()
 
 
-class Outage(msgspec.Struct, frozen=True, kw_only=True):
+class OutageRow(msgspec.Struct, frozen=True, kw_only=True):
     """One row of outages.csv. Times are from the opening of the window. None: no order says; infinite: never."""
 
     round: int
@@ -199,7 +202,7 @@ class Outage(msgspec.Struct, frozen=True, kw_only=True):
     """From when the part was back until orders finish as before and go on to; infinite if the window ended sooner."""
 
 
-class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+class TimelineBin(msgspec.Struct, frozen=True, kw_only=True):
     """One row of timeline.csv: the orders planned in BIN_S of a trial in whose middle something happened."""
 
     round: int
@@ -215,8 +218,8 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     """Infinite: half of them were not accepted, or did not finish."""
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One part of the way, over all sampled orders of a trial."""
+class HopRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of hops.csv: one part of an order's way, over all sampled orders of a trial."""
 
     number: int
     """From 1 on, in the order of time."""

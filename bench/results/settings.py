@@ -5,7 +5,7 @@ setting is refused before anything is installed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Kind = Literal[
@@ -434,12 +434,12 @@ RENAMED_KEYS: Mapping[str, str] = {
 """The same as keys of a profile, and of a manifest of schema 5."""
 
 
-def by_key() -> dict[str, SettingSpec]:
+def settings_by_key() -> dict[str, SettingSpec]:
     """Every setting by its key in a profile."""
     return {spec.key: spec for spec in SETTINGS.values()}
 
 
-def columns() -> dict[str, SettingSpec]:
+def settings_by_column() -> dict[str, SettingSpec]:
     """Every setting that has a column of trials.csv, by that column."""
     return {spec.column: spec for spec in SETTINGS.values() if spec.column}
 
@@ -449,11 +449,41 @@ def factors() -> tuple[str, ...]:
     return tuple(spec.key for spec in SETTINGS.values() if spec.factor)
 
 
-def must_agree() -> tuple[str, ...]:
+def comparable_columns() -> tuple[str, ...]:
     """Columns in which a cell of two runs has to agree before it is compared."""
-    return tuple(column for column, spec in columns().items() if spec.role != "procedure")
+    return tuple(column for column, spec in settings_by_column().items() if spec.role != "procedure")
 
 
-def alike(*roles: Role) -> tuple[str, ...]:
+def columns_with_roles(*roles: Role) -> tuple[str, ...]:
     """Columns of the settings with one of these roles."""
-    return tuple(column for column, spec in columns().items() if spec.role in roles)
+    return tuple(column for column, spec in settings_by_column().items() if spec.role in roles)
+
+
+def _question(name: str, key: str, spec: SettingSpec, **changes: Any) -> SettingSpec:
+    return replace(spec, **{"name": name, "key": key, **changes})
+
+
+QUESTION: dict[str, SettingSpec] = _table(
+    _question("SIZE", "size_bytes", SETTINGS["PAYLOAD"]),
+    _question("SHAPE", "shape", SETTINGS["SHAPE"]),
+    _question("FORMAT", "format", SETTINGS["CODEC"], help="the format of every message; without it any"),
+    _question("RATE", "rate_per_s", SETTINGS["RATE"], kind="number", help="the arrival rate: orders a second"),
+    _question(
+        "BURST",
+        "burst",
+        SETTINGS["BURST_PEAK"],
+        default=1,
+        least=1,
+        help="how many times RATE orders come at in a burst; 1: no bursts",
+    ),
+    _question("SECURITY", "security", SETTINGS["SECURITY"]),
+    _question("DURABILITY", "durability", SETTINGS["DURABILITY"]),
+    SettingSpec(
+        name="NEEDS",
+        key="needs",
+        kind="names",
+        help="what a method has to be able to do, with commas between; a wrong word gets the list",
+        default=[],
+    ),
+)
+"""What `fourways advise` may be asked for, in the words of a profile."""

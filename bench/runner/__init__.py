@@ -1,1 +1,1 @@
-"""A run: brokers up, rounds of trials, the search for a capacity, soak and web."""
+"""Runs: brokers, rounds of trials, the capacity search, the soak test and the web page."""

@@ -1,83 +1,90 @@
-"""`make study`: the effects of a profile's factors; or, for PROFILE=capacity, the highest rate of each method.
+"""Runs `make study`: a profile's factors, or for PROFILE=capacity the highest rates.
 
-    search    one trial after the other, as bench.runner.capacity_search asks: p99 of completion under the objective, no growing backlog
+    search    one trial after the other, as bench.runner.capacity_search asks: p99 of completion under the objective,
+              no growing backlog
     curve     rounds of trials at equal absolute rates, and at shares of each method's own capacity
 
 Everything tried is in search.csv and every answer in capacity.csv as soon as it is known; the curve is in trials.csv.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import msgspec
 
 from bench.errors import ResultsError, StartFailed, UsageError
-from bench.profile.matrix import cells, methods
-from bench.profile.schema import Cell, Profile
-from bench.results.caveats import BROKEN
+from bench.profile.matrix import expand_cells, expand_methods, settings_for
+from bench.profile.schema import CellSettings, Profile
+from bench.results.caveats import DISQUALIFYING_CAVEATS
 from bench.results.histograms import QUANTILES
-from bench.results.rows import Capacity, Trial
-from bench.results.store import Run
-from bench.runner.capacity_search import Done, Outcome, Probe, Settings, Tried, next_step
-from bench.runner.runner import Conductor, Plan
+from bench.results.rows import CapacityRow, TrialRow
+from bench.results.store import RunFolder
+from bench.runner.capacity_search import (
+    ProbeOutcome,
+    RateProbe,
+    RateProbeResult,
+    SearchResult,
+    SearchSettings,
+    find_next_step,
+)
+from bench.runner.runner import Runner, RunPlan
 from bench.stats.quantiles import samples_needed
 
-SHARES = (0.5, 0.8)
+CAPACITY_SHARES = (0.5, 0.8)
 """Of a method's capacity: where its latency is measured, beside the equal rates."""
-EQUAL_UP_TO = 0.8
+MAX_EQUAL_RATE_SHARE = 0.8
 """Of the smallest capacity: an equal rate above it is left out, since one of the methods would queue."""
-LOWEST = 16
+LOWEST_RATE_DIVISOR = 16
 """The search goes down to the starting rate divided by this."""
-FIRST_SLOT = 90
+FIRST_SEARCH_SLOT = 90
 """Tells trials of a search from those of the rounds; each method has its own."""
-GENERATOR = frozenset({"late-driver", "busy-driver", "gaps", "steal", "others", "canary"})
+GENERATOR_CAVEATS = frozenset({"late-driver", "busy-driver", "gaps", "steal", "others", "canary"})
 """What says that the load generator, or the machine, did not keep to the plan."""
-OVERLOADED = frozenset({"below-rate", "backlog"})
-P99_ORDERS = 1.15 * samples_needed(QUANTILES["p99_us"])
+OVERLOAD_CAVEATS = frozenset({"below-rate", "backlog"})
+MIN_P99_ORDERS = 1.15 * samples_needed(QUANTILES["p99_us"])
 """What a p99 takes, and some more, as a Poisson process may bring fewer than its mean."""
 
-Measure = Callable[[Cell, int, float], Awaitable[Trial]]
+MeasureRate = Callable[[CellSettings, int, float], Awaitable[TrialRow]]
 """The n-th trial of a cell's search, so many seconds long."""
 
 
-def outcome_of(trial: Trial, slo_us: float) -> Outcome:
-    """What a trial says of its rate. Raises StartFailed when it says nothing of its method."""
+def judge_trial(trial: TrialRow, slo_us: float) -> ProbeOutcome:
+    """Judges a trial of the search against the objective. Raises StartFailed when it says nothing of its method."""
     doubts = {caveat.name for caveat in trial.caveats}
-    if doubts & BROKEN:
+    if doubts & DISQUALIFYING_CAVEATS:
         raise StartFailed("; ".join(caveat.text for caveat in trial.caveats), code="trial-failed")
     p99_us = trial.finish.p99_us
-    if trial.complete and not doubts & OVERLOADED and p99_us is not None and p99_us <= slo_us:
+    if trial.complete and not doubts & OVERLOAD_CAVEATS and p99_us is not None and p99_us <= slo_us:
         return "pass"
-    return "generator" if doubts & GENERATOR else "fail"
+    return "generator" if doubts & GENERATOR_CAVEATS else "fail"
 
 
-def settings_of(profile: Profile) -> Settings:
-    """A search that starts at the highest of the profile's rates."""
+def build_search_settings(profile: Profile) -> SearchSettings:
+    """Builds the settings of a search that starts at the highest of the profile's rates."""
     start_per_s = profile.rates_per_s[-1]
-    return Settings(start_per_s=start_per_s, lowest_per_s=start_per_s / LOWEST)
+    return SearchSettings(start_per_s=start_per_s, lowest_per_s=start_per_s / LOWEST_RATE_DIVISOR)
 
 
-async def search(run: Run, profile: Profile, cell: Cell, measure: Measure) -> Done:
-    """Try rates until there is an answer, and keep it. What the run has tried already is not tried again.
+async def search_capacity(run: RunFolder, profile: Profile, cell: CellSettings, measure: MeasureRate) -> SearchResult:
+    """Tries rates until the capacity is known, stores it and returns it. Rates tried before are not tried again.
 
     Raises StartFailed when a trial could not be run, and whatever ``measure`` raises.
     """
-    slo_p99_ms = slo_of(profile)
-    settings = settings_of(profile)
-    history = [Tried(Probe(per_s, kind), outcome) for per_s, kind, outcome in run.tried(cell.name)]
-    while isinstance(step := _next(run, history, settings), Probe):
-        duration_s = max(profile.duration_s, P99_ORDERS / step.per_s)
-        trial = await measure(replace(cell, rate_per_s=step.per_s), len(history) + 1, duration_s)
-        tried = Tried(step, outcome_of(trial, 1000 * slo_p99_ms))
+    slo_p99_ms = require_slo_ms(profile)
+    settings = build_search_settings(profile)
+    history = [RateProbeResult(RateProbe(per_s, kind), outcome) for per_s, kind, outcome in run.read_probes(cell.name)]
+    while isinstance(step := _find_next_step(run, history, settings), RateProbe):
+        duration_s = max(profile.duration_s, MIN_P99_ORDERS / step.per_s)
+        trial = await measure(cell.at_rate(step.per_s), len(history) + 1, duration_s)
+        tried = RateProbeResult(step, judge_trial(trial, 1000 * slo_p99_ms))
         run.add_probe(trial, step.per_s, step.kind, tried.outcome)
         history.append(tried)
     if cell.name not in set(run.capacities()["cell"]):
         run.add_capacity(
-            Capacity(
+            CapacityRow(
                 cell=cell.name,
                 transport=cell.transport,
-                client=cell.client,
-                codec=cell.codec,
+                client=cell.cell.client,
+                codec=cell.cell.codec,
                 slo_p99_ms=slo_p99_ms,
                 answer=step.answer,
                 last_pass_per_s=step.last_pass_per_s,
@@ -89,16 +96,18 @@ async def search(run: Run, profile: Profile, cell: Cell, measure: Measure) -> Do
     return step
 
 
-def _next(run: Run, history: Sequence[Tried], settings: Settings) -> Probe | Done:
+def _find_next_step(
+    run: RunFolder, history: Sequence[RateProbeResult], settings: SearchSettings
+) -> RateProbe | SearchResult:
     """Raises ResultsError for a history that no search with these settings has."""
     try:
-        return next_step(history, settings)
+        return find_next_step(history, settings)
     except ValueError as error:
         raise ResultsError(f"{run.path}/search.csv cannot go on: {error}", code="damaged-results") from error
 
 
-def slo_of(profile: Profile) -> float:
-    """The objective, in milliseconds. Raises UsageError for a profile without one."""
+def require_slo_ms(profile: Profile) -> float:
+    """Returns the p99 objective in milliseconds. Raises UsageError for a profile without one."""
     if profile.slo_p99_ms is None:
         raise UsageError(
             f"profile {profile.name!r} has no objective for its p99; give SLO= in milliseconds, or PROFILE=capacity",
@@ -107,42 +116,42 @@ def slo_of(profile: Profile) -> float:
     return profile.slo_p99_ms
 
 
-def curve(profile: Profile, found: Mapping[Cell, Done]) -> Iterator[Cell]:
-    """Every method that has a capacity, at the equal rates that all of them carry and at shares of its own."""
+def build_curve_cells(profile: Profile, found: Mapping[CellSettings, SearchResult]) -> Iterator[CellSettings]:
+    """Yields the cells of the curve: each method with a capacity, at the common rates and at shares of its own."""
     known = {cell: done.last_pass_per_s for cell, done in found.items() if done.last_pass_per_s is not None}
-    most_per_s = EQUAL_UP_TO * min(known.values(), default=0.0)
+    most_per_s = MAX_EQUAL_RATE_SHARE * min(known.values(), default=0.0)
     for cell, capacity_per_s in known.items():
         rates = {f"{rate_per_s:g}": rate_per_s for rate_per_s in profile.rates_per_s if rate_per_s <= most_per_s}
-        rates |= {f"{share:.0%}": float(f"{share * capacity_per_s:.4g}") for share in SHARES}
+        rates |= {f"{share:.0%}": float(f"{share * capacity_per_s:.4g}") for share in CAPACITY_SHARES}
         for said, rate_per_s in rates.items():
-            yield replace(cell, name=f"{cell.name}@{said}", rate_per_s=rate_per_s)
+            yield cell.at_rate(rate_per_s, f"{cell.name}@{said}")
 
 
-def _asked(profile: Profile) -> list[Cell]:
+def _select_methods(profile: Profile) -> list[CellSettings]:
     """What is searched for. Raises UsageError for a profile without an objective."""
-    slo_of(profile)
-    return methods(profile)
+    require_slo_ms(profile)
+    return [settings_for(profile, cell) for cell in expand_methods(profile)]
 
 
-async def _explore(conductor: Conductor, wanted: list[Cell]) -> None:
+async def _search_and_measure_curve(conductor: Runner, wanted: list[CellSettings]) -> None:
     found = {}
-    for slot, cell in enumerate(wanted, FIRST_SLOT):
+    for slot, cell in enumerate(wanted, FIRST_SEARCH_SLOT):
 
-        async def measure(at: Cell, number: int, duration_s: float, slot: int = slot) -> Trial:
+        async def measure(at: CellSettings, number: int, duration_s: float, slot: int = slot) -> TrialRow:
             return await conductor.probe(at, number, slot, duration_s)
 
-        found[cell] = await search(conductor.kept, conductor.profile, cell, measure)
+        found[cell] = await search_capacity(conductor.kept, conductor.profile, cell, measure)
         conductor.say(f"{cell.name}: {found[cell].reason}")
-    cells = list(curve(conductor.profile, found))
-    conductor.kept.update_manifest(curve=[msgspec.to_builtins(cell) for cell in cells])
-    await conductor.rounds(cells)
+    curve = list(build_curve_cells(conductor.profile, found))
+    conductor.kept.update_manifest(curve=[msgspec.to_builtins(cell.cell) for cell in curve])
+    await conductor.rounds(curve)
 
 
-CAPACITY = Plan("capacity", _asked, _explore)
-FACTORS = Plan("factors", cells, Conductor.rounds)
+CAPACITY_PLAN = RunPlan("capacity", _select_methods, _search_and_measure_curve)
+FACTORS_PLAN = RunPlan("factors", expand_cells, Runner.rounds)
 """Every combination of a profile's factors once a round; what each factor does is worked out from the trials."""
 
 
-def plan_of(profile: Profile) -> Plan:
-    """What `make study` does with a profile."""
-    return FACTORS if profile.designed else CAPACITY
+def choose_plan(profile: Profile) -> RunPlan:
+    """Returns the plan that `make study` runs for a profile."""
+    return FACTORS_PLAN if profile.designed else CAPACITY_PLAN

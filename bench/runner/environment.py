@@ -1,20 +1,20 @@
-"""Starts what a run needs: brokers at their levels of security, and the network that faults cut."""
+"""Starts a run's servers: brokers at their security levels, and checks the fault proxy."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.profile.matrix import at, cells
+from bench.profile.matrix import expand_cells
 from bench.profile.schema import Profile
-from bench.provision import Broker, Unavailable, brokers, toxiproxy
+from bench.provision import Broker, Unavailable, provide_brokers, toxiproxy
 from bench.provision.base import Say, Security
 from bench.runner.availability import NETWORK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How the conductor tells what it is doing; each is called with a sentence or with what is measured next."""
+    """Callbacks by which the runner reports what it does: a sentence, or what is measured next."""
 
     say: Say
     begins: Callable[[int, int, str, float], None] = lambda done, total, what, left_s: None
@@ -22,8 +22,8 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class House:
-    """Where things lie."""
+class RunPaths:
+    """The folders and the given servers of a run."""
 
     checkout: Path
     home: Path
@@ -35,13 +35,14 @@ class House:
     """The folder of keys that goes with them; None: each run makes one."""
 
 
-async def provide(
-    stack: AsyncExitStack, profile: Profile, house: House, progress: Progress, security: Security
+async def provide_servers(
+    stack: AsyncExitStack, profile: Profile, house: RunPaths, progress: Progress, security: Security
 ) -> dict[str, Broker | Unavailable]:
-    """Every server that the profile's transports need, or why it cannot be had."""
-    needs = {need for cell in cells(profile) for need in cell.kind.traits.needs}
+    """Starts every server that the profile's transports need; returns each by name, or why it is unavailable."""
+    wanted = expand_cells(profile)
+    needs = {need for cell in wanted for need in cell.kind.traits.needs}
     ours = sorted(needs & {"rabbitmq", "kafka"})
-    there = brokers(ours, given=house.given, home=house.home, say=progress.say, security=security)
+    there = provide_brokers(ours, given=house.given, home=house.home, say=progress.say, security=security)
     found = dict(await stack.enter_async_context(there))
     for name in needs - set(ours):
         url = house.given.get(name)
@@ -49,7 +50,9 @@ async def provide(
             found[name] = Unavailable(name, f"{name} is needed and not given: type {name.upper()}_URL=… before make")
         else:
             found[name] = Broker(name, url, "given", "")
-    faults = [fault for cell in cells(profile) if (fault := at(profile, cell).fault) is not None]
-    if any(fault.of_network for fault in faults) and (why := await toxiproxy.missing(house.home, progress.say)):
+    faults = [fault for cell in wanted if (fault := cell.profile.fault) is not None]
+    if any(fault.of_network for fault in faults) and (
+        why := await toxiproxy.ensure_installed(house.home, progress.say)
+    ):
         found[NETWORK] = Unavailable(NETWORK, why)
     return found

@@ -1,22 +1,21 @@
-"""How long trials will take, before the first."""
+"""Forecasts how long trials will take, before the first one."""
 
 from collections.abc import Iterable, Sequence
 
-from bench.load.session import tick_s
-from bench.profile.matrix import at
-from bench.profile.schema import Cell, Profile
-from bench.stats.trend import WINDOWS
+from bench.load.session import compute_tick_s
+from bench.profile.schema import CellSettings, Profile
+from bench.stats.trend import WARM_UP_WINDOWS
 
-OVERHEAD_S = 1.8
+TRIAL_OVERHEAD_S = 1.8
 """Of a trial: processes started and stopped, queues or topics made and removed, the audit."""
 COLD_START_S = 1.3
 """Of new connections to a cell, its services started and stopped: from 0.4 s (bare echo) to 3.4 s (Kafka with TLS)."""
-WARM_TRIALS = 2
+BROKER_WARM_UP_TRIALS = 2
 """A broker is used twice before its first trial, since what happens between trials has to be compiled as well."""
 
 
-def forecast_s(profile: Profile, todo: Sequence[Cell], cold: Iterable[str]) -> list[float]:
-    """Of each of these trials, a broker's warm-up before the first that needs it included.
+def forecast_durations_s(todo: Sequence[CellSettings], cold: Iterable[str]) -> list[float]:
+    """Returns the seconds of each of these trials, a broker's warm-up before the first that needs it included.
 
     ``cold`` are the brokers that nobody used yet, by name; one that is killed is cold again, and one that was used at a
     level of security is cold at the others.
@@ -25,13 +24,13 @@ def forecast_s(profile: Profile, todo: Sequence[Cell], cold: Iterable[str]) -> l
     warm: set[tuple[str, str]] = set()
     found = []
     for cell in todo:
-        here = at(profile, cell)
+        here = cell.profile
         needs = cell.kind.traits.needs
-        seconds = _warm_up_s(here, cell.rate_per_s) + here.duration_s + OVERHEAD_S
+        seconds = _estimate_warm_up_s(here, cell.rate_per_s) + here.duration_s + TRIAL_OVERHEAD_S
         needed = {(name, here.security) for name in cold & needs} - warm
         if needed and here.broker_warm_up_s:
             warm |= needed
-            seconds += WARM_TRIALS * (here.broker_warm_up_s + OVERHEAD_S)
+            seconds += BROKER_WARM_UP_TRIALS * (here.broker_warm_up_s + TRIAL_OVERHEAD_S)
         if here.fault is not None and here.fault.name == "kill-broker":
             cold |= needs
             warm -= {(name, here.security) for name in needs}
@@ -39,9 +38,9 @@ def forecast_s(profile: Profile, todo: Sequence[Cell], cold: Iterable[str]) -> l
     return found
 
 
-def _warm_up_s(profile: Profile, rate_per_s: float) -> float:
+def _estimate_warm_up_s(profile: Profile, rate_per_s: float) -> float:
     """How long it mostly is: as few looks as it takes, where it adapts."""
     if not 0 < profile.warm_up_s < profile.warm_up_max_s:
         return profile.warm_up_s
-    looks_s = WINDOWS * tick_s(rate_per_s, profile.warm_up_max_s)
+    looks_s = WARM_UP_WINDOWS * compute_tick_s(rate_per_s, profile.warm_up_max_s)
     return min(max(profile.warm_up_s, looks_s), profile.warm_up_max_s)

@@ -1,4 +1,4 @@
-"""Builds a run's manifest, and checks that a resumed run still stands on the same ground."""
+"""Builds a run's manifest, and checks that a resumed run has the same machine and versions."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -7,29 +7,29 @@ from typing import Any
 import msgspec
 
 from bench.errors import ResultsError
-from bench.profile.schema import Cell, Profile
+from bench.profile.schema import CellSettings, Profile
 from bench.provision import Broker, Unavailable
 from bench.results import caveats
 from bench.results.caveats import Caveat
-from bench.results.environment import git, machine, versions
-from bench.results.store import Run
-from bench.runner.environment import House
+from bench.results.environment import read_git_state, read_machine, read_versions
+from bench.results.store import RunFolder
+from bench.runner.environment import RunPaths
 
 
 def build_manifest(
     profile: Profile,
-    house: House,
+    house: RunPaths,
     shared: Mapping[str, Broker | Unavailable],
-    wanted: list[Cell],
+    wanted: list[CellSettings],
     skipped: Mapping[str, str],
     command: str,
 ) -> dict[str, Any]:
-    """What manifest.json holds when a run begins."""
+    """Returns what manifest.json holds when a run begins."""
     return {
         "command": command,
-        "git": git(house.checkout),
-        "machine": machine(house.home),
-        "versions": versions(),
+        "git": read_git_state(house.checkout),
+        "machine": read_machine(house.home),
+        "versions": read_versions(),
         "brokers": {
             name: {"version": broker.version, "provided_by": broker.provided_by}
             for name, broker in shared.items()
@@ -37,8 +37,8 @@ def build_manifest(
         },
         "profile": msgspec.to_builtins(profile),
         "seed": profile.seed,
-        "cells": [msgspec.to_builtins(cell) for cell in wanted],
-        "traits": {cell.pairing: describe_traits(cell, profile) for cell in wanted},
+        "cells": [msgspec.to_builtins(cell.cell) for cell in wanted],
+        "traits": {cell.cell.pairing: describe_traits(cell) for cell in wanted},
         "skipped": dict(skipped),
         "facts": {},
         "idle_cpu_ms_per_s": {},
@@ -47,42 +47,43 @@ def build_manifest(
     }
 
 
-def resume_into(kept: Run, now: Mapping[str, Any]) -> None:
-    """Note that a run goes on. Raises ResultsError when what is here now is not what it was measured with."""
-    before, after = must_match(kept.manifest), must_match(msgspec.to_builtins(now))
+def resume_into(kept: RunFolder, now: Mapping[str, Any]) -> None:
+    """Notes in the manifest that a run is resumed. Raises ResultsError when its conditions have changed."""
+    before, after = collect_fixed_conditions(kept.manifest), collect_fixed_conditions(msgspec.to_builtins(now))
     for what, was in before.items():
         if was != after[what]:
             raise ResultsError(
                 f"{kept.path} cannot go on: its {what} is not what is here now, and both would be mixed; measure again",
                 code="ground-changed",
             )
-    once_more = {"at": _now(), "command": now["command"], "measured_again": kept.forget_unmeasured()}
+    once_more = {"at": _format_now(), "command": now["command"], "measured_again": kept.drop_unmeasured()}
     kept.update_manifest(resumed=[*kept.manifest.get("resumed", []), once_more], profile=now["profile"])
-    kept.add_caveats(list_doubts(now))
-    kept.point_latest()
+    kept.add_caveats(list_manifest_caveats(now))
+    kept.update_latest_link()
 
 
-def must_match(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What all trials of a run have to share, by what it is called."""
+def collect_fixed_conditions(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what must be the same for all trials of a run, by the words for it."""
     return {
-        "commit": manifest["git"]["commit"],
-        "machine": [manifest["machine"][key] for key in ("cpu_model", "cores", "kernel")],
-        "set of library versions": manifest["versions"],
+        "commit": manifest["read_git_state"]["commit"],
+        "machine": [manifest["read_machine"][key] for key in ("cpu_model", "cores", "kernel")],
+        "set of library versions": manifest["read_versions"],
         "set of broker versions": {name: broker["version"] for name, broker in manifest["brokers"].items()},
         "list of cells": manifest["cells"],
     }
 
 
-def _now() -> str:
+def _format_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def describe_traits(cell: Cell, profile: Profile) -> dict[str, Any]:
+def describe_traits(cell: CellSettings) -> dict[str, Any]:
+    """Returns the cell's traits as the manifest stores them."""
     traits = cell.kind.traits
     return {
         "style": traits.style.value,
         "accepted": traits.accepted.value,
-        "survives": traits.survives[profile.durability],
+        "survives": traits.survives[cell.profile.durability],
         "redelivers": traits.redelivers,
         "ordered": traits.ordered,
         "concurrency": traits.concurrency,
@@ -92,8 +93,9 @@ def describe_traits(cell: Cell, profile: Profile) -> dict[str, Any]:
     }
 
 
-def list_doubts(manifest: Mapping[str, Any]) -> tuple[Caveat, ...]:
+def list_manifest_caveats(manifest: Mapping[str, Any]) -> tuple[Caveat, ...]:
+    """Returns the caveats that the manifest itself gives rise to: uncommitted changes."""
     found = []
-    if manifest["git"].get("dirty"):
-        found.append(caveats.dirty_tree(str(manifest["git"].get("commit"))))
+    if manifest["read_git_state"].get("dirty"):
+        found.append(caveats.dirty_tree(str(manifest["read_git_state"].get("commit"))))
     return tuple(found)

@@ -1,4 +1,4 @@
-"""`make soak`: many orders through each transport, and whether the memory of its services stays bounded."""
+"""Runs `make soak`: checks that service memory stays bounded over many orders."""
 
 import asyncio
 import itertools
@@ -12,27 +12,27 @@ from rich.table import Table
 
 from bench.errors import MissingServer
 from bench.load.workload.orders import Workload
-from bench.profile.matrix import cells
-from bench.profile.schema import Cell, Profile
+from bench.profile.matrix import expand_cells
+from bench.profile.schema import CellSettings, Profile
 from bench.provision import Broker, Unavailable
 from bench.provision.base import Say
-from bench.provision.cleanup import open_run
-from bench.provision.process import finish
-from bench.runner.credentials import secured
-from bench.runner.environment import House, Progress, provide
-from bench.trial.trial import Stage, remove_quietly, serving, setting_of
+from bench.provision.cleanup import open_ledger
+from bench.provision.process import finish_despite_cancellation
+from bench.runner.credentials import prepare_credentials
+from bench.runner.environment import Progress, RunPaths, provide_servers
+from bench.trial.trial import TrialContext, build_setting, remove_quietly, run_ready_services
 from transports.base import Client
 
-ORDERS = 100_000
+DEFAULT_ORDERS = 100_000
 IN_FLIGHT = 16
-LIMIT_MIB = 120.0
-GROWTH_MIB = 2.0
+MEMORY_LIMIT_MIB = 120.0
+MAX_GROWTH_MIB = 2.0
 """Less than this from half of the orders to all of them is no growth: a page or a free list more or less."""
 
 
 @dataclass(slots=True)
-class Soaked:
-    """What one transport's services held, by service, after half of the orders and after all."""
+class SoakResult:
+    """Memory of one transport's services, by service, after half of the orders and after all."""
 
     cell: str
     orders: int
@@ -40,57 +40,56 @@ class Soaked:
     half_mib: Mapping[str, float] = field(default_factory=dict)
     full_mib: Mapping[str, float] = field(default_factory=dict)
 
-    def bounds(self, service: str) -> bool:
+    def is_bounded(self, service: str) -> bool:
         """Whether this service is under the limit, and not growing."""
         full_mib = self.full_mib[service]
-        return full_mib < LIMIT_MIB and full_mib - self.half_mib[service] < GROWTH_MIB
+        return full_mib < MEMORY_LIMIT_MIB and full_mib - self.half_mib[service] < MAX_GROWTH_MIB
 
     @property
     def bounded(self) -> bool:
-        """Whether every service is."""
-        return all(map(self.bounds, self.full_mib))
+        """Whether every service is under the limit, and not growing."""
+        return all(map(self.is_bounded, self.full_mib))
 
 
-async def soak(profile: Profile, house: House, orders: int, say: Say) -> list[Soaked]:
-    """Every cell of the profile in turn. Raises MissingServer, StartFailed, or what an order failed with."""
+async def run_soak(profile: Profile, house: RunPaths, orders: int, say: Say) -> list[SoakResult]:
+    """Soaks every cell of the profile in turn. Raises MissingServer, StartFailed, or what an order failed with."""
     found = []
     async with AsyncExitStack() as stack:
-        security = await secured(stack, profile, house.home, house.keys)
-        shared = await provide(stack, profile, house, Progress(say=say), security)
+        security = await prepare_credentials(stack, profile, house.home, house.keys)
+        shared = await provide_servers(stack, profile, house, Progress(say=say), security)
         if missing := [server.why for server in shared.values() if isinstance(server, Unavailable)]:
             raise MissingServer("; ".join(missing), code="missing-server")
-        ledger = open_run(house.home)
-        stack.push_async_callback(lambda: finish(asyncio.to_thread(ledger.close)))
-        stage = Stage(
+        ledger = open_ledger(house.home)
+        stack.push_async_callback(lambda: finish_despite_cancellation(asyncio.to_thread(ledger.close)))
+        stage = TrialContext(
             run_id="soak-0000",
-            profile=profile,
             brokers={name: server for name, server in shared.items() if isinstance(server, Broker)},
             folder=ledger.folder,
             logs=ledger.folder / "logs",
             keys=security.keys,
         )
-        for number, cell in enumerate(cells(profile)):
+        for number, cell in enumerate(expand_cells(profile)):
             say(f"{cell.name}: {orders:,} orders, {IN_FLIGHT} in flight")
             found.append(
-                await _soak(stage, cell, f"fw-soak-{ledger.folder.name.removeprefix('run-')}-{number}", orders)
+                await _soak_cell(stage, cell, f"fw-soak-{ledger.folder.name.removeprefix('run-')}-{number}", orders)
             )
     return found
 
 
-async def _soak(stage: Stage, cell: Cell, trial: str, orders: int) -> Soaked:
-    setting = setting_of(stage, cell, trial)
+async def _soak_cell(stage: TrialContext, cell: CellSettings, trial: str, orders: int) -> SoakResult:
+    setting = build_setting(stage, cell, trial)
     transport = cell.kind(setting)
     workload = Workload(
         prefix=trial[-8:],
         seed=1,
-        payload_bytes=stage.profile.payload_bytes,
-        shape=stage.profile.shape,
-        compressible=stage.profile.compressible,
+        payload_bytes=cell.profile.payload_bytes,
+        shape=cell.profile.shape,
+        compressible=cell.profile.compressible,
     )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(remove_quietly, transport)
         await transport.prepare()
-        running = await stack.enter_async_context(serving(stage, cell, setting, transport))
+        running = await stack.enter_async_context(run_ready_services(stage, cell, setting, transport))
         client = await stack.enter_async_context(transport.connect())
 
         def held() -> dict[str, float]:
@@ -98,13 +97,13 @@ async def _soak(stage: Stage, cell: Cell, trial: str, orders: int) -> Soaked:
 
         numbers = itertools.count()
         started = time.monotonic()
-        await _order(client, workload, numbers, orders // 2)
+        await _send_orders(client, workload, numbers, orders // 2)
         half = held()
-        await _order(client, workload, numbers, orders - orders // 2)
-        return Soaked(cell.name, orders, orders / (time.monotonic() - started), half, held())
+        await _send_orders(client, workload, numbers, orders - orders // 2)
+        return SoakResult(cell.name, orders, orders / (time.monotonic() - started), half, held())
 
 
-async def _order(client: Client, workload: Workload, numbers: "itertools.count[int]", count: int) -> None:
+async def _send_orders(client: Client, workload: Workload, numbers: "itertools.count[int]", count: int) -> None:
     left = iter(range(count))
 
     async def buyer() -> None:
@@ -121,10 +120,11 @@ async def _order(client: Client, workload: Workload, numbers: "itertools.count[i
         raise errors.exceptions[0] from None
 
 
-def table(found: list[Soaked]) -> Table:
-    """A row per transport and service."""
+def build_soak_table(found: list[SoakResult]) -> Table:
+    """Builds the table of results, a row per transport and service."""
     shown = Table(
-        title=f"MiB per service process; limit {LIMIT_MIB:g}, growth under {GROWTH_MIB:g}", title_justify="left"
+        title=f"MiB per service process; limit {MEMORY_LIMIT_MIB:g}, growth under {MAX_GROWTH_MIB:g}",
+        title_justify="left",
     )
     for heading in ("method", "orders", "orders/s", "service", "half", "all", "bounded"):
         shown.add_column(heading, justify="left" if heading in ("method", "service") else "right")
@@ -137,6 +137,6 @@ def table(found: list[Soaked]) -> Table:
                 service,
                 f"{soaked.half_mib[service]:.1f}",
                 f"{mib:.1f}",
-                "yes" if soaked.bounds(service) else "NO",
+                "yes" if soaked.is_bounded(service) else "NO",
             )
     return shown

@@ -1,26 +1,26 @@
-"""`make web`: the services of one transport, and Locust's own page to drive load at them."""
+"""Runs `make web`: the services of one transport, and Locust's page to load them."""
 
 import asyncio
 from collections.abc import Collection
 from contextlib import AsyncExitStack
 
 from bench.errors import MissingServer, UsageError
-from bench.load.locust.control import check_free, master, worker
-from bench.load.protocol import Watch
-from bench.profile.matrix import cells
+from bench.load.locust.control import check_port_free, start_master, start_worker
+from bench.load.protocol import ResourceWatch
+from bench.profile.matrix import expand_cells
 from bench.profile.schema import Profile
 from bench.provision import Broker, Unavailable
 from bench.provision.base import Say
-from bench.provision.cleanup import open_run
-from bench.provision.process import belonging_to, finish
-from bench.runner.credentials import secured
-from bench.runner.environment import House, Progress, provide
-from bench.trial.trial import Stage, remove_quietly, serving, setting_of, spec_of
+from bench.provision.cleanup import open_ledger
+from bench.provision.process import build_mark_environment, finish_despite_cancellation
+from bench.runner.credentials import prepare_credentials
+from bench.runner.environment import Progress, RunPaths, provide_servers
+from bench.trial.trial import TrialContext, build_setting, build_trial_spec, remove_quietly, run_ready_services
 from transports.security import NONE
 
 
-def fields(profile: Profile, given: Collection[str]) -> dict[str, str]:
-    """Options of Locust's master for those flags that have a field on its page."""
+def build_page_options(profile: Profile, given: Collection[str]) -> dict[str, str]:
+    """Returns options of Locust's master for those settings that have a field on its page."""
     known = {
         "RATE": ("--users", str(max(1, round(profile.rates_per_s[0])))),
         "PAYLOAD": ("--payload-bytes", str(profile.payload_bytes)),
@@ -29,8 +29,8 @@ def fields(profile: Profile, given: Collection[str]) -> dict[str, str]:
     return dict(known[flag] for flag in known if flag in given)
 
 
-async def serve(profile: Profile, house: House, port: int, say: Say, given: Collection[str] = ()) -> None:
-    """Until cancelled. Flags that were ``given`` stand in the page's fields, in the place of what the scenario says.
+async def serve_page(profile: Profile, house: RunPaths, port: int, say: Say, given: Collection[str] = ()) -> None:
+    """Serves Locust's page until cancelled. Settings that were ``given`` fill the page's fields, not the scenario's.
 
     Raises UsageError, MissingServer, LoadError or StartFailed when it cannot begin.
     """
@@ -38,50 +38,49 @@ async def serve(profile: Profile, house: House, port: int, say: Say, given: Coll
         raise UsageError(
             "`make web` drives one transport; say which, for instance TRANSPORT=rest", code="one-transport"
         )
-    if profile.trace is not None:
+    if profile.replay is not None:
         raise UsageError(
-            "on Locust's page users are the rate, and a trace has a rate of its own; leave ARRIVALS and TRACE out",
+            "on Locust's page users are the rate, and a replay has a rate of its own; leave ARRIVALS and REPLAY out",
             code="replay-on-page",
         )
-    check_free(port)  # before anything is started
-    cell = cells(profile)[0]
+    check_port_free(port)  # before anything is started
+    cell = expand_cells(profile)[0]
     async with AsyncExitStack() as stack:
-        security = await secured(stack, profile, house.home, house.keys)
-        shared = await provide(stack, profile, house, Progress(say=say), security)
+        security = await prepare_credentials(stack, profile, house.home, house.keys)
+        shared = await provide_servers(stack, profile, house, Progress(say=say), security)
         missing = [server.why for server in shared.values() if isinstance(server, Unavailable)]
         if missing:
             raise MissingServer("; ".join(missing), code="missing-server")
-        ledger = open_run(house.home)
-        stack.push_async_callback(lambda: finish(asyncio.to_thread(ledger.close)))
+        ledger = open_ledger(house.home)
+        stack.push_async_callback(lambda: finish_despite_cancellation(asyncio.to_thread(ledger.close)))
         logs = ledger.folder / "logs"
         logs.mkdir()
-        env = belonging_to(ledger.folder)
-        setup = Stage(
+        env = build_mark_environment(ledger.folder)
+        setup = TrialContext(
             run_id="web-0000",
-            profile=profile,
             brokers={name: server for name, server in shared.items() if isinstance(server, Broker)},
             folder=ledger.folder,
             logs=logs,
             keys=security.keys,
         )
-        setting = setting_of(setup, cell, f"fw-web-{ledger.folder.name.removeprefix('run-')}")
+        setting = build_setting(setup, cell, f"fw-web-{ledger.folder.name.removeprefix('run-')}")
         transport = cell.kind(setting)
         stack.push_async_callback(remove_quietly, transport)
         await transport.prepare()
         say(f"starting the four services over {cell.name}")
-        await stack.enter_async_context(serving(setup, cell, setting, transport))
-        spec = spec_of(setup, cell, setting, 0, Watch(), duration_s=None)
+        await stack.enter_async_context(run_ready_services(setup, cell, setting, transport))
+        spec = build_trial_spec(setup, cell, setting, 0, ResourceWatch(), duration_s=None)
         locust = await stack.enter_async_context(
-            master(
+            start_master(
                 folder=ledger.folder,
                 log=logs / "locust.log",
                 web_port=port,
                 trial=spec,
-                fields=fields(profile, given),
+                fields=build_page_options(profile, given),
                 env=env,
             )
         )
-        await stack.enter_async_context(worker(locust, log=logs / "worker.log", env=env))
+        await stack.enter_async_context(start_worker(locust, log=logs / "worker.log", env=env))
         say(f"Locust's page: {locust.web_url}   (edit scenarios/order.py to change the load; Ctrl-C ends everything)")
         scheme = "http" if profile.security == NONE else "https"
         for name, address in setting.addresses.items() if not transport.traits.needs else ():

@@ -1,1 +1,4 @@
-"""Numbers in, numbers out: imports nothing of ours, and every formula cites its source."""
+"""Statistics: numbers in, numbers out, with no import of other packages of ours.
+
+Every formula cites its source.
+"""

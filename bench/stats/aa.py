@@ -1,4 +1,7 @@
-"""A/A: the same method as both arms of many short runs. Its ratio is 1, so an interval that leaves it out is wrong."""
+"""Evaluates A/A runs, whose two arms are the same method, so that the true ratio is 1.
+
+An interval of the ratio that does not contain 1 is wrong.
+"""
 
 import math
 from statistics import median
@@ -8,25 +11,25 @@ import pandas as pd
 
 from bench.stats.paired import log_ratios, paired_ratio
 from bench.stats.summary import METRICS
-from bench.stats.variability import SAME_SPEED, pair_noise, share_holding
+from bench.stats.variability import SAME_SPEED_FACTOR, count_intervals_covering, pair_noise
 
-PAIRS = 6
+PAIRS_PER_RUN = 6
 """Of a run: the fewest that have an interval of 95 %."""
-COLUMNS = (
+AA_COLUMNS = (
     *("method", "metric", "pairs", "ratio", "low", "high", "pair_noise"),
     *("runs", "held", "held_low", "held_high", "half_width"),
 )
 
 
-def aa(trials: pd.DataFrame) -> pd.DataFrame:
-    """A row per method and metric, from trials of cells ``METHOD@a`` and ``METHOD@b``.
+def summarise_aa(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each method and metric, from trials of cells ``METHOD@a`` and ``METHOD@b``.
 
     ``ratio``, ``low`` and ``high`` are b to a over all rounds with both, which are ``pairs``; ``pair_noise`` is the
     sample standard deviation of their logarithms. Every six successive pairs are a run: ``held`` of the ``runs`` have
-    an interval of 95 % with 1 in it, and ``held_low`` to ``held_high`` is what that says of all runs (Clopper and
-    Pearson). ``half_width`` is how far such an interval reaches either way, the median over runs: 0.2 is 20 %, and six
-    rounds rarely tell a smaller difference from none. Rounds with an invalid trial are left out, as are pairs that
-    have no ratio.
+    an interval of 95 % that contains 1, and ``held_low`` to ``held_high`` is the Clopper-Pearson interval of that
+    share. ``half_width`` is how far such an interval reaches either way, the median over runs: 0.2 is 20 %, and six
+    rounds rarely tell a smaller difference from none. Rounds with an invalid trial are left out, as are pairs that have
+    no ratio.
     """
     valid = trials[trials["valid"]]
     rows = []
@@ -36,35 +39,35 @@ def aa(trials: pd.DataFrame) -> pd.DataFrame:
         for metric in METRICS:
             if metric in trials and not (trials[metric] < 0).any():  # what may be negative has no ratio
                 pairs = both[[f"{metric}_b", f"{metric}_a"]].dropna()
-                rows += _row(method, metric, list(pairs.itertuples(index=False, name=None)))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+                rows += _build_rows(method, metric, list(pairs.itertuples(index=False, name=None)))
+    return pd.DataFrame(rows, columns=list(AA_COLUMNS))
 
 
-def by_speed(trials: pd.DataFrame) -> pd.DataFrame:
-    """Does it matter that the machine changes its speed? ``aa`` once more, over all pairs, with a column ``of`` first.
+def summarise_aa_by_speed(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return ``summarise_aa`` by whether the machine's speed changed, as a column ``of``, to show if that matters.
 
-    "all" are all pairs, also those with a trial that is not to be believed; "alike" of these the ones whose two trials
-    ran at the same speed of the machine, by the canary, and "changed" the others.
+    "all" are all pairs, also those with an invalid trial; "alike" of these the ones whose two trials ran at the same
+    speed of the machine, by the speed probe, and "changed" the others.
     """
     method = trials["cell"].str.partition("@")[0]
     of_pair = trials.groupby(["round", method])["slowness"]
-    changed = of_pair.transform("max") > SAME_SPEED * of_pair.transform("min")
+    changed = of_pair.transform("max") > SAME_SPEED_FACTOR * of_pair.transform("min")
     parts = {"all": trials, "alike": trials[~changed], "changed": trials[changed]}
-    found = [(name, aa(rows.assign(valid=True))) for name, rows in parts.items()]
-    return pd.concat([rows.assign(of=name) for name, rows in found])[["of", *COLUMNS]]
+    found = [(name, summarise_aa(rows.assign(valid=True))) for name, rows in parts.items()]
+    return pd.concat([rows.assign(of=name) for name, rows in found])[["of", *AA_COLUMNS]]
 
 
-def _row(method: str, metric: str, pairs: list[tuple[float, float]]) -> list[dict[str, Any]]:
+def _build_rows(method: str, metric: str, pairs: list[tuple[float, float]]) -> list[dict[str, Any]]:
     """Empty where no pair has a ratio, as with a metric that is always zero."""
     pairs = [pair for pair in pairs if not math.isnan(log_ratios(pair[:1], pair[1:])[0])]
     if not pairs:
         return []
     b, a = ([pair[arm] for pair in pairs] for arm in (0, 1))
     whole = paired_ratio(b, a)
-    last = range(PAIRS, len(pairs) + 1, PAIRS)
-    runs = [paired_ratio(b[end - PAIRS : end], a[end - PAIRS : end]) for end in last]
+    last = range(PAIRS_PER_RUN, len(pairs) + 1, PAIRS_PER_RUN)
+    runs = [paired_ratio(b[end - PAIRS_PER_RUN : end], a[end - PAIRS_PER_RUN : end]) for end in last]
     intervals = [(run.low, run.high) for run in runs if run.low is not None and run.high is not None]
-    held = share_holding(intervals) if intervals else None
+    held = count_intervals_covering(intervals) if intervals else None
     return [
         {
             "method": method,

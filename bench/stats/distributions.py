@@ -1,4 +1,7 @@
-"""The exact distributions behind our intervals: binomial and Student's t, both from one function."""
+"""Computes the binomial distribution and Student's t quantiles exactly.
+
+Both come from the incomplete beta function.
+"""
 
 import math
 from collections.abc import Callable
@@ -42,7 +45,7 @@ def _not_zero(number: float) -> float:
 
 
 def binomial_cdf(successes: int, n: int, p: float) -> float:
-    """The probability of at most so many successes in ``n`` trials (DLMF 8.17.5)."""
+    """Return the probability of at most ``successes`` in ``n`` trials (DLMF 8.17.5)."""
     if successes < 0:
         return 0.0
     if successes >= n:
@@ -52,19 +55,20 @@ def binomial_cdf(successes: int, n: int, p: float) -> float:
 
 @cache
 def t_quantile(probability: float, degrees: int) -> float:
-    """Student's t: what a value with so many degrees of freedom stays below with ``probability``, from 0.5 to below 1.
+    """Return the quantile of Student's t with ``degrees`` degrees of freedom, for a probability from 0.5 to below 1.
 
     Inverts P(|T| > t) = I_x(degrees / 2, 1 / 2) with x = degrees / (degrees + t**2) (Abramowitz & Stegun 26.7.1).
+    Raises ValueError outside of these ranges.
     """
     if not (0.5 <= probability < 1 and degrees >= 1):
         raise ValueError(f"no quantile {probability} of Student's t with {degrees} degrees of freedom")
     beyond_both = 2 * (1 - probability)
-    x = bisect(lambda x: incomplete_beta(degrees / 2, 0.5, x) <= beyond_both, 0.0, 1.0)
+    x = find_boundary(lambda x: incomplete_beta(degrees / 2, 0.5, x) <= beyond_both, 0.0, 1.0)
     return math.sqrt(degrees * (1 - x) / x)
 
 
-def bisect(holds: Callable[[float], bool], low: float, high: float) -> float:
-    """Where a condition that holds at ``low`` and not at ``high`` ceases to hold, as exactly as a float can say."""
+def find_boundary(holds: Callable[[float], bool], low: float, high: float) -> float:
+    """Return where a condition that holds at ``low`` and not at ``high`` ceases to hold, to a float's precision."""
     while low < (middle := (low + high) / 2) < high:
         low, high = (middle, high) if holds(middle) else (low, middle)
     return low

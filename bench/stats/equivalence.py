@@ -1,10 +1,10 @@
-"""Is a difference shown that matters in practice? An estimate of a ratio in, a word out."""
+"""Classifies a ratio as less, more, equivalent or undecided, by its interval."""
 
 from enum import StrEnum
 
 from bench.stats.intervals import Estimate
 
-BAND = 1.1
+EQUIVALENCE_BAND = 1.1
 """A ratio from 1 / ``BAND`` to ``BAND`` makes no practical difference: nobody chooses a method for a tenth."""
 
 
@@ -25,8 +25,11 @@ class Verdict(StrEnum):
         return self in (Verdict.SAME, Verdict.OPEN)
 
 
-def verdict(ratio: Estimate, band: float = BAND) -> Verdict:
-    """Of a ratio to a base, with the band of no practical difference from 1 / ``band`` to ``band``, ends included."""
+def classify_ratio(ratio: Estimate, band: float = EQUIVALENCE_BAND) -> Verdict:
+    """Return what the interval of a ratio shows, given a band of no practical difference.
+
+    The band runs from 1 / ``band`` to ``band``, ends included.
+    """
     if ratio.low is None or ratio.high is None:
         return Verdict.OPEN
     if ratio.high < 1 / band:

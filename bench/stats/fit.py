@@ -1,4 +1,4 @@
-"""A straight line through measurements whose errors grow with them, and which are taken in rounds."""
+"""Fits a straight line to measurements whose errors grow with them, taken in rounds."""
 
 import math
 from collections.abc import Sequence
@@ -9,23 +9,25 @@ from typing import NamedTuple
 from bench.stats.distributions import t_quantile
 from bench.stats.intervals import CONFIDENCE, Estimate
 
-PASSES = 6
+REWEIGHTING_PASSES = 6
 """Of the weights; after three the line changes by less than a thousandth."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class FittedLine:
     """``intercept + slope x``, each with its interval."""
 
     slope: Estimate
     intercept: Estimate
 
 
-STRAIGHT = 0.15
+MAX_MISFIT = 0.15
 """By how much the mean at a place may miss the line; beyond it the line says so."""
 
 
-def line(x: Sequence[float], y: Sequence[float], rounds: Sequence[object] = (), confidence: float = CONFIDENCE) -> Line:
+def fit_line(
+    x: Sequence[float], y: Sequence[float], rounds: Sequence[object] = (), confidence: float = CONFIDENCE
+) -> FittedLine:
     """The line whose relative errors are least: weighted least squares with 1 / the fitted value squared as weights.
 
     The weights are taken anew from the fit until they no longer change it (iteratively reweighted), since those of the
@@ -46,22 +48,26 @@ def line(x: Sequence[float], y: Sequence[float], rounds: Sequence[object] = (), 
     if n != len(y) or (rounds and n != len(rounds)):
         raise ValueError(f"{n} places and {len(y)} values make no line")
     if not all(math.isfinite(value) and value > 0 for value in y):
-        return _none(n, "a value is missing, censored or not above 0")
+        return _build_empty_line(n, "a value is missing, censored or not above 0")
     if n < 3 or len(set(x)) < 2:
-        return _none(n, f"a line with an interval takes 3 points at 2 places, there are {n} at {len(set(x))}")
+        return _build_empty_line(
+            n, f"a line with an interval takes 3 points at 2 places, there are {n} at {len(set(x))}"
+        )
     expected, even = list(y), list(y)
     of_round: dict[object, float] = {}
-    for _ in range(PASSES):
-        found = _weighted(x, even, [1 / value**2 for value in expected], max(1, len(of_round)))
+    for _ in range(REWEIGHTING_PASSES):
+        found = _fit_weighted(x, even, [1 / value**2 for value in expected], max(1, len(of_round)))
         expected = [found.intercept + found.slope * at for at in x]
         if min(expected) <= 0:
-            return _none(n, "the line goes below 0 among the points")
-        of_round = _luck(rounds, [math.log(value / line_) for value, line_ in zip(y, expected, strict=True)])
+            return _build_empty_line(n, "the line goes below 0 among the points")
+        of_round = _estimate_round_effects(
+            rounds, [math.log(value / line_) for value, line_ in zip(y, expected, strict=True)]
+        )
         if of_round:
             even = [value / math.exp(of_round[name]) for value, name in zip(y, rounds, strict=True)]
     if found.degrees < 1:
-        return _none(n, f"{n} points in {len(of_round)} rounds leave no degree of freedom")
-    reason = _crooked(x, even, expected)
+        return _build_empty_line(n, f"{n} points in {len(of_round)} rounds leave no degree of freedom")
+    reason = _describe_misfit(x, even, expected)
     shared = variance(of_round.values()) / len(of_round) if len(of_round) > 1 else 0.0
     ends = []
     for value, own in ((found.slope, found.slope_variance), (found.intercept, found.intercept_variance)):
@@ -69,10 +75,10 @@ def line(x: Sequence[float], y: Sequence[float], rounds: Sequence[object] = (), 
         degrees = _satterthwaite((own, found.degrees), (luck, max(1, len(of_round) - 1)))
         margin = t_quantile((1 + confidence) / 2, degrees) * math.sqrt(own + luck)
         ends.append(Estimate(value, value - margin, value + margin, confidence, n, reason))
-    return Line(*ends)
+    return FittedLine(*ends)
 
 
-def _luck(rounds: Sequence[object], residuals: Sequence[float]) -> dict[object, float]:
+def _estimate_round_effects(rounds: Sequence[object], residuals: Sequence[float]) -> dict[object, float]:
     """The mean residual of each round, over the mean of all rounds'; empty for a single round."""
     of_round: dict[object, list[float]] = {}
     for name, residual in zip(rounds, residuals, strict=False):
@@ -88,13 +94,13 @@ def _satterthwaite(*parts: tuple[float, int]) -> int:
     return max(1, math.floor(math.fsum(part for part, _ in parts) ** 2 / below)) if below else parts[0][1]
 
 
-def _crooked(x: Sequence[float], y: Sequence[float], expected: Sequence[float]) -> str:
+def _describe_misfit(x: Sequence[float], y: Sequence[float], expected: Sequence[float]) -> str:
     """Where the mean misses the line most, if it does so by more than ``STRAIGHT``; else empty."""
     off: dict[float, list[float]] = {}
     for at, value, line_ in zip(x, y, expected, strict=True):
         off.setdefault(at, []).append(value / line_ - 1)
     at, most = max(((at, fmean(some)) for at, some in off.items()), key=lambda pair: abs(pair[1]))
-    return f"no straight line: at {at:.4g} what was measured is {most:+.0%} off it" if abs(most) > STRAIGHT else ""
+    return f"no straight line: at {at:.4g} what was measured is {most:+.0%} off it" if abs(most) > MAX_MISFIT else ""
 
 
 class _Fit(NamedTuple):
@@ -105,7 +111,7 @@ class _Fit(NamedTuple):
     degrees: int
 
 
-def _weighted(x: Sequence[float], y: Sequence[float], weights: Sequence[float], rounds: int) -> _Fit:
+def _fit_weighted(x: Sequence[float], y: Sequence[float], weights: Sequence[float], rounds: int) -> _Fit:
     """Of a line through points from which a factor was taken for each of so many rounds."""
     n, total = len(x), math.fsum(weights)
     degrees = n - 1 - rounds
@@ -120,6 +126,6 @@ def _weighted(x: Sequence[float], y: Sequence[float], weights: Sequence[float], 
     return _Fit(slope, intercept, residual / spread, residual * (1 / total + mean_x**2 / spread), degrees)
 
 
-def _none(n: int, reason: str) -> Line:
+def _build_empty_line(n: int, reason: str) -> FittedLine:
     nothing = Estimate(None, None, None, None, n, reason)
-    return Line(nothing, nothing)
+    return FittedLine(nothing, nothing)

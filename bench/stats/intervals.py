@@ -1,6 +1,6 @@
-"""Medians of trials, with intervals that assume no distribution.
+"""Estimates medians over trials, with distribution-free confidence intervals.
 
-A trial is the unit: requests inside a trial share its luck and are never resampled or tested by themselves.
+A trial is the unit: requests inside a trial depend on one another and are never resampled or tested by themselves.
 """
 
 import math
@@ -14,7 +14,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number with its interval. ``low`` and ``high`` are None where ``reason`` says why there is none."""
+    """A number with its confidence interval. ``low`` and ``high`` are None where ``reason`` says why."""
 
     value: float | None
     low: float | None
@@ -26,7 +26,7 @@ class Estimate:
 
 
 def interval_rank(n: int, confidence: float = CONFIDENCE) -> int | None:
-    """The largest j for which the j-th smallest and the j-th largest of ``n`` values enclose the median.
+    """Return the largest j for which the j-th smallest and j-th largest of ``n`` values enclose the median.
 
     With probability 1 - 2 P(Bin(n, 1/2) < j) they do, whatever the distribution (David & Nagaraja, Order Statistics,
     3rd ed. 2003, section 7.1; Conover, Practical Nonparametric Statistics, 3rd ed. 1999, section 3.2). None when even
@@ -41,12 +41,15 @@ def interval_rank(n: int, confidence: float = CONFIDENCE) -> int | None:
 
 
 def coverage(n: int, j: int) -> float:
-    """The probability that the j-th smallest and the j-th largest of ``n`` values enclose the median."""
+    """Return the probability that the j-th smallest and j-th largest of ``n`` values enclose the median."""
     return 1.0 - 2.0 * sum(comb(n, k) for k in range(j)) / float(2**n)
 
 
-def median_of(values: Iterable[float], confidence: float = CONFIDENCE) -> Estimate:
-    """The median of one number per trial. Infinite (censored) values count as what they are: larger than all others."""
+def estimate_median(values: Iterable[float], confidence: float = CONFIDENCE) -> Estimate:
+    """Return the median of one number per trial, with its interval. Infinite (censored) values rank above all others.
+
+    Raises ValueError for a missing (NaN) value.
+    """
     ordered = sorted(values)
     n = len(ordered)
     if any(math.isnan(value) for value in ordered):
@@ -57,13 +60,18 @@ def median_of(values: Iterable[float], confidence: float = CONFIDENCE) -> Estima
     j = interval_rank(n, confidence)
     if j is None:
         return Estimate(
-            middle, None, None, None, n, f"{confidence:.0%} need {fewest(confidence)} rounds, there are {n}"
+            middle,
+            None,
+            None,
+            None,
+            n,
+            f"{confidence:.0%} need {count_values_needed(confidence)} rounds, there are {n}",
         )
     return Estimate(middle, float(ordered[j - 1]), float(ordered[n - j]), coverage(n, j), n)
 
 
-def fewest(confidence: float = CONFIDENCE) -> int:
-    """How many values it takes for an interval: the least n with 1 - 2**(1 - n) >= ``confidence``."""
+def count_values_needed(confidence: float = CONFIDENCE) -> int:
+    """Return how many values an interval needs: the least n with 1 - 2**(1 - n) >= ``confidence``."""
     n = 1
     while coverage(n, 1) < confidence:
         n += 1
@@ -71,7 +79,10 @@ def fewest(confidence: float = CONFIDENCE) -> int:
 
 
 def geometric_mean(ratios: Sequence[float]) -> float:
-    """The mean for positive ratios (Fleming & Wallace, "How not to lie with statistics", CACM 29, 1986)."""
+    """Return the geometric mean (Fleming & Wallace, "How not to lie with statistics", CACM 29, 1986).
+
+    Raises ValueError for no ratios, or for one that is not positive.
+    """
     if not ratios or min(ratios) <= 0:
         raise ValueError("a geometric mean takes positive numbers, at least one")
     return math.exp(math.fsum(map(math.log, ratios)) / len(ratios))

@@ -1,8 +1,8 @@
-"""Little's law: a check on the harness itself, and on the instants that a transport reports."""
+"""Checks Little's law, as a test of the harness and of the times a transport reports."""
 
 
-def little_gap(mean_in_flight: float, mean_by_instants: float) -> float:
-    """How much more was seen in flight than the orders' own instants come to, as a share of the latter: 0 if all agree.
+def littles_law_error(mean_in_flight: float, mean_by_instants: float) -> float:
+    """Return the relative error of Little's law: orders seen in flight over those computed, minus 1; 0 if they agree.
 
     L = lambda W (Little, "A Proof for the Queuing Formula", Operations Research 9, 1961). Over a stretch of time T it
     holds whatever happens there, steady or not, when W counts what each order spends within the stretch: lambda W is

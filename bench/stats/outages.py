@@ -1,11 +1,11 @@
-"""From outages.csv to what an outage did to each cell: a pandas frame in, plain data out."""
+"""Summarises outages.csv: the effect of an outage on each cell."""
 
 from typing import Any
 
 import pandas as pd
 
-from bench.stats.intervals import median_of
-from bench.stats.summary import is_valid, plain
+from bench.stats.intervals import estimate_median
+from bench.stats.summary import is_cell_valid, to_json_estimate
 
 ORDERS = ("planned", "failed", "unfinished", "lost", "asked_again", "told_twice", "charged_unheard", "delayed")
 """Summed over all trials, the invalid ones too: what one of six lost is no median of theirs. None: not known of all."""
@@ -16,14 +16,15 @@ TIMES = (
 
 
 def summarise_outages(outages: pd.DataFrame) -> list[dict[str, Any]]:
-    """Per cell and fault: orders summed over trials, times as medians with their intervals over the valid ones.
+    """Return, for each cell and fault, orders summed over trials and median times over the valid trials.
 
-    ``outages`` is ``Run.outages()``. Of a cell with too many invalid trials all are in the medians.
+    Times have their intervals. ``outages`` is what the run's ``outages()`` returns. Of a cell with too many invalid
+    trials all trials are in the medians.
     """
     whole = outages.assign(away_s=outages["back_s"] - outages["began_s"])
     found = []
     for (cell, fault), rows in whole.groupby(["cell", "fault"], sort=False):
-        judged = rows[rows["valid"]] if is_valid(rows) else rows
+        judged = rows[rows["valid"]] if is_cell_valid(rows) else rows
         failures: dict[str, int] = {}
         for said in rows["failures"]:
             for name, count in (entry.split(":") for entry in str(said).split(";") if ":" in entry):
@@ -34,10 +35,10 @@ def summarise_outages(outages: pd.DataFrame) -> list[dict[str, Any]]:
                 "fault": fault,
                 "trials": len(rows),
                 "valid_trials": int(rows["valid"].sum()),
-                "valid": is_valid(rows),
+                "valid": is_cell_valid(rows),
                 "orders": {name: int(rows[name].sum()) if rows[name].notna().all() else None for name in ORDERS},
                 "failures": failures,
-                "times": {name: plain(median_of(judged[name].dropna())) for name in TIMES},
+                "times": {name: to_json_estimate(estimate_median(judged[name].dropna())) for name in TIMES},
             }
         )
     return found

@@ -1,4 +1,7 @@
-"""Ratios between two cells whose trials are paired by round: the luck that a round's trials share cancels."""
+"""Estimates ratios between two cells with trials paired by round (Hodges-Lehmann).
+
+What the trials of one round have in common, such as the machine's speed, cancels.
+"""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +11,7 @@ from statistics import median
 
 import numpy as np
 
-from bench.stats.intervals import CONFIDENCE, Estimate, fewest
+from bench.stats.intervals import CONFIDENCE, Estimate, count_values_needed
 
 
 def paired_ratio(values: Sequence[float], bases: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
@@ -36,15 +39,18 @@ def paired_ratio(values: Sequence[float], bases: Sequence[float], confidence: fl
     lowest, highest = (walsh_averages(logs, undecided) for undecided in (-math.inf, math.inf))
     if (middle := median(lowest)) != median(highest):
         return Estimate(None, None, None, None, n, "rounds censored on opposite sides leave the middle ratio open")
-    k, coverage = signed_rank(n, confidence)
+    k, coverage = find_signed_rank_bound(n, confidence)
     if not k:
-        reason = f"{confidence:.0%} need {fewest(confidence)} rounds, there are {n}"
+        reason = f"{confidence:.0%} need {count_values_needed(confidence)} rounds, there are {n}"
         return Estimate(math.exp(middle), None, None, None, n, reason)
     return Estimate(math.exp(middle), math.exp(lowest[k - 1]), math.exp(highest[-k]), coverage, n)
 
 
 def log_ratios(values: Sequence[float], bases: Sequence[float]) -> list[float]:
-    """ln(value / base) by round; not a number where both are infinite or both are zero. Raises ValueError."""
+    """Return ln(value / base) by round; NaN where both are infinite or both are zero.
+
+    Raises ValueError for negative and missing numbers, and for sequences of different lengths.
+    """
     return [_log(value) - _log(base) for value, base in zip(values, bases, strict=True)]
 
 
@@ -55,18 +61,21 @@ def _log(number: float) -> float:
 
 
 def walsh_averages(numbers: Sequence[float], undecided: float) -> list[float]:
-    """The n (n + 1) / 2 averages of two, in order. ``undecided`` stands for that of two opposite infinities."""
+    """Return the n (n + 1) / 2 averages of two, sorted. ``undecided`` stands for that of two opposite infinities."""
     averages = ((one + other) / 2 for one, other in combinations_with_replacement(numbers, 2))
     return sorted(undecided if math.isnan(average) else average for average in averages)
 
 
 @cache
-def signed_rank(n: int, confidence: float = CONFIDENCE) -> tuple[int, float]:
-    """The largest k for which the k-th smallest and k-th largest Walsh average of ``n`` enclose the centre of symmetry.
+def find_signed_rank_bound(n: int, confidence: float = CONFIDENCE) -> tuple[int, float]:
+    """Return the k of the confidence interval by Walsh averages, and its coverage.
 
-    With it the probability that they do, 1 - 2 P(T < k). T is the sum of those of the ranks 1 to n that a fair coin
-    picks for each; its distribution is exact at any n, rank by rank. k is 0 when even the extremes do not reach
-    ``confidence``: fewer than 6 rounds for 95 %.
+    It is the largest k for which the k-th smallest and k-th largest Walsh average of ``n`` enclose the centre of
+    symmetry.
+
+    The probability is 1 - 2 P(T < k). T is the sum of those of the ranks 1 to n that a fair coin picks for each; its
+    distribution is exact at any n, rank by rank. k is 0 when even the extremes do not reach ``confidence``: fewer than
+    6 rounds for 95 %.
     """
     probability = np.zeros(n * (n + 1) // 2 + 1)
     probability[0] = 1.0

@@ -1,4 +1,4 @@
-"""Which sample is a quantile, and how many samples it takes before there is one."""
+"""Computes the rank of a quantile, its interval, and how many samples it needs."""
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -10,11 +10,12 @@ CONFIDENCE = 0.99
 """With which a bound above the quantile must exist before it is shown."""
 
 
-def rank(quantile: Fraction, n: int) -> int:
-    """The 1-based rank of a quantile among ``n`` samples: the inverse of the empirical distribution function.
+def quantile_rank(quantile: Fraction, n: int) -> int:
+    """Return the 1-based rank of a quantile among ``n`` samples: the inverse of the empirical distribution function.
 
-    Definition 1 of Hyndman & Fan, "Sample Quantiles in Statistical Packages", The American Statistician 50 (1996).
-    It never interpolates, so a quantile is a latency that was measured, or is censored as a whole.
+    Definition 1 of Hyndman & Fan, "Sample Quantiles in Statistical Packages", The American Statistician 50 (1996). It
+    never interpolates, so a quantile is a latency that was measured, or is censored as a whole. Raises ValueError for a
+    quantile outside of 0 to 1, and for no samples.
     """
     if not 0 < quantile < 1 or n < 1:
         raise ValueError(f"no rank for quantile {quantile} of {n} samples")
@@ -23,7 +24,7 @@ def rank(quantile: Fraction, n: int) -> int:
 
 @cache
 def samples_needed(quantile: Fraction, confidence: float = CONFIDENCE) -> int:
-    """The fewest samples of which at least two lie beyond the quantile with ``confidence``.
+    """Return the fewest samples of which at least two lie beyond the quantile with ``confidence``.
 
     How many lie beyond is binomial (David & Nagaraja, Order Statistics, 3rd ed. 2003, section 7.1), so this is the
     least n with q**n + n (1 - q) q**(n - 1) <= 1 - confidence: 11 for the median, 662 for p99, 6,636 for p99.9.
@@ -57,12 +58,12 @@ def interval_ranks(quantile: Fraction, n: int, confidence: float = 0.95) -> tupl
         raise ValueError(f"no ranks for quantile {quantile} of {n} samples")
     tail = (1 - confidence) / 2
     p = float(quantile)
-    below = _fewest(lambda count: binomial_cdf(count, n, p) > tail, n)
-    above = _fewest(lambda count: binomial_cdf(count, n, p) >= 1 - tail, n) + 1
+    below = _find_least(lambda count: binomial_cdf(count, n, p) > tail, n)
+    above = _find_least(lambda count: binomial_cdf(count, n, p) >= 1 - tail, n) + 1
     return below or None, above if above <= n else None
 
 
-def _fewest(enough: Callable[[int], bool], most: int) -> int:
+def _find_least(enough: Callable[[int], bool], most: int) -> int:
     """The least count from 0 to ``most`` that is enough, when all above it are as well."""
     low, high = -1, most
     while high - low > 1:
@@ -71,8 +72,8 @@ def _fewest(enough: Callable[[int], bool], most: int) -> int:
     return high
 
 
-def index_of_rank(counts: Sequence[int], wanted: int) -> int | None:
-    """Which class of a histogram holds the sample of a 1-based rank; None when there are fewer samples."""
+def find_bucket(counts: Sequence[int], wanted: int) -> int | None:
+    """Return the index of the histogram bucket with the sample of a 1-based rank; None with fewer samples."""
     seen = 0
     for index, count in enumerate(counts):
         seen += count

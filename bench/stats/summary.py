@@ -1,14 +1,14 @@
-"""From a table of trials to estimates per cell, and ratios between cells. A pandas frame in, plain data out."""
+"""Summarises a table of trials: estimates per cell, and ratios between cells."""
 
 import math
 from typing import Any
 
 import pandas as pd
 
-from bench.stats.intervals import Estimate, median_of
+from bench.stats.intervals import Estimate, estimate_median
 from bench.stats.paired import paired_ratio
 
-CELL = ["cell", "transport", "client", "codec"]
+CELL_COLUMNS = ["cell", "transport", "client", "codec"]
 PERCENTILES = ("p50_us", "p90_us", "p99_us", "p999_us", "max_us")
 SERIES = ("accept", "accept_service", "finish", "finish_service", "lateness")
 METRICS = (
@@ -28,104 +28,111 @@ METRICS = (
     "others_cores",
     "slowness",
 )
-CELL_SHARE = 1 / 3
+MAX_INVALID_SHARE = 1 / 3
 """More invalid trials than this make a cell invalid: leaving them out would flatter a method that causes them."""
 ORDERS = ("planned", "not_sent", "sent", "finished", "failed", "unfinished", "lost", "duplicated")
 """Summed over all trials, the invalid ones too: losses are not dropped with the trial that had them."""
-RATIOS = (
+RATIO_METRICS = (
     *("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us"),
     *("cpu_us_per_order_services", "wire_bytes_per_order"),
 )
-BASELINE = "rest"
-ALIKE = (
+BASELINE_TRANSPORT = "rest"
+RATIO_CONDITIONS = (
     *("durability", "store", "security", "processes", "fault"),
     *("offered_per_s", "arrivals", "order_bytes", "shape", "compressible"),
 )
 """What two cells have to share for their ratio to say something of their methods: what is promised, what it has to be
 done with, and what is asked. Product, client, codec and compression are not in it, since a method is made of them and
 REST has none of another's products or clients: a cell's name says them."""
-OWN = ("retries", "keep_alive_s")
+OPTIONAL_RATIO_CONDITIONS = ("retries", "keep_alive_s")
 """These as well where a run has several of them; a method that knows no such thing has it at 0."""
 
 
-def summarise(trials: pd.DataFrame) -> dict[str, Any]:
-    """Per cell, in the order of first appearance: every metric's median. Then ratios to REST, of valid cells alone."""
-    cells = [_cell(key, rows) for key, rows in trials.groupby(CELL, sort=False, dropna=False)]
-    return {"cells": cells, "ratios": ratios(trials)}
+def summarise_trials(trials: pd.DataFrame) -> dict[str, Any]:
+    """Return the median of every metric per cell, in order of appearance, and the valid cells' ratios to REST."""
+    cells = [_summarise_cell(key, rows) for key, rows in trials.groupby(CELL_COLUMNS, sort=False, dropna=False)]
+    return {"cells": cells, "ratios": compute_ratios(trials)}
 
 
-def is_valid(rows: pd.DataFrame) -> bool:
-    """Whether a cell with these trials is to be compared with others."""
-    return len(rows) > 0 and float((~rows["valid"]).mean()) <= CELL_SHARE
+def is_cell_valid(rows: pd.DataFrame) -> bool:
+    """Return whether a cell with these trials may be compared with others."""
+    return len(rows) > 0 and float((~rows["valid"]).mean()) <= MAX_INVALID_SHARE
 
 
-def shown(rows: pd.DataFrame) -> pd.DataFrame:
-    """The trials that a cell's numbers are of: the valid ones, and of an invalid cell all that brought any."""
-    return rows[rows["valid"] if is_valid(rows) else rows["planned"] > 0]
+def select_shown_trials(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials of a cell's numbers: the valid ones, and of an invalid cell all that had orders."""
+    return rows[rows["valid"] if is_cell_valid(rows) else rows["planned"] > 0]
 
 
-def _cell(key: Any, rows: pd.DataFrame) -> dict[str, Any]:
-    measured = shown(rows)
+def _summarise_cell(key: Any, rows: pd.DataFrame) -> dict[str, Any]:
+    measured = select_shown_trials(rows)
     return {
-        **dict(zip(CELL, key, strict=True)),
+        **dict(zip(CELL_COLUMNS, key, strict=True)),
         "durability": str(rows["durability"].iloc[0]),
         "offered_per_s": float(rows["offered_per_s"].median()),
         "trials": len(rows),
         "valid_trials": int(rows["valid"].sum()),
         "complete_trials": int(rows["complete"].sum()),
         "shown_trials": len(measured),
-        "valid": is_valid(rows),
+        "valid": is_cell_valid(rows),
         "orders": {name: int(rows[name].sum()) for name in ORDERS},
-        "metrics": {name: plain(median_of(measured[name].dropna())) for name in METRICS if name in rows},
+        "metrics": {
+            name: to_json_estimate(estimate_median(measured[name].dropna())) for name in METRICS if name in rows
+        },
     }
 
 
-def ratios(trials: pd.DataFrame) -> list[dict[str, Any]]:
-    """Each cell over the first REST cell that is like it in all of ``ALIKE``, by paired rounds; none without REST."""
-    judged = trials.groupby(CELL, sort=False, dropna=False).filter(is_valid)
+def compute_ratios(trials: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the ratios of each cell to the REST cell that is like it, by paired rounds.
+
+    That is the first REST cell that agrees with it in ``RATIO_CONDITIONS``. Empty without REST.
+    """
+    judged = trials.groupby(CELL_COLUMNS, sort=False, dropna=False).filter(is_cell_valid)
     valid = judged[judged["valid"]]
     found = []
-    of_base = valid[valid["transport"] == BASELINE]
-    alike = [name for name in ALIKE if name in valid]
-    alike += [name for name in OWN if name in valid and of_base[name].nunique() > 1]
+    of_base = valid[valid["transport"] == BASELINE_TRANSPORT]
+    alike = [name for name in RATIO_CONDITIONS if name in valid]
+    alike += [name for name in OPTIONAL_RATIO_CONDITIONS if name in valid and of_base[name].nunique() > 1]
     for (durability, *_), group in valid.groupby(alike, sort=False):
-        bases = group.loc[group["transport"] == BASELINE, "cell"]
+        bases = group.loc[group["transport"] == BASELINE_TRANSPORT, "cell"]
         if bases.empty:
             continue
         base_cell = bases.iloc[0]
-        base = _by_round(group[group["cell"] == base_cell])
-        for key, rows in group[group["cell"] != base_cell].groupby(CELL, sort=False, dropna=False):
-            both = _by_round(rows).join(base.add_suffix("_base"), how="inner")
+        base = _index_by_round(group[group["cell"] == base_cell])
+        for key, rows in group[group["cell"] != base_cell].groupby(CELL_COLUMNS, sort=False, dropna=False):
+            both = _index_by_round(rows).join(base.add_suffix("_base"), how="inner")
             found.append(
                 {
-                    **dict(zip(CELL, key, strict=True)),
+                    **dict(zip(CELL_COLUMNS, key, strict=True)),
                     "base": base_cell,
                     "base_codec": str(group.loc[group["cell"] == base_cell, "codec"].iloc[0]),
                     "durability": durability,
                     "metrics": {
-                        name: plain(paired_ratio(*_pairs(both, name))) for name in RATIOS if name in both.columns
+                        name: to_json_estimate(paired_ratio(*_pair_values(both, name)))
+                        for name in RATIO_METRICS
+                        if name in both.columns
                     },
                 }
             )
     return found
 
 
-def _by_round(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.drop_duplicates("round").set_index("round")[[name for name in RATIOS if name in rows]]
+def _index_by_round(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.drop_duplicates("round").set_index("round")[[name for name in RATIO_METRICS if name in rows]]
 
 
-def _pairs(both: pd.DataFrame, name: str) -> tuple[list[float], list[float]]:
+def _pair_values(both: pd.DataFrame, name: str) -> tuple[list[float], list[float]]:
     there = both[[name, f"{name}_base"]].dropna()
     return list(there[name]), list(there[f"{name}_base"])
 
 
-def plain_number(value: Any) -> Any:
-    """As JSON can hold it: an infinite number, which means censored, is the string "inf"."""
+def to_json_number(value: Any) -> Any:
+    """Return a number as JSON can hold it: an infinite one, which means censored, is the string "inf"."""
     return "inf" if isinstance(value, float) and math.isinf(value) else value
 
 
-def plain(estimate: Estimate) -> dict[str, Any]:
-    """An estimate as JSON can hold it: an infinite number, which means censored, is the string "inf"."""
+def to_json_estimate(estimate: Estimate) -> dict[str, Any]:
+    """Return an estimate as JSON can hold it: an infinite number, which means censored, is the string "inf"."""
     numbers = {"estimate": estimate.value, "low": estimate.low, "high": estimate.high, "coverage": estimate.coverage}
-    safe = {name: plain_number(number) for name, number in numbers.items()}
+    safe = {name: to_json_number(number) for name, number in numbers.items()}
     return {**safe, "n": estimate.n, "reason": estimate.reason}

@@ -1,4 +1,4 @@
-"""Ratios between two runs, whose trials share no rounds: each trial of one is set against every one of the other."""
+"""Estimates ratios between two runs, whose trials share no rounds (Hodges-Lehmann)."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from bench.stats.paired import log_ratios
 
 
 def unpaired_ratio(values: Sequence[float], bases: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
-    """How many times the base's trials those of the value are: Hodges and Lehmann's shift, turned back from logarithms.
+    """Return the ratio of the values to the bases: Hodges and Lehmann's shift of the logarithms, turned back.
 
     The estimate is the median of all differences of a logarithm on one side and one on the other; the interval runs
     from the k-th smallest to the k-th largest of them, k from the exact distribution of Mann and Whitney's U (Hodges &
@@ -34,7 +34,7 @@ def unpaired_ratio(values: Sequence[float], bases: Sequence[float], confidence: 
     lowest, highest = (sorted(end if math.isnan(log) else log for log in logs) for end in (-math.inf, math.inf))
     if (middle := median(lowest)) != median(highest) or math.isnan(middle):
         return Estimate(None, None, None, None, n, "trials censored on both sides leave the ratio open")
-    k, coverage = rank_sum(len(values), len(bases), confidence)
+    k, coverage = find_rank_sum_bound(len(values), len(bases), confidence)
     if not k:
         reason = f"{confidence:.0%} need more trials than {len(values)} and {len(bases)}"
         return Estimate(math.exp(middle), None, None, None, n, reason)
@@ -42,18 +42,20 @@ def unpaired_ratio(values: Sequence[float], bases: Sequence[float], confidence: 
 
 
 @cache
-def rank_sum(m: int, n: int, confidence: float = CONFIDENCE) -> tuple[int, float]:
-    """The largest k for which the k-th smallest and k-th largest of the ``m * n`` differences enclose the shift.
+def find_rank_sum_bound(m: int, n: int, confidence: float = CONFIDENCE) -> tuple[int, float]:
+    """Return the k of the confidence interval by pairwise differences, and its coverage.
 
-    With it the probability that they do, 1 - 2 P(U < k). k is 0 when even the extremes do not reach ``confidence``:
-    with fewer than 4 and 4, or 3 and 5, for 95 %.
+    It is the largest k for which the k-th smallest and k-th largest difference enclose the shift.
+
+    The differences are ``m * n``, the probability is 1 - 2 P(U < k). k is 0 when even the extremes do not reach
+    ``confidence``: with fewer than 4 and 4, or 3 and 5, for 95 %.
     """
-    cumulative = np.cumsum(_distribution(m, n))
+    cumulative = np.cumsum(_mann_whitney_distribution(m, n))
     k = int(np.searchsorted(cumulative, (1 - confidence) / 2, side="right"))
     return k, 1.0 - 2.0 * float(cumulative[k - 1]) if k else 0.0
 
 
-def _distribution(m: int, n: int) -> npt.NDArray[np.float64]:
+def _mann_whitney_distribution(m: int, n: int) -> npt.NDArray[np.float64]:
     """P(U = u) for u from 0 to m n, if both sides are alike.
 
     The largest of all m + n is one of the m with probability m / (m + n), and then lies above all n; so

@@ -1,33 +1,36 @@
-"""Whether the shop's own books agree with what the driver was told: stock and money that add up, nothing done twice."""
+"""Compares the shop's audit with the driver's counts: stock, money, lost orders."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.load.protocol import Audit, added
-from bench.load.recorder import Sum
+from bench.load.protocol import DriverAudit, sum_audits
+from bench.load.recorder import PackedTally
 
-Books = Mapping[str, Mapping[str, Any]]
+ServiceAudits = Mapping[str, Mapping[str, Any]]
 """By service what bench.provision.service_main.audit_of gives."""
 
-_NOTHING = {"count": 0, "amount_cents": 0, "order_ids": 0}
+_EMPTY_TALLY = {"count": 0, "amount_cents": 0, "order_ids": 0}
 
 
-def together(parts: Sequence[tuple[str, Mapping[str, Any]]], *, shared: bool) -> dict[str, Any]:
-    """The books of all processes of a service in one, by service. ``shared``: they have one store, so one balance."""
+def merge_process_audits(parts: Sequence[tuple[str, Mapping[str, Any]]], *, shared: bool) -> dict[str, Any]:
+    """Merges the audits of a service's processes, by service.
+
+    ``shared``: the processes have one store, so one balance.
+    """
     books: dict[str, dict[str, Any]] = {}
     for service in dict.fromkeys(name for name, _ in parts):
         of_service = [dict(part) for name, part in parts if name == service]
-        books[service] = added(of_service)
+        books[service] = sum_audits(of_service)
         if shared:
             books[service]["balance"] = of_service[0]["balance"]
     return books
 
 
-def problems(driver: Audit, books: Books) -> list[str]:
-    """What does not add up, a phrase each; empty when the audit closes.
+def find_problems(driver: DriverAudit, books: ServiceAudits) -> list[str]:
+    """Returns what does not add up, a phrase each; empty when the audit closes.
 
-    Orders that failed or did not finish may have gone any part of their way at the shop without the driver hearing of
-    it: by so many may the shop be ahead of the driver. Without any, everything is an identity.
+    An order that failed or did not finish may have been processed in part without the driver knowing: by so many may
+    the shop be ahead of the driver. Without such orders, both sides must be equal.
     """
     found: list[str] = []
 
@@ -36,10 +39,13 @@ def problems(driver: Audit, books: Books) -> list[str]:
             if left[key] != right[key]:
                 found.append(f"{what}: {key} {left[key]:,} against {right[key]:,}")
 
-    shipped, rejected = _tally(books, "user", "shipped"), _tally(books, "user", "rejected")
-    taken, declined = _tally(books, "payment", "payment-taken"), _tally(books, "payment", "payment-declined")
-    reserved, released = _tally(books, "product", "stock-reserved"), _tally(books, "product", "stock-released")
-    sent_off, sold_out = _tally(books, "shipping", "order-shipped"), _tally(books, "product", "out-of-stock")
+    shipped, rejected = _read_tally(books, "user", "shipped"), _read_tally(books, "user", "rejected")
+    taken, declined = _read_tally(books, "payment", "payment-taken"), _read_tally(books, "payment", "payment-declined")
+    reserved, released = (
+        _read_tally(books, "product", "stock-reserved"),
+        _read_tally(books, "product", "stock-released"),
+    )
+    sent_off, sold_out = _read_tally(books, "shipping", "order-shipped"), _read_tally(books, "product", "out-of-stock")
     open_orders = books["user"]["balance"]["open"]
     unheard = driver.failed + driver.unfinished
 
@@ -57,8 +63,14 @@ def problems(driver: Audit, books: Books) -> list[str]:
             found.append(f"{rejected['count']:,} rejections, {released['count'] + sold_out['count']:,} reasons")
         if open_orders:
             found.append(f"{open_orders:,} orders are still open at the shop")
-        same("shipped, at the shop and at the driver", shipped, _builtins(driver.shipped), *_NOTHING)
-        same("rejected, at the shop and at the driver", rejected, _builtins(driver.rejected), "count", "order_ids")
+        same("shipped, at the shop and at the driver", shipped, _tally_to_mapping(driver.shipped), *_EMPTY_TALLY)
+        same(
+            "rejected, at the shop and at the driver",
+            rejected,
+            _tally_to_mapping(driver.rejected),
+            "count",
+            "order_ids",
+        )
     else:
         told = driver.shipped.count + driver.rejected.count
         for what, ahead in (
@@ -79,33 +91,33 @@ def problems(driver: Audit, books: Books) -> list[str]:
     return found
 
 
-def charged_unheard(driver: Audit, books: Books) -> int:
-    """How many orders were charged of whose shipment the driver never heard."""
-    return max(0, _tally(books, "payment", "payment-taken")["count"] - driver.shipped.count)
+def count_charged_unconfirmed(driver: DriverAudit, books: ServiceAudits) -> int:
+    """Returns how many orders were charged although the driver never received their shipment."""
+    return max(0, _read_tally(books, "payment", "payment-taken")["count"] - driver.shipped.count)
 
 
-def asked_again(books: Books) -> int:
-    """Messages that a service had answered before: it told the same again, and did nothing twice.
+def count_redelivered(books: ServiceAudits) -> int:
+    """Returns how many messages were redelivered to a service that had answered them: answered again, not done twice.
 
-    A service that was started again counts from there.
+    A service that was restarted counts from there.
     """
     return sum(book["repeated"] for book in books.values())
 
 
-def lost(driver: Audit, accepted_unfinished: int, books: Books) -> int:
-    """Of the orders that were accepted and did not finish, how many at the least the shop has not ended either.
+def count_lost(driver: DriverAudit, accepted_unfinished: int, books: ServiceAudits) -> int:
+    """Returns how many accepted, unfinished orders the shop has not ended either, at the least.
 
-    One that the driver took for failed, and that the shop ended, may hide another that is lost.
+    An order that the driver counted as failed, and that the shop ended, may hide another that is lost.
     """
-    ended = _tally(books, "user", "shipped")["count"] + _tally(books, "user", "rejected")["count"]
+    ended = _read_tally(books, "user", "shipped")["count"] + _read_tally(books, "user", "rejected")["count"]
     unheard_of = ended - driver.shipped.count - driver.rejected.count
     return max(0, accepted_unfinished - max(0, unheard_of))
 
 
-def _tally(books: Books, service: str, fact: str) -> Mapping[str, int]:
-    tally: Mapping[str, int] = books[service]["tallies"].get(fact, _NOTHING)
+def _read_tally(books: ServiceAudits, service: str, fact: str) -> Mapping[str, int]:
+    tally: Mapping[str, int] = books[service]["tallies"].get(fact, _EMPTY_TALLY)
     return tally
 
 
-def _builtins(total: Sum) -> Mapping[str, int]:
-    return {key: getattr(total, key) for key in _NOTHING}
+def _tally_to_mapping(total: PackedTally) -> Mapping[str, int]:
+    return {key: getattr(total, key) for key in _EMPTY_TALLY}

@@ -1,4 +1,4 @@
-"""Where the time went: the stamps of sampled orders joined into steps, from the driver through the services and back.
+"""Splits the time of sampled orders into transfer, wait, handle and store steps.
 
     sent -transfer-> arrived -wait-> begun -handle, store-> ended -transfer-> arrived at the next … -> finished
 
@@ -10,30 +10,30 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean, median
 
-from bench.load.recorder import Sampled
-from bench.results.rows import Step
-from shop.messages import KIND, OrderPlaced, OrderShipped, PaymentTaken, PlaceOrder, StockReserved
-from shop.workflow import consumer_of_type
+from bench.load.recorder import SampledOrder
+from bench.results.rows import HopRow
+from shop.messages import KIND_BY_TYPE, OrderPlaced, OrderShipped, PaymentTaken, PlaceOrder, StockReserved
+from shop.workflow import find_consumer_of_type
 from transports.tracing import Stamp
 
-PATH = (PlaceOrder, OrderPlaced, StockReserved, PaymentTaken, OrderShipped)
+SHIPPED_PATH = (PlaceOrder, OrderPlaced, StockReserved, PaymentTaken, OrderShipped)
 """What an order that ships is, visit by visit."""
-_KINDS = tuple(KIND[message] for message in PATH)
-_SERVICES = tuple(consumer_of_type(message) for message in PATH)
+_KINDS = tuple(KIND_BY_TYPE[message] for message in SHIPPED_PATH)
+_SERVICES = tuple(find_consumer_of_type(message) for message in SHIPPED_PATH)
 BUYER = "buyer"
 
 
-def steps(orders: Iterable[Sampled], stamps: Iterable[Stamp]) -> list[Step]:
-    """All steps in order; empty when no sampled order can be followed from end to end."""
+def build_path_steps(orders: Iterable[SampledOrder], stamps: Iterable[Stamp]) -> list[HopRow]:
+    """Returns all steps in order; empty when no sampled order can be followed from end to end."""
     visits: dict[str, list[Stamp]] = defaultdict(list)
     for stamp in stamps:
         visits[stamp.order_id].append(stamp)
-    whole = [parts for order in orders if (parts := _parts(order, visits.get(order.order_id, ())))]
+    whole = [parts for order in orders if (parts := _split_order(order, visits.get(order.order_id, ())))]
     found = []
-    for number, (named, values) in enumerate(zip(_NAMES, zip(*whole, strict=True), strict=False), 1):
+    for number, (named, values) in enumerate(zip(_PART_NAMES, zip(*whole, strict=True), strict=False), 1):
         service, message, part = named
         found.append(
-            Step(
+            HopRow(
                 number=number,
                 service=service,
                 message=message,
@@ -46,17 +46,17 @@ def steps(orders: Iterable[Sampled], stamps: Iterable[Stamp]) -> list[Step]:
     return found
 
 
-def _names() -> Iterator[tuple[str, str, str]]:
+def _list_part_names() -> Iterator[tuple[str, str, str]]:
     for service, kind in zip(_SERVICES, _KINDS, strict=True):
         for part in ("transfer", "wait", "handle", "store"):
             yield service, kind, part
     yield BUYER, "order-closed", "transfer"
 
 
-_NAMES = tuple(_names())
+_PART_NAMES = tuple(_list_part_names())
 
 
-def _parts(order: Sampled, visits: Sequence[Stamp]) -> list[int]:
+def _split_order(order: SampledOrder, visits: Sequence[Stamp]) -> list[int]:
     """Nanoseconds, part by part; empty for an order that took another way or came by twice somewhere."""
     ordered = sorted(visits, key=lambda stamp: stamp.begun_ns)
     if tuple(stamp.kind for stamp in ordered) != _KINDS:
@@ -71,8 +71,8 @@ def _parts(order: Sampled, visits: Sequence[Stamp]) -> list[int]:
     return [*found, order.finished_ns - left_ns]
 
 
-def agree(bounds: Mapping[str, tuple[int, int, int]]) -> str:
-    """Why clocks cannot be compared, empty when they can.
+def find_clock_mismatch(bounds: Mapping[str, tuple[int, int, int]]) -> str:
+    """Returns a sentence why the processes' clocks cannot be compared; empty when they can.
 
     ``bounds`` are by process: our clock before asking, theirs, ours after. Theirs has to lie between.
     """

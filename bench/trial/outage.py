@@ -1,4 +1,4 @@
-"""What an outage did: who waited, who was told that it failed, who never heard, and when it was over."""
+"""Summarises an outage from the logged orders: failures, delays and time to recovery."""
 
 import math
 from collections.abc import Sequence
@@ -9,20 +9,20 @@ from typing import Any
 
 import pandas as pd
 
-from bench.results.rows import Outage, Stretch
-from bench.trial.fault_injection import Away
+from bench.results.rows import OutageRow, TimelineBin
+from bench.trial.fault_injection import FaultWindow
 
 BIN_S = 0.25
 """Orders are looked at in stretches of this length, by when they were planned."""
-NORMAL = 2.0
+RECOVERY_FACTOR = 2.0
 """Orders are as before when their median is at most so many times that of the time before the outage."""
-TOGETHER = 12
+RECOVERY_GROUP = 12
 """So many orders, one after the other, have a median that is twice the usual one by chance once in thousands."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """Of the raw file; seconds from the opening, ``took_us`` infinite where it did not finish."""
+class LoggedOrder:
+    """An order of the order log; seconds from the opening, ``took_us`` infinite where it did not finish."""
 
     planned_s: float
     took_us: float
@@ -31,8 +31,8 @@ class Order:
     """Infinite where it was not accepted."""
 
 
-def orders_of(path: Path, opened_ns: int) -> list[Order]:
-    """Every order of the window, as planned. Raises OSError."""
+def read_orders(path: Path, opened_ns: int) -> list[LoggedOrder]:
+    """Reads every order of the window, sorted by planned instant. Raises OSError."""
     whole: Any = "Int64"  # which may be missing
     instants = ("planned_ns", "accepted_ns", "finished_ns")
     raw = pd.read_csv(path, dtype={"number": int, "status": str, **dict.fromkeys(instants, whole)})
@@ -41,16 +41,16 @@ def orders_of(path: Path, opened_ns: int) -> list[Order]:
         accept_us, took_us = (
             math.inf if pd.isna(at_ns) else (int(at_ns) - int(planned_ns)) / 1000 for at_ns in ends_ns
         )
-        found.append(Order((int(planned_ns) - opened_ns) / 1e9, took_us, str(status), accept_us))
+        found.append(LoggedOrder((int(planned_ns) - opened_ns) / 1e9, took_us, str(status), accept_us))
     return sorted(found, key=lambda order: order.planned_s)
 
 
-def outage_of(
-    orders: Sequence[Order], what: str, away: Away, opened_ns: int, *, round_: int, slot: int, cell: str
-) -> Outage:
-    """What is to be said of a trial in which ``what`` happened.
+def summarize_outage(
+    orders: Sequence[LoggedOrder], what: str, away: FaultWindow, opened_ns: int, *, round_: int, slot: int, cell: str
+) -> OutageRow:
+    """Builds the outage's row for a trial in which ``what`` (a fault or a step) happened.
 
-    Without an order before it, nothing is said of what is as before.
+    Without an order before it, the recovery time is None.
     """
     began_s, back_s = (((at_ns or 0) - opened_ns) / 1e9 for at_ns in (away.began_ns, away.ended_ns))
     before = [order for order in orders if order.planned_s + order.took_us / 1e6 < began_s]
@@ -59,7 +59,7 @@ def outage_of(
     during = [order for order in orders if began_s <= order.planned_s < back_s]
     slowest_us = max(before_us, default=math.inf)
     ends_s = [order.planned_s + order.took_us / 1e6 for order in finished if order.planned_s < back_s]
-    return Outage(
+    return OutageRow(
         round=round_,
         slot=slot,
         cell=cell,
@@ -70,28 +70,28 @@ def outage_of(
         failed=sum(order.status == "failed" for order in orders),
         unfinished=sum(order.status in ("unfinished", "not_sent") for order in orders),
         delayed=sum(order.took_us > slowest_us for order in finished),
-        accept_before_p50_us=_middle([order.accept_us for order in before]),
-        accept_during_p50_us=_middle([order.accept_us for order in during]),
-        before_p50_us=_middle(before_us),
-        during_p50_us=_middle([order.took_us for order in during]),
+        accept_before_p50_us=_median_or_none([order.accept_us for order in before]),
+        accept_during_p50_us=_median_or_none([order.accept_us for order in during]),
+        before_p50_us=_median_or_none(before_us),
+        during_p50_us=_median_or_none([order.took_us for order in during]),
         longest_us=max((order.took_us for order in finished), default=None),
         backlog_gone_s=max(0.0, max(ends_s) - back_s) if ends_s else None,
-        as_before_s=_as_before_s(orders, median(before_us), back_s) if before_us else None,
+        as_before_s=_compute_recovery_time_s(orders, median(before_us), back_s) if before_us else None,
     )
 
 
-def _middle(numbers: Sequence[float]) -> float | None:
+def _median_or_none(numbers: Sequence[float]) -> float | None:
     """The median, which may be infinite; None without any."""
     return median(numbers) if numbers else None
 
 
-def timeline(orders: Sequence[Order], outage: Outage) -> list[Stretch]:
-    """Stretch by stretch, those without an order left out."""
-    found: dict[int, list[Order]] = {}
+def build_timeline(orders: Sequence[LoggedOrder], outage: OutageRow) -> list[TimelineBin]:
+    """Counts the orders in bins of BIN_S seconds; bins without an order are left out."""
+    found: dict[int, list[LoggedOrder]] = {}
     for order in orders:
         found.setdefault(math.floor((order.planned_s - outage.began_s) / BIN_S), []).append(order)
     return [
-        Stretch(
+        TimelineBin(
             round=outage.round,
             slot=outage.slot,
             cell=outage.cell,
@@ -99,20 +99,22 @@ def timeline(orders: Sequence[Order], outage: Outage) -> list[Stretch]:
             from_s=number * BIN_S,
             planned=len(some),
             failed=sum(order.status == "failed" for order in some),
-            accept_p50_us=_middle([order.accept_us for order in some]),
-            finish_p50_us=_middle([order.took_us for order in some]),
+            accept_p50_us=_median_or_none([order.accept_us for order in some]),
+            finish_p50_us=_median_or_none([order.took_us for order in some]),
         )
         for number, some in sorted(found.items())
     ]
 
 
-def _as_before_s(orders: Sequence[Order], before_us: float, back_s: float) -> float | None:
+def _compute_recovery_time_s(orders: Sequence[LoggedOrder], before_us: float, back_s: float) -> float | None:
     """When the last twelve that were not as before had all been planned; infinite when no twelve came after them."""
     after = [order for order in orders if order.planned_s >= back_s]
-    groups = [after[at : at + TOGETHER] for at in range(0, len(after) - TOGETHER + 1, TOGETHER)]
+    groups = [after[at : at + RECOVERY_GROUP] for at in range(0, len(after) - RECOVERY_GROUP + 1, RECOVERY_GROUP)]
     if not groups:
         return None
-    worse = [at for at, group in enumerate(groups) if median(order.took_us for order in group) > NORMAL * before_us]
+    worse = [
+        at for at, group in enumerate(groups) if median(order.took_us for order in group) > RECOVERY_FACTOR * before_us
+    ]
     if not worse:
         return 0.0
     return groups[worse[-1]][-1].planned_s - back_s if worse[-1] + 1 < len(groups) else math.inf

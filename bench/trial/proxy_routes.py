@@ -1,6 +1,6 @@
-"""Who goes by way of the network that a fault is to cut or slow.
+"""Chooses which addresses each process reaches through the fault proxy.
 
-In a chain whoever asks the part, elsewhere the part itself on its way to the broker.
+In a chain the callers of the faulty part go through it, elsewhere the part itself on its way to the broker.
 """
 
 import re
@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 
 from bench.profile.fault import Fault
 from bench.provision.base import Broker
-from bench.provision.toxiproxy import far
+from bench.provision.toxiproxy import proxied_address
 from transports.base import Setting
 
 BUYER = "buyer"
 """Who is no service: the load process."""
-_NEAR = re.compile(r"127\.0\.0\.1:\d+")
+_LOOPBACK_ADDRESS = re.compile(r"127\.0\.0\.1:\d+")
 
 
 @dataclass(frozen=True, slots=True)
-class Links:
-    """Of a trial; there are none unless its fault is one of the network."""
+class ProxyRoutes:
+    """The proxied addresses of a trial; none unless its fault is one of the network."""
 
     fault: Fault | None
     setting: Setting
@@ -28,7 +28,7 @@ class Links:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """host:port of all that is reached through the network."""
+        """host:port of everything that is reached through the proxy."""
         if self.fault is None or not self.fault.of_network:
             return ()
         if self.brokers:
@@ -36,18 +36,19 @@ class Links:
         return self.setting.addresses_of(self.fault.part)
 
     def seen_by(self, who: str) -> Setting:
-        """The setting as a service, or the buyer, is told it."""
+        """Returns the setting for a service, or for the buyer, with proxied addresses where it needs them."""
         if self.fault is None or not self.fault.of_network:
             return self.setting
         part = self.fault.part
         if not self.brokers:
             if who == part:
                 return self.setting
-            there = ",".join(map(far, self.setting.addresses_of(part)))
+            there = ",".join(map(proxied_address, self.setting.addresses_of(part)))
             return replace(self.setting, addresses={**self.setting.addresses, part: there})
         if who != part:
             return self.setting
         servers = {
-            broker.name: _NEAR.sub(far(broker.near), self.setting.servers[broker.name]) for broker in self.brokers
+            broker.name: _LOOPBACK_ADDRESS.sub(proxied_address(broker.near), self.setting.servers[broker.name])
+            for broker in self.brokers
         }
         return replace(self.setting, servers={**self.setting.servers, **servers})

@@ -1,11 +1,11 @@
-"""Orders before the first that counts: whether all services are there, and how one speaks with them."""
+"""Waits until the services answer a probe order, and reads the negotiated TLS suite."""
 
 import asyncio
 import itertools
 
 from bench.errors import StartFailed
-from bench.load.workload.orders import probe
-from bench.trial.tls_probe import Negotiated, by_way_of, entrance, overheard
+from bench.load.workload.orders import build_probe_order
+from bench.trial.tls_probe import NegotiatedTls, find_entry_address, open_tls_tap, route_through_tap
 from transports.base import Setting, Transport
 from transports.errors import TransportError
 from transports.security import NONE
@@ -15,15 +15,18 @@ PROBE_AGAIN_S = 3.0
 PROBE_PAUSE_S = 0.1
 
 
-async def probed(transport: Transport) -> None:
-    """An order through the whole chain and back; another when it fails or is lost. Raises StartFailed if none comes."""
+async def wait_until_ready(transport: Transport) -> None:
+    """Sends probe orders through the whole chain until one comes back; another when one fails or is lost.
+
+    Raises StartFailed if none comes back in time.
+    """
     why = ""
     try:
         async with transport.connect() as client, asyncio.timeout(PROBE_S):
             for number in itertools.count():
                 try:
                     async with asyncio.timeout(PROBE_AGAIN_S):
-                        await (await client.submit(probe(f"ready-{number}"))).finished
+                        await (await client.submit(build_probe_order(f"ready-{number}"))).finished
                         return
                 except TransportError as error:
                     why = f": {error}"
@@ -34,13 +37,13 @@ async def probed(transport: Transport) -> None:
         raise StartFailed(f"no probe order came back within {PROBE_S:g} s{why}", code="not-ready-in-time") from error
 
 
-async def met(setting: Setting, transport: Transport) -> Negotiated | None:
-    """What a buyer and the first whom he meets agree on, by an order that is overheard; None where there is no TLS.
+async def read_negotiated_tls(setting: Setting, transport: Transport) -> NegotiatedTls | None:
+    """Returns the TLS version and cipher that a buyer and the first server negotiate; None where there is no TLS.
 
-    Raises StartFailed.
+    It sends a probe order through a tap. Raises StartFailed.
     """
     if setting.security == NONE:
         return None
-    async with overheard(entrance(setting)) as ear:
-        await probed(type(transport)(by_way_of(ear, setting)))
+    async with open_tls_tap(find_entry_address(setting)) as ear:
+        await wait_until_ready(type(transport)(route_through_tap(ear, setting)))
         return ear.negotiated

@@ -1,4 +1,4 @@
-"""From what a trial's load process saw to the trial's row: what it cost, and whether it is to be believed."""
+"""Builds the row of trials.csv from a load report: counts, percentiles, costs, validity."""
 
 import math
 import os
@@ -7,24 +7,24 @@ from collections.abc import Sequence
 from hdrh.histogram import HdrHistogram
 
 from bench.load.protocol import TrialReport
-from bench.profile.schema import Cell, Profile
+from bench.profile.schema import CellSettings
 from bench.results import caveats
 from bench.results.caveats import Caveat
-from bench.results.histograms import Percentiles, empty_histogram, percentiles
-from bench.results.rows import Trial
-from bench.stats.little import little_gap
+from bench.results.histograms import Percentiles, compute_percentiles, empty_histogram
+from bench.results.rows import TrialRow
+from bench.stats.little import littles_law_error
 from bench.trial import validity
-from bench.trial.timer_artifacts import artefacts
+from bench.trial.timer_artifacts import find_timer_artifacts
 
 
-def histogram_of(report: TrialReport, name: str) -> HdrHistogram:
-    """Of one of the report's series; empty when it has none."""
+def decode_histogram(report: TrialReport, name: str) -> HdrHistogram:
+    """Decodes one of the report's histograms; empty when it has none of this name."""
     packed = report.histograms.get(name)
     return empty_histogram() if packed is None else HdrHistogram.decode(packed.hdr)
 
 
-def censored(report: TrialReport) -> dict[str, int]:
-    """By series, the orders that have no such latency and count as slower than all that have."""
+def count_censored(report: TrialReport) -> dict[str, int]:
+    """Returns by histogram how many orders have no such latency and count as slower than all that have."""
     unfinished = report.planned - report.finished
     return {
         "accept": report.planned - report.accepted,
@@ -35,16 +35,17 @@ def censored(report: TrialReport) -> dict[str, int]:
     }
 
 
-def _percentiles(report: TrialReport, series: str) -> Percentiles:
-    return percentiles(histogram_of(report, series), censored(report)[series])
+def _compute_percentiles(report: TrialReport, series: str) -> Percentiles:
+    return compute_percentiles(decode_histogram(report, series), count_censored(report)[series])
 
 
-def health_of(
+def build_health(
     report: TrialReport, slowness: float | None, *, steady: bool = True, alone: bool = True, keeps_up: bool = True
 ) -> validity.Health:
-    """What is judged of a trial; ``slowness`` is the canary's, ``steady`` are arrivals whose rate does not vary.
+    """Builds the figures from which a trial's validity is judged.
 
-    ``keeps_up`` is asked of a method unless a part of it was taken away.
+    ``slowness`` is the speed probe's ratio; ``steady`` says that the arrival rate does not vary. ``alone``: see
+    ``build_trial_row``. ``keeps_up`` is False where a fault took a part away, so that the rate is not demanded.
     """
     if not report.planned or not report.window_s:
         return validity.Health(slowness=slowness)
@@ -52,24 +53,24 @@ def health_of(
     cores = os.cpu_count() or 1
     return validity.Health(
         achieved_share=report.achieved_per_s * report.window_s / report.planned,
-        ended_share=_ended_share(report) if keeps_up else None,
+        ended_share=_compute_ended_share(report) if keeps_up else None,
         edge_share=3 * math.sqrt(2 * report.in_flight_mean) / report.planned,
-        lateness_p50_us=_percentiles(report, "lateness").p50_us,
-        response_p99_us=_percentiles(report, "finish").p99_us,
-        service_p99_us=_percentiles(report, "finish_service").p99_us,
-        gap=validity.gap_test(*(report.histogram(name).counts() for name in ("gap_sent", "gap_planned"))),
+        lateness_p50_us=_compute_percentiles(report, "lateness").p50_us,
+        response_p99_us=_compute_percentiles(report, "finish").p99_us,
+        service_p99_us=_compute_percentiles(report, "finish_service").p99_us,
+        gap=validity.run_gap_test(*(report.histogram(name).counts() for name in ("gap_sent", "gap_planned"))),
         driver_share=report.driver_cpu_ns / 1e9 / report.window_s / report.workers,
-        little=little_gap(report.in_flight_mean, report.in_flight_by_instants)
+        little=littles_law_error(report.in_flight_mean, report.in_flight_by_instants)
         if report.in_flight_by_instants
         else None,
-        backlog_grew=steady and validity.backlog_grew(report.in_flight_slices, report.planned),
+        backlog_grew=steady and validity.has_backlog_grown(report.in_flight_slices, report.planned),
         steal_share=None if machine is None else machine.steal_s / machine.duration_s / cores,
         others_cores=None if machine is None or not alone else (machine.busy_s - used / 1e9) / machine.duration_s,
         slowness=slowness,
     )
 
 
-def _ended_share(report: TrialReport) -> float | None:
+def _compute_ended_share(report: TrialReport) -> float | None:
     """Orders that ended while the window was open, over those that ever did or were not sent; None if none did.
 
     In an overload most of the planned orders end after the window, as long as they are waited for.
@@ -78,9 +79,8 @@ def _ended_share(report: TrialReport) -> float | None:
     return (report.achieved_per_s * report.window_s + report.failed) / ever if ever else None
 
 
-def row_of(
-    profile: Profile,
-    cell: Cell,
+def build_trial_row(
+    cell: CellSettings,
     round_: int,
     slot: int,
     report: TrialReport,
@@ -89,33 +89,34 @@ def row_of(
     slowness: float | None = None,
     *,
     alone: bool = True,
-) -> Trial:
-    """A trial of a cell, whose ``profile`` is the run's as it is in that cell; ``doubts`` make it invalid.
+) -> TrialRow:
+    """Builds the row of a trial; ``profile`` is the run's as it is in that cell, ``doubts`` make the trial invalid.
 
-    ``alone``: every process that serves the trial is known, so that all other CPU is somebody else's.
+    ``alone``: every process that serves the trial is known, so that all other CPU is background load.
     """
+    profile = cell.profile
     broken = list(doubts)
     if report.error:
         broken.append(Caveat("failed", f"{cell.name}: {report.error}", "read the logs in the run's folder"))
     elif not report.planned and not broken:
-        broken.append(caveats.empty(profile.offered_per_s(cell.rate_per_s), report.window_s))
+        broken.append(caveats.no_orders(profile.offered_per_s(cell.rate_per_s), report.window_s))
     if report.unexpected:
-        broken.append(caveats.broken_audit(f"{report.unexpected:,} outcomes were not the planned ones"))
+        broken.append(caveats.audit_mismatch(f"{report.unexpected:,} outcomes were not the planned ones"))
     missing = report.failed or report.unfinished or report.not_sent
     endless = [caveats.incomplete(report.failed, report.unfinished + report.not_sent)] if missing else []
     whole = profile.fault is None
     steady = whole and profile.arrivals in ("poisson", "constant")
-    health = health_of(report, slowness, steady=steady, alone=alone, keeps_up=whole)
-    unhealthy = validity.doubts(health)
-    hints = artefacts(
+    health = build_health(report, slowness, steady=steady, alone=alone, keeps_up=whole)
+    unhealthy = validity.find_invalidating_caveats(health)
+    hints = find_timer_artifacts(
         report.histogram("finish").counts(),
         needs=cell.kind.traits.needs,
         offered_per_s=profile.offered_per_s(cell.rate_per_s),
         achieved_per_s=report.achieved_per_s,
     )
     if not report.steady:
-        hints.append(caveats.unsteady(report.warm_up_s))
-    hints.extend(validity.remarks(health))
+        hints.append(caveats.not_steady(report.warm_up_s))
+    hints.extend(validity.find_remarks(health))
     # What was used between the edges of the window went into what finished between them.
     orders = report.achieved_per_s * report.window_s
     parts = {part: spent for part, spent in report.costs.items() if not spent.died}
@@ -124,30 +125,15 @@ def row_of(
         return parts[part].cpu_ns / 1e3 / orders if part in parts and orders else None
 
     wire = report.wire_bytes
-    return Trial(
+    return TrialRow(
         round=round_,
         slot=slot,
         cell=cell.name,
         transport=cell.transport,
-        client=cell.client,
-        codec=cell.codec,
-        compression=cell.compression,
-        shape=profile.shape,
-        compressible=profile.compressible,
-        order_bytes=profile.payload_bytes,
+        **cell.columns(),
         payload_bytes=report.payload_bytes,
         gzip_share=report.gzip_share if report.planned else None,
-        security=profile.security,
-        durability=profile.durability,
-        store=profile.store,
-        product=", ".join(sorted(cell.kind.traits.needs)) or "none",
-        processes=profile.processes,
-        retries=cell.options.get("retries", 0),
-        keep_alive_s=cell.options.get("idle_s", 0.0),
-        fault="none" if profile.fault is None else profile.fault.name,
         plan_hash=report.plan_hash,
-        arrivals=profile.arrivals,
-        rate_per_s=cell.rate_per_s,
         offered_per_s=profile.offered_per_s(cell.rate_per_s),
         achieved_per_s=report.achieved_per_s,
         duration_s=report.window_s,
@@ -163,11 +149,11 @@ def row_of(
         duplicated=report.duplicated,
         shipped=report.shipped,
         rejected=report.rejected,
-        accept=_percentiles(report, "accept"),
-        finish=_percentiles(report, "finish"),
-        finish_service=_percentiles(report, "finish_service"),
-        accept_service=_percentiles(report, "accept_service"),
-        lateness=_percentiles(report, "lateness"),
+        accept=_compute_percentiles(report, "accept"),
+        finish=_compute_percentiles(report, "finish"),
+        finish_service=_compute_percentiles(report, "finish_service"),
+        accept_service=_compute_percentiles(report, "accept_service"),
+        lateness=_compute_percentiles(report, "lateness"),
         cpu_us_per_order_services=per_order("services"),
         cpu_us_per_order_broker=per_order("broker"),
         cpu_us_per_order_driver=report.driver_cpu_ns / 1e3 / orders if orders else None,

@@ -1,4 +1,4 @@
-"""A fixed piece of work, timed again and again beside a trial: a machine that has become slower shows here."""
+"""Times a fixed piece of work during a trial, to detect a machine that has become slower."""
 
 import asyncio
 import statistics
@@ -10,21 +10,21 @@ PERIOD_S = 0.1
 _TERMS = 10_000
 
 
-class Canary:
-    """Of one machine over one run of ours, so that each trial is set against all before it."""
+class SpeedProbe:
+    """Times the work during each trial of a run, and compares each trial with the fastest so far."""
 
     def __init__(self, fastest_us: float | None = None) -> None:
         """``fastest_us`` is what a run that goes on has seen already."""
         self.fastest_us = fastest_us
 
     @asynccontextmanager
-    async def beside(self) -> AsyncIterator[list[float]]:
-        """While the context lasts, the work is done ten times a second; the list fills with its microseconds."""
+    async def sampling(self) -> AsyncIterator[list[float]]:
+        """Does the work ten times a second while the context lasts; the list fills with its microseconds."""
         runs_us: list[float] = []
 
         async def sing() -> None:
             while True:
-                runs_us.append(canary_us())
+                runs_us.append(measure_speed_us())
                 await asyncio.sleep(PERIOD_S)
 
         singing = asyncio.create_task(sing())
@@ -36,7 +36,7 @@ class Canary:
                 await singing
 
     def slowness(self, runs_us: list[float]) -> float | None:
-        """The median of a trial over that of the fastest trial so far, 1.0 for the fastest; None without any."""
+        """Returns the trial's median over that of the fastest trial so far, 1.0 for the fastest; None without any."""
         if not runs_us:
             return None
         median_us = statistics.median(runs_us)
@@ -44,8 +44,8 @@ class Canary:
         return median_us / self.fastest_us
 
 
-def canary_us() -> float:
-    """Microseconds of CPU time for a fixed loop in this thread, some 300.
+def measure_speed_us() -> float:
+    """Returns the microseconds of CPU time that a fixed loop takes in this thread, some 300.
 
     CPU time, since the trial itself makes others wait: what is asked is how much work a core does while it works.
     """

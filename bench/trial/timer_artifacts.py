@@ -1,4 +1,4 @@
-"""Latencies with a known cause outside the method: recognised by where they gather, and named.
+"""Detects clusters of latencies that known timers cause, such as Nagle or fetch waits.
 
 A method whose median is a delayed acknowledgement's timer is set up wrongly, however well it was measured.
 """
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 from bench.results.caveats import Caveat
 
-WIDTH = 0.05
+CLUSTER_WIDTH = 0.05
 """A cluster is what lies within 5 % of its centre; latency adds to a timer, so the band begins a little below it."""
-SHARE = 0.01
+MIN_CLUSTER_SHARE = 0.01
 """Fewer orders than this are no cluster."""
-CONTRAST = 3.0
+MIN_CLUSTER_CONTRAST = 3.0
 """How much denser a cluster is than the bands of the same width on either side of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Timer:
-    """A timer somewhere below us, and what it is a sign of."""
+class KnownTimer:
+    """A timer below the transports, where its latencies cluster and what it is a sign of."""
 
     centre_ms: float
     cause: str
@@ -27,36 +27,38 @@ class Timer:
     """The server without which it cannot be."""
 
 
-TIMERS = (
-    Timer(
+KNOWN_TIMERS = (
+    KnownTimer(
         41,
         "Nagle's algorithm waiting for a delayed acknowledgement (40 ms on Linux)",
         "set TCP_NODELAY on both sides",
     ),
-    Timer(
+    KnownTimer(
         100,
         "aiokafka leaving a partition out of a fetch after its 0.1 s back-off, or a fetch_max_wait of 100 ms",
         "see fetch_max_wait_ms in transports/backends/kafka/config.py",
         "kafka",
     ),
-    Timer(200, "TCP's shortest retransmission time", "look for dropped packets or a full accept queue"),
-    Timer(
+    KnownTimer(200, "TCP's shortest retransmission time", "look for dropped packets or a full accept queue"),
+    KnownTimer(
         500, "Kafka's default fetch.max.wait.ms", "lower fetch_max_wait_ms, or give the topic one partition", "kafka"
     ),
-    Timer(1000, "a repeated SYN, or a reconnect's back-off of 1 s", "raise the listen backlog, reuse connections"),
-    Timer(3000, "Kafka's group.initial.rebalance.delay.ms", "set it to 0, or join the group before the load", "kafka"),
+    KnownTimer(1000, "a repeated SYN, or a reconnect's back-off of 1 s", "raise the listen backlog, reuse connections"),
+    KnownTimer(
+        3000, "Kafka's group.initial.rebalance.delay.ms", "set it to 0, or join the group before the load", "kafka"
+    ),
 )
 
 FSYNCS_PER_S = 100.0
 """RabbitMQ confirms one persistent message per fsync when they are published one by one."""
 
 
-def artefacts(
+def find_timer_artifacts(
     counts_us: Mapping[int, int], *, needs: frozenset[str], offered_per_s: float, achieved_per_s: float
 ) -> list[Caveat]:
-    """Everything that is recognised in a trial's completion latencies, ``counts_us`` being how many had which.
+    """Returns a caveat for every known timer found in a trial's completion latencies.
 
-    ``needs`` are the servers that the transport uses.
+    ``counts_us`` are counts by microseconds; ``needs`` are the servers that the transport uses.
     """
     found = [
         Caveat(
@@ -64,9 +66,9 @@ def artefacts(
             f"{share:.0%} of the orders gather near {timer.centre_ms:g} ms, which looks like {timer.cause}",
             timer.next_step,
         )
-        for timer in TIMERS
+        for timer in KNOWN_TIMERS
         if (not timer.needs or timer.needs in needs)
-        and (share := _cluster(counts_us, timer.centre_ms * 1000)) is not None
+        and (share := _find_cluster_share(counts_us, timer.centre_ms * 1000)) is not None
     ]
     if "rabbitmq" in needs and achieved_per_s < FSYNCS_PER_S and achieved_per_s < 0.9 * offered_per_s:
         found.append(
@@ -80,10 +82,10 @@ def artefacts(
     return found
 
 
-def _cluster(counts_us: Mapping[int, int], centre_us: float) -> float | None:
+def _find_cluster_share(counts_us: Mapping[int, int], centre_us: float) -> float | None:
     """The share of orders in the cluster around a centre; None when there is no cluster."""
     total = sum(counts_us.values())
-    width_us = 2 * WIDTH * centre_us
+    width_us = 2 * CLUSTER_WIDTH * centre_us
 
     def within(low_us: float) -> int:
         return sum(count for value, count in counts_us.items() if low_us <= value < low_us + width_us)
@@ -91,6 +93,6 @@ def _cluster(counts_us: Mapping[int, int], centre_us: float) -> float | None:
     low_us = centre_us - width_us / 2
     inside = within(low_us)
     beside = max(within(low_us - width_us), within(low_us + width_us))
-    if not total or inside / total < SHARE or inside < CONTRAST * max(1, beside):
+    if not total or inside / total < MIN_CLUSTER_SHARE or inside < MIN_CLUSTER_CONTRAST * max(1, beside):
         return None
     return inside / total

@@ -1,7 +1,7 @@
-"""What client and server agreed on: read from the ServerHello as it passes by, whichever library's TLS it is.
+"""Reads the negotiated TLS version and cipher from a ServerHello at a local TCP tap.
 
-gRPC in Python does not tell its cipher, and settings only say what was meant. So one order of each trial goes by way of
-a listener that hands bytes on as they are.
+gRPC in Python does not tell its cipher, and settings only say what was meant. So one order of each trial goes through a
+listener that forwards bytes as they are, whichever TLS library is used.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
-from shop.workflow import FRONT
+from shop.workflow import ENTRY_SERVICE
 from transports.base import Setting
 
 SUITES = {0x1301: "TLS_AES_128_GCM_SHA256", 0x1302: "TLS_AES_256_GCM_SHA384", 0x1303: "TLS_CHACHA20_POLY1305_SHA256"}
@@ -23,8 +23,8 @@ _SUPPORTED_VERSIONS, _KEY_SHARE = 43, 51
 
 
 @dataclass(frozen=True, slots=True)
-class Negotiated:
-    """By IANA's names, or as hexadecimal numbers where they are not known here."""
+class NegotiatedTls:
+    """Negotiated TLS parameters by their IANA names, or as hexadecimal numbers where the name is unknown."""
 
     version: str
     cipher: str
@@ -35,19 +35,19 @@ class Negotiated:
         return ", ".join(filter(None, (self.version, self.cipher, self.exchange)))
 
 
-def negotiated(sent: bytes) -> Negotiated | None:
-    """From what a server sent, from its first byte on (RFC 8446, sections 4.1.3 and 5.1).
+def parse_negotiated_tls(sent: bytes) -> NegotiatedTls | None:
+    """Parses what a server sent, from its first byte on (RFC 8446, sections 4.1.3 and 5.1).
 
-    None while the ServerHello is not complete, and for bytes that are no TLS.
+    Returns None while the ServerHello is not complete, and for bytes that are no TLS.
     """
     while len(sent) > 5 and len(sent) >= (end := 5 + int.from_bytes(sent[3:5])):
         kind, record, sent = sent[0], sent[5:end], sent[end:]
         if kind == _HANDSHAKE and record[:1] == _SERVER_HELLO and record[6:38] != _RETRY:
-            return _of(record[4:])
+            return _parse_server_hello(record[4:])
     return None
 
 
-def _of(hello: bytes) -> Negotiated:
+def _parse_server_hello(hello: bytes) -> NegotiatedTls:
     version, at = int.from_bytes(hello[:2]), 35 + hello[34]
     cipher, at = int.from_bytes(hello[at : at + 2]), at + 5
     group = None
@@ -58,37 +58,40 @@ def _of(hello: bytes) -> Negotiated:
         elif kind == _KEY_SHARE:
             group = int.from_bytes(hello[at + 4 : at + 6])
         at += 4 + size
-    return Negotiated(
+    return NegotiatedTls(
         VERSIONS.get(version, f"{version:#06x}"),
         SUITES.get(cipher, f"{cipher:#06x}"),
         "" if group is None else GROUPS.get(group, f"{group:#06x}"),
     )
 
 
-class Ear:
-    """Hears what a server answers to whoever connects first."""
+class TlsTap:
+    """A TCP tap that keeps what the server sends to the first client that connects."""
 
     def __init__(self) -> None:
         self.address = ""
         """host:port, for the client."""
-        self._heard: bytearray | None = None
+        self._captured: bytearray | None = None
 
     @property
-    def negotiated(self) -> Negotiated | None:
-        """None when nobody came, or nothing was agreed on."""
-        return negotiated(bytes(self._heard or b""))
+    def negotiated(self) -> NegotiatedTls | None:
+        """What was negotiated; None when nobody connected, or nothing was agreed on."""
+        return parse_negotiated_tls(bytes(self._captured or b""))
 
-    async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, there: str) -> None:
+    async def forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, there: str) -> None:
+        """Forwards bytes in both directions between the client and host:port ``there``."""
         host, _, port = there.rpartition(":")
         back, forth = await asyncio.open_connection(host, int(port))
-        first, self._heard = self._heard is None, bytearray() if self._heard is None else self._heard
+        first, self._captured = self._captured is None, bytearray() if self._captured is None else self._captured
         with suppress(OSError):
             await asyncio.gather(
-                _pour(reader, forth, None), _pour(back, writer, self._heard if first else None), return_exceptions=True
+                _copy_stream(reader, forth, None),
+                _copy_stream(back, writer, self._captured if first else None),
+                return_exceptions=True,
             )
 
 
-async def _pour(source: asyncio.StreamReader, sink: asyncio.StreamWriter, heard: bytearray | None) -> None:
+async def _copy_stream(source: asyncio.StreamReader, sink: asyncio.StreamWriter, heard: bytearray | None) -> None:
     try:
         while chunk := await source.read(2**16):
             if heard is not None:
@@ -100,9 +103,9 @@ async def _pour(source: asyncio.StreamReader, sink: asyncio.StreamWriter, heard:
 
 
 @asynccontextmanager
-async def overheard(there: str, host: str = "127.0.0.1") -> AsyncIterator[Ear]:
-    """A listener at this host that is the way to host:port ``there``, until exit."""
-    ear = Ear()
+async def open_tls_tap(there: str, host: str = "127.0.0.1") -> AsyncIterator[TlsTap]:
+    """Listens at ``host`` and forwards every connection to host:port ``there``, until exit."""
+    ear = TlsTap()
     tasks: set[asyncio.Task[None]] = set()
 
     async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -110,7 +113,7 @@ async def overheard(there: str, host: str = "127.0.0.1") -> AsyncIterator[Ear]:
         assert task is not None
         tasks.add(task)
         try:
-            await ear.pass_on(reader, writer, there)
+            await ear.forward(reader, writer, there)
         except asyncio.CancelledError:
             pass  # the one who listens has gone; asyncio would report it as an error of ours
         finally:
@@ -128,17 +131,17 @@ async def overheard(there: str, host: str = "127.0.0.1") -> AsyncIterator[Ear]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def by_way_of(ear: Ear, setting: Setting) -> Setting:
-    """The setting of a client that comes by this way."""
+def route_through_tap(ear: TlsTap, setting: Setting) -> Setting:
+    """Returns the setting of a client that connects through the tap."""
     if not setting.servers:
-        return replace(setting, addresses={**setting.addresses, FRONT: ear.address})
-    there = entrance(setting)
+        return replace(setting, addresses={**setting.addresses, ENTRY_SERVICE: ear.address})
+    there = find_entry_address(setting)
     return replace(setting, servers={name: url.replace(there, ear.address) for name, url in setting.servers.items()})
 
 
-def entrance(setting: Setting) -> str:
-    """host:port at which a buyer comes in: of the first user service, or of the broker."""
+def find_entry_address(setting: Setting) -> str:
+    """Returns host:port to which a buyer connects: of the first user service, or of the broker."""
     if not setting.servers:
-        return setting.addresses_of(FRONT)[0]
+        return setting.addresses_of(ENTRY_SERVICE)[0]
     (url, *_) = setting.servers.values()
     return url.rpartition("@")[2].rpartition("://")[2].partition("/")[0].partition(",")[0]

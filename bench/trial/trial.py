@@ -1,11 +1,11 @@
-"""One trial, from its queues and processes to its row: prepare, serve, probe, load, audit, remove."""
+"""Runs one trial from set-up to its row: prepare, serve, probe, load, audit, remove."""
 
 import contextlib
 import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -15,46 +15,44 @@ from hdrh.histogram import HdrHistogram
 
 from bench.errors import LoadError, StartFailed
 from bench.load import resources as cost
-from bench.load.locust.control import Master, worker
-from bench.load.protocol import HISTOGRAMS, TrialReport, TrialSpec, Watch
-from bench.load.workload.replay import Trace
-from bench.profile.matrix import at
-from bench.profile.schema import Cell, Profile
-from bench.provision import Broker, alive, free_ports
-from bench.provision.process import belonging_to
-from bench.provision.services import ServiceProcess, services
-from bench.provision.toxiproxy import Network, network
+from bench.load.locust.control import Master, start_worker
+from bench.load.protocol import HISTOGRAMS, ResourceWatch, TrialReport, TrialSpec
+from bench.load.workload.replay import ArrivalTrace
+from bench.profile.schema import CellSettings
+from bench.provision import Broker, find_free_ports, is_broker_running
+from bench.provision.process import build_mark_environment
+from bench.provision.services import ServiceProcess, run_services
+from bench.provision.toxiproxy import ProxyNetwork, run_proxy
 from bench.results import caveats
 from bench.results.caveats import Caveat
-from bench.results.histograms import Interval, intervals
-from bench.results.rows import Outage, Step, Stretch, Trial, trial_name
+from bench.results.histograms import PercentileInterval, compute_percentile_intervals
+from bench.results.rows import HopRow, OutageRow, TimelineBin, TrialRow, trial_name
 from bench.trial import audit
-from bench.trial.disturbance import Trouble, is_disturbed, troubled
-from bench.trial.fault_injection import Away, Parts
-from bench.trial.hops import agree, steps
-from bench.trial.proxy_routes import BUYER, Links
-from bench.trial.readiness import met, probed
-from bench.trial.row import censored, histogram_of, row_of
-from bench.trial.speed_probe import Canary
-from bench.trial.tls_probe import Negotiated
+from bench.trial.disturbance import Disturbance, disturb_during, is_disturbed
+from bench.trial.fault_injection import FaultTargets, FaultWindow
+from bench.trial.hops import build_path_steps, find_clock_mismatch
+from bench.trial.proxy_routes import BUYER, ProxyRoutes
+from bench.trial.readiness import read_negotiated_tls, wait_until_ready
+from bench.trial.row import build_trial_row, count_censored, decode_histogram
+from bench.trial.speed_probe import SpeedProbe
+from bench.trial.tls_probe import NegotiatedTls
 from shop.workflow import SERVICES
 from transports.base import Setting, Transport
 from transports.errors import SettingError, TransportError
-from transports.security import CIPHER, NONE
-from transports.security.keys import OPENSSL
+from transports.security import CIPHER_SUITE, NONE
+from transports.security.keys import OPENSSL_FILE
 from transports.tracing import Stamp
 
 _SEE_LOGS = "read the logs in the run's folder"
-WARM_CLIENTS = 4
+WARM_UP_CLIENTS = 4
 """In flight while a broker is warmed: few, so that it sees as many requests as possible and not large batches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """What the trials of a run share."""
+class TrialContext:
+    """What all trials of a run share: brokers, folders and keys."""
 
     run_id: str
-    profile: Profile
     brokers: Mapping[str, Broker]
     folder: Path
     """Marks processes as the run's own and holds the services' databases."""
@@ -63,26 +61,28 @@ class Stage:
     """What set-up keeps, a network's program among it; only for a fault of the network."""
     raw: Path | None = None
     """Where every order is kept, trial by trial."""
-    canary: Canary = field(default_factory=Canary)
+    canary: SpeedProbe = field(default_factory=SpeedProbe)
     keys: str = ""
     """Where everyone's keys are, at any level of security but none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    row: Trial
+class TrialResult:
+    """The result of one trial: its row, histograms and what belongs to them."""
+
+    row: TrialRow
     histograms: Mapping[str, HdrHistogram]
     facts: Mapping[str, str]
     """Of the transport as it turned out to be."""
     idle_cpu_ms_per_s: Mapping[str, float]
     """What services and broker burnt before the load came; empty unless it was asked for."""
-    steps: Sequence[Step] = ()
+    steps: Sequence[HopRow] = ()
     """Where the time of the sampled orders went."""
-    intervals: Sequence[Interval] = ()
+    intervals: Sequence[PercentileInterval] = ()
     """Every percentile with what it may be within the trial."""
-    outage: Outage | None = None
+    outage: OutageRow | None = None
     """What a fault did, where there was one."""
-    timeline: Sequence[Stretch] = ()
+    timeline: Sequence[TimelineBin] = ()
     """The same, stretch by stretch."""
     tls: str = ""
     """What was agreed on, where TLS was asked for."""
@@ -90,127 +90,133 @@ class Measured:
     """A broker that was killed on purpose and is another process since."""
 
 
-def _id(stage: Stage, round_: int, slot: int) -> str:
+def _format_trial_id(stage: TrialContext, round_: int, slot: int) -> str:
     return f"fw-{stage.run_id.rpartition('-')[2]}r{round_}s{slot}"
 
 
-def setting_of(stage: Stage, cell: Cell, trial: str) -> Setting:
-    """Everything the transport may know, with free ports for the services."""
-    profile = stage.profile
+def build_setting(stage: TrialContext, cell: CellSettings, trial: str) -> Setting:
+    """Builds the transport's setting for a cell, with free ports for the services."""
+    profile = cell.profile
     needs = cell.kind.traits.needs
     count = len(SERVICES) * profile.processes
-    ports = iter(free_ports(count) if profile.ports is None else range(profile.ports, profile.ports + count))
+    ports = iter(find_free_ports(count) if profile.ports is None else range(profile.ports, profile.ports + count))
     return Setting(
         trial=trial,
         addresses={name: ",".join(f"127.0.0.1:{next(ports)}" for _ in range(profile.processes)) for name in SERVICES},
         processes=profile.processes,
         servers={name: stage.brokers[name].at(profile.security) for name in needs if name in stage.brokers},
-        codec=cell.codec,
-        compression=cell.compression,
+        codec=cell.cell.codec,
+        compression=cell.cell.compression,
         security=profile.security,
         keys=stage.keys,
         durability=profile.durability,
-        product=cell.product,
+        product=cell.cell.product,
         max_message_bytes=profile.max_message_bytes,
         deadline_s=profile.deadline_s,
-        trace_every=profile.hops_every,
-        options=dict(cell.options),
+        trace_every=profile.trace_every,
+        options=dict(cell.cell.options),
     )
 
 
-async def measure(stage: Stage, master: Master, cell: Cell, *, round_: int, slot: int, idle: bool = False) -> Measured:
-    """Run one trial. What goes wrong in it makes it invalid and says why in its caveats; nothing is raised for it."""
-    stage, away = replace(stage, profile=at(stage.profile, cell)), Away()
+async def run_trial(
+    stage: TrialContext, master: Master, cell: CellSettings, *, round_: int, slot: int, idle: bool = False
+) -> TrialResult:
+    """Runs one trial. What goes wrong makes it invalid and is named in its caveats; only a lost master raises."""
+    away = FaultWindow()
     try:
-        return _measured(stage, cell, round_, slot, await _ran(stage, master, cell, round_, slot, idle, away))
+        return _build_result(stage, cell, round_, slot, await _run_load(stage, master, cell, round_, slot, idle, away))
     except Exception as error:
         if master.process.returncode is not None:
             raise
         known = isinstance(error, TransportError | StartFailed | LoadError | SettingError)
         said = f"{error}" if known else f"{type(error).__name__}: {error}"
         doubt = Caveat("failed", f"{cell.name}: {said}", _SEE_LOGS)
-        row = row_of(stage.profile, cell, round_, slot, TrialReport(trial=_id(stage, round_, slot)), [doubt])
-        return Measured(row, {}, {}, {}, again=away.again)
+        row = build_trial_row(cell, round_, slot, TrialReport(trial=_format_trial_id(stage, round_, slot)), [doubt])
+        return TrialResult(row, {}, {}, {}, again=away.again)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Ran:
+class _TrialOutcome:
     """What a trial left when its processes were stopped."""
 
     report: TrialReport
     books: Mapping[str, Any] | None
     stamps: Sequence[Stamp]
     doubts: Sequence[Caveat]
-    trouble: Trouble
+    trouble: Disturbance
     used: Sequence[Broker]
     ready_s: float | None
     burnt: Mapping[str, float]
     clocks: str
     """Why they cannot be compared, if they cannot."""
-    agreed: Negotiated | None
+    agreed: NegotiatedTls | None
     """How client and server speak, where TLS was asked for."""
     on_wire: bool
     """Whether bytes on the wire were to be counted."""
     slowness: float | None
 
 
-async def _ran(stage: Stage, master: Master, cell: Cell, round_: int, slot: int, idle: bool, away: Away) -> _Ran:
-    trial = _id(stage, round_, slot)
-    setting = setting_of(stage, cell, trial)
+async def _run_load(
+    stage: TrialContext, master: Master, cell: CellSettings, round_: int, slot: int, idle: bool, away: FaultWindow
+) -> _TrialOutcome:
+    trial = _format_trial_id(stage, round_, slot)
+    setting = build_setting(stage, cell, trial)
     transport = cell.kind(setting)
     used = [stage.brokers[name] for name in transport.traits.needs if name in stage.brokers]
-    fault = stage.profile.fault
-    links = Links(fault, setting, used)
+    fault = cell.profile.fault
+    links = ProxyRoutes(fault, setting, used)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(remove_quietly, transport)
         await transport.prepare()
-        way = await stack.enter_async_context(_network(stage, links))
+        way = await stack.enter_async_context(_start_network_proxy(stage, links))
         begun_s = time.monotonic()
-        running = await stack.enter_async_context(serving(stage, cell, setting, transport, links))
+        running = await stack.enter_async_context(run_ready_services(stage, cell, setting, transport, links))
         ready_s = time.monotonic() - begun_s if running else None
-        agreed = await met(setting, transport)
+        agreed = await read_negotiated_tls(setting, transport)
         bounds = {name: await service.clock() for name, service in running.items()}
         await stack.enter_async_context(
-            worker(master, log=stage.logs / f"{trial}-worker.log", env=_environment(stage), urgent=True)
+            start_worker(master, log=stage.logs / f"{trial}-worker.log", env=_worker_environment(stage), urgent=True)
         )
         parts = {
             "services": tuple(service.pid for service in running.values()),
             "broker": tuple(pid for broker in used for pid in broker.pids),
         }
         parts = {part: pids for part, pids in parts.items() if pids}
-        burnt = {part: (await cost.idle(pids)).cpu_ms_per_s for part, pids in parts.items()} if idle else {}
+        burnt = (
+            {part: (await cost.measure_idle_usage(pids)).cpu_ms_per_s for part, pids in parts.items()} if idle else {}
+        )
         # What goes through a network of ours passes its port twice.
-        watch = Watch(parts=parts, ports=() if way else _ports(transport, setting))
-        spec = spec_of(stage, cell, links.seen_by(BUYER), round_, watch, duration_s=stage.profile.duration_s)
+        watch = ResourceWatch(parts=parts, ports=() if way else _find_ports(transport, setting))
+        spec = build_trial_spec(stage, cell, links.seen_by(BUYER), round_, watch, duration_s=cell.profile.duration_s)
         if (raw := stage.raw or (stage.folder if is_disturbed(spec, fault) else None)) is not None:
             spec = msgspec.structs.replace(spec, raw=str(raw.resolve() / f"{trial_name(round_, slot, cell.name)}.csv"))
         asked_ns = time.monotonic_ns()
-        at_risk = Parts(running, used, way, quorum=setting.durability == "safe")
-        async with stage.canary.beside() as runs_us, troubled(master, spec, fault, at_risk, away) as trouble:
+        at_risk = FaultTargets(running, used, way, quorum=setting.durability == "safe")
+        async with stage.canary.sampling() as runs_us, disturb_during(master, spec, fault, at_risk, away) as trouble:
             report = await master.run(spec)
         if report.planned:
-            bounds["load"] = (asked_ns, _telling_ns(report, asked_ns), time.monotonic_ns())
-        books, stamps, doubts = await _told(stage, cell, running, report)
+            bounds["load"] = (asked_ns, _pick_clock_sample_ns(report, asked_ns), time.monotonic_ns())
+        books, stamps, doubts = await _collect_audit(stage, cell, running, report)
     if (again := trouble.away.again) is not None:
         used = [again if again.name == broker.name else broker for broker in used]
-    return _Ran(
+    return _TrialOutcome(
         report=report,
         books=books,
         stamps=stamps,
-        doubts=[*doubts, *(caveats.died(broker.name) for broker in used if not alive(broker))],
+        doubts=[*doubts, *(caveats.process_ended(broker.name) for broker in used if not is_broker_running(broker))],
         trouble=trouble,
         used=used,
         ready_s=ready_s,
         burnt=burnt,
-        clocks=agree(bounds),
+        clocks=find_clock_mismatch(bounds),
         agreed=agreed,
         on_wire=bool(watch.ports),
         slowness=stage.canary.slowness(runs_us),
     )
 
 
-async def _told(
-    stage: Stage, cell: Cell, running: Mapping[str, ServiceProcess], report: TrialReport
+async def _collect_audit(
+    stage: TrialContext, cell: CellSettings, running: Mapping[str, ServiceProcess], report: TrialReport
 ) -> tuple[Mapping[str, Any] | None, Sequence[Stamp], list[Caveat]]:
     """The services' books and stamps, and the doubt when one does not answer; of services in the driver, its own."""
     if not running:
@@ -221,33 +227,33 @@ async def _told(
     except StartFailed as error:
         name = "silent" if all(service.alive for service in running.values()) else "died"
         return report.services_audit, report.stamps, [Caveat(name, f"{cell.name}: {error}", _SEE_LOGS)]
-    return audit.together(books, shared=stage.profile.store == "sqlite"), stamps, []
+    return audit.merge_process_audits(books, shared=cell.profile.store == "sqlite"), stamps, []
 
 
-def _measured(stage: Stage, cell: Cell, round_: int, slot: int, ran: _Ran) -> Measured:
-    report, trouble, fault = ran.report, ran.trouble, stage.profile.fault
+def _build_result(stage: TrialContext, cell: CellSettings, round_: int, slot: int, ran: _TrialOutcome) -> TrialResult:
+    report, trouble, fault = ran.report, ran.trouble, cell.profile.fault
     doubts = list(ran.doubts)
-    if stage.profile.security != NONE and (ran.agreed is None or ran.agreed.cipher != CIPHER):
-        doubts.append(caveats.other_cipher("none" if ran.agreed is None else ran.agreed.cipher, CIPHER))
+    if cell.profile.security != NONE and (ran.agreed is None or ran.agreed.cipher != CIPHER_SUITE):
+        doubts.append(caveats.cipher_differs("none" if ran.agreed is None else ran.agreed.cipher, CIPHER_SUITE))
     if report.planned and trouble.missing is not None:
         doubts.append(trouble.missing)
     lost = charged_unheard = asked_again = None
     if ran.books is not None:
-        doubts += [caveats.broken_audit(problem) for problem in audit.problems(report.audit, ran.books)]
-        lost = audit.lost(report.audit, report.accepted_unfinished, ran.books)
-        charged_unheard = audit.charged_unheard(report.audit, ran.books)
-        asked_again = audit.asked_again(ran.books)
+        doubts += [caveats.audit_mismatch(problem) for problem in audit.find_problems(report.audit, ran.books)]
+        lost = audit.count_lost(report.audit, report.accepted_unfinished, ran.books)
+        charged_unheard = audit.count_charged_unconfirmed(report.audit, ran.books)
+        asked_again = audit.count_redelivered(ran.books)
     # A process that was started again is not among those whose CPU is counted, nor is the network's.
     alone = all(broker.pids for broker in ran.used) and (fault is None or fault.action == "stop")
-    row = row_of(stage.profile, cell, round_, slot, report, doubts, lost, ran.slowness, alone=alone)
+    row = build_trial_row(cell, round_, slot, report, doubts, lost, ran.slowness, alone=alone)
     hints = list(row.caveats)
     if ran.clocks:
-        hints.append(caveats.other_clock(ran.clocks))
+        hints.append(caveats.clocks_differ(ran.clocks))
     if report.planned and ran.on_wire:
-        hints += caveats.of_wire(report.wire_bytes, report.connections_closed)
-    histograms = {name: histogram_of(report, name) for name in HISTOGRAMS}
-    outage: Outage | None = None
-    stretches: Sequence[Stretch] = ()
+        hints += caveats.check_wire_count(report.wire_bytes, report.connections_closed)
+    histograms = {name: decode_histogram(report, name) for name in HISTOGRAMS}
+    outage: OutageRow | None = None
+    stretches: Sequence[TimelineBin] = ()
     if report.planned and (happened := trouble.outage(round_=round_, slot=slot, cell=cell.name)) is not None:
         whole, stretches = happened
         outage = msgspec.structs.replace(
@@ -258,7 +264,7 @@ def _measured(stage: Stage, cell: Cell, round_: int, slot: int, ran: _Ran) -> Me
             charged_unheard=charged_unheard,
             failures=row.failures,
         )
-    return Measured(
+    return TrialResult(
         row=msgspec.structs.replace(
             row,
             ready_s=ran.ready_s,
@@ -269,9 +275,11 @@ def _measured(stage: Stage, cell: Cell, round_: int, slot: int, ran: _Ran) -> Me
         facts={**report.facts, "driver_priority": report.driver_priority} if report.planned else {},
         tls=str(ran.agreed or ""),
         idle_cpu_ms_per_s=ran.burnt,
-        steps=() if ran.clocks else steps(report.sampled, ran.stamps),
+        steps=() if ran.clocks else build_path_steps(report.sampled, ran.stamps),
         intervals=[
-            line for name, lost_ in censored(report).items() for line in intervals(name, histograms[name], lost_)
+            line
+            for name, lost_ in count_censored(report).items()
+            for line in compute_percentile_intervals(name, histograms[name], lost_)
         ],
         outage=outage,
         timeline=stretches,
@@ -279,50 +287,49 @@ def _measured(stage: Stage, cell: Cell, round_: int, slot: int, ran: _Ran) -> Me
     )
 
 
-async def warm(stage: Stage, master: Master, cell: Cell, slot: int) -> None:
-    """Use the cell's broker as a trial does, with as many orders as it takes, and count nothing.
+async def warm_up_broker(stage: TrialContext, master: Master, cell: CellSettings, slot: int) -> None:
+    """Warms up the cell's broker with the load of a trial, and records nothing.
 
     A JVM is slow until it has compiled what is used (docs/method.md, "Warm"). ``slot`` tells warm-ups apart. Raises
     TransportError, StartFailed or LoadError.
     """
-    stage = replace(stage, profile=at(stage.profile, cell))
-    setting = setting_of(stage, cell, _id(stage, 0, slot))
+    setting = build_setting(stage, cell, _format_trial_id(stage, 0, slot))
     transport = cell.kind(setting)
     async with AsyncExitStack() as open_:
         open_.push_async_callback(remove_quietly, transport)
         await transport.prepare()
-        await open_.enter_async_context(serving(stage, cell, setting, transport))
+        await open_.enter_async_context(run_ready_services(stage, cell, setting, transport))
         log = stage.logs / f"{setting.trial}-worker.log"
-        await open_.enter_async_context(worker(master, log=log, env=_environment(stage), urgent=True))
-        spec = spec_of(stage, cell, setting, 0, Watch(), duration_s=stage.profile.broker_warm_up_s)
-        await master.run(msgspec.structs.replace(spec, mode="closed", users=WARM_CLIENTS, warm_up_s=0.0))
+        await open_.enter_async_context(start_worker(master, log=log, env=_worker_environment(stage), urgent=True))
+        spec = build_trial_spec(stage, cell, setting, 0, ResourceWatch(), duration_s=cell.profile.broker_warm_up_s)
+        await master.run(msgspec.structs.replace(spec, mode="closed", users=WARM_UP_CLIENTS, warm_up_s=0.0))
 
 
 @contextlib.asynccontextmanager
-async def _network(stage: Stage, links: Links) -> AsyncIterator[Network | None]:
+async def _start_network_proxy(stage: TrialContext, links: ProxyRoutes) -> AsyncIterator[ProxyNetwork | None]:
     """Toxiproxy, where the trial's fault is one of the network."""
     if not links.addresses:
         yield None
         return
     assert stage.home is not None
     log = stage.logs / f"{links.setting.trial}-network.log"
-    async with network(links.addresses, home=stage.home, folder=stage.folder, log=log) as way:
+    async with run_proxy(links.addresses, home=stage.home, folder=stage.folder, log=log) as way:
         yield way
 
 
 @contextlib.asynccontextmanager
-async def serving(
-    stage: Stage, cell: Cell, setting: Setting, transport: Transport, links: Links | None = None
+async def run_ready_services(
+    stage: TrialContext, cell: CellSettings, setting: Setting, transport: Transport, links: ProxyRoutes | None = None
 ) -> AsyncIterator[Mapping[str, ServiceProcess]]:
-    """The services, proven ready by an order that goes through them; none where they live in the driver."""
+    """Runs the services, ready when a probe order came back, by name; none where they run in the load process."""
     if transport.traits.in_process:
         yield {}
         return
     store_folder = None
-    if stage.profile.store == "sqlite":
+    if cell.profile.store == "sqlite":
         store_folder = stage.folder / setting.trial
         store_folder.mkdir()
-    async with services(
+    async with run_services(
         cell.transport,
         setting,
         folder=stage.folder,
@@ -330,34 +337,40 @@ async def serving(
         store_folder=store_folder,
         seen_by=None if links is None else links.seen_by,
     ) as running:
-        await probed(transport)
+        await wait_until_ready(transport)
         yield running
 
 
-def _environment(stage: Stage) -> dict[str, str]:
+def _worker_environment(stage: TrialContext) -> dict[str, str]:
     """Of the load process: the run's mark, and where TLS of Python's ssl is told what to offer."""
-    openssl = {"OPENSSL_CONF": str(Path(stage.keys) / OPENSSL)} if stage.keys else {}
-    return {**belonging_to(stage.folder), **openssl}
+    openssl = {"OPENSSL_CONF": str(Path(stage.keys) / OPENSSL_FILE)} if stage.keys else {}
+    return {**build_mark_environment(stage.folder), **openssl}
 
 
 async def remove_quietly(transport: Transport) -> None:
-    """What is left when a broker is gone goes with the broker."""
+    """Removes the transport's queues and topics; errors are ignored, as they go with a broker that is gone."""
     with contextlib.suppress(Exception):
         await transport.remove()
 
 
-def spec_of(
-    stage: Stage, cell: Cell, setting: Setting, round_: int, watch: Watch, *, duration_s: float | None
+def build_trial_spec(
+    stage: TrialContext,
+    cell: CellSettings,
+    setting: Setting,
+    round_: int,
+    watch: ResourceWatch,
+    *,
+    duration_s: float | None,
 ) -> TrialSpec:
-    """What the load process is asked for; ``duration_s`` None: until it is stopped."""
-    profile = stage.profile
+    """Builds the load process's trial specification; ``duration_s`` None: until it is stopped."""
+    profile = cell.profile
     users = max(1, round(cell.rate_per_s))
     return TrialSpec(
         id=setting.trial,
         transport=cell.transport,
         setting=setting,
         # The same plan for every cell of a round, so that differences are paired.
-        seed=seed_of(profile.seed, round_),
+        seed=derive_round_seed(profile.seed, round_),
         payload_bytes=profile.payload_bytes,
         shape=profile.shape,
         compressible=profile.compressible,
@@ -365,7 +378,8 @@ def spec_of(
         step=profile.step,
         burst=profile.burst,
         # The load process may have another working directory.
-        trace=profile.trace and Trace(path=str(Path(profile.trace.path).resolve()), sha256=profile.trace.sha256),
+        trace=profile.replay
+        and ArrivalTrace(path=str(Path(profile.replay.path).resolve()), sha256=profile.replay.sha256),
         users=users,
         orders_per_s_per_user=cell.rate_per_s / users,
         warm_up_s=profile.warm_up_s,
@@ -376,12 +390,12 @@ def spec_of(
     )
 
 
-def seed_of(seed: int, round_: int) -> int:
-    """Of a round: neighbouring seeds share no round."""
+def derive_round_seed(seed: int, round_: int) -> int:
+    """Derives a round's seed from the run's: runs with neighbouring seeds share no round."""
     return int.from_bytes(blake2b(f"{seed}:{round_}".encode(), digest_size=6).digest())
 
 
-def _ports(transport: Transport, setting: Setting) -> tuple[int, ...]:
+def _find_ports(transport: Transport, setting: Setting) -> tuple[int, ...]:
     """Where the method's bytes pass: at the services, or at the broker. Nowhere known where a URL names no port."""
     if transport.traits.in_process:
         return ()
@@ -389,6 +403,6 @@ def _ports(transport: Transport, setting: Setting) -> tuple[int, ...]:
     return tuple(int(port) for address in where for port in re.findall(r":(\d+)(?=[/,?]|$)", address))
 
 
-def _telling_ns(report: TrialReport, asked_ns: int) -> int:
+def _pick_clock_sample_ns(report: TrialReport, asked_ns: int) -> int:
     """The load process's clock at its beginning if that shows that it lags, else at its end, where it may be ahead."""
     return report.began_ns if report.began_ns < asked_ns else report.ended_ns

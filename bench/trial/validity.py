@@ -1,6 +1,7 @@
-"""Is a trial to be believed? The load generator's own health, and the machine's, against limits (docs/method.md).
+"""Decides whether a trial is valid, from limits on the load generator and the machine.
 
-A trial beyond one of them is shown and never compared. `python -m bench health` prints how near a run came.
+The limits are explained in docs/method.md. A trial beyond one of them is shown and never compared.
+`python -m bench health` prints how near a run came.
 """
 
 import math
@@ -9,32 +10,32 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 import pandas as pd
 
-from bench.results.caveats import Caveat, other_speed
-from bench.stats.gap_test import Gaps, GapTest, against_plan
+from bench.results.caveats import Caveat, machine_speed_changed
+from bench.stats.gap_test import GapDistribution, GapTestResult, compare_with_plan
 from bench.stats.trend import backlog_grows
-from bench.stats.variability import SAME_SPEED
+from bench.stats.variability import SAME_SPEED_FACTOR
 
-ACHIEVED_SHARE = 0.98
+MIN_ACHIEVED_SHARE = 0.98
 """Of the planned orders, how many finish while the window is open; in 6 s the last 2 % may still be on their way."""
-LATENESS_P50_US = 1000
-LATENESS_IN_P99 = 0.10
-LATENESS_IN_P99_US = 500
+MAX_LATENESS_P50_US = 1000
+MAX_LATENESS_IN_P99 = 0.10
+MAX_LATENESS_IN_P99_US = 500
 """By how much p99 counted from the planned instant may exceed p99 counted from the sent one: the larger of the two."""
-DRIVER_SHARE = 0.8
+MAX_DRIVER_SHARE = 0.8
 """Of a core. k6 asks for a fifth of the machine to be free, Locust warns at 0.9."""
-LITTLE = 0.05
-BACKLOG_SHARE = 0.01
+MAX_LITTLE_ERROR = 0.05
+MIN_BACKLOG_SLOPE_SHARE = 0.01
 """Of the orders that come: a slope of the orders in flight below it may be chance (stats/trend.py)."""
-LEAST_SLICES = 6
+MIN_SLICES = 6
 GAP_TOLERANCE_US = 1000.0
 """By how much a gap may differ from its plan's before it counts: what LATENESS_P50_US allows."""
-STEAL_SHARE = 0.02
+MAX_STEAL_SHARE = 0.02
 """Of all cores' time."""
-OTHERS_CORES = 0.25
+MAX_BACKGROUND_CORES = 0.25
 """Used by processes that are neither services, broker nor driver: the conductor and Locust's master need 0.1."""
-SLOWNESS = 2.0
+MAX_CPU_SLOWDOWN = 2.0
 """Of a fixed piece of work, over the fastest so far. Below it rounds see to it (docs/method.md, "The canary")."""
-JUDGED = (
+JUDGED_COLUMNS = (
     "achieved_share",
     "lateness_p50_us",
     "lateness_p99_us",
@@ -51,7 +52,7 @@ JUDGED = (
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """What a trial says of itself. None: not measured, and then it is no reason to doubt."""
+    """Figures from which a trial's validity is judged. None: not measured, and then no reason to doubt it."""
 
     achieved_share: float | None = None
     """Orders finished while the window was open, over those planned."""
@@ -65,7 +66,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     lateness_p50_us: float | None = None
     response_p99_us: float | None = None
     service_p99_us: float | None = None
-    gap: GapTest | None = None
+    gap: GapTestResult | None = None
     driver_share: float | None = None
     """Of one core, for each load process."""
     little: float | None = None
@@ -77,43 +78,46 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def lateness_in_p99(self) -> float | None:
-        """By which share p99 is longer from the planned instant than from the sent one; None when censored."""
+        """By which share p99 from the planned instant is longer than p99 from the sent one; None when censored."""
         response_us, service_us = self.response_p99_us, self.service_p99_us
         if not response_us or not service_us or math.isinf(response_us) or math.isinf(service_us):
             return None
         return response_us / service_us - 1
 
 
-def gap_test(sent_us: Mapping[int, int], planned_us: Mapping[int, int]) -> GapTest | None:
-    """Of histograms of gaps, counts by microseconds; None without a gap."""
+def run_gap_test(sent_us: Mapping[int, int], planned_us: Mapping[int, int]) -> GapTestResult | None:
+    """Compares the gaps between sends with the planned gaps; None when there is no gap.
+
+    Both are histograms of gaps, counts by microseconds.
+    """
     if not sent_us or not planned_us:
         return None
-    return against_plan(Gaps(sent_us), Gaps(planned_us), GAP_TOLERANCE_US)
+    return compare_with_plan(GapDistribution(sent_us), GapDistribution(planned_us), GAP_TOLERANCE_US)
 
 
-def doubts(health: Health) -> list[Caveat]:
-    """Every reason to call the trial invalid."""
-    return [*_of_the_generator(health), *_of_the_machine(health)]
+def find_invalidating_caveats(health: Health) -> list[Caveat]:
+    """Returns every reason to call the trial invalid."""
+    return [*_check_load_generator(health), *_check_machine(health)]
 
 
-def remarks(health: Health) -> Iterator[Caveat]:
-    """What a reader should know of a trial that is valid all the same."""
-    if (slowness := health.slowness) is not None and slowness > SAME_SPEED:
-        yield other_speed(slowness)
+def find_remarks(health: Health) -> Iterator[Caveat]:
+    """Returns caveats that a reader should know although the trial is valid."""
+    if (slowness := health.slowness) is not None and slowness > SAME_SPEED_FACTOR:
+        yield machine_speed_changed(slowness)
 
 
-def _of_the_generator(health: Health) -> Iterator[Caveat]:
-    if (share := health.ended_share) is not None and share < ACHIEVED_SHARE - health.edge_share:
+def _check_load_generator(health: Health) -> Iterator[Caveat]:
+    if (share := health.ended_share) is not None and share < MIN_ACHIEVED_SHARE - health.edge_share:
         yield Caveat(
             "below-rate",
             f"{share:.1%} of the planned orders ended while the window was open: latency grows with the duration",
             "lower RATE until the method keeps up, or read this as its limit",
         )
     late = []
-    if (p50_us := health.lateness_p50_us) is not None and p50_us > LATENESS_P50_US:
+    if (p50_us := health.lateness_p50_us) is not None and p50_us > MAX_LATENESS_P50_US:
         late.append(f"half of them by {p50_us / 1000:.3g} ms or more")
     if (share := health.lateness_in_p99) is not None and share * (health.service_p99_us or 0.0) > max(
-        LATENESS_IN_P99_US, LATENESS_IN_P99 * (health.service_p99_us or 0.0)
+        MAX_LATENESS_IN_P99_US, MAX_LATENESS_IN_P99 * (health.service_p99_us or 0.0)
     ):
         late.append(f"which makes p99 {share:.0%} longer than from the instant of sending")
     if late:
@@ -129,13 +133,13 @@ def _of_the_generator(health: Health) -> Iterator[Caveat]:
             f"{health.gap.threshold:.3f} may be chance",
             "lower RATE, close other programs, or use more cores",
         )
-    if (share := health.driver_share) is not None and share > DRIVER_SHARE:
+    if (share := health.driver_share) is not None and share > MAX_DRIVER_SHARE:
         yield Caveat(
             "busy-driver",
             f"the load generator used {share:.0%} of a core: it may be what is being measured",
             "lower RATE",
         )
-    if health.little is not None and abs(health.little) > LITTLE:
+    if health.little is not None and abs(health.little) > MAX_LITTLE_ERROR:
         yield Caveat(
             "little",
             f"more orders were in flight by {health.little:+.0%} than their own instants come to (Little's law): "
@@ -150,25 +154,25 @@ def _of_the_generator(health: Health) -> Iterator[Caveat]:
         )
 
 
-def backlog_grew(in_flight: Sequence[float], planned: int) -> bool:
+def has_backlog_grown(in_flight: Sequence[float], planned: int) -> bool:
     """Whether the orders in flight, averaged over equal parts of the window, rose by 1 % of what came in each."""
-    if len(in_flight) < LEAST_SLICES:
+    if len(in_flight) < MIN_SLICES:
         return False
-    return backlog_grows(in_flight, BACKLOG_SHARE * planned / len(in_flight))
+    return backlog_grows(in_flight, MIN_BACKLOG_SLOPE_SHARE * planned / len(in_flight))
 
 
-def _of_the_machine(health: Health) -> Iterator[Caveat]:
-    if (share := health.steal_share) is not None and share > STEAL_SHARE:
+def _check_machine(health: Health) -> Iterator[Caveat]:
+    if (share := health.steal_share) is not None and share > MAX_STEAL_SHARE:
         yield Caveat(
             "steal",
             f"the host took {share:.1%} of the machine's time for other guests",
             "measure again when it is calm",
         )
-    if (cores := health.others_cores) is not None and cores > OTHERS_CORES:
+    if (cores := health.others_cores) is not None and cores > MAX_BACKGROUND_CORES:
         yield Caveat(
             "others", f"other programs used {cores:.2f} cores during the trial", "close them and measure again"
         )
-    if (slowness := health.slowness) is not None and slowness > SLOWNESS:
+    if (slowness := health.slowness) is not None and slowness > MAX_CPU_SLOWDOWN:
         yield Caveat(
             "canary",
             f"a fixed piece of work beside the trial took {slowness:.2f} times its best so far in this run",
@@ -176,8 +180,8 @@ def _of_the_machine(health: Health) -> Iterator[Caveat]:
         )
 
 
-def spread(trials: pd.DataFrame) -> str:
-    """The least, median and largest of what was judged, a line each, over a table of trials."""
-    columns = [name for name in JUDGED if name in trials]
+def format_spread(trials: pd.DataFrame) -> str:
+    """Formats least, median and largest of each judged column, a line each, over a table of trials."""
+    columns = [name for name in JUDGED_COLUMNS if name in trials]
     shown = trials[columns].agg(["min", "median", "max"]).T
     return str(shown.to_string(float_format=lambda value: f"{value:.4g}"))

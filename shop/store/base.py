@@ -1,20 +1,20 @@
-"""What a service asks of its database."""
+"""The interface of a service's database: quantities, decisions and transactions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple
 
-DETAIL = 160
+MAX_DETAIL_CHARS = 160
 """Characters of a decision's detail that are kept."""
 
 Durability = Literal["fast", "safe"]
 
 
 class Decision(NamedTuple):
-    """What a service once decided about a message: 200 bytes or less, the fact is rebuilt from it and the message.
+    """The stored decision of a service about a message, 200 bytes or less; the fact is rebuilt from it and the message.
 
-    ``fact`` names the kind of fact, ``amount_cents`` is its money, ``detail`` is its number or reason.
+    ``fact`` is the kind of fact, ``amount_cents`` its money, ``detail`` its number or reason.
     """
 
     fact: str
@@ -23,10 +23,10 @@ class Decision(NamedTuple):
 
 
 class Store(ABC):
-    """Quantities by name, and the decisions taken, by message kind and order id.
+    """The interface of a service's database: quantities by name, and decisions by message kind and order id.
 
-    Used by one thread at a time. Everything between ``transaction()``'s enter and exit happens or does not;
-    an exception inside rolls it back.
+    One thread uses it at a time. Changes within ``transaction()`` are kept all together or not at all; an exception
+    inside rolls them back.
     """
 
     blocking: bool
@@ -39,22 +39,25 @@ class Store(ABC):
 
     @abstractmethod
     def quantity(self, name: str) -> int | None:
-        """The quantity called ``name``, None where it was never set."""
+        """Returns the quantity called ``name``, or None if it was never set."""
 
     @abstractmethod
     def set_quantity(self, name: str, value: int) -> None: ...
 
     @abstractmethod
-    def recall(self, kind: str, order_id: str) -> Decision | None:
-        """The decision about this message, None when it is new or, in memory, not among the newest 20,000 orders."""
+    def find_decision(self, kind: str, order_id: str) -> Decision | None:
+        """Returns the decision about this message, or None if it is new.
+
+        A memory store returns None also for an order that is not among the newest 20,000.
+        """
 
     @abstractmethod
-    def remember(self, kind: str, order_id: str, decision: Decision) -> None: ...
+    def save_decision(self, kind: str, order_id: str, decision: Decision) -> None: ...
 
     @abstractmethod
     def decisions(self) -> Iterator[tuple[str, Decision]]:
-        """Every decision kept, with its order id."""
+        """Yields every stored decision with its order id."""
 
     @abstractmethod
     def close(self) -> None:
-        """Idempotent."""
+        """Closes the database. Idempotent."""

@@ -1,4 +1,4 @@
-"""State in memory, bounded: decisions about the newest orders are kept, so a long run does not grow."""
+"""A store in memory that keeps the decisions of the newest orders only."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 from shop.store.base import Decision, Store
 
 _NO_TRANSACTION = nullcontext()
-_STRIDE = 1 + len(Decision._fields)
+_FIELDS_PER_DECISION = 1 + len(Decision._fields)
 
 
 class MemoryStore(Store):
@@ -20,11 +20,14 @@ class MemoryStore(Store):
         self._quantities: dict[str, int] = {}
         # By order, since of a kind that is rare the newest 20,000 would grow for a million orders. Not a plain dict:
         # taking its first key again and again walks over all that were taken before.
-        self._decided: OrderedDict[str, tuple[Any, ...]] = OrderedDict()
+        self._decisions_by_order: OrderedDict[str, tuple[Any, ...]] = OrderedDict()
         """Flat, as kind, fact, amount, detail, kind …: one object of an order, and none that the collector follows."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Nothing to do: one thread, no disk, and a handler acts only after it has decided."""
+        """Returns a context that does nothing.
+
+        None is needed: there is one thread and no disk, and a handler acts only after it has decided.
+        """
         return _NO_TRANSACTION
 
     def quantity(self, name: str) -> int | None:
@@ -33,23 +36,23 @@ class MemoryStore(Store):
     def set_quantity(self, name: str, value: int) -> None:
         self._quantities[name] = value
 
-    def recall(self, kind: str, order_id: str) -> Decision | None:
-        decided = self._decided.get(order_id, ())
-        for at in range(0, len(decided), _STRIDE):
+    def find_decision(self, kind: str, order_id: str) -> Decision | None:
+        decided = self._decisions_by_order.get(order_id, ())
+        for at in range(0, len(decided), _FIELDS_PER_DECISION):
             if decided[at] == kind:
-                return Decision(*decided[at + 1 : at + _STRIDE])
+                return Decision(*decided[at + 1 : at + _FIELDS_PER_DECISION])
         return None
 
-    def remember(self, kind: str, order_id: str, decision: Decision) -> None:
+    def save_decision(self, kind: str, order_id: str, decision: Decision) -> None:
         """A message of this kind has no decision yet."""
-        self._decided[order_id] = (*self._decided.get(order_id, ()), kind, *decision)
-        if len(self._decided) > self._keep:
-            self._decided.popitem(last=False)
+        self._decisions_by_order[order_id] = (*self._decisions_by_order.get(order_id, ()), kind, *decision)
+        if len(self._decisions_by_order) > self._keep:
+            self._decisions_by_order.popitem(last=False)
 
     def decisions(self) -> Iterator[tuple[str, Decision]]:
-        for order_id, decided in self._decided.items():
-            for at in range(0, len(decided), _STRIDE):
-                yield order_id, Decision(*decided[at + 1 : at + _STRIDE])
+        for order_id, decided in self._decisions_by_order.items():
+            for at in range(0, len(decided), _FIELDS_PER_DECISION):
+                yield order_id, Decision(*decided[at + 1 : at + _FIELDS_PER_DECISION])
 
     def close(self) -> None:
         pass

@@ -1,4 +1,4 @@
-"""State in a SQLite file of the service's own, with a write-ahead log."""
+"""A store in a SQLite file with a write-ahead log."""
 
 import sqlite3
 import time
@@ -51,14 +51,14 @@ class SqliteStore(Store):
             (name, value),
         )
 
-    def recall(self, kind: str, order_id: str) -> Decision | None:
+    def find_decision(self, kind: str, order_id: str) -> Decision | None:
         row = self._db.execute(
             "SELECT fact, amount_cents, detail FROM decisions WHERE order_id = ? AND kind = ?",
             (order_id, kind),
         ).fetchone()
         return None if row is None else Decision(*row)
 
-    def remember(self, kind: str, order_id: str, decision: Decision) -> None:
+    def save_decision(self, kind: str, order_id: str, decision: Decision) -> None:
         self._db.execute(
             "INSERT INTO decisions VALUES (?, ?, ?, ?, ?)",
             (kind, order_id, decision.fact, decision.amount_cents, decision.detail),

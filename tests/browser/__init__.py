@@ -1,1 +1,1 @@
-"""What the tests of the page need: Debian's Chromium, axe and an HTML validator."""
+"""Installs what the browser tests need: Chromium, axe and an HTML validator."""

@@ -1,34 +1,37 @@
-"""`python -m tests.browser STATE`: install what the page is looked at with. Ends well either way: tests then skip."""
+"""`python -m tests.browser STATE` installs the tools of the browser tests.
+
+It exits with 0 whether or not they could be installed; the tests are skipped without them.
+"""
 
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from bench.provision.install import absent, install
+from bench.provision.install import find_missing_packages, install_packages
 
-HERE = Path(__file__).parent
-PACKAGES = {"chromium": "chromium", "chromedriver": "chromium-driver"}
+BROWSER_FOLDER = Path(__file__).parent
+DEBIAN_PACKAGES = {"chromium": "chromium", "chromedriver": "chromium-driver"}
 
 
-def modules(state: Path) -> Path:
-    """Where npm puts what package.json names."""
+def find_node_modules(state: Path) -> Path:
+    """Returns the folder of the packages that package.json names."""
     return state / "browser" / "node_modules"
 
 
-def fetch(state: Path) -> None:
-    """axe and the validator, as package-lock.json has their hashes, unless they are there."""
+def install_node_modules(state: Path) -> None:
+    """Installs axe and html-validate by npm at the locked versions, unless they are there."""
     folder = state / "browser"
-    wanted = (HERE / "package-lock.json").read_text()
+    wanted = (BROWSER_FOLDER / "package-lock.json").read_text()
     there = folder / "package-lock.json"
-    if there.exists() and there.read_text() == wanted and modules(state).is_dir():
+    if there.exists() and there.read_text() == wanted and find_node_modules(state).is_dir():
         return
     if shutil.which("npm") is None:
         print("setup: there is no npm, so that the page is not validated in the tests")
         return
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(HERE / "package.json", folder)
-    shutil.copy(HERE / "package-lock.json", folder)
+    shutil.copy(BROWSER_FOLDER / "package.json", folder)
+    shutil.copy(BROWSER_FOLDER / "package-lock.json", folder)
     print("setup: axe and html-validate with npm (ten seconds)", flush=True)
     done = subprocess.run(
         ["npm", "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"],
@@ -45,6 +48,8 @@ def fetch(state: Path) -> None:
 
 
 if __name__ == "__main__":
-    if lacking := absent(PACKAGES):
-        install(lacking, "a look at the page", "then `make test` again. Only the tests in a browser need them.")
-    fetch(Path(sys.argv[1]))
+    if lacking := find_missing_packages(DEBIAN_PACKAGES):
+        install_packages(
+            lacking, "a look at the page", "then `make test` again. Only the tests in a browser need them."
+        )
+    install_node_modules(Path(sys.argv[1]))

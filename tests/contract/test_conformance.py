@@ -1,4 +1,4 @@
-"""The same checks over every transport, over each product that it may run on, and with each client of Kafka."""
+"""Runs the conformance checks over every transport, backend and Kafka client."""
 
 import itertools
 import os
@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from bench.provision import free_ports
-from bench.provision.certificates import make as make_keys
+from bench.provision import find_free_ports
+from bench.provision.certificates import make_keys as make_keys
 from shop.workflow import SERVICES
 from transports.base import Setting, Transport
-from transports.conformance import CHECKS, Check
-from transports.registry import installed, named, products
+from transports.conformance import CHECKS, ConformanceCheck
+from transports.registry import list_backends, list_transports, load_transport
 
 AT_LEVELS = (
     *(("auth", check) for check in CHECKS),
@@ -27,7 +27,7 @@ Pairing = tuple[str, str, Mapping[str, Any]]
 """A method, the product that carries it, and its options."""
 
 PAIRINGS: list[Pairing] = [
-    *((name, product, {}) for name in installed() for product in products(name) or ("",)),
+    *((name, product, {}) for name in list_transports() for product in list_backends(name) or ("",)),
     ("events", "kafka", {"client": "confluent"}),
 ]
 
@@ -39,8 +39,8 @@ def called(pairing: Pairing) -> str:
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
 @pytest.mark.parametrize("pairing", PAIRINGS, ids=called)
-async def test_transport_conforms(pairing: Pairing, check: Check, servers: Mapping[str, str]) -> None:
-    missing = named(*pairing[:2]).traits.needs - servers.keys()
+async def test_transport_conforms(pairing: Pairing, check: ConformanceCheck, servers: Mapping[str, str]) -> None:
+    missing = load_transport(*pairing[:2]).traits.needs - servers.keys()
     if missing:
         pytest.skip(f"needs {', '.join(missing)}")
     await check(lambda **changes: made(pairing, servers=servers, **changes))
@@ -49,8 +49,8 @@ async def test_transport_conforms(pairing: Pairing, check: Check, servers: Mappi
 def made(pairing: Pairing, **changes: Any) -> Transport:
     """A new one, with addresses of its own."""
     name, product, options = pairing
-    kind = named(name, product)
-    addresses = {s: f"127.0.0.1:{p}" for s, p in zip(SERVICES, free_ports(len(SERVICES)), strict=True)}
+    kind = load_transport(name, product)
+    addresses = {s: f"127.0.0.1:{p}" for s, p in zip(SERVICES, find_free_ports(len(SERVICES)), strict=True)}
     settings: dict[str, Any] = {"codec": kind.traits.codec, "product": product, "options": options} | changes
     return kind(Setting(trial=next(_trials), addresses=addresses, **settings))
 
@@ -61,6 +61,8 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("level", "check"), AT_LEVELS, ids=lambda part: getattr(part, "__name__", part))
-@pytest.mark.parametrize("name", [n for n in installed() if named(n).traits.securities and not named(n).traits.needs])
-async def test_a_chain_conforms_at_every_level(name: str, level: str, check: Check, keys: Path) -> None:
+@pytest.mark.parametrize(
+    "name", [n for n in list_transports() if load_transport(n).traits.securities and not load_transport(n).traits.needs]
+)
+async def test_a_chain_conforms_at_every_level(name: str, level: str, check: ConformanceCheck, keys: Path) -> None:
     await check(lambda **changes: made((name, "", {}), security=level, keys=str(keys), **changes))

@@ -1,4 +1,4 @@
-"""Our worker, our hooks and our launcher against the installed `locust --master`, with the memory transport."""
+"""Tests our Locust worker and launcher against the installed `locust --master`."""
 
 import asyncio
 import json
@@ -17,9 +17,9 @@ import pytest
 import pytest_asyncio
 
 from bench.errors import LoadError
-from bench.load.locust.control import SCENARIO, Master, master, worker
+from bench.load.locust.control import SCENARIO, Master, start_master, start_worker
 from bench.load.protocol import TrialReport, TrialSpec
-from bench.provision.process import belonging_to
+from bench.provision.process import build_mark_environment
 from transports.base import Setting
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -57,9 +57,9 @@ def assert_conserved(report: TrialReport) -> None:
 @asynccontextmanager
 async def load(folder: Path, workers: int = 1, **given: Any) -> AsyncIterator[Master]:
     async with AsyncExitStack() as stack:
-        running = await stack.enter_async_context(master(folder=folder, log=folder / "master.log", **given))
+        running = await stack.enter_async_context(start_master(folder=folder, log=folder / "master.log", **given))
         for number in range(workers):
-            await stack.enter_async_context(worker(running, log=folder / f"worker-{number}.log"))
+            await stack.enter_async_context(start_worker(running, log=folder / f"worker-{number}.log"))
         yield running
 
 
@@ -239,21 +239,21 @@ async def test_two_workers_share_the_load_and_their_reports_add_up(tmp_path: Pat
 
 
 async def test_a_worker_killed_in_the_middle_is_a_sentence_and_a_new_one_goes_on(tmp_path: Path) -> None:
-    async with master(folder=tmp_path, log=tmp_path / "master.log") as running:
-        async with worker(running, log=tmp_path / "worker-0.log") as victim:
+    async with start_master(folder=tmp_path, log=tmp_path / "master.log") as running:
+        async with start_worker(running, log=tmp_path / "worker-0.log") as victim:
             trial = asyncio.ensure_future(running.run(a_spec("killed", duration_s=600)))
             await until(running, "stats[-1]['num_requests'] > 5")
             os.kill(victim.pid, signal.SIGKILL)
             with pytest.raises(LoadError, match=rf"load worker {victim.pid} ended in the middle"):
                 await trial
-        async with worker(running, log=tmp_path / "worker-1.log"):
+        async with start_worker(running, log=tmp_path / "worker-1.log"):
             assert_conserved(await running.run(a_spec("after-killed")))
 
 
 async def test_a_worker_that_hangs_is_lost_to_the_master_which_says_so(tmp_path: Path) -> None:
     async with (
-        master(folder=tmp_path, log=tmp_path / "master.log") as running,
-        worker(running, log=tmp_path / "worker.log") as victim,
+        start_master(folder=tmp_path, log=tmp_path / "master.log") as running,
+        start_worker(running, log=tmp_path / "worker.log") as victim,
     ):
         trial = asyncio.ensure_future(running.run(a_spec("hangs", duration_s=600)))
         await until(running, "stats[-1]['num_requests'] > 5")
@@ -267,8 +267,8 @@ async def test_a_worker_that_hangs_is_lost_to_the_master_which_says_so(tmp_path:
 
 async def test_a_worker_leaves_when_the_master_says_quit(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
-        async with master(folder=tmp_path, log=tmp_path / "master.log") as running:
-            one = await stack.enter_async_context(worker(running, log=tmp_path / "worker.log"))
+        async with start_master(folder=tmp_path, log=tmp_path / "master.log") as running:
+            one = await stack.enter_async_context(start_worker(running, log=tmp_path / "worker.log"))
         async with asyncio.timeout(PATIENCE_S):
             assert await one.process.wait() == 0
     assert (tmp_path / "worker.log").read_text() == ""
@@ -277,7 +277,7 @@ async def test_a_worker_leaves_when_the_master_says_quit(tmp_path: Path) -> None
 @pytest.mark.parametrize("end", ["eof", "SIGTERM", "SIGINT"])
 async def test_a_worker_ends_cleanly(locust: Master, tmp_path: Path, end: str) -> None:
     log = tmp_path / "worker.log"
-    async with worker(locust, log=log) as one:
+    async with start_worker(locust, log=log) as one:
         if end == "eof":
             assert one.process.stdin is not None
             one.process.stdin.close()
@@ -292,9 +292,9 @@ async def test_a_worker_ends_cleanly(locust: Master, tmp_path: Path, end: str) -
 async def test_what_a_worker_stores_lies_below_the_folder_of_its_run(tmp_path: Path) -> None:
     setting = Setting(trial="stored", durability="safe")
     async with AsyncExitStack() as stack:
-        running = await stack.enter_async_context(master(folder=tmp_path, log=tmp_path / "master.log"))
-        log, env = tmp_path / "worker.log", belonging_to(tmp_path)
-        await stack.enter_async_context(worker(running, log=log, env=env))
+        running = await stack.enter_async_context(start_master(folder=tmp_path, log=tmp_path / "master.log"))
+        log, env = tmp_path / "worker.log", build_mark_environment(tmp_path)
+        await stack.enter_async_context(start_worker(running, log=log, env=env))
         trial = asyncio.ensure_future(running.run(a_spec("stored", setting=setting, duration_s=None)))
         await until(running, "stats[-1]['num_requests'] > 5")
         stored = sorted(path.name for path in tmp_path.rglob("*.sqlite"))
@@ -305,7 +305,7 @@ async def test_what_a_worker_stores_lies_below_the_folder_of_its_run(tmp_path: P
 
 
 async def test_a_master_goes_with_whoever_started_it(tmp_path: Path) -> None:
-    async with master(folder=tmp_path, log=tmp_path / "master.log") as running:
+    async with start_master(folder=tmp_path, log=tmp_path / "master.log") as running:
         assert running.process.stdin is not None
         running.process.stdin.close()
         async with asyncio.timeout(PATIENCE_S):
@@ -315,7 +315,7 @@ async def test_a_master_goes_with_whoever_started_it(tmp_path: Path) -> None:
 async def test_a_taken_port_is_a_sentence(locust: Master, tmp_path: Path) -> None:
     taken = int(locust.web_url.rsplit(":", 1)[1])
     with pytest.raises(LoadError, match=rf"port {taken} on 127.0.0.1 is taken"):
-        async with master(folder=tmp_path, log=tmp_path / "master.log", web_port=taken):
+        async with start_master(folder=tmp_path, log=tmp_path / "master.log", web_port=taken):
             pass
 
 

@@ -1,4 +1,4 @@
-"""A fifth transport as a distribution of its own: installed beside the house, and used without a change to it."""
+"""Tests the example transport: installed as a package of its own, used without changes here."""
 
 import itertools
 import json
@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from bench.paths import ROOT
-from bench.provision import VARIABLES, free_ports
-from bench.results.store import Run
+from bench.provision import URL_VARIABLES, find_free_ports
+from bench.results.store import RunFolder
 from shop.workflow import SERVICES
-from tests.system.command_line import went_through
+from tests.system.command_line import is_completed
 from transports.base import Setting, Transport
-from transports.conformance import CHECKS, Check
+from transports.conformance import CHECKS, ConformanceCheck
 from transports.errors import SettingError
-from transports.registry import named
+from transports.registry import load_transport
 
 FRAMES = ROOT / "examples" / "transport-frames"
 SHORT = ("ROUNDS=1", "DURATION=1", "WARM_UP=0.5", "WARM_UP_MAX=0", "BROKER_WARM_UP=0", "RATE=50", "DEADLINE=5")
@@ -71,7 +71,7 @@ class Mute(MemoryTransport):
 
 def a_python(folder: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     """A Python process of the house that has ``folder`` as one more place of installed distributions."""
-    env = {name: value for name, value in os.environ.items() if name not in VARIABLES.values()}
+    env = {name: value for name, value in os.environ.items() if name not in URL_VARIABLES.values()}
     env |= {"PYTHONPATH": str(folder), **variables}
     return subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False
@@ -122,10 +122,10 @@ def bench(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
 def make(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Transport]]:
     """What the conformance checks ask for: a transport with a trial and addresses of its own."""
     monkeypatch.syspath_prepend(site)
-    kind = named("frames")
+    kind = load_transport("frames")
 
     def made(**changes: Any) -> Transport:
-        addresses = {s: f"127.0.0.1:{p}" for s, p in zip(SERVICES, free_ports(len(SERVICES)), strict=True)}
+        addresses = {s: f"127.0.0.1:{p}" for s, p in zip(SERVICES, find_free_ports(len(SERVICES)), strict=True)}
         settings: dict[str, Any] = {"codec": kind.traits.codec} | changes
         return kind(Setting(trial=next(_trials), addresses=addresses, **settings))
 
@@ -141,7 +141,7 @@ def test_an_installed_distribution_is_found_by_its_entry_point(site: Path) -> No
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
-async def test_the_plugin_conforms(make: Callable[..., Transport], check: Check) -> None:
+async def test_the_plugin_conforms(make: Callable[..., Transport], check: ConformanceCheck) -> None:
     await check(make)
 
 
@@ -149,12 +149,12 @@ def test_the_plugin_is_measured_like_the_others(
     site: Path, bench: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
 ) -> None:
     done = bench(site, "TRANSPORT=memory,frames", *SHORT)
-    assert went_through(done), done.stderr
-    trials = Run.open(tmp_path / "results" / "latest").trials().set_index("cell")
+    assert is_completed(done), done.stderr
+    trials = RunFolder.open(tmp_path / "results" / "latest").trials().set_index("cell")
     assert trials["complete"].all(), trials["caveats"].tolist()
     assert trials.loc["frames", "finished"] == trials.loc["memory", "finished"] > 0
     assert trials.loc["frames", "wire_bytes_per_order"] > 4 * 1024  # an order of 1 KiB on four hops
-    manifest = Run.open(tmp_path / "results" / "latest").manifest
+    manifest = RunFolder.open(tmp_path / "results" / "latest").manifest
     assert manifest["traits"]["frames"]["style"] == "chain"
     assert "asyncio streams" in manifest["facts"]["frames"]["server"]
 
@@ -174,7 +174,7 @@ def test_an_entry_point_that_is_wrong_is_refused_with_what_is_wrong(
     declare(tmp_path, f"mine = {value}")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(SettingError, match=f"^the entry point of transport 'mine', {value}, {said}.*; see docs/"):
-        named("mine")
+        load_transport("mine")
 
 
 def test_a_plugin_that_does_not_say_what_survives_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +182,7 @@ def test_a_plugin_that_does_not_say_what_survives_is_refused(tmp_path: Path, mon
     declare(tmp_path, "mute = mute:Mute")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(SettingError, match="does not say what survives at durability safe"):
-        named("mute")
+        load_transport("mute")
 
 
 def test_what_a_plugin_loses_is_counted_and_its_numbers_are_shown(
@@ -194,7 +194,7 @@ def test_what_a_plugin_loses_is_counted_and_its_numbers_are_shown(
     few = ("ROUNDS=1", "DURATION=2", "RATE=400", "WARM_UP=0.5", "WARM_UP_MAX=0", "DEADLINE=2")
     done = bench(tmp_path, f"PROFILE={profile}", *few)
     assert "Traceback" not in done.stderr
-    (cell,) = Run.open(tmp_path / "results" / "latest").summary()["cells"]
+    (cell,) = RunFolder.open(tmp_path / "results" / "latest").summary()["cells"]
     assert cell["orders"]["unfinished"] == cell["orders"]["planned"] // 20
     assert 50_000 <= cell["metrics"]["finish_p50_us"]["estimate"] < 70_000
     assert cell["metrics"]["finish_p99_us"]["estimate"] == "inf"
@@ -210,7 +210,7 @@ def test_a_plugin_may_raise_what_it_likes_and_the_run_ends_with_its_words(
     assert done.returncode == 6
     assert "Traceback" not in done.stdout + done.stderr
     assert "rude: RuntimeError: not in the mood" in " ".join(done.stdout.split())
-    trials = Run.open(tmp_path / "results" / "latest").trials().set_index("cell")
+    trials = RunFolder.open(tmp_path / "results" / "latest").trials().set_index("cell")
     assert trials.loc["memory", "complete"]
 
 
@@ -236,8 +236,8 @@ def test_a_server_that_is_not_given_leaves_the_other_methods_measured(
     profile = tmp_path / "mine.toml"
     profile.write_text('transports = ["memory", "nats"]\n')
     done = bench(needy, f"PROFILE={profile}", *SHORT)
-    assert went_through(done), done.stderr
-    run = Run.open(tmp_path / "results" / "latest")
+    assert is_completed(done), done.stderr
+    run = RunFolder.open(tmp_path / "results" / "latest")
     assert list(run.trials()["cell"]) == ["memory"]
     assert run.manifest["skipped"] == {"nats": "nats is needed and not given: type NATS_URL=… before make"}
 
@@ -247,8 +247,8 @@ def test_a_server_given_by_url_reaches_the_transport(
     needy: Path, bench: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path, url: str
 ) -> None:
     done = bench(needy, "TRANSPORT=nats", *SHORT, NATS_URL=url)
-    assert went_through(done), done.stderr
-    run = Run.open(tmp_path / "results" / "latest")
+    assert is_completed(done), done.stderr
+    run = RunFolder.open(tmp_path / "results" / "latest")
     assert run.trials()["complete"].all(), run.trials()["caveats"].tolist()
     assert run.manifest["facts"]["nats"]["server"] == url
     assert run.manifest["brokers"]["nats"]["provided_by"] == "given"

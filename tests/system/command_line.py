@@ -1,4 +1,4 @@
-"""Fourways as a person has it: commands, run in a folder of their own."""
+"""Runs Fourways commands in a temporary folder, as a user would."""
 
 import contextlib
 import os
@@ -15,16 +15,16 @@ import psutil
 
 from bench.cli.app import DOUBTFUL
 from bench.paths import ROOT
-from bench.provision import VARIABLES
-from bench.provision.process import MARK
-from bench.results.store import Run
+from bench.provision import URL_VARIABLES
+from bench.provision.process import MARK_VARIABLE
+from bench.results.store import RunFolder
 
-PATIENCE_S = 60
-SHORT = ("ROUNDS=1", "DURATION=1", "WARM_UP=0.5", "WARM_UP_MAX=0", "BROKER_WARM_UP=0", "RATE=50", "DEADLINE=5")
+TIMEOUT_S = 60
+SHORT_RUN = ("ROUNDS=1", "DURATION=1", "WARM_UP=0.5", "WARM_UP_MAX=0", "BROKER_WARM_UP=0", "RATE=50", "DEADLINE=5")
 
 
-class House:
-    """Results and state below ``folder``, with the jars that set-up fetched; brokers at ``urls``, else its own."""
+class CommandLine:
+    """Results and state below ``folder``, with the jars that set-up downloaded; brokers at ``urls``, or its own."""
 
     def __init__(self, folder: Path, urls: Mapping[str, str]) -> None:
         self.results = folder / "results"
@@ -33,9 +33,9 @@ class House:
         for kept in ("kafka", "toxiproxy"):
             (self.home / kept).symlink_to(ROOT / ".fourways" / kept)
         # Without what `make test` hands on to the makes below it.
-        ours = {*VARIABLES.values(), "MAKEFLAGS", "MFLAGS", "MAKELEVEL"}
+        ours = {*URL_VARIABLES.values(), "MAKEFLAGS", "MFLAGS", "MAKELEVEL"}
         self.env = {name: value for name, value in os.environ.items() if name not in ours}
-        self.env |= {VARIABLES[name]: url for name, url in urls.items()}
+        self.env |= {URL_VARIABLES[name]: url for name, url in urls.items()}
 
     def python(self, module: str, *arguments: str) -> list[str]:
         return [sys.executable, "-m", module, *arguments]
@@ -44,12 +44,12 @@ class House:
         return ["make", *words, f"RESULTS={self.results}", f"STATE={self.home}"]
 
     def done(self, command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
-        """Once it has ended."""
+        """Runs the command to its end and returns its exit code and output."""
         return subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=180, check=False)
 
     @contextlib.contextmanager
     def started(self, command: Sequence[str]) -> "Iterator[subprocess.Popen[str]]":
-        """While it runs, as a terminal's foreground group of its own."""
+        """Runs the command in a process group of its own while the context lasts, then kills it."""
         process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -66,20 +66,22 @@ class House:
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
 
-    def latest(self) -> Run:
-        return Run.open(self.results / "latest")
+    def open_latest_run(self) -> RunFolder:
+        return RunFolder.open(self.results / "latest")
 
     def processes(self, name: str = "") -> list[psutil.Process]:
-        """Everything that was started with this home and is still there, and whose name begins so."""
+        """Returns the processes started with this state folder that still run, and whose name begins with ``name``."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if process.environ().get(MARK, "").startswith(str(self.home)) and process.name().startswith(name):
+                if process.environ().get(MARK_VARIABLE, "").startswith(str(self.home)) and process.name().startswith(
+                    name
+                ):
                     found.append(process)
         return found
 
-    def programs(self, module: str) -> list[psutil.Process]:
-        """Those that run this module and are still there."""
+    def find_module_processes(self, module: str) -> list[psutil.Process]:
+        """Returns the Python processes that run this module."""
         found = []
         for process in self.processes("python"):
             with contextlib.suppress(psutil.Error):
@@ -88,16 +90,16 @@ class House:
         return found
 
     def left(self) -> list[object]:
-        """What is there that should have gone with a run: processes and folders."""
+        """Returns the processes and folders that a finished run should not have left."""
         return [*self.processes(), *self.runs()]
 
     def runs(self) -> list[str]:
-        """Folders that a run has while it lasts."""
+        """Returns the temporary folders of runs."""
         return [path.name for path in self.home.glob("run-*")]
 
 
-class Bench(House):
-    """`python -m bench run …` in a folder of its own."""
+class BenchCommandLine(CommandLine):
+    """Runs `python -m bench run …` in a folder of its own."""
 
     def command(self, *settings: str) -> list[str]:
         return self.python("bench", "run", f"--results={self.results}", f"--home={self.home}", *settings)
@@ -108,34 +110,34 @@ class Bench(House):
     def running(self, *settings: str) -> "contextlib.AbstractContextManager[subprocess.Popen[str]]":
         return self.started(self.command(*settings))
 
-    def load_processes(self) -> list[psutil.Process]:
-        """Those that send orders, once they run as such."""
-        return self.programs("bench.load.locust.worker")
+    def find_load_processes(self) -> list[psutil.Process]:
+        """Returns the load processes, once they have started."""
+        return self.find_module_processes("bench.load.locust.worker")
 
     def trials(self) -> int:
         try:
-            return len(self.latest().trials())
+            return len(self.open_latest_run().trials())
         except Exception:  # noqa: BLE001 - not there yet, whatever the reason
             return 0
 
 
-def went_through(done: "subprocess.CompletedProcess[str]") -> bool:
-    """If a `bench` went its whole way, itself or by make; that short trials are doubtful is the machine's doing."""
+def is_completed(done: "subprocess.CompletedProcess[str]") -> bool:
+    """Returns whether a benchmark ran to its end; caveats that short trials cause are accepted."""
     return done.returncode in (0, DOUBTFUL) or f"Error {DOUBTFUL}\n" in done.stderr
 
 
-def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition that only another process can bring about."""
-    give_up = time.monotonic() + PATIENCE_S
+def wait_until(condition: Callable[[], object]) -> None:
+    """Waits until ``condition()`` is true; fails after TIMEOUT_S."""
+    give_up = time.monotonic() + TIMEOUT_S
     while not condition():
         assert time.monotonic() < give_up, "it did not come"
         time.sleep(0.05)
 
 
-def answer(url: str, form: bytes | None = None) -> bytes:
-    """The body at this URL, posted to if there is a form; empty while nobody listens."""
+def fetch_body(url: str, form: bytes | None = None) -> bytes:
+    """Returns the body at this URL, by POST if there is a form; empty if nobody listens."""
     try:
-        with urllib.request.urlopen(url, form, timeout=PATIENCE_S) as response:
+        with urllib.request.urlopen(url, form, timeout=TIMEOUT_S) as response:
             body: bytes = response.read()
             return body
     except ConnectionError:

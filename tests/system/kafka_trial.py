@@ -1,4 +1,4 @@
-"""A workflow over Kafka, looked at by plain aiokafka."""
+"""Runs the workflow over Kafka and inspects its topics with plain aiokafka."""
 
 import asyncio
 import itertools
@@ -17,44 +17,44 @@ from shop.factory import open_service
 from shop.messages import PlaceOrder
 from shop.service import Service
 from shop.workflow import SERVICES
-from tests.conftest import an_order
-from transports.base import Client, Serving, Setting
+from tests.conftest import build_order
+from transports.base import Client, ServingStats, Setting
 from transports.events import EventsTransport
-from transports.wire import codec_named
+from transports.wire import load_codec
 
-trial_names = (f"log-{os.getpid()}-{number}" for number in itertools.count())
-JSON = codec_named("json")
+TRIAL_NAMES = (f"log-{os.getpid()}-{number}" for number in itertools.count())
+JSON = load_codec("json")
 
 
-def a_transport(servers: Mapping[str, str], **changes: Any) -> EventsTransport:
-    return EventsTransport(Setting(**{"trial": next(trial_names), "servers": servers} | changes))
+def build_transport(servers: Mapping[str, str], **changes: Any) -> EventsTransport:
+    return EventsTransport(Setting(**{"trial": next(TRIAL_NAMES), "servers": servers} | changes))
 
 
 @dataclass
-class Trial:
-    """A workflow over Kafka, and a producer of somebody else's."""
+class KafkaTrial:
+    """A workflow over Kafka, and a producer from outside it."""
 
     name: str
     servers: Mapping[str, str]
     client: Client
     services: dict[str, Service]
-    serving: dict[str, Serving]
+    serving: dict[str, ServingStats]
     foreign: AIOKafkaProducer
 
-    async def put(self, kind: str, body: bytes | None, **record: Any) -> None:
+    async def publish(self, kind: str, body: bytes | None, **record: Any) -> None:
         await self.foreign.send_and_wait(f"{self.name}.{kind}", body, **record)
 
     async def records(self, kind: str, count: int) -> list[ConsumerRecord]:
-        return await read(self.servers, f"{self.name}.{kind}", count)
+        return await read_records(self.servers, f"{self.name}.{kind}", count)
 
-    async def ships(self, order_id: str = "after") -> None:
+    async def ship_order(self, order_id: str = "after") -> None:
         async with asyncio.timeout(15):
-            receipt = await self.client.submit(PlaceOrder(an_order(order_id)))
+            receipt = await self.client.submit(PlaceOrder(build_order(order_id)))
             assert (await receipt.finished).outcome.status == "shipped"
 
 
 @asynccontextmanager
-async def a_producer(servers: Mapping[str, str], **options: Any) -> AsyncIterator[AIOKafkaProducer]:
+async def start_producer(servers: Mapping[str, str], **options: Any) -> AsyncIterator[AIOKafkaProducer]:
     producer = AIOKafkaProducer(bootstrap_servers=servers["kafka"], **options)
     try:
         await producer.start()
@@ -64,7 +64,7 @@ async def a_producer(servers: Mapping[str, str], **options: Any) -> AsyncIterato
 
 
 @asynccontextmanager
-async def an_admin(servers: Mapping[str, str]) -> AsyncIterator[AIOKafkaAdminClient]:
+async def start_admin_client(servers: Mapping[str, str]) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(bootstrap_servers=servers["kafka"])
     try:
         await admin.start()
@@ -74,24 +74,24 @@ async def an_admin(servers: Mapping[str, str]) -> AsyncIterator[AIOKafkaAdminCli
 
 
 @asynccontextmanager
-async def a_trial(
+async def run_kafka_trial(
     servers: Mapping[str, str], *, serve: tuple[str, ...] = SERVICES, **changes: Any
-) -> AsyncIterator[Trial]:
-    transport = a_transport(servers, **changes)
+) -> AsyncIterator[KafkaTrial]:
+    transport = build_transport(servers, **changes)
     shop = {name: open_service(name) for name in SERVICES}
     await transport.prepare()
     try:
         async with AsyncExitStack() as stack:
-            foreign = await stack.enter_async_context(a_producer(servers))
+            foreign = await stack.enter_async_context(start_producer(servers))
             serving = {name: await stack.enter_async_context(transport.serve(shop[name])) for name in serve}
             client = await stack.enter_async_context(transport.connect())
-            yield Trial(transport.setting.trial, servers, client, shop, serving, foreign)
+            yield KafkaTrial(transport.setting.trial, servers, client, shop, serving, foreign)
     finally:
         await transport.remove()
 
 
-async def read(servers: Mapping[str, str], topic: str, count: int, partition: int = 0) -> list[ConsumerRecord]:
-    """The first ``count`` records of a topic, from its beginning."""
+async def read_records(servers: Mapping[str, str], topic: str, count: int, partition: int = 0) -> list[ConsumerRecord]:
+    """Returns the first ``count`` records of a topic."""
     consumer = AIOKafkaConsumer(bootstrap_servers=servers["kafka"])
     place, found = TopicPartition(topic, partition), []
     consumer.assign([place])
@@ -106,8 +106,8 @@ async def read(servers: Mapping[str, str], topic: str, count: int, partition: in
     return found
 
 
-async def ends(servers: Mapping[str, str], topics: list[str], partition: int = 0) -> dict[str, int]:
-    """How many records each topic has in that partition."""
+async def read_end_offsets(servers: Mapping[str, str], topics: list[str], partition: int = 0) -> dict[str, int]:
+    """Returns the number of records in that partition, by topic."""
     consumer = AIOKafkaConsumer(bootstrap_servers=servers["kafka"])
     places = [TopicPartition(topic, partition) for topic in topics]
     consumer.assign(places)
@@ -118,15 +118,15 @@ async def ends(servers: Mapping[str, str], topics: list[str], partition: int = 0
         await consumer.stop()
 
 
-async def committed(servers: Mapping[str, str], group: str) -> dict[str, int]:
-    async with an_admin(servers) as admin:
+async def read_committed_offsets(servers: Mapping[str, str], group: str) -> dict[str, int]:
+    async with start_admin_client(servers) as admin:
         offsets = await admin.list_consumer_group_offsets(group)
         return {place.topic: offset.offset for place, offset in offsets.items()}
 
 
-async def configs(servers: Mapping[str, str], topic: str) -> dict[str, str]:
-    """A topic's settings, once the broker knows the topic that the controller has made."""
-    async with an_admin(servers) as admin, asyncio.timeout(10):
+async def read_topic_config(servers: Mapping[str, str], topic: str) -> dict[str, str]:
+    """Returns a topic's settings, once the broker knows the topic."""
+    async with start_admin_client(servers) as admin, asyncio.timeout(10):
         while True:
             (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
             (code, _, _, _, entries), *_ = response.resources
@@ -135,23 +135,23 @@ async def configs(servers: Mapping[str, str], topic: str) -> dict[str, str]:
             assert for_code(code) is UnknownTopicOrPartitionError
 
 
-async def topics_of(servers: Mapping[str, str], trial: str) -> set[str]:
-    async with an_admin(servers) as admin:
+async def list_trial_topics(servers: Mapping[str, str], trial: str) -> set[str]:
+    async with start_admin_client(servers) as admin:
         return {topic for topic in await admin.list_topics() if topic.startswith(f"{trial}.")}
 
 
-async def groups_of(servers: Mapping[str, str], trial: str) -> set[str]:
-    async with an_admin(servers) as admin:
+async def list_trial_groups(servers: Mapping[str, str], trial: str) -> set[str]:
+    async with start_admin_client(servers) as admin:
         return {group for group, *_ in await admin.list_consumer_groups() if group.startswith(f"{trial}.")}
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def wait_until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
-async def until_true(ask: Callable[[], Any]) -> None:
+async def wait_until_async(ask: Callable[[], Any]) -> None:
     async with asyncio.timeout(10):
         while not await ask():  # noqa: ASYNC110
             await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""A shop at each level of security, and whoever comes to it wrongly."""
+"""Starts the four services at a security level, for the tests of refused clients."""
 
 import asyncio
 import itertools
@@ -12,52 +12,52 @@ from pathlib import Path
 
 import pytest
 
-from bench.provision import Broker, free_ports
-from bench.provision.certificates import Authority
-from bench.provision.services import services
+from bench.provision import Broker, find_free_ports
+from bench.provision.certificates import CertificateAuthority
+from bench.provision.services import run_services
 from shop.workflow import SERVICES
 from transports.base import Setting, Transport
 from transports.conformance import (
-    an_order,
+    build_place_order,
 )
 from transports.errors import TransportError
-from transports.registry import named
+from transports.registry import load_transport
 
-PATIENCE_S = 20.0
-_trials = (f"refused-{os.getpid()}-{number}" for number in itertools.count())
+TIMEOUT_S = 20.0
+_TRIAL_NAMES = (f"refused-{os.getpid()}-{number}" for number in itertools.count())
 
 
 @dataclass(frozen=True)
-class Ground:
-    """Keys, and brokers that take every level but none."""
+class SecuredBrokers:
+    """Keys, and brokers that accept every level but none."""
 
-    authority: Authority
+    authority: CertificateAuthority
     keys: Path
     brokers: Mapping[str, Broker]
     home: Path
 
     def setting(self, name: str, level: str) -> Setting:
-        needs = named(name).traits.needs
-        ports = free_ports(len(SERVICES))
+        needs = load_transport(name).traits.needs
+        ports = find_free_ports(len(SERVICES))
         return Setting(
-            trial=next(_trials),
+            trial=next(_TRIAL_NAMES),
             addresses={service: f"127.0.0.1:{port}" for service, port in zip(SERVICES, ports, strict=True)},
             servers={need: self.brokers[need].at(level) for need in needs},
-            codec=named(name).traits.codec,
+            codec=load_transport(name).traits.codec,
             security=level,
             keys=str(self.keys),
             deadline_s=5.0,
         )
 
-    def without(self, folder: Path, change: Callable[[Path], None]) -> str:
-        """A copy of the keys in which something is changed."""
+    def copy_keys(self, folder: Path, change: Callable[[Path], None]) -> str:
+        """Returns the path of a copy of the keys to which ``change`` was applied."""
         copy = folder / f"keys-{len(list(folder.iterdir()))}"
         shutil.copytree(self.keys, copy)
         change(copy)
         return str(copy)
 
     def log(self, name: str, logs: Path) -> str:
-        """What the server that a buyer meets has written so far."""
+        """Returns the log of the server to which a buyer connects."""
         where = {
             "broker": self.home.glob("run-*/rabbitmq/log/*.log"),
             "events": self.home.glob("run-*/kafka/server.log"),
@@ -66,31 +66,31 @@ class Ground:
 
 
 @asynccontextmanager
-async def a_shop(name: str, setting: Setting, folder: Path) -> AsyncIterator[Transport]:
-    """The four services as processes, with their logs in this folder."""
-    transport = named(name)(setting)
+async def start_shop(name: str, setting: Setting, folder: Path) -> AsyncIterator[Transport]:
+    """Runs the four services as processes that log to ``folder``."""
+    transport = load_transport(name)(setting)
     await transport.prepare()
     try:
-        async with services(name, setting, folder=folder, logs=folder, store_folder=None):
+        async with run_services(name, setting, folder=folder, logs=folder, store_folder=None):
             yield transport
     finally:
         await transport.remove()
 
 
-async def ships(transport: Transport, order_id: str) -> None:
-    async with asyncio.timeout(PATIENCE_S), transport.connect() as client:
-        finished = await (await client.submit(an_order(order_id))).finished
+async def ship_order(transport: Transport, order_id: str) -> None:
+    async with asyncio.timeout(TIMEOUT_S), transport.connect() as client:
+        finished = await (await client.submit(build_place_order(order_id))).finished
     assert finished.outcome.status == "shipped"
 
 
-async def is_refused(name: str, setting: Setting) -> TransportError:
+async def expect_refusal(name: str, setting: Setting) -> TransportError:
     with pytest.raises(TransportError) as refused:
-        await ships(named(name)(setting), "refused")
+        await ship_order(load_transport(name)(setting), "refused")
     return refused.value
 
 
-async def told(read: Callable[[], str], reason: str, from_: int = 0) -> None:
-    """Wait until the log says so."""
-    async with asyncio.timeout(PATIENCE_S):
+async def wait_until_logged(read: Callable[[], str], reason: str, from_: int = 0) -> None:
+    """Waits until the text that ``read`` returns matches ``reason`` after position ``from_``."""
+    async with asyncio.timeout(TIMEOUT_S):
         while not re.search(reason, read()[from_:]):  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.05)

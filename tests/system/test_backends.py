@@ -1,4 +1,4 @@
-"""Commands on Kafka and events on RabbitMQ, driven and looked at by plain aiokafka and aio_pika."""
+"""Tests the broker method on Kafka and the events method on RabbitMQ, with plain clients."""
 
 import asyncio
 import itertools
@@ -14,21 +14,30 @@ from aio_pika.abc import AbstractChannel, AbstractQueue
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from shop.factory import open_service
-from shop.messages import KIND, PlaceOrder
-from shop.shipping import tracking_number
+from shop.messages import KIND_BY_TYPE, PlaceOrder
+from shop.shipping import build_tracking_number
 from shop.workflow import SERVICES
-from tests.conftest import an_order
-from tests.system.kafka_trial import a_producer, committed, ends, groups_of, read, topics_of, until, until_true
+from tests.conftest import build_order
+from tests.system.kafka_trial import (
+    list_trial_groups,
+    list_trial_topics,
+    read_committed_offsets,
+    read_end_offsets,
+    read_records,
+    start_producer,
+    wait_until,
+    wait_until_async,
+)
 from tests.system.test_broker import a_channel, until_some
-from transports.base import Client, Serving, Setting, Transport
+from transports.base import Client, ServingStats, Setting, Transport
 from transports.errors import Unreachable
-from transports.registry import named
-from transports.wire import codec_named
+from transports.registry import load_transport
+from transports.wire import load_codec
 
 pytestmark = pytest.mark.broker
 
 _trials = (f"pair-{os.getpid()}-{number}" for number in itertools.count())
-JSON = codec_named("json")
+JSON = load_codec("json")
 FACTS = ["place-order", "order-placed", "stock-reserved", "payment-taken", "order-shipped", "order-closed.0"]
 
 
@@ -38,18 +47,18 @@ class Trial:
 
     name: str
     client: Client
-    serving: dict[str, Serving]
+    serving: dict[str, ServingStats]
     transport: Transport
 
-    async def ships(self, order_id: str = "after") -> None:
+    async def ship_order(self, order_id: str = "after") -> None:
         async with asyncio.timeout(15):
-            receipt = await self.client.submit(PlaceOrder(an_order(order_id)))
+            receipt = await self.client.submit(PlaceOrder(build_order(order_id)))
             assert (await receipt.finished).outcome.status == "shipped"
 
 
 def a_transport(servers: Mapping[str, str], method: str, product: str, **changes: Any) -> Transport:
     setting = {"trial": next(_trials), "servers": servers, "product": product} | changes
-    return named(method, product)(Setting(**setting))
+    return load_transport(method, product)(Setting(**setting))
 
 
 @asynccontextmanager
@@ -80,7 +89,7 @@ async def test_whoever_binds_a_queue_hears_every_fact_and_takes_none_from_the_ot
 ) -> None:
     async with a_trial(servers, "events", "rabbitmq") as trial, a_channel(servers) as foreign:
         queue = await a_subscriber(foreign, trial.name, "#")
-        await trial.ships("heard")
+        await trial.ship_order("heard")
         heard = [await until_some(lambda: queue.get(fail=False, no_ack=True)) for _ in FACTS]
         assert [message.routing_key for message in heard] == FACTS
         assert {message.exchange for message in heard} == {f"{trial.name}.facts"}
@@ -105,11 +114,11 @@ async def test_a_fact_from_a_foreign_publisher_is_served_and_its_outcome_goes_to
     async with a_trial(servers, "events", "rabbitmq", workers=2) as trial, a_channel(servers) as foreign:
         queue = await a_subscriber(foreign, trial.name, "order-closed.1")
         exchange = await foreign.get_exchange(f"{trial.name}.facts")
-        body = JSON.encode(PlaceOrder(an_order("theirs")))
+        body = JSON.encode(PlaceOrder(build_order("theirs")))
         order = aio_pika.Message(body, type="place-order", correlation_id="theirs", reply_to="order-closed.1")
         await exchange.publish(order, "place-order")
         closed = await until_some(lambda: queue.get(fail=False, no_ack=True))
-        assert JSON.decode("order-closed", closed.body).tracking_number == tracking_number("theirs")
+        assert JSON.decode("order-closed", closed.body).tracking_number == build_tracking_number("theirs")
         assert trial.client.duplicated == 0
 
 
@@ -121,7 +130,7 @@ async def test_an_outcome_is_published_as_one_whatever_an_order_says_of_its_buye
     async with a_trial(servers, "events", "rabbitmq") as trial, a_channel(servers) as foreign:
         queue = await a_subscriber(foreign, trial.name, "order-closed.*")
         exchange = await foreign.get_exchange(f"{trial.name}.facts")
-        body = JSON.encode(PlaceOrder(an_order("odd")))
+        body = JSON.encode(PlaceOrder(build_order("odd")))
         await exchange.publish(aio_pika.Message(body, type="place-order", reply_to=reply_to), "place-order")
         assert (await until_some(lambda: queue.get(fail=False, no_ack=True))).type == "order-closed"
         assert [serving.failed for serving in trial.serving.values()] == [0, 0, 0, 0]
@@ -133,39 +142,39 @@ async def test_an_outcome_is_published_as_one_whatever_an_order_says_of_its_buye
 async def test_every_service_has_an_inbox_and_a_group_and_they_are_gone_after(servers: Mapping[str, str]) -> None:
     async with a_trial(servers, "broker", "kafka") as trial:
         wanted = {f"{trial.name}.{name}" for name in (*SERVICES, "reply", "unreadable")}
-        assert await topics_of(servers, trial.name) == wanted
-        assert await groups_of(servers, trial.name) == {f"{trial.name}.{name}" for name in SERVICES}
-    await until_true(lambda: _gone(servers, trial.name))
+        assert await list_trial_topics(servers, trial.name) == wanted
+        assert await list_trial_groups(servers, trial.name) == {f"{trial.name}.{name}" for name in SERVICES}
+    await wait_until_async(lambda: _gone(servers, trial.name))
 
 
 async def _gone(servers: Mapping[str, str], trial: str) -> bool:
-    return not await topics_of(servers, trial) and not await groups_of(servers, trial)
+    return not await list_trial_topics(servers, trial) and not await list_trial_groups(servers, trial)
 
 
 async def test_an_inbox_has_all_that_its_service_consumes_each_with_its_kind(servers: Mapping[str, str]) -> None:
     async with a_trial(servers, "broker", "kafka") as trial:
-        await trial.ships("listed")
-        records = await read(servers, f"{trial.name}.user", 2)
+        await trial.ship_order("listed")
+        records = await read_records(servers, f"{trial.name}.user", 2)
         assert [dict(record.headers)["kind"] for record in records] == [b"place-order", b"order-shipped"]
         assert {(record.key, dict(record.headers)["reply"]) for record in records} == {(b"listed", b"0")}
-        (reply,) = await read(servers, f"{trial.name}.reply", 1)
+        (reply,) = await read_records(servers, f"{trial.name}.reply", 1)
         assert dict(reply.headers)["kind"] == b"order-closed"
         at_end = {f"{trial.name}.user": 2}
-        await until_true(lambda: _reached(servers, f"{trial.name}.user", at_end))
+        await wait_until_async(lambda: _reached(servers, f"{trial.name}.user", at_end))
 
 
 async def _reached(servers: Mapping[str, str], group: str, offsets: Mapping[str, int]) -> bool:
-    return await committed(servers, group) == offsets
+    return await read_committed_offsets(servers, group) == offsets
 
 
 async def test_a_command_from_a_foreign_producer_is_served_and_answered_where_it_asks(
     servers: Mapping[str, str],
 ) -> None:
-    async with a_trial(servers, "broker", "kafka", workers=2) as trial, a_producer(servers) as foreign:
-        body, headers = JSON.encode(PlaceOrder(an_order("theirs"))), [("kind", b"place-order"), ("reply", b"1")]
+    async with a_trial(servers, "broker", "kafka", workers=2) as trial, start_producer(servers) as foreign:
+        body, headers = JSON.encode(PlaceOrder(build_order("theirs"))), [("kind", b"place-order"), ("reply", b"1")]
         await foreign.send_and_wait(f"{trial.name}.user", body, key=b"theirs", headers=headers)
-        (closed,) = await read(servers, f"{trial.name}.reply", 1, partition=1)
-        assert JSON.decode("order-closed", closed.value).tracking_number == tracking_number("theirs")
+        (closed,) = await read_records(servers, f"{trial.name}.reply", 1, partition=1)
+        assert JSON.decode("order-closed", closed.value).tracking_number == build_tracking_number("theirs")
         assert trial.client.duplicated == 0
 
 
@@ -173,14 +182,14 @@ async def test_a_command_from_a_foreign_producer_is_served_and_answered_where_it
 async def test_a_command_of_no_kind_of_its_service_is_a_dead_letter_and_the_service_goes_on(
     servers: Mapping[str, str], kind: bytes | None
 ) -> None:
-    async with a_trial(servers, "broker", "kafka") as trial, a_producer(servers) as foreign:
-        body, headers = JSON.encode(PlaceOrder(an_order("odd"))), [("from", b"afar")]
+    async with a_trial(servers, "broker", "kafka") as trial, start_producer(servers) as foreign:
+        body, headers = JSON.encode(PlaceOrder(build_order("odd"))), [("from", b"afar")]
         headers += [] if kind is None else [("kind", kind)]
         await foreign.send_and_wait(f"{trial.name}.user", body, headers=headers)
-        (dead,) = await read(servers, f"{trial.name}.unreadable", 1)
+        (dead,) = await read_records(servers, f"{trial.name}.unreadable", 1)
         assert (dead.value, list(dead.headers)) == (body, headers)
         assert trial.serving["user"].unreadable == 1
-        await trial.ships()
+        await trial.ship_order()
 
 
 # confluent-kafka
@@ -193,12 +202,12 @@ async def test_both_clients_of_kafka_put_a_key_into_the_same_partition(servers: 
     for client in ("aiokafka", "confluent"):
         options = {"client": client, "partitions": 5}
         transport = a_transport(servers, "events", "kafka", options=options)
-        topic = f"{transport.setting.trial}.{KIND[PlaceOrder]}"
+        topic = f"{transport.setting.trial}.{KIND_BY_TYPE[PlaceOrder]}"
         await transport.prepare()
         try:
             async with transport.connect() as buyer:
                 for key in keys:
-                    await buyer.submit(PlaceOrder(an_order(key)))
+                    await buyer.submit(PlaceOrder(build_order(key)))
             found = [await _keys(servers, topic, partition) for partition in range(5)]
         finally:
             await transport.remove()
@@ -208,27 +217,27 @@ async def test_both_clients_of_kafka_put_a_key_into_the_same_partition(servers: 
 
 
 async def _keys(servers: Mapping[str, str], topic: str, partition: int) -> set[str]:
-    count = (await ends(servers, [topic], partition))[topic]
-    return {record.key.decode() for record in await read(servers, topic, count, partition)}
+    count = (await read_end_offsets(servers, [topic], partition))[topic]
+    return {record.key.decode() for record in await read_records(servers, topic, count, partition)}
 
 
 async def test_with_confluent_offsets_are_committed_when_a_service_stops(servers: Mapping[str, str]) -> None:
     async with a_trial(servers, "events", "kafka", options={"client": "confluent"}) as trial:
-        await trial.ships("committed")
+        await trial.ship_order("committed")
         group, topic = f"{trial.name}.shipping", f"{trial.name}.payment-taken"
-        await until_true(lambda: _reached(servers, group, {topic: 1}))
+        await wait_until_async(lambda: _reached(servers, group, {topic: 1}))
 
 
 async def test_with_confluent_unreadable_records_go_to_the_dead_letter_topic(servers: Mapping[str, str]) -> None:
     async with (
         a_trial(servers, "events", "kafka", options={"client": "confluent"}) as trial,
-        a_producer(servers) as foreign,
+        start_producer(servers) as foreign,
     ):
         await foreign.send_and_wait(f"{trial.name}.place-order", None, key=b"k", headers=[("from", b"afar")])
-        await until(lambda: trial.serving["user"].unreadable == 1)
-        (dead,) = await read(servers, f"{trial.name}.unreadable", 1)
+        await wait_until(lambda: trial.serving["user"].unreadable == 1)
+        (dead,) = await read_records(servers, f"{trial.name}.unreadable", 1)
         assert (dead.value or b"", dead.key, list(dead.headers)) == (b"", b"k", [("from", b"afar")])
-        await trial.ships()
+        await trial.ship_order()
 
 
 @pytest.mark.parametrize("side", ["connect", "serve"])

@@ -1,4 +1,4 @@
-"""`make floor` in its shortest form: every arm really runs, and nothing stays."""
+"""Tests `make floor` in its shortest form: every arm runs and no process is left."""
 
 import json
 import os
@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from bench.calibration.baseline.options import TRANSPORTS
-from bench.provision import VARIABLES, free_ports
+from bench.calibration.baseline.options import BARE_TRANSPORTS
+from bench.provision import URL_VARIABLES, find_free_ports
 from shop.workflow import SERVICES
-from tests.system.command_line import PATIENCE_S, House, until
+from tests.system.command_line import TIMEOUT_S, CommandLine, wait_until
 
 SHORT = ("--rounds=1", "--orders=40", "--seconds=1")
 
 
-def floor(house: House, *arguments: str) -> list[str]:
+def floor(house: CommandLine, *arguments: str) -> list[str]:
     return house.python("bench.calibration.baseline", f"--out={house.results}", f"--home={house.home}", *arguments)
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
-def test_both_arms_of_a_transport_are_measured_and_every_goal_has_a_verdict(house: House, transport: str) -> None:
+@pytest.mark.parametrize("transport", BARE_TRANSPORTS)
+def test_both_arms_of_a_transport_are_measured_and_every_goal_has_a_verdict(house: CommandLine, transport: str) -> None:
     done = house.done(floor(house, f"--transport={transport}", *SHORT))
     assert done.returncode == 0, done.stderr
     (path,) = house.results.glob("floor-*.json")
@@ -35,40 +35,40 @@ def test_both_arms_of_a_transport_are_measured_and_every_goal_has_a_verdict(hous
     assert house.left() == []
 
 
-def test_make_floor_hands_its_settings_on(house: House) -> None:
+def test_make_floor_hands_its_settings_on(house: CommandLine) -> None:
     done = house.done(house.make("floor", "TRANSPORT=rest", "ROUNDS=0"))
     assert done.returncode == 2
     assert "--rounds: a whole number" in done.stderr
 
 
 @pytest.mark.parametrize("arm", ["ours", "bare"])
-def test_a_signal_in_either_arm_leaves_nothing_running(house: House, arm: str) -> None:
+def test_a_signal_in_either_arm_leaves_nothing_running(house: CommandLine, arm: str) -> None:
     program = {"ours": "bench.provision.service_main", "bare": "bench.calibration.baseline.node"}[arm]
     with house.started(floor(house, "--transport=rest", "--rounds=1", "--orders=40")) as process:
-        until(lambda: len(house.programs(program)) == len(SERVICES))
+        wait_until(lambda: len(house.find_module_processes(program)) == len(SERVICES))
         os.killpg(process.pid, signal.SIGINT)
-        out, _ = process.communicate(timeout=PATIENCE_S)
+        out, _ = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 130, out
     assert out.splitlines()[-1] == "stopped; nothing is left running"
     assert "Traceback" not in out
     assert house.left() == []
 
 
-def test_a_broker_that_cannot_be_had_is_skipped_and_said(house: House) -> None:
-    house.env[VARIABLES["kafka"]] = f"127.0.0.1:{free_ports(1)[0]}"
+def test_a_broker_that_cannot_be_had_is_skipped_and_said(house: CommandLine) -> None:
+    house.env[URL_VARIABLES["kafka"]] = f"127.0.0.1:{find_free_ports(1)[0]}"
     done = house.done(floor(house, "--transport=events", *SHORT))
     assert done.returncode == 0
     assert "events skipped: no kafka answers" in done.stdout
 
 
-def test_an_order_smaller_than_the_smallest_is_refused(house: House) -> None:
+def test_an_order_smaller_than_the_smallest_is_refused(house: CommandLine) -> None:
     done = house.done(floor(house, "--payload=5"))
     assert done.returncode == 2
     assert "the smallest here has" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_folder_that_cannot_be_made_is_one_sentence(house: House, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_one_sentence(house: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "results").touch()
     done = house.done(floor(house, "--transport=rest", *SHORT))
     assert done.returncode == 1

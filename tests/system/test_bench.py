@@ -1,4 +1,4 @@
-"""`make bench` as a person uses it: results, refusals, and what is left behind."""
+"""Tests `make bench` as a user runs it: results, refusals and clean-up."""
 
 import re
 import signal
@@ -10,18 +10,18 @@ import pandas as pd
 import psutil
 import pytest
 
-from bench.provision import VARIABLES, free_ports
-from bench.trial.trial import WARM_CLIENTS
-from tests.system.command_line import PATIENCE_S, SHORT, Bench, until, went_through
+from bench.provision import URL_VARIABLES, find_free_ports
+from bench.trial.trial import WARM_UP_CLIENTS
+from tests.system.command_line import SHORT_RUN, TIMEOUT_S, BenchCommandLine, is_completed, wait_until
 
 
-def test_a_run_leaves_everything_that_the_record_format_promises(bench: Bench) -> None:
-    done = bench.run("TRANSPORT=memory", *SHORT)
-    assert went_through(done), done.stderr
+def test_a_run_leaves_everything_that_the_record_format_promises(bench: BenchCommandLine) -> None:
+    done = bench.run("TRANSPORT=memory", *SHORT_RUN)
+    assert is_completed(done), done.stderr
     files = {str(p.relative_to(bench.results / "latest")) for p in (bench.results / "latest").rglob("*") if p.is_file()}
     assert files >= {"manifest.json", "trials.csv", "histograms.hlog", "summary.json"}
     assert files >= {"charts/latency.png", "charts/latency.svg", "charts/latency.csv", "report.html", "report.md"}
-    assert {series for _, series, _ in bench.latest().histograms()} == {
+    assert {series for _, series, _ in bench.open_latest_run().histograms()} == {
         "accept",
         "finish",
         "finish_service",
@@ -30,51 +30,53 @@ def test_a_run_leaves_everything_that_the_record_format_promises(bench: Bench) -
         "gap_sent",
         "gap_planned",
     }
-    manifest = bench.latest().manifest
+    manifest = bench.open_latest_run().manifest
     assert manifest["profile"]["rates_per_s"] == [50]
     assert manifest["cells"][0]["transport"] == "memory"
 
 
 @pytest.mark.parametrize("durability", ["fast", "safe"])
-def test_two_processes_of_each_service_share_the_orders_and_their_books_add_up(bench: Bench, durability: str) -> None:
-    done = bench.run("PROCESSES=2", f"DURABILITY={durability}", "CODEC=json", *SHORT)
-    assert went_through(done), done.stderr
-    trials = bench.latest().trials()
+def test_two_processes_of_each_service_share_the_orders_and_their_books_add_up(
+    bench: BenchCommandLine, durability: str
+) -> None:
+    done = bench.run("PROCESSES=2", f"DURABILITY={durability}", "CODEC=json", *SHORT_RUN)
+    assert is_completed(done), done.stderr
+    trials = bench.open_latest_run().trials()
     assert set(trials["processes"]) == {2}
     assert set(trials["store"]) == {"sqlite" if durability == "safe" else "memory"}
     assert trials["complete"].all(), trials["caveats"].tolist()
 
 
 @pytest.mark.parametrize("shape", ["document", "structured"])
-def test_an_order_of_a_mebibyte_goes_through_all_four_methods(bench: Bench, shape: str) -> None:
-    done = bench.run("PAYLOAD=1MiB", f"SHAPE={shape}", "CODEC=json", *SHORT, "RATE=3")
-    assert went_through(done), done.stderr
-    trials = bench.latest().trials()
+def test_an_order_of_a_mebibyte_goes_through_all_four_methods(bench: BenchCommandLine, shape: str) -> None:
+    done = bench.run("PAYLOAD=1MiB", f"SHAPE={shape}", "CODEC=json", *SHORT_RUN, "RATE=3")
+    assert is_completed(done), done.stderr
+    trials = bench.open_latest_run().trials()
     assert trials["complete"].all(), trials["caveats"].tolist()
     assert set(trials["shape"]) == {shape}
 
 
-def test_a_compression_that_a_method_has_not_is_refused_by_name_before_anything_starts(bench: Bench) -> None:
+def test_a_compression_that_a_method_has_not_is_refused_by_name_before_anything_starts(bench: BenchCommandLine) -> None:
     done = bench.run("COMPRESSION=gzip")
     assert (done.returncode, done.stdout) == (2, "")
     assert "no codec or compression of broker 'gzip'" in done.stderr
 
 
-def test_a_compressed_body_is_smaller_on_the_wire(bench: Bench) -> None:
+def test_a_compressed_body_is_smaller_on_the_wire(bench: BenchCommandLine) -> None:
     profile = bench.results.parent / "mine.toml"
     profile.write_text('transports = ["rest", "events"]\nalso = ["rest+gzip", "events+zstd"]\n')
-    done = bench.run(f"PROFILE={profile}", "PAYLOAD=64KiB", *SHORT, "RATE=20")
-    assert went_through(done), done.stderr
-    trials = bench.latest().trials().set_index("cell")
+    done = bench.run(f"PROFILE={profile}", "PAYLOAD=64KiB", *SHORT_RUN, "RATE=20")
+    assert is_completed(done), done.stderr
+    trials = bench.open_latest_run().trials().set_index("cell")
     assert trials["complete"].all(), trials["caveats"].tolist()
     assert list(trials["compression"]) == ["none", "gzip", "none", "zstd"]
     for plain, small in (("rest", "rest+gzip"), ("events", "events+zstd")):
         assert trials.loc[small, "wire_bytes_per_order"] < 0.8 * trials.loc[plain, "wire_bytes_per_order"]
-    assert trials["gzip_share"].between(0.1, 0.7).all()
+    assert trials["gzip_share"].from_instants(0.1, 0.7).all()
 
 
-def test_a_run_leaves_no_process_queue_or_folder_behind(bench: Bench) -> None:
-    assert went_through(bench.run("TRANSPORT=broker,events", *SHORT))
+def test_a_run_leaves_no_process_queue_or_folder_behind(bench: BenchCommandLine) -> None:
+    assert is_completed(bench.run("TRANSPORT=broker,events", *SHORT_RUN))
     assert bench.left() == []
 
 
@@ -97,7 +99,9 @@ def test_a_run_leaves_no_process_queue_or_folder_behind(bench: Bench) -> None:
         ("TRANSPORT", "KEY=VALUE"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_a_sentence_with_code_2(bench: Bench, setting: str, said: str) -> None:
+def test_what_makes_no_sense_is_refused_in_a_sentence_with_code_2(
+    bench: BenchCommandLine, setting: str, said: str
+) -> None:
     done = bench.run(setting)
     assert done.returncode == 2
     assert said in done.stderr
@@ -105,7 +109,7 @@ def test_what_makes_no_sense_is_refused_in_a_sentence_with_code_2(bench: Bench, 
     assert not bench.results.exists()
 
 
-def test_a_plan_too_large_for_memory_is_refused_before_anything_starts(bench: Bench) -> None:
+def test_a_plan_too_large_for_memory_is_refused_before_anything_starts(bench: BenchCommandLine) -> None:
     done = bench.run("RATE=10000000", "DURATION=60")
     assert (done.returncode, done.stdout) == (2, "")
     assert "a plan of 600,000,000 orders is more than 20,000,000; make it shorter or slower" in done.stderr
@@ -113,7 +117,7 @@ def test_a_plan_too_large_for_memory_is_refused_before_anything_starts(bench: Be
     assert not bench.results.exists()
 
 
-def test_a_trace_out_of_order_is_refused_with_its_line(bench: Bench, tmp_path: Path) -> None:
+def test_a_trace_out_of_order_is_refused_with_its_line(bench: BenchCommandLine, tmp_path: Path) -> None:
     path = tmp_path / "trace.txt"
     path.write_text("0\n2\n1\n")
     done = bench.run("TRANSPORT=memory", "ARRIVALS=trace", f"TRACE={path}")
@@ -121,21 +125,21 @@ def test_a_trace_out_of_order_is_refused_with_its_line(bench: Bench, tmp_path: P
     assert f"trace {path}, line 3: 1 comes before the line above it" in done.stderr
 
 
-def test_a_trace_is_replayed_order_by_order(bench: Bench, tmp_path: Path) -> None:
+def test_a_trace_is_replayed_order_by_order(bench: BenchCommandLine, tmp_path: Path) -> None:
     path = tmp_path / "trace.csv"
     path.write_text("offset_s\n" + "".join(f"{number / 40}\n" for number in range(61)))
     done = bench.run(
         "TRANSPORT=memory", "ARRIVALS=trace", f"TRACE={path}", "WARM_UP=0.5", "WARM_UP_MAX=0", "ROUNDS=2", "DEADLINE=5"
     )
-    assert went_through(done), done.stderr
-    trials = bench.latest().trials()
+    assert is_completed(done), done.stderr
+    trials = bench.open_latest_run().trials()
     assert set(trials["arrivals"]) == {"trace"}
     assert list(trials["planned"]) == [61, 61]
     assert list(trials["offered_per_s"]) == [pytest.approx(61 / 1.5, rel=1e-5)] * 2
 
 
 @pytest.mark.parametrize("arrivals", ["step", "burst"])
-def test_a_rate_that_varies_is_measured(bench: Bench, arrivals: str) -> None:
+def test_a_rate_that_varies_is_measured(bench: BenchCommandLine, arrivals: str) -> None:
     done = bench.run(
         "TRANSPORT=memory",
         f"ARRIVALS={arrivals}",
@@ -145,17 +149,17 @@ def test_a_rate_that_varies_is_measured(bench: Bench, arrivals: str) -> None:
         "WARM_UP_MAX=0",
         "RATE=90",
     )
-    assert went_through(done), done.stderr
-    (trial,) = bench.latest().trials().to_dict("records")
+    assert is_completed(done), done.stderr
+    (trial,) = bench.open_latest_run().trials().to_dict("records")
     assert (trial["arrivals"], trial["complete"]) == (arrivals, True)
     assert trial["offered_per_s"] == {"step": 150, "burst": 90}[arrivals]
 
 
 @pytest.mark.parametrize("transport", ["rest", "events"])
-def test_the_percentiles_can_be_computed_again_from_every_order(bench: Bench, transport: str) -> None:
-    done = bench.run(f"TRANSPORT={transport}", "RAW=1", *SHORT, "RATE=150")
-    assert went_through(done), done.stderr
-    run = bench.latest()
+def test_the_percentiles_can_be_computed_again_from_every_order(bench: BenchCommandLine, transport: str) -> None:
+    done = bench.run(f"TRANSPORT={transport}", "RAW=1", *SHORT_RUN, "RATE=150")
+    assert is_completed(done), done.stderr
+    run = bench.open_latest_run()
     (trial,) = run.trials().to_dict("records")
     orders = pd.read_csv(run.path / "raw" / f"r1-s1-{transport}.csv")
     assert list(orders.sort_values("number")["number"]) == list(range(int(trial["planned"])))
@@ -167,22 +171,24 @@ def test_the_percentiles_can_be_computed_again_from_every_order(bench: Bench, tr
     assert within["low_us"] < trial["finish_p50_us"] == within["value_us"] < within["high_us"]
 
 
-def test_a_broker_is_used_twice_before_its_first_trial_and_not_again(bench: Bench) -> None:
-    done = bench.run("TRANSPORT=broker", *SHORT, "ROUNDS=2", "BROKER_WARM_UP=0.5")
-    assert went_through(done), done.stderr
-    loads = re.findall(r"Sending spawn jobs of (\d+) users", (bench.latest().path / "logs" / "locust.log").read_text())
-    assert loads == [str(WARM_CLIENTS)] * 2 + ["50"] * 2
+def test_a_broker_is_used_twice_before_its_first_trial_and_not_again(bench: BenchCommandLine) -> None:
+    done = bench.run("TRANSPORT=broker", *SHORT_RUN, "ROUNDS=2", "BROKER_WARM_UP=0.5")
+    assert is_completed(done), done.stderr
+    loads = re.findall(
+        r"Sending spawn jobs of (\d+) users", (bench.open_latest_run().path / "logs" / "locust.log").read_text()
+    )
+    assert loads == [str(WARM_UP_CLIENTS)] * 2 + ["50"] * 2
     assert bench.trials() == 2
 
 
-def test_a_study_of_a_profile_without_an_objective_is_refused_before_anything_starts(bench: Bench) -> None:
+def test_a_study_of_a_profile_without_an_objective_is_refused_before_anything_starts(bench: BenchCommandLine) -> None:
     done = bench.done(bench.python("bench", "study", f"--results={bench.results}", f"--home={bench.home}"))
     assert (done.returncode, done.stdout) == (2, "")
     assert "profile 'default' has no objective for its p99; give SLO=" in done.stderr
     assert not bench.results.exists()
 
 
-def test_a_misspelt_profile_key_is_refused_by_name(bench: Bench, tmp_path: Path) -> None:
+def test_a_misspelt_profile_key_is_refused_by_name(bench: BenchCommandLine, tmp_path: Path) -> None:
     profile = tmp_path / "mine.toml"
     profile.write_text("rate_per_sec = 10\n")
     done = bench.run(f"PROFILE={profile}")
@@ -190,33 +196,33 @@ def test_a_misspelt_profile_key_is_refused_by_name(bench: Bench, tmp_path: Path)
     assert "did you mean 'rate_per_s'" in done.stderr
 
 
-def test_a_broker_asked_for_by_name_and_not_there_is_an_error(bench: Bench) -> None:
-    bench.env[VARIABLES["kafka"]] = f"127.0.0.1:{free_ports(1)[0]}"
-    done = bench.run("TRANSPORT=events", *SHORT)
+def test_a_broker_asked_for_by_name_and_not_there_is_an_error(bench: BenchCommandLine) -> None:
+    bench.env[URL_VARIABLES["kafka"]] = f"127.0.0.1:{find_free_ports(1)[0]}"
+    done = bench.run("TRANSPORT=events", *SHORT_RUN)
     assert done.returncode == 3
     assert len(done.stderr.strip().splitlines()) == 1
     assert "KAFKA_BOOTSTRAP" in done.stderr
 
 
-def test_a_broker_that_is_missing_and_was_not_asked_for_by_name_is_skipped_and_said(bench: Bench) -> None:
-    bench.env[VARIABLES["kafka"]] = f"127.0.0.1:{free_ports(1)[0]}"
+def test_a_broker_that_is_missing_and_was_not_asked_for_by_name_is_skipped_and_said(bench: BenchCommandLine) -> None:
+    bench.env[URL_VARIABLES["kafka"]] = f"127.0.0.1:{find_free_ports(1)[0]}"
     profile = bench.results.parent / "mine.toml"
     profile.write_text('transports = ["memory", "events"]\nalso = []\n')
-    done = bench.run(f"PROFILE={profile}", *SHORT)
-    assert went_through(done), done.stderr
+    done = bench.run(f"PROFILE={profile}", *SHORT_RUN)
+    assert is_completed(done), done.stderr
     assert "events skipped" in done.stdout
-    assert list(bench.latest().manifest["skipped"]) == ["events"]
-    assert set(bench.latest().trials()["transport"]) == {"memory"}
+    assert list(bench.open_latest_run().manifest["skipped"]) == ["events"]
+    assert set(bench.open_latest_run().trials()["transport"]) == {"memory"}
 
 
-def test_a_taken_port_is_said(bench: Bench) -> None:
+def test_a_taken_port_is_said(bench: BenchCommandLine) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         if port > 65000:
             pytest.skip("no room for four ports in a row")
-        done = bench.run("TRANSPORT=rest", f"PORTS={port}", *SHORT)
+        done = bench.run("TRANSPORT=rest", f"PORTS={port}", *SHORT_RUN)
     assert done.returncode == 6
     assert f"127.0.0.1:{port}" in done.stdout
     assert "choose another port" in done.stdout
@@ -224,13 +230,15 @@ def test_a_taken_port_is_said(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_keeps_what_was_measured_and_leaves_nothing_running(bench: Bench, number: signal.Signals) -> None:
+def test_a_signal_keeps_what_was_measured_and_leaves_nothing_running(
+    bench: BenchCommandLine, number: signal.Signals
+) -> None:
     with bench.running(
         "TRANSPORT=rest", "ROUNDS=9", "DURATION=1", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50"
     ) as process:
-        until(lambda: bench.trials() >= 1 and len(bench.processes()) >= 4)
+        wait_until(lambda: bench.trials() >= 1 and len(bench.processes()) >= 4)
         process.send_signal(number)
-        out, _ = process.communicate(timeout=PATIENCE_S)
+        out, _ = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 130
     assert "nothing is left running" in out
     assert "Traceback" not in out
@@ -238,36 +246,36 @@ def test_a_signal_keeps_what_was_measured_and_leaves_nothing_running(bench: Benc
     assert 1 <= bench.trials() < 9
 
 
-def test_after_a_kill_nothing_stays(bench: Bench, tmp_path: Path) -> None:
+def test_after_a_kill_nothing_stays(bench: BenchCommandLine, tmp_path: Path) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     bench.env["TMPDIR"] = str(temporary)
     with bench.running(
         "TRANSPORT=rest", "ROUNDS=9", "DURATION=1", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50"
     ) as process:
-        until(lambda: bench.trials() >= 1 and len(bench.processes()) >= 4)
+        wait_until(lambda: bench.trials() >= 1 and len(bench.processes()) >= 4)
         process.kill()
         process.wait()
-        until(lambda: not bench.processes())
-    assert went_through(bench.run("TRANSPORT=memory", *SHORT))
+        wait_until(lambda: not bench.processes())
+    assert is_completed(bench.run("TRANSPORT=memory", *SHORT_RUN))
     assert bench.runs() == []
     assert list(temporary.iterdir()) == []
 
 
 def test_a_broker_that_dies_in_a_trial_makes_it_invalid_and_the_run_goes_on(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, {})
+    bench = BenchCommandLine(tmp_path, {})
     settings = ("TRANSPORT=broker", "ROUNDS=2", "DURATION=3", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50", "DEADLINE=3")
     with bench.running(*settings) as process:
-        until(lambda: bench.processes("python")[3:])
-        until(lambda: "-worker.log" in " ".join(map(str, bench.results.rglob("*-worker.log"))))
+        wait_until(lambda: bench.processes("python")[3:])
+        wait_until(lambda: "-worker.log" in " ".join(map(str, bench.results.rglob("*-worker.log"))))
         started = time.monotonic()
-        until(lambda: time.monotonic() > started + 2)  # into the window
+        wait_until(lambda: time.monotonic() > started + 2)  # into the window
         for server in bench.processes("beam.smp"):
             server.kill()
         out, _ = process.communicate(timeout=150)
     assert process.returncode == 6, out
     assert "not to be used: round 1 of broker (died" in " ".join(out.split())
-    trials = bench.latest().trials()
+    trials = bench.open_latest_run().trials()
     assert list(trials["complete"]) == [False, True]
     assert "died" in trials["caveats"].iloc[0]
     assert "Traceback" not in out
@@ -276,7 +284,7 @@ def test_a_broker_that_dies_in_a_trial_makes_it_invalid_and_the_run_goes_on(tmp_
 
 @pytest.mark.parametrize("transport", ["rest", "broker"])
 def test_a_service_that_does_not_answer_within_the_deadline_makes_the_trial_invalid(
-    bench: Bench, transport: str
+    bench: BenchCommandLine, transport: str
 ) -> None:
     settings = (
         f"TRANSPORT={transport}",
@@ -288,12 +296,12 @@ def test_a_service_that_does_not_answer_within_the_deadline_makes_the_trial_inva
         "DEADLINE=1",
     )
     with bench.running(*settings) as process:
-        until(lambda: list(bench.results.rglob("*-worker.log")))
+        wait_until(lambda: list(bench.results.rglob("*-worker.log")))
         shipping = next(p for p in bench.processes() if "shipping" in log_of(p))
         shipping.suspend()
-        out, _ = process.communicate(timeout=PATIENCE_S)
+        out, _ = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 6, out
-    trial = bench.latest().trials().iloc[0]
+    trial = bench.open_latest_run().trials().iloc[0]
     assert trial["failed"] + trial["unfinished"] > 0
     assert trial["finish_p50_us"] == float("inf")
     assert f"not to be used: round 1 of {transport} (silent" in out.splitlines()[-1]
@@ -307,7 +315,9 @@ def log_of(process: psutil.Process) -> str:
 
 
 @pytest.mark.parametrize("size", ["8k", "16k", "64k"], ids=["at first", "in a summary", "in a chart"])
-def test_a_full_disk_for_results_is_one_sentence_with_code_5(bench: Bench, tmp_path: Path, size: str) -> None:
+def test_a_full_disk_for_results_is_one_sentence_with_code_5(
+    bench: BenchCommandLine, tmp_path: Path, size: str
+) -> None:
     """A file system of this size, seen by nobody else, that goes with the command."""
     bench.results = tmp_path / "small" / "results"
     (tmp_path / "small").mkdir()
@@ -315,49 +325,51 @@ def test_a_full_disk_for_results_is_one_sentence_with_code_5(bench: Bench, tmp_p
     private = ["unshare", "--map-root-user", "--mount", "bash", "-c"]
     if (tried := bench.done([*private, mount])).returncode:
         pytest.skip(f"no file system of one's own here: {tried.stderr}")
-    done = bench.done([*private, f'{mount} && exec "$@"', "bash", *bench.command("TRANSPORT=memory", *SHORT)])
+    done = bench.done([*private, f'{mount} && exec "$@"', "bash", *bench.command("TRANSPORT=memory", *SHORT_RUN)])
     assert done.returncode == 5, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert "the disk is full" in done.stderr
     assert bench.left() == []
 
 
-def test_a_home_that_cannot_be_is_one_sentence(bench: Bench, tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_is_one_sentence(bench: BenchCommandLine, tmp_path: Path) -> None:
     bench.home = tmp_path / "file" / "home"
     (tmp_path / "file").touch()
-    done = bench.run("TRANSPORT=memory", *SHORT)
+    done = bench.run("TRANSPORT=memory", *SHORT_RUN)
     assert done.returncode == 4
     assert len(done.stderr.strip().splitlines()) == 1
     assert str(bench.home) in done.stderr
 
 
-def test_processes_bear_the_one_name_of_a_home_that_was_reached_by_a_link(bench: Bench, tmp_path: Path) -> None:
+def test_processes_bear_the_one_name_of_a_home_that_was_reached_by_a_link(
+    bench: BenchCommandLine, tmp_path: Path
+) -> None:
     """By it the next run finds what a kill has left."""
     link = tmp_path / "link"
     link.symlink_to(bench.home)
     settings = ("TRANSPORT=rest", "ROUNDS=1", "DURATION=1", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50")
     command = bench.python("bench", "run", f"--results={bench.results}", f"--home={link}", *settings)
     with bench.started(command) as process:
-        until(lambda: len(bench.processes()) >= 4 or process.poll() is not None)
+        wait_until(lambda: len(bench.processes()) >= 4 or process.poll() is not None)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=PATIENCE_S)
+        process.communicate(timeout=TIMEOUT_S)
     assert bench.processes() == []
 
 
 @pytest.mark.parametrize("transport", ["memory", "grpc", "broker", "events"])
-def test_where_the_time_went_adds_up_to_it(bench: Bench, transport: str) -> None:
-    done = bench.run(f"TRANSPORT={transport}", *SHORT, "HOPS=1")
-    assert went_through(done), done.stderr
+def test_where_the_time_went_adds_up_to_it(bench: BenchCommandLine, transport: str) -> None:
+    done = bench.run(f"TRANSPORT={transport}", *SHORT_RUN, "HOPS=1")
+    assert is_completed(done), done.stderr
     hops = pd.read_csv(bench.results / "latest" / "hops.csv")
-    (trial,) = bench.latest().trials().to_dict("records")
+    (trial,) = bench.open_latest_run().trials().to_dict("records")
     assert set(hops["n"]) == {trial["shipped"]}
     assert list(dict.fromkeys(hops["service"])) == ["user", "product", "payment", "shipping", "buyer"]
     assert (hops["mean_us"] >= 0).all()
-    (histogram,) = (h for _, series, h in bench.latest().histograms() if series == "finish_service")
+    (histogram,) = (h for _, series, h in bench.open_latest_run().histograms() if series == "finish_service")
     assert histogram.get_min_value() < hops["mean_us"].sum() < histogram.get_max_value()
 
 
-def test_without_samples_there_are_no_hops(bench: Bench) -> None:
-    assert went_through(bench.run("TRANSPORT=memory", *SHORT, "HOPS=0"))
+def test_without_samples_there_are_no_hops(bench: BenchCommandLine) -> None:
+    assert is_completed(bench.run("TRANSPORT=memory", *SHORT_RUN, "HOPS=0"))
     assert not (bench.results / "latest" / "hops.csv").exists()

@@ -1,4 +1,4 @@
-"""Bodies that are small on the wire and large when they are inflated: refused, and the next order ships."""
+"""Tests that decompression bombs are refused and the next order ships."""
 
 import gzip
 import tracemalloc
@@ -13,9 +13,9 @@ from shop.factory import open_service
 from shop.workflow import SERVICES
 from tests.system.test_processes import a_setting
 from transports.base import Client, Setting
-from transports.conformance import an_order
+from transports.conformance import build_place_order
 from transports.grpc.methods import METHODS
-from transports.registry import named
+from transports.registry import load_transport
 
 MIB = 2**20
 LIMIT_BYTES = 64 * 1024
@@ -28,7 +28,7 @@ async def a_shop(transport: str, compression: str) -> AsyncIterator[tuple[Settin
     setting = Setting(
         trial=plain.trial, addresses=plain.addresses, compression=compression, max_message_bytes=LIMIT_BYTES
     )
-    method = named(transport)(setting)
+    method = load_transport(transport)(setting)
     async with AsyncExitStack() as stack:
         for name in SERVICES:
             await stack.enter_async_context(method.serve(open_service(name)))
@@ -36,7 +36,7 @@ async def a_shop(transport: str, compression: str) -> AsyncIterator[tuple[Settin
 
 
 async def ships(client: Client) -> None:
-    receipt = await client.submit(an_order("after"))
+    receipt = await client.submit(build_place_order("after"))
     assert (await receipt.finished).outcome.status == "shipped"
 
 

@@ -1,4 +1,4 @@
-"""What an accepted order survives, by kill -9 of the process in question: the traits are what happens, and no more."""
+"""Tests by kill -9 that accepted orders survive exactly what the traits promise."""
 
 import asyncio
 import contextlib
@@ -10,27 +10,27 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.provision import Broker, free_ports, kafka, rabbitmq
-from bench.provision.services import ServiceProcess, services
+from bench.provision import Broker, find_free_ports, kafka, rabbitmq
+from bench.provision.services import ServiceProcess, run_services
 from shop.messages import PlaceOrder
 from shop.workflow import SERVICES
-from tests.conftest import HOME, an_order
-from tests.system.command_line import PATIENCE_S
+from tests.conftest import HOME, build_order
+from tests.system.command_line import TIMEOUT_S
 from transports.base import Durability, Receipt, Setting, Transport
-from transports.registry import heeding, named
+from transports.registry import load_transport, select_transport
 
 ORDERS = 40
 
 
 def a_setting(trial: str, durability: Durability, servers: Mapping[str, str], product: str = "") -> Setting:
-    addresses = {name: f"127.0.0.1:{port}" for name, port in zip(SERVICES, free_ports(len(SERVICES)), strict=True)}
+    addresses = {name: f"127.0.0.1:{port}" for name, port in zip(SERVICES, find_free_ports(len(SERVICES)), strict=True)}
     return Setting(
         trial=trial,
         addresses=addresses,
         servers=servers,
         durability=durability,
         product=product,
-        deadline_s=PATIENCE_S,
+        deadline_s=TIMEOUT_S,
     )
 
 
@@ -38,10 +38,12 @@ def a_setting(trial: str, durability: Durability, servers: Mapping[str, str], pr
 async def four(transport: Transport, folder: Path) -> AsyncIterator[Mapping[str, ServiceProcess]]:
     """Over the store of the class: SQLite is what survives in `safe`, memory what does not in `fast`."""
     product = transport.setting.product
-    name = next(name for name in ("rest", "grpc", "broker", "events") if type(transport) is heeding(name, product))
+    name = next(
+        name for name in ("rest", "grpc", "broker", "events") if type(transport) is select_transport(name, product)
+    )
     safe = transport.setting.durability == "safe"
     store_folder = folder if safe else None
-    async with services(
+    async with run_services(
         name, transport.setting, folder=folder, logs=folder / "logs", store_folder=store_folder
     ) as running:
         yield running
@@ -51,11 +53,11 @@ async def accepted(transport: Transport, orders: int, first: int = 0) -> None:
     """So many orders, each accepted; nobody waits for what becomes of them."""
     async with transport.connect() as client:
         for number in range(first, first + orders):
-            await client.submit(PlaceOrder(an_order(f"o{number}")))
+            await client.submit(PlaceOrder(build_order(f"o{number}")))
 
 
 async def finished(receipts: list[Receipt]) -> list[str]:
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         return [(await receipt.finished).outcome.status for receipt in receipts]
 
 
@@ -69,7 +71,7 @@ def kill(pids: list[int]) -> None:
     processes = [psutil.Process(pid) for pid in pids]
     for process in processes:
         process.kill()
-    psutil.wait_procs(processes, timeout=PATIENCE_S)
+    psutil.wait_procs(processes, timeout=TIMEOUT_S)
 
 
 @pytest.mark.parametrize("transport", ["rest", "grpc"])
@@ -77,7 +79,7 @@ def kill(pids: list[int]) -> None:
 async def test_a_chain_has_after_the_death_of_its_services_what_their_stores_kept(
     tmp_path: Path, transport: str, durability: Durability, survivors: int
 ) -> None:
-    chain = named(transport)(a_setting("killed", durability, {}))
+    chain = load_transport(transport)(a_setting("killed", durability, {}))
     async with four(chain, tmp_path) as running:
         await accepted(chain, ORDERS)
         assert await placed(running) == ORDERS
@@ -91,12 +93,12 @@ async def test_a_chain_has_after_the_death_of_its_services_what_their_stores_kep
 async def test_a_pipeline_finishes_what_was_accepted_although_all_services_die(
     tmp_path: Path, servers: Mapping[str, str], transport: str, durability: Durability
 ) -> None:
-    pipeline = named(transport)(a_setting(f"services-{durability}", durability, servers))
+    pipeline = load_transport(transport)(a_setting(f"services-{durability}", durability, servers))
     await pipeline.prepare()
     try:
         async with pipeline.connect() as client:
             async with four(pipeline, tmp_path) as running:
-                receipts = [await client.submit(PlaceOrder(an_order(f"o{number}"))) for number in range(ORDERS)]
+                receipts = [await client.submit(PlaceOrder(build_order(f"o{number}"))) for number in range(ORDERS)]
                 kill([service.pid for service in running.values()])
             async with four(pipeline, tmp_path):
                 assert await finished(receipts) == ["shipped"] * ORDERS
@@ -114,7 +116,7 @@ async def a_broker(name: str, folder: Path) -> AsyncIterator[Broker]:
         left = [process for process in psutil.process_iter() if str(folder) in " ".join(cmdline(process))]
         for process in left:
             process.kill()
-        psutil.wait_procs(left, timeout=PATIENCE_S)
+        psutil.wait_procs(left, timeout=TIMEOUT_S)
 
 
 def cmdline(process: psutil.Process) -> list[str]:
@@ -125,8 +127,8 @@ def cmdline(process: psutil.Process) -> list[str]:
 
 async def answers(broker: Broker, folder: Path) -> bool:
     if broker.name == "kafka":
-        return await kafka.answers(broker.url)
-    return await rabbitmq.version_of(broker.url) is not None and await rabbitmq.elected(folder)
+        return await kafka.is_reachable(broker.url)
+    return await rabbitmq.probe_version(broker.url) is not None and await rabbitmq.elect_missing_leaders(folder)
 
 
 @asynccontextmanager
@@ -137,7 +139,7 @@ async def killed_and_started_again(broker: Broker, data: Path) -> AsyncIterator[
     kill([process.pid])
     with psutil.Popen(command, env=env, cwd=folder, start_new_session=True, stdin=subprocess.DEVNULL) as again:
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 while not await answers(broker, data):  # noqa: ASYNC110 - the condition is in another process
                     await asyncio.sleep(0.2)
             yield
@@ -161,17 +163,17 @@ async def test_an_accepted_order_survives_the_brokers_death_or_not_as_the_trait_
 ) -> None:
     async with a_broker(product, tmp_path / "server") as broker:
         setting = a_setting(f"broker-{durability}", durability, {product: broker.url}, product)
-        pipeline = named(transport, product)(setting)
+        pipeline = load_transport(transport, product)(setting)
         await pipeline.prepare()
         async with four(pipeline, tmp_path), pipeline.connect() as client:
-            first = await client.submit(PlaceOrder(an_order("first")))
+            first = await client.submit(PlaceOrder(build_order("first")))
             assert await finished([first]) == ["shipped"]
         # No service runs any more: what is accepted lies in the broker and nowhere else.
         await accepted(pipeline, ORDERS)
         async with killed_and_started_again(broker, tmp_path / "server"):
             await pipeline.prepare()
             async with four(pipeline, tmp_path) as running, pipeline.connect() as client:
-                last = await client.submit(PlaceOrder(an_order("last")))
+                last = await client.submit(PlaceOrder(build_order("last")))
                 assert await finished([last]) == ["shipped"]
                 # A store of SQLite still has the first order, one in memory not.
                 assert await placed(running) == survivors + (2 if durability == "safe" else 1)

@@ -1,4 +1,4 @@
-"""Kafka, driven and looked at by plain aiokafka."""
+"""Tests the events method on Kafka, inspected with plain aiokafka."""
 
 import asyncio
 import gc
@@ -13,27 +13,27 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from bench.provision.services import services
+from bench.provision.services import run_services
 from shop.factory import open_service
-from shop.messages import KIND, PlaceOrder, StockReserved
-from shop.shipping import tracking_number
-from shop.workflow import SERVICES, consumed_by
-from tests.conftest import an_order
+from shop.messages import KIND_BY_TYPE, PlaceOrder, StockReserved
+from shop.shipping import build_tracking_number
+from shop.workflow import SERVICES, list_consumed_types
+from tests.conftest import build_order
 from tests.system.kafka_trial import (
     JSON,
-    a_producer,
-    a_transport,
-    a_trial,
-    an_admin,
-    committed,
-    configs,
-    ends,
-    groups_of,
-    read,
-    topics_of,
-    trial_names,
-    until,
-    until_true,
+    TRIAL_NAMES,
+    build_transport,
+    list_trial_groups,
+    list_trial_topics,
+    read_committed_offsets,
+    read_end_offsets,
+    read_records,
+    read_topic_config,
+    run_kafka_trial,
+    start_admin_client,
+    start_producer,
+    wait_until,
+    wait_until_async,
 )
 from transports.base import Setting
 from transports.errors import NotAccepted, TooLarge, Unreachable
@@ -46,23 +46,23 @@ pytestmark = pytest.mark.broker
 
 
 async def test_topics_are_there_during_a_trial_and_gone_after(servers: Mapping[str, str]) -> None:
-    transport = a_transport(servers, workers=3)
+    transport = build_transport(servers, workers=3)
     trial = transport.setting.trial
-    assert await topics_of(servers, trial) == set()
+    assert await list_trial_topics(servers, trial) == set()
     await transport.prepare()
-    expected = {f"{trial}.{kind}" for kind in KIND.values()} | {f"{trial}.unreadable"}
-    assert await topics_of(servers, trial) == expected
-    async with an_admin(servers) as admin:
+    expected = {f"{trial}.{kind}" for kind in KIND_BY_TYPE.values()} | {f"{trial}.unreadable"}
+    assert await list_trial_topics(servers, trial) == expected
+    async with start_admin_client(servers) as admin:
         described = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics(sorted(expected))}
     assert described == dict.fromkeys(expected, 1) | {f"{trial}.order-closed": 3}
     await transport.remove()
-    await until_true(lambda: _none(topics_of(servers, trial)))
+    await wait_until_async(lambda: _none(list_trial_topics(servers, trial)))
 
 
 async def test_topics_are_waited_for_until_the_broker_knows_them(
     servers: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    transport, list_topics = a_transport(servers), AIOKafkaAdminClient.list_topics
+    transport, list_topics = build_transport(servers), AIOKafkaAdminClient.list_topics
     unheard = [True, True]
 
     async def later(admin: AIOKafkaAdminClient) -> list[str]:
@@ -83,7 +83,7 @@ async def test_topics_of_which_the_broker_never_hears_are_a_sentence(
     async def never(admin: AIOKafkaAdminClient) -> list[str]:
         return []
 
-    transport = a_transport(servers, deadline_s=0.1)
+    transport = build_transport(servers, deadline_s=0.1)
     monkeypatch.setattr(AIOKafkaAdminClient, "list_topics", never)
     with pytest.raises(Unreachable, match=r"did not show the trial's topics within 0\.1 s"):
         await transport.prepare()
@@ -95,60 +95,62 @@ async def _none(found: Any) -> bool:
 
 
 async def test_there_is_a_group_per_service_during_a_trial_and_none_after(servers: Mapping[str, str]) -> None:
-    async with a_trial(servers) as trial:
-        await trial.ships()
-        assert await groups_of(servers, trial.name) == {f"{trial.name}.{service}" for service in SERVICES}
-    await until_true(lambda: _none(groups_of(servers, trial.name)))
+    async with run_kafka_trial(servers) as trial:
+        await trial.ship_order()
+        assert await list_trial_groups(servers, trial.name) == {f"{trial.name}.{service}" for service in SERVICES}
+    await wait_until_async(lambda: _none(list_trial_groups(servers, trial.name)))
 
 
 async def test_offsets_are_committed_to_the_end_of_every_topic(servers: Mapping[str, str]) -> None:
-    async with a_trial(servers) as trial:
-        await asyncio.gather(*(trial.ships(f"o{number}") for number in range(30)))
-        await trial.put("place-order", b"garbage")
-        await until(lambda: trial.serving["user"].unreadable == 1)
+    async with run_kafka_trial(servers) as trial:
+        await asyncio.gather(*(trial.ship_order(f"o{number}") for number in range(30)))
+        await trial.publish("place-order", b"garbage")
+        await wait_until(lambda: trial.serving["user"].unreadable == 1)
         for service in SERVICES:
-            topics = [f"{trial.name}.{KIND[message]}" for message in consumed_by(service)]
-            wanted = {topic: end for topic, end in (await ends(servers, topics)).items() if end}
+            topics = [f"{trial.name}.{KIND_BY_TYPE[message]}" for message in list_consumed_types(service)]
+            wanted = {topic: end for topic, end in (await read_end_offsets(servers, topics)).items() if end}
             assert sum(wanted.values()) >= 30
 
             async def reached(service: str = service, wanted: dict[str, int] = wanted) -> bool:
-                return await committed(servers, f"{trial.name}.{service}") == wanted
+                return await read_committed_offsets(servers, f"{trial.name}.{service}") == wanted
 
-            await until_true(reached)
+            await wait_until_async(reached)
 
 
 async def test_what_was_consumed_can_be_read_again_from_the_beginning_by_others(servers: Mapping[str, str]) -> None:
-    async with a_trial(servers) as trial:
-        await trial.ships("first")
-        await until_true(lambda: _all_committed(servers, trial.name))
+    async with run_kafka_trial(servers) as trial:
+        await trial.ship_order("first")
+        await wait_until_async(lambda: _all_committed(servers, trial.name))
         for _ in range(2):
             (record,) = await trial.records("place-order", 1)
-            assert JSON.decode("place-order", record.value) == PlaceOrder(an_order("first"))
+            assert JSON.decode("place-order", record.value) == PlaceOrder(build_order("first"))
 
 
 async def _all_committed(servers: Mapping[str, str], trial: str) -> bool:
     topic = f"{trial}.place-order"
-    return (await committed(servers, f"{trial}.user")).get(topic) == (await ends(servers, [topic]))[topic]
+    return (await read_committed_offsets(servers, f"{trial}.user")).get(topic) == (
+        await read_end_offsets(servers, [topic])
+    )[topic]
 
 
 async def test_offsets_are_committed_when_a_service_stops(servers: Mapping[str, str]) -> None:
-    transport = a_transport(servers)
+    transport = build_transport(servers)
     await transport.prepare()
     async with transport.connect() as client:
         for number in range(20):
-            await client.submit(PlaceOrder(an_order(f"o{number}")))
+            await client.submit(PlaceOrder(build_order(f"o{number}")))
         user = open_service("user")
         async with transport.serve(user):
-            await until(lambda: user.balance() == {"open": 20})
+            await wait_until(lambda: user.balance() == {"open": 20})
     trial = transport.setting.trial
-    assert await committed(servers, f"{trial}.user") == {f"{trial}.place-order": 20}
-    assert await ends(servers, [f"{trial}.order-placed"]) == {f"{trial}.order-placed": 20}
+    assert await read_committed_offsets(servers, f"{trial}.user") == {f"{trial}.place-order": 20}
+    assert await read_end_offsets(servers, [f"{trial}.order-placed"]) == {f"{trial}.order-placed": 20}
     await transport.remove()
 
 
 async def test_facts_carry_the_order_id_as_their_key_and_the_headers_along(servers: Mapping[str, str]) -> None:
-    async with a_trial(servers) as trial:
-        await trial.ships("keyed")
+    async with run_kafka_trial(servers) as trial:
+        await trial.ship_order("keyed")
         for kind in ("place-order", "order-placed", "stock-reserved", "payment-taken", "order-shipped", "order-closed"):
             (record,) = await trial.records(kind, 1)
             assert (record.key, list(record.headers)) == (b"keyed", [("reply", b"0")])
@@ -157,65 +159,67 @@ async def test_facts_carry_the_order_id_as_their_key_and_the_headers_along(serve
 
 async def test_safe_topics_are_flushed_with_every_record(servers: Mapping[str, str]) -> None:
     for durability, flush in (("safe", "1"), ("fast", str(2**63 - 1))):
-        transport = a_transport(servers, durability=durability)
+        transport = build_transport(servers, durability=durability)
         await transport.prepare()
-        settings = await configs(servers, f"{transport.setting.trial}.order-placed")
+        settings = await read_topic_config(servers, f"{transport.setting.trial}.order-placed")
         await transport.remove()
         assert settings["flush.messages"] == flush
 
 
 async def test_two_trials_side_by_side_do_not_meet(servers: Mapping[str, str]) -> None:
-    async with a_trial(servers) as one, a_trial(servers) as other:
-        await asyncio.gather(*(one.ships(f"one-{n}") for n in range(5)), *(other.ships(f"other-{n}") for n in range(3)))
+    async with run_kafka_trial(servers) as one, run_kafka_trial(servers) as other:
+        await asyncio.gather(
+            *(one.ship_order(f"one-{n}") for n in range(5)), *(other.ship_order(f"other-{n}") for n in range(3))
+        )
         assert one.services["shipping"].audit()["order-shipped"].count == 5
         assert other.services["shipping"].audit()["order-shipped"].count == 3
         assert one.client.duplicated == other.client.duplicated == 0
 
 
 async def test_an_outcome_goes_to_the_partition_that_the_header_names(servers: Mapping[str, str]) -> None:
-    async with a_trial(servers, workers=2) as trial:
-        body = JSON.encode(PlaceOrder(an_order("theirs")))
-        await trial.put("place-order", body, key=b"theirs", headers=[("reply", b"1")])
-        (record,) = await read(servers, f"{trial.name}.order-closed", 1, partition=1)
+    async with run_kafka_trial(servers, workers=2) as trial:
+        body = JSON.encode(PlaceOrder(build_order("theirs")))
+        await trial.publish("place-order", body, key=b"theirs", headers=[("reply", b"1")])
+        (record,) = await read_records(servers, f"{trial.name}.order-closed", 1, partition=1)
         closed = json.loads(record.value)
-        assert (closed["status"], closed["tracking_number"]) == ("shipped", tracking_number("theirs"))
+        assert (closed["status"], closed["build_tracking_number"]) == ("shipped", build_tracking_number("theirs"))
         assert trial.client.duplicated == 0
 
 
 async def test_an_order_that_names_no_partition_is_answered_on_the_first(servers: Mapping[str, str]) -> None:
-    async with a_trial(servers, workers=2) as trial:
-        await trial.put("place-order", JSON.encode(PlaceOrder(an_order("bare"))))
-        (record,) = await read(servers, f"{trial.name}.order-closed", 1, partition=0)
+    async with run_kafka_trial(servers, workers=2) as trial:
+        await trial.publish("place-order", JSON.encode(PlaceOrder(build_order("bare"))))
+        (record,) = await read_records(servers, f"{trial.name}.order-closed", 1, partition=0)
         assert json.loads(record.value)["order"]["order_id"] == "bare"
 
 
 async def test_two_load_processes_hear_their_own_outcomes_only(servers: Mapping[str, str]) -> None:
-    async with a_trial(servers, workers=2) as trial:
-        second = a_transport(servers, trial=trial.name, workers=2, worker=1)
+    async with run_kafka_trial(servers, workers=2) as trial:
+        second = build_transport(servers, trial=trial.name, workers=2, worker=1)
         async with second.connect() as other:
-            receipt = await other.submit(PlaceOrder(an_order("from-1")))
+            receipt = await other.submit(PlaceOrder(build_order("from-1")))
             assert (await asyncio.wait_for(receipt.finished, 15)).outcome.order.order_id == "from-1"
-            await trial.ships("from-0")
+            await trial.ship_order("from-0")
             assert other.duplicated == trial.client.duplicated == 0
 
 
 async def test_an_outcome_told_twice_is_counted_as_duplicated(servers: Mapping[str, str]) -> None:
-    async with a_trial(servers) as trial:
-        await trial.ships("twice")
+    async with run_kafka_trial(servers) as trial:
+        await trial.ship_order("twice")
         (record,) = await trial.records("order-closed", 1)
-        await trial.put("order-closed", record.value, key=record.key, partition=0)
-        await until(lambda: trial.client.duplicated == 1)
-        await trial.ships()
+        await trial.publish("order-closed", record.value, key=record.key, partition=0)
+        await wait_until(lambda: trial.client.duplicated == 1)
+        await trial.ship_order()
         assert trial.client.duplicated == 1
 
 
 async def test_a_service_whose_facts_kafka_does_not_take_ends_and_commits_nothing(servers: Mapping[str, str]) -> None:
     """What it was asked is then the next member's; a service that went on would never commit again."""
-    transport = a_transport(servers, deadline_s=2.0)
+    transport = build_transport(servers, deadline_s=2.0)
     await transport.prepare()
     trial = transport.setting.trial
     try:
-        async with an_admin(servers) as admin:
+        async with start_admin_client(servers) as admin:
             facts = f"{trial}.payment-taken"
 
             async def forgotten() -> bool:
@@ -223,15 +227,15 @@ async def test_a_service_whose_facts_kafka_does_not_take_ends_and_commits_nothin
 
             await admin.delete_topics([facts])
             # The controller answers up to 60 ms before its broker has forgotten a topic, which takes facts until then.
-            await until_true(forgotten)
-        async with a_producer(servers) as foreign:
-            body = JSON.encode(StockReserved(an_order(), 1))
+            await wait_until_async(forgotten)
+        async with start_producer(servers) as foreign:
+            body = JSON.encode(StockReserved(build_order(), 1))
             await foreign.send_and_wait(f"{trial}.stock-reserved", body, key=b"order-1")
         with pytest.raises(ExceptionGroup) as raised:
             async with asyncio.timeout(30), transport.serve(open_service("payment")):
                 await asyncio.Event().wait()
         assert raised.group_contains(Unreachable)
-        assert await committed(servers, f"{trial}.payment") in ({}, {f"{trial}.stock-reserved": 0})
+        assert await read_committed_offsets(servers, f"{trial}.payment") in ({}, {f"{trial}.stock-reserved": 0})
     finally:
         await transport.remove()
 
@@ -240,19 +244,19 @@ async def test_a_service_whose_facts_kafka_does_not_take_ends_and_commits_nothin
 
 
 async def test_an_order_over_the_limit_is_refused_and_the_client_stays_usable(servers: Mapping[str, str]) -> None:
-    async with a_trial(servers, max_message_bytes=16_384) as trial:
-        bare = len(JSON.encode(PlaceOrder(an_order(address=""))))
+    async with run_kafka_trial(servers, max_message_bytes=16_384) as trial:
+        bare = len(JSON.encode(PlaceOrder(build_order(address=""))))
         with pytest.raises(TooLarge, match="of 12,289 bytes is over the limit of 12,288 bytes"):
-            await trial.client.submit(PlaceOrder(an_order("order-0", address="x" * (12_289 - bare))))
-        receipt = await trial.client.submit(PlaceOrder(an_order("order-2", address="x" * (12_288 - bare))))
+            await trial.client.submit(PlaceOrder(build_order("order-0", address="x" * (12_289 - bare))))
+        receipt = await trial.client.submit(PlaceOrder(build_order("order-2", address="x" * (12_288 - bare))))
         assert (await asyncio.wait_for(receipt.finished, 15)).outcome.status == "shipped"
-        assert await ends(servers, [f"{trial.name}.unreadable"]) == {f"{trial.name}.unreadable": 0}
+        assert await read_end_offsets(servers, [f"{trial.name}.unreadable"]) == {f"{trial.name}.unreadable": 0}
 
 
 async def test_many_orders_at_once_are_taken_also_under_a_low_limit(servers: Mapping[str, str]) -> None:
     """Kafka's limit is one of a batch, and what gathers while a request is on its way is more than one order."""
-    async with a_trial(servers, max_message_bytes=16_384) as trial:
-        orders = [PlaceOrder(an_order(f"o{number}", address="x" * 1_000)) for number in range(100)]
+    async with run_kafka_trial(servers, max_message_bytes=16_384) as trial:
+        orders = [PlaceOrder(build_order(f"o{number}", address="x" * 1_000)) for number in range(100)]
         receipts = await asyncio.gather(*(trial.client.submit(order) for order in orders))
         finished = await asyncio.wait_for(asyncio.gather(*(r.finished for r in receipts)), 15)
         assert {f.outcome.status for f in finished} == {"shipped"}
@@ -260,7 +264,7 @@ async def test_many_orders_at_once_are_taken_also_under_a_low_limit(servers: Map
 
 async def test_a_topic_that_cannot_be_is_refused_with_its_name(servers: Mapping[str, str]) -> None:
     with pytest.raises(NotAccepted, match=r"Kafka refused topic .*no good"):
-        await a_transport(servers, trial="no good").prepare()
+        await build_transport(servers, trial="no good").prepare()
 
 
 async def test_kafka_that_is_not_there_is_a_sentence() -> None:
@@ -275,15 +279,15 @@ async def test_kafka_that_is_not_there_is_a_sentence() -> None:
 
 async def test_what_was_handled_and_not_committed_comes_again_and_has_one_effect(servers: Mapping[str, str]) -> None:
     """A foreign consumer stands for a payment service that died between its fact and its commit."""
-    async with a_trial(servers, serve=("user", "product", "shipping")) as trial:
-        receipt = await trial.client.submit(PlaceOrder(an_order("again")))
+    async with run_kafka_trial(servers, serve=("user", "product", "shipping")) as trial:
+        receipt = await trial.client.submit(PlaceOrder(build_order("again")))
         payment = trial.services["payment"]
         (record,) = await trial.records("stock-reserved", 1)
         fact = payment.handle(JSON.decode("stock-reserved", record.value))
-        await trial.put("payment-taken", JSON.encode(fact), key=record.key, headers=list(record.headers))
+        await trial.publish("payment-taken", JSON.encode(fact), key=record.key, headers=list(record.headers))
         await asyncio.wait_for(receipt.finished, 15)
-        async with a_transport(servers, trial=trial.name).serve(payment) as serving:
-            await until(lambda: trial.client.duplicated == 1)
+        async with build_transport(servers, trial=trial.name).serve(payment) as serving:
+            await wait_until(lambda: trial.client.duplicated == 1)
             assert serving.handled == 1
         assert payment.audit()["payment-taken"].count == 1
         assert payment.balance() == {"taken_cents": fact.total_cents}
@@ -295,20 +299,20 @@ async def test_services_killed_in_the_middle_lose_nothing_and_do_nothing_twice(
     servers: Mapping[str, str], tmp_path: Path
 ) -> None:
     """Over SQLite, so that the next process knows what the killed one had decided."""
-    setting = Setting(trial=next(trial_names), servers=servers, durability="safe")
+    setting = Setting(trial=next(TRIAL_NAMES), servers=servers, durability="safe")
     transport = EventsTransport(setting)
     await transport.prepare()
     try:
         async with transport.connect() as client:
             receipts = []
-            async with services(
+            async with run_services(
                 "events", setting, folder=tmp_path, logs=tmp_path / "logs", store_folder=tmp_path
             ) as running:
                 for number in range(200):
-                    receipts.append(await client.submit(PlaceOrder(an_order(f"o{number}"))))
+                    receipts.append(await client.submit(PlaceOrder(build_order(f"o{number}"))))
                 os.kill(running["payment"].pid, signal.SIGKILL)
                 os.kill(running["product"].pid, signal.SIGKILL)
-            async with services(
+            async with run_services(
                 "events", setting, folder=tmp_path, logs=tmp_path / "logs", store_folder=tmp_path
             ) as running:
                 finished = await asyncio.wait_for(asyncio.gather(*(r.finished for r in receipts)), 45)

@@ -1,6 +1,6 @@
-"""Records over Kafka that nobody can read, or that are larger than they look: none of them ends a service.
+"""Tests that unreadable or oversized Kafka records do not end a service.
 
-One that does ends the next process of its group as well, which gets it again.
+A service that such a record ended would take the next process of its group with it, which gets the record again.
 """
 
 import asyncio
@@ -12,14 +12,14 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from shop.messages import PlaceOrder, StockReserved
 from shop.workflow import SERVICES
-from tests.conftest import an_order
+from tests.conftest import build_order
 from tests.system.kafka_trial import (
     JSON,
-    a_producer,
-    a_transport,
-    a_trial,
-    read,
-    until,
+    build_transport,
+    read_records,
+    run_kafka_trial,
+    start_producer,
+    wait_until,
 )
 
 pytestmark = pytest.mark.broker
@@ -31,42 +31,42 @@ pytestmark = pytest.mark.broker
 async def test_what_cannot_be_read_goes_to_the_dead_letter_topic_and_the_service_goes_on(
     servers: Mapping[str, str], body: bytes | None
 ) -> None:
-    async with a_trial(servers) as trial:
-        await trial.put("place-order", body, key=b"mine", headers=[("from", b"afar")])
+    async with run_kafka_trial(servers) as trial:
+        await trial.publish("place-order", body, key=b"mine", headers=[("from", b"afar")])
         (dead,) = await trial.records("unreadable", 1)
         assert (dead.value or b"", dead.key, list(dead.headers)) == (body or b"", b"mine", [("from", b"afar")])
         assert trial.serving["user"].unreadable == 1
-        await trial.ships()
+        await trial.ship_order()
         assert trial.serving["user"].unreadable == 1
 
 
 async def test_unreadable_among_readable_spoils_none_of_them(servers: Mapping[str, str]) -> None:
-    async with a_trial(servers, serve=()) as trial:
+    async with run_kafka_trial(servers, serve=()) as trial:
         receipts = []
         for number in range(6):
-            receipts.append(await trial.client.submit(PlaceOrder(an_order(f"o{number}"))))
-            await trial.put("place-order", b"garbage", key=f"o{number}".encode())
-        transport = a_transport(servers, trial=trial.name)
+            receipts.append(await trial.client.submit(PlaceOrder(build_order(f"o{number}"))))
+            await trial.publish("place-order", b"garbage", key=f"o{number}".encode())
+        transport = build_transport(servers, trial=trial.name)
         async with AsyncExitStack() as stack:
             serving = [await stack.enter_async_context(transport.serve(trial.services[name])) for name in SERVICES]
             finished = await asyncio.wait_for(asyncio.gather(*(r.finished for r in receipts)), 15)
             assert [f.outcome.order.order_id for f in finished] == [f"o{number}" for number in range(6)]
-            await until(lambda: serving[0].unreadable == 6)
+            await wait_until(lambda: serving[0].unreadable == 6)
         assert len(await trial.records("unreadable", 6)) == 6
 
 
 async def test_an_order_that_outgrows_the_limit_is_a_dead_letter_and_counted_as_failed(
     servers: Mapping[str, str],
 ) -> None:
-    async with a_trial(servers, max_message_bytes=16_384) as trial:
-        bare = len(JSON.encode(PlaceOrder(an_order(address=""))))
-        body = JSON.encode(PlaceOrder(an_order(address="x" * (16_384 - bare))))
+    async with run_kafka_trial(servers, max_message_bytes=16_384) as trial:
+        bare = len(JSON.encode(PlaceOrder(build_order(address=""))))
+        body = JSON.encode(PlaceOrder(build_order(address="x" * (16_384 - bare))))
         assert len(body) == 16_384  # the fact that follows is larger
-        await trial.put("place-order", body, key=b"order-1")
+        await trial.publish("place-order", body, key=b"order-1")
         (dead,) = await trial.records("unreadable", 1)
         assert dead.value == body
         assert (trial.serving["user"].failed, trial.serving["user"].unreadable) == (1, 0)
-        await trial.ships()
+        await trial.ship_order()
 
 
 @pytest.mark.parametrize(
@@ -75,20 +75,20 @@ async def test_an_order_that_outgrows_the_limit_is_a_dead_letter_and_counted_as_
 async def test_a_reply_partition_that_is_none_does_not_end_the_service(
     servers: Mapping[str, str], partition: bytes | None
 ) -> None:
-    async with a_trial(servers) as trial:
-        body = JSON.encode(PlaceOrder(an_order("odd")))
-        await trial.put("place-order", body, key=b"odd", headers=[("reply", partition)])
+    async with run_kafka_trial(servers) as trial:
+        body = JSON.encode(PlaceOrder(build_order("odd")))
+        await trial.publish("place-order", body, key=b"odd", headers=[("reply", partition)])
         (closed,) = await trial.records("order-closed", 1)
         assert closed.key == b"odd"
-        await trial.ships()
+        await trial.ship_order()
 
 
 async def test_a_message_nested_without_end_does_not_end_the_service(servers: Mapping[str, str]) -> None:
-    async with a_trial(servers) as trial:
-        await trial.put("place-order", b'{"x":' + b"[" * 100_000, key=b"deep")
+    async with run_kafka_trial(servers) as trial:
+        await trial.publish("place-order", b'{"x":' + b"[" * 100_000, key=b"deep")
         await trial.records("unreadable", 1)
         assert trial.serving["user"].unreadable == 1
-        await trial.ships()
+        await trial.ship_order()
 
 
 BARELY_BYTES = 20_440
@@ -97,8 +97,8 @@ BARELY_BYTES = 20_440
 
 def padded(size_bytes: int) -> bytes:
     """A fact of this size."""
-    bare = len(JSON.encode(StockReserved(an_order(address=""), 1)))
-    return JSON.encode(StockReserved(an_order(address="z" * (size_bytes - bare)), 1))
+    bare = len(JSON.encode(StockReserved(build_order(address=""), 1)))
+    return JSON.encode(StockReserved(build_order(address="z" * (size_bytes - bare)), 1))
 
 
 @pytest.mark.parametrize(
@@ -118,27 +118,27 @@ async def test_a_record_that_was_small_only_compressed_does_not_end_the_service(
     counted: tuple[int, int],
 ) -> None:
     """Too large for a dead letter as it is, so that the dead letter says where it lies."""
-    async with a_trial(servers, max_message_bytes=16_384, compression="gzip") as trial:
+    async with run_kafka_trial(servers, max_message_bytes=16_384, compression="gzip") as trial:
         topic = f"{trial.name}.stock-reserved"
-        async with a_producer(servers, compression_type="gzip") as zipping:
+        async with start_producer(servers, compression_type="gzip") as zipping:
             await zipping.send_and_wait(topic, body, key=b"large", headers=headers)
         (dead,) = await trial.records("unreadable", 1)
         assert (dead.key, dead.value, list(dead.headers)) == (None, b"", [("lies-at", f"{topic}/0/0".encode())])
-        (large,) = await read(servers, topic, 1)
+        (large,) = await read_records(servers, topic, 1)
         assert (large.key, large.value) == (b"large", body)
         serving = trial.serving["payment"]
         assert (serving.unreadable, serving.failed, serving.handled) == (*counted, 0)
         assert f"it lies at {topic}/0/0" in caplog.text
-        await trial.ships()
+        await trial.ship_order()
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd", "lz4", "snappy"])
 async def test_a_batch_that_would_inflate_beyond_the_limit_is_left_out_and_what_is_around_it_is_not(
     servers: Mapping[str, str], compression: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with a_trial(servers, max_message_bytes=16_384, compression=compression) as trial:
+    async with run_kafka_trial(servers, max_message_bytes=16_384, compression=compression) as trial:
         topic, paid = f"{trial.name}.stock-reserved", trial.services["payment"]
-        async with a_producer(servers, compression_type=compression, max_request_size=2**26) as zipping:
+        async with start_producer(servers, compression_type=compression, max_request_size=2**26) as zipping:
             for number, body in enumerate((padded(1_000), bytes(2**17), padded(1_000), bytes(2**16), padded(1_000))):
                 await zipping.send_and_wait(topic, body, key=f"order-{number}".encode())
         dead = await trial.records("unreadable", 2)
@@ -148,7 +148,7 @@ async def test_a_batch_that_would_inflate_beyond_the_limit_is_left_out_and_what_
         ]
         assert trial.serving["payment"].unreadable == 2
         assert "over the limit when it is inflated" in caplog.text
-        await trial.ships()
+        await trial.ship_order()
         assert trial.serving["payment"].handled == 4
         assert paid.audit()["payment-taken"].count == 2  # three facts of one order, and the order after them
 
@@ -156,17 +156,17 @@ async def test_a_batch_that_would_inflate_beyond_the_limit_is_left_out_and_what_
 async def test_an_outcome_that_would_inflate_beyond_the_limit_keeps_nobody_from_hearing_the_next(
     servers: Mapping[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with a_trial(servers, max_message_bytes=16_384, compression="gzip") as trial:
-        async with a_producer(servers, compression_type="gzip", max_request_size=2**26) as zipping:
+    async with run_kafka_trial(servers, max_message_bytes=16_384, compression="gzip") as trial:
+        async with start_producer(servers, compression_type="gzip", max_request_size=2**26) as zipping:
             await zipping.send_and_wait(f"{trial.name}.order-closed", bytes(2**17), key=b"bomb")
-        await trial.ships()
+        await trial.ship_order()
         assert f"an outcome is over the limit when it is inflated: {trial.name}.order-closed/0/0" in caplog.text
 
 
 async def test_a_batch_that_would_inflate_without_end_is_refused_by_the_broker(servers: Mapping[str, str]) -> None:
-    async with a_trial(servers, max_message_bytes=16_384) as trial:
-        async with a_producer(servers, compression_type="gzip", max_request_size=2**26) as zipping:
+    async with run_kafka_trial(servers, max_message_bytes=16_384) as trial:
+        async with start_producer(servers, compression_type="gzip", max_request_size=2**26) as zipping:
             with pytest.raises(MessageSizeTooLargeError):
                 await zipping.send_and_wait(f"{trial.name}.stock-reserved", bytes(2**24), key=b"bomb")
-        await trial.ships()
+        await trial.ship_order()
         assert trial.serving["payment"].unreadable == 0

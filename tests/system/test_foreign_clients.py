@@ -1,4 +1,4 @@
-"""The services and brokers as others see them: curl, a gRPC client with nothing but reflection, brokers' own tools."""
+"""Tests services and brokers with other people's tools: curl, gRPC reflection, broker CLIs."""
 
 import contextlib
 import http.client
@@ -21,13 +21,13 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from bench.provision import free_ports, kafka
-from bench.provision.services import ServiceProcess, services
-from shop.messages import KIND, PlaceOrder
+from bench.provision import find_free_ports, kafka
+from bench.provision.services import ServiceProcess, run_services
+from shop.messages import KIND_BY_TYPE, PlaceOrder
 from shop.workflow import SERVICES
-from tests.conftest import HOME, an_order
+from tests.conftest import HOME, build_order
 from transports.base import Setting
-from transports.registry import named
+from transports.registry import load_transport
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -48,8 +48,8 @@ class Shop:
 
 @asynccontextmanager
 async def a_shop(transport: str, folder: Path, servers: Mapping[str, str] | None = None) -> AsyncIterator[Shop]:
-    kind = named(transport)
-    addresses = {name: f"127.0.0.1:{port}" for name, port in zip(SERVICES, free_ports(len(SERVICES)), strict=True)}
+    kind = load_transport(transport)
+    addresses = {name: f"127.0.0.1:{port}" for name, port in zip(SERVICES, find_free_ports(len(SERVICES)), strict=True)}
     setting = Setting(
         trial=next(_trials),
         addresses=addresses,
@@ -59,7 +59,7 @@ async def a_shop(transport: str, folder: Path, servers: Mapping[str, str] | None
     )
     await kind(setting).prepare()
     try:
-        async with services(transport, setting, folder=folder, logs=folder / "logs", store_folder=None) as running:
+        async with run_services(transport, setting, folder=folder, logs=folder / "logs", store_folder=None) as running:
             yield Shop(setting, running)
     finally:
         await kind(setting).remove()
@@ -67,7 +67,7 @@ async def a_shop(transport: str, folder: Path, servers: Mapping[str, str] | None
 
 def in_json(**changes: object) -> dict[str, Any]:
     """An order that ships, as anyone may write it down."""
-    order: dict[str, Any] = msgspec.to_builtins(PlaceOrder(an_order(**changes)))  # type: ignore[arg-type]
+    order: dict[str, Any] = msgspec.to_builtins(PlaceOrder(build_order(**changes)))  # type: ignore[arg-type]
     return order
 
 
@@ -280,7 +280,7 @@ async def test_reflection_tells_what_a_service_takes_and_health_that_it_serves(
     grpc: Shop, service: str, method: list[str]
 ) -> None:
     told = reflected(grpc, service)
-    assert told["services"] == [
+    assert told["run_services"] == [
         f"fourways.orders.{service.capitalize()}",
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
@@ -351,14 +351,14 @@ async def test_rabbitmq_itself_lists_the_queues_of_a_trial_and_none_after_it(
 async def test_kafka_itself_lists_the_topics_and_groups_of_a_trial_and_none_after_it(
     servers: Mapping[str, str], tmp_path: Path
 ) -> None:
-    if why := kafka.missing(HOME):
+    if why := kafka.unavailable_reason(HOME):
         pytest.skip(why)
-    java = ("java", *kafka.BRIEF, "-cp", f"{kafka.jars(HOME)}/*")
+    java = ("java", *kafka.TOOL_JVM_OPTIONS, "-cp", f"{kafka.jar_folder(HOME)}/*")
     at = ("--bootstrap-server", servers["kafka"], "--list")
     topics = (*java, "org.apache.kafka.tools.TopicCommand", *at)
     groups = (*java, "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", *at)
     async with a_shop("events", tmp_path, servers) as shop:
         trial = shop.setting.trial
         during = listed(*topics, trial=trial), listed(*groups, trial=trial)
-    assert during == ({*KIND.values(), "unreadable"}, set(SERVICES))
+    assert during == ({*KIND_BY_TYPE.values(), "unreadable"}, set(SERVICES))
     assert (listed(*topics, trial=trial), listed(*groups, trial=trial)) == (set(), set())

@@ -1,4 +1,4 @@
-"""Bodies that were cut, flipped, spliced and made up, in every codec on every method: the next order ships."""
+"""Fuzzes every transport with broken bodies in every codec: the next order must ship."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -13,17 +13,17 @@ from aiokafka import AIOKafkaProducer
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from bench.calibration.schema_evolution import NEWER, newer_avro
+from bench.calibration.schema_evolution import NEWER_ENCODERS, encode_newer_avro
 from shop.factory import open_service
-from shop.messages import KIND, PlaceOrder
+from shop.messages import KIND_BY_TYPE, PlaceOrder
 from shop.workflow import SERVICES
-from tests.conftest import an_order
+from tests.conftest import build_order
 from tests.system.test_processes import a_setting
-from transports.base import Client, Serving, Setting
+from transports.base import Client, ServingStats, Setting
 from transports.errors import Unreadable
 from transports.grpc.methods import METHODS
-from transports.registry import named
-from transports.wire import codec_named, codecs
+from transports.registry import load_transport
+from transports.wire import list_codecs, load_codec
 
 PATIENCE_S = 60
 BODIES = 40
@@ -62,7 +62,7 @@ def damaged(body: bytes, edit: Edit) -> bytes:
 @asynccontextmanager
 async def sending(transport: str, setting: Setting) -> AsyncIterator[Callable[[bytes], Awaitable[str]]]:
     """``await send(body)`` hands a body to the user service as it is, and gives what a chain says to it."""
-    codec = codec_named(setting.codec)
+    codec = load_codec(setting.codec)
     async with AsyncExitStack() as stack:
         match transport:
             case "rest":
@@ -108,12 +108,12 @@ async def sending(transport: str, setting: Setting) -> AsyncIterator[Callable[[b
 @asynccontextmanager
 async def a_shop(
     transport: str, codec: str, servers: Mapping[str, str]
-) -> AsyncIterator[tuple[Callable[[bytes], Awaitable[str]], Client, dict[str, Serving]]]:
+) -> AsyncIterator[tuple[Callable[[bytes], Awaitable[str]], Client, dict[str, ServingStats]]]:
     plain = a_setting(f"fuzz-{transport}-{codec}-{next(_trials)}", servers)
     setting = Setting(
         trial=plain.trial, addresses=plain.addresses, servers=servers, codec=codec, max_message_bytes=LIMIT_BYTES
     )
-    method = named(transport)(setting)
+    method = load_transport(transport)(setting)
     await method.prepare()
     try:
         async with AsyncExitStack() as stack:
@@ -127,24 +127,24 @@ async def a_shop(
 
 
 async def ships(client: Client, order_id: str) -> None:
-    receipt = await client.submit(PlaceOrder(an_order(order_id)))
+    receipt = await client.submit(PlaceOrder(build_order(order_id)))
     assert (await receipt.finished).outcome.status == "shipped"
 
 
 def is_unreadable(codec: str, body: bytes) -> bool:
     try:
-        codec_named(codec).decode(KIND[PlaceOrder], body)
+        load_codec(codec).decode(KIND_BY_TYPE[PlaceOrder], body)
     except Unreadable:
         return True
     return False
 
 
-@pytest.mark.parametrize("codec", codecs())
+@pytest.mark.parametrize("codec", list_codecs())
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_no_body_ends_a_service_or_holds_up_the_next_order(
     transport: str, codec: str, servers: Mapping[str, str]
 ) -> None:
-    whole = codec_named(codec).encode(PlaceOrder(an_order("fuzzed")))
+    whole = load_codec(codec).encode(PlaceOrder(build_order("fuzzed")))
 
     @settings(max_examples=3, deadline=None, database=None, phases=[Phase.generate])
     @given(st.lists(edits(), min_size=BODIES, max_size=BODIES))
@@ -171,7 +171,7 @@ def test_no_body_ends_a_service_or_holds_up_the_next_order(
 async def test_a_service_of_today_takes_an_order_with_a_field_that_it_does_not_know(
     transport: str, codec: str, servers: Mapping[str, str]
 ) -> None:
-    body = NEWER[codec](PlaceOrder(an_order("newer")))
+    body = NEWER_ENCODERS[codec](PlaceOrder(build_order("newer")))
     async with a_shop(transport, codec, servers) as (send, client, serving), asyncio.timeout(PATIENCE_S):
         assert await send(body) in ("200", "OK", "")
         await ships(client, "after")
@@ -185,7 +185,7 @@ async def test_in_avro_it_refuses_one_whose_schema_it_does_not_know_and_goes_on(
     transport: str, servers: Mapping[str, str]
 ) -> None:
     async with a_shop(transport, "avro", servers) as (send, client, serving), asyncio.timeout(PATIENCE_S):
-        assert await send(newer_avro(PlaceOrder(an_order("newer")))) in ("400", "INVALID_ARGUMENT", "")
+        assert await send(encode_newer_avro(PlaceOrder(build_order("newer")))) in ("400", "INVALID_ARGUMENT", "")
         await ships(client, "after")
         assert serving["user"].unreadable == 1
         while serving["shipping"].handled < 1:  # noqa: ASYNC110

@@ -1,4 +1,4 @@
-"""Connections that nobody used for a while."""
+"""Tests that idle connections are closed and opened again."""
 
 import asyncio
 import os
@@ -11,8 +11,8 @@ import pytest
 from shop.factory import open_service
 from shop.workflow import SERVICES
 from tests.system.test_processes import a_setting
-from transports.conformance import an_order
-from transports.registry import named
+from transports.conformance import build_place_order
+from transports.registry import load_transport
 
 PATIENCE_S = 15
 
@@ -28,7 +28,7 @@ async def test_a_connection_that_is_idle_for_longer_than_asked_is_closed_and_mad
     transport: str, servers: Mapping[str, str]
 ) -> None:
     setting = a_setting(f"idle-{transport}", servers, idle_s=1.0)
-    method = named(transport)(setting)
+    method = load_transport(transport)(setting)
     needs = method.traits.needs
     where = [servers[name] for name in needs] or list(setting.addresses.values())
     ports = {int(address.rpartition(":")[2]) for address in where}
@@ -39,7 +39,7 @@ async def test_a_connection_that_is_idle_for_longer_than_asked_is_closed_and_mad
                 await stack.enter_async_context(method.serve(open_service(name)))
             client = await stack.enter_async_context(method.connect())
             for number in range(2):
-                receipt = await client.submit(an_order(f"order-{number}"))
+                receipt = await client.submit(build_place_order(f"order-{number}"))
                 assert (await receipt.finished).outcome.status == "shipped"
                 in_use = connected(ports)
                 assert in_use > 0

@@ -1,4 +1,4 @@
-"""A part that is away in the middle of a trial, on real services and brokers."""
+"""Tests outages in the middle of a trial, with real services and brokers."""
 
 import math
 import shutil
@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.command_line import Bench, went_through
+from tests.system.command_line import BenchCommandLine, is_completed
 
 AWAY = ("ROUNDS=1", "WARM_UP=0.5", "WARM_UP_MAX=0", "BROKER_WARM_UP=0", "RATE=50", "DEADLINE=10", "STORE=sqlite")
 SOON = ("DURATION=4", "FAULT_AT=1", "FAULT_FOR=1")
 
 
-def test_a_service_that_is_stopped_delays_orders_on_every_method_and_loses_none(bench: Bench) -> None:
+def test_a_service_that_is_stopped_delays_orders_on_every_method_and_loses_none(bench: BenchCommandLine) -> None:
     done = bench.run("TRANSPORT=rest,grpc,broker,events", "FAULT=stop-payment", *AWAY, *SOON)
-    assert went_through(done), done.stderr
-    trials, outages = bench.latest().trials(), bench.latest().outages()
+    assert is_completed(done), done.stderr
+    trials, outages = bench.open_latest_run().trials(), bench.open_latest_run().outages()
     assert trials["complete"].all(), trials["caveats"].tolist()
     assert list(outages["cell"]) == ["rest", "grpc", "grpc+json", "broker", "events"]
     assert (outages["began_s"] - 1).abs().max() < 0.5
@@ -25,24 +25,24 @@ def test_a_service_that_is_stopped_delays_orders_on_every_method_and_loses_none(
     assert "stop-payment" in done.stdout
 
 
-def test_orders_for_a_service_that_was_killed_fail_in_a_chain_and_wait_in_a_queue(bench: Bench) -> None:
+def test_orders_for_a_service_that_was_killed_fail_in_a_chain_and_wait_in_a_queue(bench: BenchCommandLine) -> None:
     done = bench.run("TRANSPORT=rest,broker", "FAULT=kill-payment", *AWAY, *SOON)
-    assert went_through(done), done.stderr
-    outages = bench.latest().outages().set_index("cell")
+    assert is_completed(done), done.stderr
+    outages = bench.open_latest_run().outages().set_index("cell")
     assert outages.loc["rest", "failed"] > 20
     assert outages.loc["broker", "failed"] == 0
     assert (outages["back_s"] - outages["began_s"]).min() > 1
 
 
-def test_retries_wait_for_a_service_that_comes_back(bench: Bench) -> None:
+def test_retries_wait_for_a_service_that_comes_back(bench: BenchCommandLine) -> None:
     done = bench.run("TRANSPORT=rest,grpc", "RETRIES=50", "CODEC=json", "FAULT=kill-payment", *AWAY, *SOON)
-    assert went_through(done), done.stderr
-    trials = bench.latest().trials()
+    assert is_completed(done), done.stderr
+    trials = bench.open_latest_run().trials()
     assert (trials["failed"] == 0).all(), trials["caveats"].tolist()
     assert trials["complete"].all(), trials["caveats"].tolist()
 
 
-def test_a_fault_without_sense_is_refused(bench: Bench) -> None:
+def test_a_fault_without_sense_is_refused(bench: BenchCommandLine) -> None:
     done = bench.run("FAULT=stop the world")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
 
@@ -59,24 +59,24 @@ fault = { broker = ["cut-payment", "delay-payment", "stop-broker"], events = ["c
 
 
 @pytest.fixture
-def house_with_a_network(tmp_path: Path) -> Iterator[Bench]:
+def house_with_a_network(tmp_path: Path) -> Iterator[BenchCommandLine]:
     """Brokers of its own, since a given one tells its clients to come straight to it."""
     if shutil.which("go") is None:
         pytest.skip("Toxiproxy is built with Go")
-    made = Bench(tmp_path, {})
+    made = BenchCommandLine(tmp_path, {})
     yield made
     for process in made.processes():
         process.kill()
 
 
 def test_a_network_or_a_broker_that_stands_still_delays_orders_on_every_method_and_loses_none(
-    house_with_a_network: Bench, tmp_path: Path
+    house_with_a_network: BenchCommandLine, tmp_path: Path
 ) -> None:
     bench, profile = house_with_a_network, tmp_path / "network.toml"
     profile.write_text(BLOCK)
     done = bench.run(f"PROFILE={profile}", *AWAY, *SOON, "DURATION=3")
-    assert went_through(done), done.stderr
-    trials, outages = bench.latest().trials(), bench.latest().outages()
+    assert is_completed(done), done.stderr
+    trials, outages = bench.open_latest_run().trials(), bench.open_latest_run().outages()
     assert trials["complete"].all(), trials["caveats"].tolist()
     assert len(outages) == 8
     assert (outages[outages["fault"] == "stop-broker"]["longest_us"] > 900_000).all()
@@ -87,12 +87,12 @@ def test_a_network_or_a_broker_that_stands_still_delays_orders_on_every_method_a
     assert bench.left() == []
 
 
-def test_a_network_that_is_cut_beneath_tls_delays_orders_and_loses_none(house_with_a_network: Bench) -> None:
+def test_a_network_that_is_cut_beneath_tls_delays_orders_and_loses_none(house_with_a_network: BenchCommandLine) -> None:
     """It leads by another address, at which the server's certificate has to be good as well."""
     bench = house_with_a_network
     done = bench.run("TRANSPORT=rest,events", "SECURITY=auth", "FAULT=cut-payment", *AWAY, *SOON, "DURATION=3")
-    assert went_through(done), done.stderr
-    trials, outages = bench.latest().trials(), bench.latest().outages()
+    assert is_completed(done), done.stderr
+    trials, outages = bench.open_latest_run().trials(), bench.open_latest_run().outages()
     assert trials["complete"].all(), trials["caveats"].tolist()
     assert set(trials["negotiated_cipher"]) == {"TLS_AES_128_GCM_SHA256"}
     assert list(outages["cell"]) == ["rest", "events"]
@@ -110,31 +110,34 @@ durability = { broker = ["fast", "safe"], events = ["safe"] }
 
 
 def test_a_broker_that_is_killed_and_starts_again_is_used_again(tmp_path: Path) -> None:
-    bench, profile = Bench(tmp_path, {}), tmp_path / "killed.toml"
+    bench, profile = BenchCommandLine(tmp_path, {}), tmp_path / "killed.toml"
     profile.write_text(KILLED)
     done = bench.run(f"PROFILE={profile}", *AWAY, *SOON, "DURATION=20", "DEADLINE=20")
-    assert went_through(done), done.stdout + done.stderr
-    outages, trials = bench.latest().outages().set_index("cell"), bench.latest().trials().set_index("cell")
+    assert is_completed(done), done.stdout + done.stderr
+    outages, trials = (
+        bench.open_latest_run().outages().set_index("cell"),
+        bench.open_latest_run().trials().set_index("cell"),
+    )
     assert list(trials["durability"].sort_values()) == ["fast", "safe", "safe"]
     assert (outages["back_s"] - outages["began_s"]).min() > 1
     # Consumers and publishers found their way back: what was ordered at the end was done.
-    for cell, stretches in bench.latest().timeline().groupby("cell"):
+    for cell, stretches in bench.open_latest_run().timeline().groupby("cell"):
         assert stretches.sort_values("from_s")["finish_p50_us"].tail(4).lt(math.inf).any(), (cell, done.stdout)
     assert not trials["caveats"].fillna("").str.contains("audit|died|silent").any(), trials["caveats"].tolist()
     assert (trials.loc[trials["durability"] == "safe", "lost"] == 0).all()
     assert bench.left() == []
 
 
-def test_a_broker_that_make_up_keeps_is_not_killed(bench: Bench) -> None:
+def test_a_broker_that_make_up_keeps_is_not_killed(bench: BenchCommandLine) -> None:
     done = bench.run("TRANSPORT=broker", "FAULT=kill-broker", *AWAY, *SOON)
     assert (done.returncode, len(done.stderr.splitlines())) == (3, 1), done.stderr
     assert "needs a rabbitmq that the run itself starts" in done.stderr
 
 
-def test_a_step_says_when_orders_are_as_before(bench: Bench) -> None:
+def test_a_step_says_when_orders_are_as_before(bench: BenchCommandLine) -> None:
     step = ("ARRIVALS=step", "STEP_FACTOR=4", "STEP_AT=1", "STEP_FOR=1", "DURATION=4")
     done = bench.run("TRANSPORT=rest", *AWAY, *step)
-    assert went_through(done), done.stderr
-    (row,) = bench.latest().outages().to_dict("records")
+    assert is_completed(done), done.stderr
+    (row,) = bench.open_latest_run().outages().to_dict("records")
     assert (row["fault"], row["began_s"], row["back_s"]) == ("step", 1.0, 2.0)
     assert row["before_p50_us"] > 0

@@ -1,4 +1,4 @@
-"""The page as a reader meets it: in headless Chromium, at a phone's width, in the dark, on paper, by keyboard."""
+"""Tests the report page in headless Chromium: phone width, dark mode, print, keyboard."""
 
 import base64
 import io
@@ -15,14 +15,14 @@ from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from bench.advise.report import report
+from bench.advise.report import write_report
 from bench.paths import ROOT
-from tests.browser.__main__ import modules
+from tests.browser.__main__ import find_node_modules
 from tests.unit.advise.test_ranking import a_study, four
-from tests.unit.report.edge_cases import all_failed
+from tests.unit.report.edge_cases import build_all_failed
 
 KEPT = ROOT / "results" / "reference" / "report" / "report.html"
-NODE = modules(ROOT / ".fourways")
+NODE = find_node_modules(ROOT / ".fourways")
 PAGES = ("kept", "hard")
 
 pytestmark = pytest.mark.skipif(
@@ -34,8 +34,8 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The report that is kept, and one of a run that went wrong."""
-    run = all_failed(tmp_path_factory.mktemp("results"))
-    return {"kept": KEPT, "hard": report([run.path], run.path)}
+    run = build_all_failed(tmp_path_factory.mktemp("results"))
+    return {"kept": KEPT, "hard": write_report([run.path], run.path)}
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_the_form_leaves_what_has_all_that_is_needed_and_counts_places_among_it(
     browser: webdriver.Chrome, tmp_path: Path
 ) -> None:
     (folder,) = a_study(tmp_path, [*four(), *four(rate_per_s=50.0)]).values()
-    opened(browser, report([folder], folder))
+    opened(browser, write_report([folder], folder))
 
     def seen() -> list[list[str]]:
         rows: Any = browser.execute_script(

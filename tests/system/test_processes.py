@@ -1,4 +1,4 @@
-"""Several processes of a service, and callers that ask again."""
+"""Tests several processes per service, and callers that retry."""
 
 import asyncio
 import os
@@ -11,21 +11,21 @@ from typing import Any
 
 import pytest
 
-from bench.provision import free_ports
-from bench.provision.services import services
+from bench.provision import find_free_ports
+from bench.provision.services import run_services
 from shop.factory import open_service
 from shop.workflow import SERVICES
 from transports.base import Setting
-from transports.conformance import an_order
+from transports.conformance import build_place_order
 from transports.errors import TransportError
-from transports.registry import named
+from transports.registry import load_transport
 
 PATIENCE_S = 30
 ORDERS = 40
 
 
 def a_setting(trial: str, servers: Mapping[str, str], processes: int = 1, **options: Any) -> Setting:
-    ports = iter(free_ports(len(SERVICES) * processes))
+    ports = iter(find_free_ports(len(SERVICES) * processes))
     addresses = {name: ",".join(f"127.0.0.1:{next(ports)}" for _ in range(processes)) for name in SERVICES}
     return Setting(
         trial=f"{trial}-{os.getpid()}", addresses=addresses, servers=servers, processes=processes, options=options
@@ -49,12 +49,12 @@ async def test_every_process_of_a_service_gets_orders(
 ) -> None:
     trial = "-".join(filter(None, ("shared", transport, product, *options.values())))
     setting = replace(a_setting(trial, servers, processes=2, **options), product=product)
-    method = named(transport, product)(setting)
+    method = load_transport(transport, product)(setting)
     await method.prepare()
     try:
-        async with services(transport, setting, folder=tmp_path, logs=tmp_path, store_folder=None) as running:
+        async with run_services(transport, setting, folder=tmp_path, logs=tmp_path, store_folder=None) as running:
             async with method.connect() as client, asyncio.timeout(PATIENCE_S):
-                receipts = [await client.submit(an_order(f"order-{n}")) for n in range(ORDERS)]
+                receipts = [await client.submit(build_place_order(f"order-{n}")) for n in range(ORDERS)]
                 outcomes = [await receipt.finished for receipt in receipts]
             books = {name: await service.audit() for name, service in running.items()}
     finally:
@@ -72,14 +72,14 @@ async def test_a_service_that_is_away_for_a_while_fails_an_order_unless_it_is_as
     transport: str, retries: int
 ) -> None:
     setting = a_setting(f"retries-{transport}", {}, retries=retries)
-    method = named(transport)(setting)
+    method = load_transport(transport)(setting)
     opened = {name: open_service(name) for name in SERVICES}
     async with AsyncExitStack() as stack, asyncio.timeout(PATIENCE_S):
         for name in SERVICES:
             if name != "payment":
                 await stack.enter_async_context(method.serve(opened[name]))
         client = await stack.enter_async_context(method.connect())
-        ordering = asyncio.ensure_future(client.submit(an_order()))
+        ordering = asyncio.ensure_future(client.submit(build_place_order()))
         done, _ = await asyncio.wait([ordering], timeout=0.5)
         assert bool(done) is (not retries)
         await stack.enter_async_context(method.serve(opened["payment"]))

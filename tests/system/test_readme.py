@@ -1,4 +1,4 @@
-"""The pages and the help are true: every command in them is run here, long ones in their shortest form."""
+"""Runs every command in the README, the docs and the help, long ones in a short form."""
 
 import ast
 import os
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.advise.question import WORDS
+from bench.advise.question import FIELD_BY_WORD
 from bench.profile.parsing import FLAGS
-from bench.provision import free_ports
-from tests.system.command_line import PATIENCE_S, ROOT, SHORT, House, answer, until, went_through
-from tests.unit.builders import a_run
+from bench.provision import find_free_ports
+from tests.system.command_line import ROOT, SHORT_RUN, TIMEOUT_S, CommandLine, fetch_body, is_completed, wait_until
+from tests.unit.builders import build_run
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -46,20 +46,20 @@ def commands() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> House:
+def measured(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
     """Where a short run over REST has left its results."""
-    house = House(tmp_path_factory.mktemp("measured"), {})
-    done = house.done(house.make("bench", "TRANSPORT=rest", "HOPS=1", *SHORT))
-    assert went_through(done), done.stderr
+    house = CommandLine(tmp_path_factory.mktemp("measured"), {})
+    done = house.done(house.make("bench", "TRANSPORT=rest", "HOPS=1", *SHORT_RUN))
+    assert is_completed(done), done.stderr
     return house
 
 
-def bench(house: House, words: list[str]) -> None:
+def bench(house: CommandLine, words: list[str]) -> None:
     asked = {word.partition("=")[0] for word in words}
-    short = [setting for setting in SHORT if setting.partition("=")[0] not in asked - {"ROUNDS"}]
+    short = [setting for setting in SHORT_RUN if setting.partition("=")[0] not in asked - {"ROUNDS"}]
     done = house.done(house.make(*words, *short))
-    assert went_through(done), done.stderr
-    trials = house.latest().trials()
+    assert is_completed(done), done.stderr
+    trials = house.open_latest_run().trials()
     assert trials["complete"].all(), trials["caveats"].tolist()
     assert (trials["planned"] == trials["sent"] + trials["not_sent"]).all()
     assert (trials["sent"] == trials["finished"] + trials["failed"] + trials["unfinished"]).all()
@@ -75,22 +75,22 @@ def bench(house: House, words: list[str]) -> None:
     assert house.processes() == []
 
 
-def web(house: House, words: list[str]) -> None:
-    (port,) = free_ports(1)
+def web(house: CommandLine, words: list[str]) -> None:
+    (port,) = find_free_ports(1)
     with house.started(house.make(*words, f"WEB_PORT={port}")) as process:
-        until(lambda: answer(f"http://127.0.0.1:{port}") or process.poll() is not None)
+        wait_until(lambda: fetch_body(f"http://127.0.0.1:{port}") or process.poll() is not None)
         os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C in a terminal
-        out, _ = process.communicate(timeout=PATIENCE_S)
+        out, _ = process.communicate(timeout=TIMEOUT_S)
     assert "stopped; nothing is left running" in out, out
     assert house.processes() == []
 
 
-def shortest(*settings: str) -> Callable[[House, list[str]], None]:
+def shortest(*settings: str) -> Callable[[CommandLine, list[str]], None]:
     """A target that ends by itself, with these settings."""
 
-    def run(house: House, words: list[str]) -> None:
+    def run(house: CommandLine, words: list[str]) -> None:
         done = house.done(house.make(*words, *settings))
-        assert went_through(done), done.stdout + done.stderr
+        assert is_completed(done), done.stdout + done.stderr
         assert house.processes() == []
 
     return run
@@ -111,20 +111,20 @@ LEVELS = {
 """Of each study, a few in little time."""
 
 
-def study(house: House, words: list[str]) -> None:
+def study(house: CommandLine, words: list[str]) -> None:
     (profile,) = (word.removeprefix("PROFILE=") for word in words if word.startswith("PROFILE="))
     named = {word.partition("=")[0] for word in words}
     picked = [word for word in LEVELS[profile].split() if word.partition("=")[0] not in named]
     shortest("DURATION=1", "WARM_UP=0", "ROUNDS=1", "DEADLINE=3", *picked)(house, words)
 
 
-def this_is_it(house: House, words: list[str]) -> None:
+def this_is_it(house: CommandLine, words: list[str]) -> None:
     """`make test` is what runs this; that it would run everything is what can be said of it."""
     last = house.done([*house.make(*words), "--dry-run"]).stdout.splitlines()[-1]
     assert re.fullmatch(r"\.venv/bin/python -m pytest -n \d --dist worksteal", last)
 
 
-def up_and_down(house: House, words: list[str]) -> None:
+def up_and_down(house: CommandLine, words: list[str]) -> None:
     try:
         assert house.done(house.make(*words)).returncode == 0
     finally:
@@ -132,14 +132,14 @@ def up_and_down(house: House, words: list[str]) -> None:
     assert house.processes() == []
 
 
-def compare(house: House, words: list[str]) -> None:
+def compare(house: CommandLine, words: list[str]) -> None:
     """Made-up runs stand for the kept one and for the reader's own, which on a busy machine would be invalid."""
-    kept = a_run(house.results.parent / "kept").path
-    a_run(house.results)
+    kept = build_run(house.results.parent / "kept").path
+    build_run(house.results)
     shortest()(house, [f"A={kept}" if word.startswith("A=") else word for word in words])
 
 
-def report(house: House, words: list[str]) -> None:
+def report(house: CommandLine, words: list[str]) -> None:
     words = [word for word in words if word.partition("=")[0] not in ("RUN", "OUT")]
     out = house.results.parent / "page"
     done = house.done(house.make(*words, "RUN=results/reference/default", f"OUT={out}"))
@@ -147,7 +147,7 @@ def report(house: House, words: list[str]) -> None:
     assert {path.name for path in out.iterdir()} == {"report.html", "report.md", "charts"}
 
 
-HOW: Mapping[str, Callable[[House, list[str]], None]] = {
+HOW: Mapping[str, Callable[[CommandLine, list[str]], None]] = {
     "bench": bench,
     "web": web,
     "test": this_is_it,
@@ -176,14 +176,14 @@ def makes() -> list[str]:
 
 
 @pytest.mark.parametrize("command", makes())
-def test_a_make_of_the_pages_does_what_it_says(house: House, command: str) -> None:
+def test_a_make_of_the_pages_does_what_it_says(house: CommandLine, command: str) -> None:
     words = shlex.split(command)[1:]
     assert words[0] in TARGETS, f"there is no `{command}`"
     HOW[words[0]](house, words)
 
 
 @pytest.mark.parametrize("command", [command for command in commands() if command not in makes()])
-def test_another_command_of_the_pages_works_on_a_run(measured: House, command: str) -> None:
+def test_another_command_of_the_pages_works_on_a_run(measured: CommandLine, command: str) -> None:
     words = [word.replace("results/latest", str(measured.results / "latest")) for word in shlex.split(command)]
     done = measured.done(words)
     assert done.returncode == 0, done.stderr
@@ -191,7 +191,9 @@ def test_another_command_of_the_pages_works_on_a_run(measured: House, command: s
 
 
 @pytest.mark.parametrize("script", list(blocks("python")))
-def test_a_script_of_the_pages_works_on_a_run(measured: House, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+def test_a_script_of_the_pages_works_on_a_run(
+    measured: CommandLine, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
     monkeypatch.chdir(measured.results.parent)
     names: dict[str, object] = {}
     for statement in ast.parse(script).body:
@@ -214,7 +216,9 @@ NAMING = [path for path in TEXTS if _MAKE.search(path.read_text())]
 def test_every_make_that_a_text_names_exists_with_its_settings(path: Path) -> None:
     for target, settings in _MAKE.findall(path.read_text()):
         assert target in TARGETS, f"`make {target}`"
-        assert set(re.findall(r"(\w+)=", settings)) <= SETTINGS | PLACES | set(WORDS), f"`make {target}{settings}`"
+        assert set(re.findall(r"(\w+)=", settings)) <= SETTINGS | PLACES | set(FIELD_BY_WORD), (
+            f"`make {target}{settings}`"
+        )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -224,7 +228,7 @@ def test_every_file_that_a_page_names_exists(page: Path) -> None:
     assert not missing
 
 
-def test_make_help_names_every_target_that_says_what_it_is_for(house: House) -> None:
+def test_make_help_names_every_target_that_says_what_it_is_for(house: CommandLine) -> None:
     done = house.done(house.make("help"))
     assert done.returncode == 0
     told = {line.split()[1] for line in done.stdout.splitlines()}
@@ -241,7 +245,7 @@ def test_make_hands_on_every_setting_that_there_is() -> None:
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("TRANSPROT=grpc", "TRANSPORT"), ("CIPHER=foo", "")])
-def test_what_is_typed_and_no_setting_is_refused_by_its_name(house: House, typed: str, meant: str) -> None:
+def test_what_is_typed_and_no_setting_is_refused_by_its_name(house: CommandLine, typed: str, meant: str) -> None:
     done = house.done(house.make("bench", typed))
     assert done.returncode == 2
     (said, _) = done.stderr.splitlines()  # and make's own
@@ -279,12 +283,12 @@ def test_the_page_on_profiles_names_every_flag() -> None:
         "bench.provision.doctor",
     ],
 )
-def test_help_names_only_makes_and_settings_that_exist(house: House, command: str) -> None:
+def test_help_names_only_makes_and_settings_that_exist(house: CommandLine, command: str) -> None:
     house.env["COLUMNS"] = "300"
     done = house.done(house.python(*command.split(), "--help"))
     assert done.returncode == 0, done.stderr
     assert set(re.findall(r"`make ([a-z-]+)", done.stdout)) <= TARGETS
-    assert set(re.findall(r"\b([A-Z_]+)=[^V]", done.stdout)) <= SETTINGS | PLACES | set(WORDS)
+    assert set(re.findall(r"\b([A-Z_]+)=[^V]", done.stdout)) <= SETTINGS | PLACES | set(FIELD_BY_WORD)
     assert all((ROOT / name).exists() for name in re.findall(r"\b(?:docs|scenarios)/[\w./]*\w", done.stdout))
 
 

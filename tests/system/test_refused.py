@@ -1,4 +1,4 @@
-"""Each level of security from its wrong side: refused, the reason is in the server's log, and the others go on."""
+"""Tests that each security level refuses and logs wrong clients and still serves the others."""
 
 import asyncio
 import re
@@ -18,17 +18,24 @@ from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFai
 from aiokafka.protocol.admin import DescribeAclsRequest
 from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 
-from bench.provision import Broker, brokers
+from bench.provision import Broker, provide_brokers
 from bench.provision.base import Security
-from bench.provision.certificates import Authority
-from bench.trial.tls_probe import by_way_of, entrance, overheard
+from bench.provision.certificates import CertificateAuthority
+from bench.trial.tls_probe import find_entry_address, open_tls_tap, route_through_tap
 from shop.messages import PaymentTaken
 from tests.conftest import HOME
-from tests.system.secured_shop import PATIENCE_S, Ground, a_shop, is_refused, ships, told
-from transports.backends.kafka.topology import started
+from tests.system.secured_shop import (
+    TIMEOUT_S,
+    SecuredBrokers,
+    expect_refusal,
+    ship_order,
+    start_shop,
+    wait_until_logged,
+)
+from transports.backends.kafka.topology import run_client
 from transports.base import Transport
 from transports.conformance import (
-    an_order,
+    build_place_order,
     check_a_declined_payment_releases_the_stock,
     check_a_sold_out_order_is_rejected_with_the_reason,
     check_an_order_is_shipped,
@@ -37,25 +44,27 @@ from transports.conformance import (
     check_the_same_order_twice_has_one_effect_and_one_answer,
 )
 from transports.errors import Denied, Unreachable
-from transports.registry import named
-from transports.security import LEVELS, amqp, kafka
-from transports.wire import codec_named
+from transports.registry import load_transport
+from transports.security import LEVELS, build_amqp_options, kafka
+from transports.wire import load_codec
 
 METHODS = ("rest", "grpc", "broker", "events")
 BROKERED = ("broker", "events")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ground]:
+async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SecuredBrokers]:
     home = tmp_path_factory.mktemp("home")
     (home / "kafka").symlink_to(HOME / "kafka")
-    authority = Authority()
-    authority.fill(home / "keys")
+    authority = CertificateAuthority()
+    authority.write_all_keys(home / "keys")
     security = Security(LEVELS[1:], str(home / "keys"))
-    async with brokers(("rabbitmq", "kafka"), given={}, home=home, say=lambda _: None, security=security) as found:
+    async with provide_brokers(
+        ("rabbitmq", "kafka"), given={}, home=home, say=lambda _: None, security=security
+    ) as found:
         there = {name: broker for name, broker in found.items() if isinstance(broker, Broker)}
         assert there.keys() == found.keys(), found
-        yield Ground(authority, home / "keys", there, home)
+        yield SecuredBrokers(authority, home / "keys", there, home)
 
 
 PLAINTEXT = {
@@ -68,44 +77,46 @@ PLAINTEXT = {
 
 @pytest.mark.parametrize("name", METHODS)
 async def test_a_port_with_tls_takes_no_plain_text_and_is_believed_at_its_own_address_alone(
-    name: str, ground: Ground, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    name: str, ground: SecuredBrokers, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     setting = ground.setting(name, "tls")
-    async with a_shop(name, setting, tmp_path) as transport:
+    async with start_shop(name, setting, tmp_path) as transport:
         before = len(ground.log(name, tmp_path))
         plain = {server: url.replace("amqps:", "amqp:") for server, url in setting.servers.items()}
-        assert isinstance(await is_refused(name, replace(setting, security="none", servers=plain)), Unreachable)
-        await told(lambda: ground.log(name, tmp_path), PLAINTEXT[name], before)
-        async with overheard(entrance(setting), "127.0.0.3") as way:
-            refused = await is_refused(name, by_way_of(way, setting))
+        assert isinstance(await expect_refusal(name, replace(setting, security="none", servers=plain)), Unreachable)
+        await wait_until_logged(lambda: ground.log(name, tmp_path), PLAINTEXT[name], before)
+        async with open_tls_tap(find_entry_address(setting), "127.0.0.3") as way:
+            refused = await expect_refusal(name, route_through_tap(way, setting))
         # It is the client that refuses, and so the client that says why.
         assert isinstance(refused, Unreachable)
         assert re.search("IP address mismatch|Hostname Verification", f"{refused}{caplog.text}")
-        await ships(transport, "good")
+        await ship_order(transport, "good")
 
 
 @pytest.mark.parametrize("name", METHODS)
 async def test_a_server_of_another_authority_is_not_believed(
-    name: str, ground: Ground, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    name: str, ground: SecuredBrokers, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     setting, others = ground.setting(name, "tls"), tmp_path / "others"
-    Authority().fill(others)
-    async with a_shop(name, setting, tmp_path) as transport:
-        refused = await is_refused(name, replace(setting, keys=str(others)))
+    CertificateAuthority().write_all_keys(others)
+    async with start_shop(name, setting, tmp_path) as transport:
+        refused = await expect_refusal(name, replace(setting, keys=str(others)))
         assert isinstance(refused, Unreachable)
         assert re.search("(?i)certificate.verify.failed", f"{refused}{caplog.text}")
-        await ships(transport, "good")
+        await ship_order(transport, "good")
 
 
 @pytest.mark.parametrize("name", ["rest", "grpc"])
-async def test_a_server_whose_certificate_is_over_is_not_believed(name: str, ground: Ground, tmp_path: Path) -> None:
+async def test_a_server_whose_certificate_is_over_is_not_believed(
+    name: str, ground: SecuredBrokers, tmp_path: Path
+) -> None:
     """Brokers are of the run, and so are their certificates: what is over there is tried of their clients' at mtls."""
     setting, elsewhere = ground.setting(name, "tls"), tmp_path / "keys"
     elsewhere.mkdir()
     past = datetime.now(UTC) - timedelta(minutes=1)
-    over = ground.without(elsewhere, lambda keys: ground.authority.enrol(keys, "user", expires=past))
-    async with a_shop(name, replace(setting, keys=over), tmp_path):
-        refused = await is_refused(name, setting)
+    over = ground.copy_keys(elsewhere, lambda keys: ground.authority.issue_credentials(keys, "user", expires=past))
+    async with start_shop(name, replace(setting, keys=over), tmp_path):
+        refused = await expect_refusal(name, setting)
         assert isinstance(refused, Unreachable)
         assert re.search("(?i)expired|certificate.verify.failed", str(refused))
 
@@ -131,7 +142,9 @@ NOTHING = {
 
 
 @pytest.mark.parametrize("name", METHODS)
-async def test_at_mtls_nobody_is_let_in_without_a_good_certificate(name: str, ground: Ground, tmp_path: Path) -> None:
+async def test_at_mtls_nobody_is_let_in_without_a_good_certificate(
+    name: str, ground: SecuredBrokers, tmp_path: Path
+) -> None:
     setting = ground.setting(name, "mtls")
     past = datetime.now(UTC) - timedelta(minutes=1)
     elsewhere = tmp_path / "keys"
@@ -139,23 +152,28 @@ async def test_at_mtls_nobody_is_let_in_without_a_good_certificate(name: str, gr
     wrong = {
         "nothing": (replace(setting, security="tls"), NOTHING),
         "unknown": (
-            replace(setting, keys=ground.without(elsewhere, lambda keys: Authority().enrol(keys, "buyer"))),
+            replace(
+                setting,
+                keys=ground.copy_keys(elsewhere, lambda keys: CertificateAuthority().issue_credentials(keys, "buyer")),
+            ),
             UNKNOWN,
         ),
         "expired": (
             replace(
                 setting,
-                keys=ground.without(elsewhere, lambda keys: ground.authority.enrol(keys, "buyer", expires=past)),
+                keys=ground.copy_keys(
+                    elsewhere, lambda keys: ground.authority.issue_credentials(keys, "buyer", expires=past)
+                ),
             ),
             EXPIRED,
         ),
     }
-    async with a_shop(name, setting, tmp_path) as transport:
+    async with start_shop(name, setting, tmp_path) as transport:
         for seen_by, reasons in wrong.values():
             before = len(ground.log(name, tmp_path))
-            assert isinstance(await is_refused(name, seen_by), Unreachable)
-            await told(lambda: ground.log(name, tmp_path), reasons[name], before)
-        await ships(transport, "good")
+            assert isinstance(await expect_refusal(name, seen_by), Unreachable)
+            await wait_until_logged(lambda: ground.log(name, tmp_path), reasons[name], before)
+        await ship_order(transport, "good")
 
 
 BAD = {
@@ -168,17 +186,17 @@ BAD = {
 
 @pytest.mark.parametrize("name", METHODS)
 async def test_at_auth_nobody_is_let_in_without_his_own_token_or_password(
-    name: str, ground: Ground, tmp_path: Path
+    name: str, ground: SecuredBrokers, tmp_path: Path
 ) -> None:
     setting = ground.setting(name, "auth")
     elsewhere = tmp_path / "keys"
     elsewhere.mkdir()
-    async with a_shop(name, setting, tmp_path) as transport:
+    async with start_shop(name, setting, tmp_path) as transport:
         before = len(ground.log(name, tmp_path))
-        bad = ground.without(elsewhere, lambda keys: Authority().enrol(keys, "buyer"))
-        await is_refused(name, replace(setting, keys=bad))
-        await told(lambda: ground.log(name, tmp_path), BAD[name], before)
-        await ships(transport, "good")
+        bad = ground.copy_keys(elsewhere, lambda keys: CertificateAuthority().issue_credentials(keys, "buyer"))
+        await expect_refusal(name, replace(setting, keys=bad))
+        await wait_until_logged(lambda: ground.log(name, tmp_path), BAD[name], before)
+        await ship_order(transport, "good")
     logs = "".join(path.read_text() for path in tmp_path.glob("*.log")) + ground.log(name, tmp_path)
     secrets = [path.read_text() for path in ground.keys.rglob("*") if path.suffix == ".jwt" or path.name == "password"]
     assert not [secret for secret in secrets if secret in logs]
@@ -186,7 +204,7 @@ async def test_at_auth_nobody_is_let_in_without_his_own_token_or_password(
 
 @pytest.mark.parametrize("name", ["rest", "grpc"])
 async def test_a_token_that_is_over_or_of_another_role_is_refused_and_told_apart(
-    name: str, ground: Ground, tmp_path: Path
+    name: str, ground: SecuredBrokers, tmp_path: Path
 ) -> None:
     setting = ground.setting(name, "auth")
     elsewhere = tmp_path / "keys"
@@ -194,20 +212,22 @@ async def test_a_token_that_is_over_or_of_another_role_is_refused_and_told_apart
     now = datetime.now(UTC)
     over = ground.authority.token("buyer", "user", expires=now - timedelta(minutes=1))
     other = ground.authority.token("shipping", "user", expires=now + timedelta(hours=1))
-    async with a_shop(name, setting, tmp_path) as transport:
+    async with start_shop(name, setting, tmp_path) as transport:
         for token, reason in ((over, "Signature has expired"), (other, "shipping may not ask the user service")):
-            keys = ground.without(elsewhere, lambda keys, token=token: (keys / "buyer" / "user.jwt").write_text(token))
-            refused = await is_refused(name, replace(setting, keys=keys))
+            keys = ground.copy_keys(
+                elsewhere, lambda keys, token=token: (keys / "buyer" / "user.jwt").write_text(token)
+            )
+            refused = await expect_refusal(name, replace(setting, keys=keys))
             assert isinstance(refused, Denied)
             assert reason in str(refused)
-            await told(lambda: ground.log(name, tmp_path), reason)
-        await ships(transport, "good")
+            await wait_until_logged(lambda: ground.log(name, tmp_path), reason)
+        await ship_order(transport, "good")
 
 
-async def test_a_service_has_no_right_to_the_queue_of_another(ground: Ground, tmp_path: Path) -> None:
+async def test_a_service_has_no_right_to_the_queue_of_another(ground: SecuredBrokers, tmp_path: Path) -> None:
     setting = ground.setting("broker", "auth")
-    async with a_shop("broker", setting, tmp_path) as transport:
-        connection = await aio_pika.connect(**amqp(setting, "payment"))
+    async with start_shop("broker", setting, tmp_path) as transport:
+        connection = await aio_pika.connect(**build_amqp_options(setting, "payment"))
         async with connection:
             for ask in (
                 lambda channel: channel.declare_queue("of-my-own"),
@@ -216,24 +236,28 @@ async def test_a_service_has_no_right_to_the_queue_of_another(ground: Ground, tm
             ):
                 with pytest.raises(ChannelAccessRefused):
                     await ask(await connection.channel())
-        await told(lambda: ground.log("broker", tmp_path), "user 'payment' in vhost '/' refused|access to queue")
-        await ships(transport, "good")
+        await wait_until_logged(
+            lambda: ground.log("broker", tmp_path), "user 'payment' in vhost '/' refused|access to queue"
+        )
+        await ship_order(transport, "good")
 
 
-async def test_a_message_that_another_service_tells_is_refused_on_rabbitmq(ground: Ground, tmp_path: Path) -> None:
+async def test_a_message_that_another_service_tells_is_refused_on_rabbitmq(
+    ground: SecuredBrokers, tmp_path: Path
+) -> None:
     """Through the exchange a user reaches every queue, and says at the most who it is itself."""
     setting = ground.setting("broker", "auth")
-    body = codec_named("json").encode(PaymentTaken(an_order("forged"), 1, "PAY-0"))
-    async with a_shop("broker", setting, tmp_path) as transport:
+    body = load_codec("json").encode(PaymentTaken(build_place_order("forged"), 1, "PAY-0"))
+    async with start_shop("broker", setting, tmp_path) as transport:
         for claims in (None, "payment"):
-            async with await aio_pika.connect(**amqp(setting, "buyer")) as buyer:
+            async with await aio_pika.connect(**build_amqp_options(setting, "buyer")) as buyer:
                 message = aio_pika.Message(body, type="payment-taken", user_id=claims)
                 with suppress(ChannelPreconditionFailed):  # of who says to be another one
                     await (await buyer.channel()).default_exchange.publish(message, f"{setting.trial}.shipping")
         log = partial(said_by, tmp_path, "shipping")
-        await told(log, "nobody may not send 'payment-taken', which comes from payment")
-        await told(lambda: ground.log("broker", tmp_path), "user_id property set to .payment")
-        await ships(transport, "good")
+        await wait_until_logged(log, "nobody may not send 'payment-taken', which comes from payment")
+        await wait_until_logged(lambda: ground.log("broker", tmp_path), "user_id property set to .payment")
+        await ship_order(transport, "good")
 
 
 def said_by(logs: Path, service: str) -> str:
@@ -245,65 +269,72 @@ async def _taken(channel: aio_pika.abc.AbstractChannel, name: str) -> None:
     await queue.get(fail=False)
 
 
-async def test_a_service_has_no_right_to_the_topic_or_the_group_of_another(ground: Ground, tmp_path: Path) -> None:
+async def test_a_service_has_no_right_to_the_topic_or_the_group_of_another(
+    ground: SecuredBrokers, tmp_path: Path
+) -> None:
     setting = ground.setting("events", "auth")
     topic = f"{setting.trial}.order-placed"
-    async with a_shop("events", setting, tmp_path) as transport:
+    async with start_shop("events", setting, tmp_path) as transport:
         reader = AIOKafkaConsumer(topic, **kafka(setting, "payment"))
         with pytest.raises(TopicAuthorizationFailedError):
-            async with started(reader):
+            async with run_client(reader):
                 await reader.getmany(timeout_ms=5000)
         writer = AIOKafkaProducer(**kafka(setting, "payment"))
         with pytest.raises(TopicAuthorizationFailedError):
-            async with started(writer):
+            async with run_client(writer):
                 await writer.send_and_wait(topic, b"{}")
         mine, others = f"{setting.trial}.stock-reserved", f"{setting.trial}.product"
         member = AIOKafkaConsumer(mine, group_id=others, **kafka(setting, "payment"))
         with pytest.raises(GroupAuthorizationFailedError):
-            async with started(member):
+            async with run_client(member):
                 await member.getmany(timeout_ms=5000)
-        await told(lambda: ground.log("events", tmp_path), "User:payment is Denied")
-        await ships(transport, "good")
+        await wait_until_logged(lambda: ground.log("events", tmp_path), "User:payment is Denied")
+        await ship_order(transport, "good")
 
 
-async def test_a_message_that_nobody_can_read_is_kept_at_auth_on_rabbitmq(ground: Ground, tmp_path: Path) -> None:
+async def test_a_message_that_nobody_can_read_is_kept_at_auth_on_rabbitmq(
+    ground: SecuredBrokers, tmp_path: Path
+) -> None:
     setting = ground.setting("broker", "auth")
-    async with a_shop("broker", setting, tmp_path) as transport:
-        async with await aio_pika.connect(**amqp(setting, "buyer")) as buyer:
+    async with start_shop("broker", setting, tmp_path) as transport:
+        async with await aio_pika.connect(**build_amqp_options(setting, "buyer")) as buyer:
             exchange = (await buyer.channel()).default_exchange
             await exchange.publish(aio_pika.Message(b"{", type="place-order"), f"{setting.trial}.user")
-        async with await aio_pika.connect(**amqp(setting, "harness")) as harness, asyncio.timeout(PATIENCE_S):
+        async with (
+            await aio_pika.connect(**build_amqp_options(setting, "harness")) as harness,
+            asyncio.timeout(TIMEOUT_S),
+        ):
             letters = await (await harness.channel()).get_queue(f"{setting.trial}.unreadable")
             while (letter := await letters.get(fail=False, no_ack=True)) is None:  # noqa: ASYNC110 - nobody tells us
                 await asyncio.sleep(0.05)
         assert letter.body == b"{"
-        await ships(transport, "good")
+        await ship_order(transport, "good")
 
 
-async def test_a_message_that_nobody_can_read_is_kept_at_auth_on_kafka(ground: Ground, tmp_path: Path) -> None:
+async def test_a_message_that_nobody_can_read_is_kept_at_auth_on_kafka(ground: SecuredBrokers, tmp_path: Path) -> None:
     setting = ground.setting("events", "auth")
-    async with a_shop("events", setting, tmp_path) as transport:
+    async with start_shop("events", setting, tmp_path) as transport:
         buyer = AIOKafkaProducer(**kafka(setting, "buyer"))
-        async with started(buyer):
+        async with run_client(buyer):
             await buyer.send_and_wait(f"{setting.trial}.place-order", b"{")
         harness = AIOKafkaConsumer(
             f"{setting.trial}.unreadable", auto_offset_reset="earliest", **kafka(setting, "harness")
         )
-        async with started(harness), asyncio.timeout(PATIENCE_S):
+        async with run_client(harness), asyncio.timeout(TIMEOUT_S):
             letter = await harness.getone()
         assert letter.value == b"{"
-        await ships(transport, "good")
+        await ship_order(transport, "good")
 
 
-async def test_a_trial_leaves_no_rule_on_kafka(ground: Ground) -> None:
-    transport = named("events")(setting := ground.setting("events", "auth"))
+async def test_a_trial_leaves_no_rule_on_kafka(ground: SecuredBrokers) -> None:
+    transport = load_transport("events")(setting := ground.setting("events", "auth"))
     client = AIOKafkaClient(**kafka(setting, "harness"))
     await client.bootstrap()
     try:
         await transport.prepare()
         assert f"{setting.trial}.order-placed" in await rules_of(client, setting.trial)
         await transport.remove()
-        async with asyncio.timeout(PATIENCE_S):  # the broker hears of it a moment after the controller
+        async with asyncio.timeout(TIMEOUT_S):  # the broker hears of it a moment after the controller
             while await rules_of(client, setting.trial):  # noqa: ASYNC110 - nobody tells us
                 await asyncio.sleep(0.05)
     finally:
@@ -328,7 +359,7 @@ AT_AUTH = (
 
 
 @pytest.mark.parametrize("name", BROKERED)
-async def test_a_brokered_method_conforms_at_every_level(name: str, ground: Ground) -> None:
+async def test_a_brokered_method_conforms_at_every_level(name: str, ground: SecuredBrokers) -> None:
     for level, checks in (
         ("tls", (check_an_order_is_shipped,)),
         ("mtls", (check_an_order_is_shipped,)),
@@ -336,7 +367,7 @@ async def test_a_brokered_method_conforms_at_every_level(name: str, ground: Grou
     ):
 
         def make(level: str = level, **changes: object) -> Transport:
-            return named(name)(replace(ground.setting(name, level), **changes))  # type: ignore[arg-type]
+            return load_transport(name)(replace(ground.setting(name, level), **changes))  # type: ignore[arg-type]
 
         for check in checks:
             await check(make)

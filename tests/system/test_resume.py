@@ -1,79 +1,81 @@
-"""Runs that were stopped, killed or ended, and go on."""
+"""Tests that runs that were stopped or killed can be resumed."""
 
 import signal
 
-from tests.system.command_line import PATIENCE_S, SHORT, Bench, until, went_through
+from tests.system.command_line import SHORT_RUN, TIMEOUT_S, BenchCommandLine, is_completed, wait_until
 
 
-def test_a_load_process_that_dies_in_a_trial_costs_that_trial_which_a_resumed_run_measures_again(bench: Bench) -> None:
+def test_a_load_process_that_dies_in_a_trial_costs_that_trial_which_a_resumed_run_measures_again(
+    bench: BenchCommandLine,
+) -> None:
     with bench.running(
         "TRANSPORT=memory", "ROUNDS=2", "DURATION=3", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50"
     ) as process:
-        until(bench.load_processes)
-        (load,) = bench.load_processes()
+        wait_until(bench.find_load_processes)
+        (load,) = bench.find_load_processes()
         load.kill()
-        out, _ = process.communicate(timeout=PATIENCE_S)
+        out, _ = process.communicate(timeout=TIMEOUT_S)
     said = " ".join(out.split())
     assert process.returncode == 6, out
     assert "not to be used: round 1 of memory (failed)" in said
     assert "RESUME=latest` measures again what failed" in said
     assert "Traceback" not in out
-    assert list(bench.latest().trials()["planned"] > 0) == [False, True]
+    assert list(bench.open_latest_run().trials()["planned"] > 0) == [False, True]
 
     done = bench.run("RESUME=latest")
-    assert went_through(done), done.stderr
-    assert (bench.latest().trials()["planned"] > 0).tolist() == [True, True]
-    (resumed,) = bench.latest().manifest["resumed"]
+    assert is_completed(done), done.stderr
+    assert (bench.open_latest_run().trials()["planned"] > 0).tolist() == [True, True]
+    (resumed,) = bench.open_latest_run().manifest["resumed"]
     assert "ended in the middle" in resumed["measured_again"][0]
     assert "(1) failed" not in done.stdout
 
 
-def test_a_run_that_was_stopped_goes_on_with_what_it_lacks(bench: Bench) -> None:
+def test_a_run_that_was_stopped_goes_on_with_what_it_lacks(bench: BenchCommandLine) -> None:
     short = ("ROUNDS=3", "DURATION=1", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50", "SEED=7")
     with bench.running("TRANSPORT=memory,rest", *short) as process:
-        until(lambda: bench.trials() >= 2)
+        wait_until(lambda: bench.trials() >= 2)
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=PATIENCE_S)
+        out, _ = process.communicate(timeout=TIMEOUT_S)
     assert "RESUME=latest" in out
-    first = bench.latest()
+    first = bench.open_latest_run()
     before = first.trials()
     done = bench.run("RESUME=latest")
-    assert went_through(done), done.stderr
-    assert bench.latest().path.resolve() == first.path.resolve()
-    after = bench.latest().trials()
+    assert is_completed(done), done.stderr
+    assert bench.open_latest_run().path.resolve() == first.path.resolve()
+    after = bench.open_latest_run().trials()
     assert sorted(zip(after["round"], after["cell"], strict=True)) == [
         (round_, cell) for round_ in (1, 2, 3) for cell in ("memory", "rest")
     ]
     kept = after.merge(before, on=list(before.columns))
     assert len(kept) == len(before)
-    assert len(bench.latest().manifest["resumed"]) == 1
+    assert len(bench.open_latest_run().manifest["resumed"]) == 1
     assert all(after.groupby("round")["plan_hash"].nunique() == 1)
 
 
-def test_a_run_goes_on_with_its_own_settings_only(bench: Bench) -> None:
+def test_a_run_goes_on_with_its_own_settings_only(bench: BenchCommandLine) -> None:
     done = bench.run("RESUME=latest", "RATE=3")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "RESUME= alone, or with more ROUNDS=" in done.stderr
 
 
-def test_a_run_that_has_ended_takes_more_rounds_and_not_fewer(bench: Bench) -> None:
-    assert went_through(bench.run("TRANSPORT=memory", *SHORT))
-    assert went_through(bench.run("RESUME=latest", "ROUNDS=3"))
-    assert list(bench.latest().trials()["round"]) == [1, 2, 3]
-    assert bench.latest().manifest["profile"]["rounds"] == 3
+def test_a_run_that_has_ended_takes_more_rounds_and_not_fewer(bench: BenchCommandLine) -> None:
+    assert is_completed(bench.run("TRANSPORT=memory", *SHORT_RUN))
+    assert is_completed(bench.run("RESUME=latest", "ROUNDS=3"))
+    assert list(bench.open_latest_run().trials()["round"]) == [1, 2, 3]
+    assert bench.open_latest_run().manifest["profile"]["rounds"] == 3
     done = bench.run("RESUME=latest", "ROUNDS=2")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "ROUNDS (rounds) must be a whole number, 3 or more" in done.stderr
 
 
-def test_a_run_that_is_not_there_cannot_go_on(bench: Bench) -> None:
+def test_a_run_that_is_not_there_cannot_go_on(bench: BenchCommandLine) -> None:
     done = bench.run("RESUME=nowhere")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "there is no run nowhere; give the id or the folder of one in" in done.stderr
 
 
-def test_a_run_of_another_commit_cannot_go_on(bench: Bench) -> None:
-    assert went_through(bench.run("TRANSPORT=memory", *SHORT))
+def test_a_run_of_another_commit_cannot_go_on(bench: BenchCommandLine) -> None:
+    assert is_completed(bench.run("TRANSPORT=memory", *SHORT_RUN))
     manifest = bench.results / "latest" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"commit": "', '"commit": "0'))
     done = bench.run("RESUME=latest")
@@ -81,38 +83,38 @@ def test_a_run_of_another_commit_cannot_go_on(bench: Bench) -> None:
     assert "its commit is not what is here now" in done.stderr
 
 
-def test_a_run_that_may_not_go_on_does_not_become_the_latest(bench: Bench) -> None:
-    assert went_through(bench.run("TRANSPORT=memory", *SHORT))
-    older = bench.latest().path.resolve()
+def test_a_run_that_may_not_go_on_does_not_become_the_latest(bench: BenchCommandLine) -> None:
+    assert is_completed(bench.run("TRANSPORT=memory", *SHORT_RUN))
+    older = bench.open_latest_run().path.resolve()
     manifest = older / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"commit": "', '"commit": "0'))
-    assert went_through(bench.run("TRANSPORT=memory", *SHORT))
-    newer = bench.latest().path.resolve()
+    assert is_completed(bench.run("TRANSPORT=memory", *SHORT_RUN))
+    newer = bench.open_latest_run().path.resolve()
     assert bench.run(f"RESUME={older.name}").returncode == 5
-    assert bench.latest().path.resolve() == newer != older
+    assert bench.open_latest_run().path.resolve() == newer != older
 
 
-def test_a_run_goes_on_by_the_command_that_began_it(bench: Bench) -> None:
-    assert went_through(bench.run("TRANSPORT=memory", *SHORT))
+def test_a_run_goes_on_by_the_command_that_began_it(bench: BenchCommandLine) -> None:
+    assert is_completed(bench.run("TRANSPORT=memory", *SHORT_RUN))
     options = (f"--results={bench.results}", f"--home={bench.home}")
     done = bench.done(bench.python("bench", "study", *options, "RESUME=latest"))
     assert done.returncode == 2
     assert "go on with `make bench RESUME=" in done.stderr
 
 
-def test_a_study_that_was_stopped_goes_on_with_what_its_design_lacks(bench: Bench) -> None:
+def test_a_study_that_was_stopped_goes_on_with_what_its_design_lacks(bench: BenchCommandLine) -> None:
     where = (f"--results={bench.results}", f"--home={bench.home}")
     asked = ("PROFILE=processes", "TRANSPORT=rest", "ROUNDS=1", "DURATION=1", "WARM_UP=0")
     with bench.started(bench.python("bench", "study", *where, *asked)) as process:
-        until(lambda: bench.trials() >= 1)
+        wait_until(lambda: bench.trials() >= 1)
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=PATIENCE_S)
+        out, _ = process.communicate(timeout=TIMEOUT_S)
     assert "make study RESUME=latest" in out
-    before = bench.latest().trials()
+    before = bench.open_latest_run().trials()
     assert len(before) < 4
     done = bench.done(bench.python("bench", "study", *where, "RESUME=latest"))
-    assert went_through(done), done.stderr
-    after = bench.latest().trials()
+    assert is_completed(done), done.stderr
+    after = bench.open_latest_run().trials()
     assert sorted(after["cell"]) == [f"rest@{rate}_processes-{count}" for rate in (100, 250) for count in (1, 2)]
     assert len(after.merge(before, on=list(before.columns))) == len(before)
-    assert (bench.latest().path / "effects.csv").is_file()
+    assert (bench.open_latest_run().path / "effects.csv").is_file()

@@ -1,5 +1,7 @@
-"""Orders of all four methods with certificates and with credentials, from brokers that the run starts to the row of the
-trial; with TLS alone tests/system/test_refused.py has them."""
+"""Tests orders on all four methods with mutual TLS and with credentials.
+
+From the start of the run's brokers to the trial's row; tests/system/test_refused.py covers plain TLS.
+"""
 
 import time
 from collections.abc import Iterator
@@ -11,8 +13,8 @@ import psutil
 import pytest
 
 from bench.cli.app import DOUBTFUL
-from bench.provision.certificates import make
-from tests.system.command_line import SHORT, Bench
+from bench.provision.certificates import make_keys
+from tests.system.command_line import SHORT_RUN, BenchCommandLine
 
 PROFILE = """\
 also = []
@@ -26,9 +28,9 @@ security = ["mtls", "auth"]
 
 
 @pytest.fixture
-def alone(tmp_path: Path) -> Iterator[Bench]:
+def alone(tmp_path: Path) -> Iterator[BenchCommandLine]:
     """Without brokers that are given."""
-    made = Bench(tmp_path, {})
+    made = BenchCommandLine(tmp_path, {})
     yield made
     for process in made.processes():
         process.kill()
@@ -38,7 +40,7 @@ def alone(tmp_path: Path) -> Iterator[Bench]:
 class Done:
     """A run of all methods at both levels, whose keys are known here."""
 
-    bench: Bench
+    bench: BenchCommandLine
     said: str
     keys: Path
     seen: set[str]
@@ -48,11 +50,11 @@ class Done:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     folder = tmp_path_factory.mktemp("secured")
-    bench, keys, seen = Bench(folder, {}), make(folder / "keys"), set[str]()
+    bench, keys, seen = BenchCommandLine(folder, {}), make_keys(folder / "keys"), set[str]()
     bench.env["KEYS"] = str(keys)
     profile = folder / "levels.toml"
     profile.write_text(PROFILE)
-    with bench.running(f"PROFILE={profile}", *SHORT) as process:
+    with bench.running(f"PROFILE={profile}", *SHORT_RUN) as process:
         while process.poll() is None:
             for child in bench.processes():
                 with suppress(psutil.Error):
@@ -69,11 +71,11 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
 
 
 def test_every_method_ships_with_the_same_cipher(done: Done) -> None:
-    trials = done.bench.latest().trials()
+    trials = done.bench.open_latest_run().trials()
     assert trials["complete"].all(), trials["caveats"].tolist()
     assert len(set(zip(trials["transport"], trials["security"], strict=True))) == len(trials) == 8
     assert set(trials["negotiated_cipher"]) == {"TLS_AES_128_GCM_SHA256"}
-    said = done.bench.latest().manifest["tls"]
+    said = done.bench.open_latest_run().manifest["tls"]
     assert {line.split(", ")[0] for line in said.values()} == {"TLSv1.3"}
     assert {line.split(", ")[2] for name, line in said.items() if not name.startswith("grpc")} <= {
         "X25519",
@@ -96,8 +98,8 @@ def test_secrets_are_in_no_command_line_and_in_no_file_of_a_run(done: Done) -> N
 
 
 @pytest.mark.parametrize("level", ["tls", "mtls", "auth"])
-def test_a_broker_that_lacks_the_level_is_told_of_before_the_first_trial(bench: Bench, level: str) -> None:
-    done = bench.run("TRANSPORT=broker,events", f"SECURITY={level}", *SHORT)
+def test_a_broker_that_lacks_the_level_is_told_of_before_the_first_trial(bench: BenchCommandLine, level: str) -> None:
+    done = bench.run("TRANSPORT=broker,events", f"SECURITY={level}", *SHORT_RUN)
     assert done.returncode == 3
     assert "no rabbitmq answers at RABBITMQ_URL=amqp://guest:***@127.0.0.1:" in done.stderr
     assert f"as SECURITY={level} asks" in done.stderr
@@ -106,11 +108,11 @@ def test_a_broker_that_lacks_the_level_is_told_of_before_the_first_trial(bench: 
     assert not bench.results.exists()
 
 
-def test_keys_that_others_can_read_are_refused_before_anything_starts(alone: Bench, tmp_path: Path) -> None:
-    key = make(tmp_path / "keys") / "payment" / "key.pem"
+def test_keys_that_others_can_read_are_refused_before_anything_starts(alone: BenchCommandLine, tmp_path: Path) -> None:
+    key = make_keys(tmp_path / "keys") / "payment" / "key.pem"
     key.chmod(0o640)
     alone.env["KEYS"] = str(tmp_path / "keys")
-    done = alone.run("TRANSPORT=rest", "SECURITY=mtls", *SHORT)
+    done = alone.run("TRANSPORT=rest", "SECURITY=mtls", *SHORT_RUN)
     assert done.returncode == 2
     assert done.stderr == (f"{key} can be read by others (mode 640): make new keys, or type `chmod 600 {key}`\n")
     assert alone.runs() == []

@@ -1,4 +1,4 @@
-"""Real service processes: ready, asked, stopped, and nothing left of them."""
+"""Tests real service processes: start, audit, stop, and no process left."""
 
 import asyncio
 import json
@@ -20,23 +20,23 @@ import uvloop
 
 from bench.errors import StartFailed
 from bench.paths import ROOT
-from bench.provision import free_ports
-from bench.provision.ports import listeners
-from bench.provision.process import marked
-from bench.provision.service_main import NodeSpec
-from bench.provision.services import ServiceProcess, services
+from bench.provision import find_free_ports
+from bench.provision.ports import find_listeners
+from bench.provision.process import find_marked_processes
+from bench.provision.service_main import ServiceSpec
+from bench.provision.services import ServiceProcess, run_services
 from shop.messages import PlaceOrder
 from shop.payments import DECLINED_CARD
 from shop.workflow import SERVICES
-from tests.conftest import an_order
+from tests.conftest import build_order
 from transports.base import Setting
-from transports.registry import named
+from transports.registry import load_transport
 
 CHECKOUT = ROOT
 
 
 def a_setting(**changes: Any) -> Setting:
-    addresses = {name: f"127.0.0.1:{port}" for name, port in zip(SERVICES, free_ports(len(SERVICES)), strict=True)}
+    addresses = {name: f"127.0.0.1:{port}" for name, port in zip(SERVICES, find_free_ports(len(SERVICES)), strict=True)}
     return Setting(**{"trial": f"node-{os.getpid()}", "addresses": addresses} | changes)
 
 
@@ -44,14 +44,14 @@ def a_setting(**changes: Any) -> Setting:
 async def four(
     tmp_path: Path, setting: Setting, transport: str = "rest", *, store_folder: Path | None = None
 ) -> AsyncIterator[dict[str, ServiceProcess]]:
-    async with services(
+    async with run_services(
         transport, setting, folder=tmp_path, logs=tmp_path / "logs", store_folder=store_folder
     ) as running:
         yield running
 
 
 async def ordered(setting: Setting, transport: str, *orders: PlaceOrder) -> list[str]:
-    async with named(transport)(setting).connect() as client:
+    async with load_transport(transport)(setting).connect() as client:
         receipts = [await client.submit(order) for order in orders]
         return [(await asyncio.wait_for(_awaited(receipt.finished), 20)).outcome.status for receipt in receipts]
 
@@ -79,7 +79,7 @@ def a_node(tmp_path: Path) -> subprocess.Popen[bytes]:
 
 
 def a_spec(setting: Setting, **changes: Any) -> bytes:
-    spec = NodeSpec(**{"service": "shipping", "transport": "rest", "setting": setting, "folder": None} | changes)
+    spec = ServiceSpec(**{"service": "shipping", "transport": "rest", "setting": setting, "folder": None} | changes)
     return msgspec.json.encode(spec) + b"\n"
 
 
@@ -96,7 +96,7 @@ async def test_services_are_ready_and_say_the_facts_of_their_transport(tmp_path:
     async with four(tmp_path, setting) as running:
         assert list(running) == list(SERVICES)
         for service in running.values():
-            assert service.facts == named("rest")(setting).facts()
+            assert service.facts == load_transport("rest")(setting).facts()
             assert service.alive
             assert psutil.Process(service.pid).cmdline()[-1] == "bench.provision.service_main"
         assert len({service.pid for service in running.values()}) == 4
@@ -107,19 +107,19 @@ async def test_a_service_listens_at_its_own_address_and_nowhere_else(tmp_path: P
     async with four(tmp_path, setting) as running:
         for name, service in running.items():
             host, _, port = setting.addresses[name].rpartition(":")
-            assert listeners((service.pid,)) == [(host, int(port))]
+            assert find_listeners((service.pid,)) == [(host, int(port))]
 
 
 @pytest.mark.parametrize("transport", ["rest", "grpc", "broker", "events"])
 async def test_orders_are_counted_in_the_books_of_the_processes(
     tmp_path: Path, servers: Mapping[str, str], transport: str
 ) -> None:
-    kind = named(transport)
+    kind = load_transport(transport)
     setting = a_setting(trial=f"node-{transport}-{os.getpid()}", servers=servers, codec=kind.traits.codec)
     await kind(setting).prepare()
     try:
         async with four(tmp_path, setting, transport) as running:
-            ships, declined = PlaceOrder(an_order("ships")), PlaceOrder(an_order("declined", card=DECLINED_CARD))
+            ships, declined = PlaceOrder(build_order("ships")), PlaceOrder(build_order("declined", card=DECLINED_CARD))
             assert await ordered(setting, transport, ships, declined) == ["shipped", "rejected"]
             books = {name: await service.audit() for name, service in running.items()}
     finally:
@@ -138,7 +138,7 @@ async def test_orders_are_counted_in_the_books_of_the_processes(
 async def test_services_over_sqlite_know_their_books_again_after_a_restart(tmp_path: Path) -> None:
     setting = a_setting(durability="safe")
     async with four(tmp_path, setting, store_folder=tmp_path) as running:
-        assert await ordered(setting, "rest", PlaceOrder(an_order())) == ["shipped"]
+        assert await ordered(setting, "rest", PlaceOrder(build_order())) == ["shipped"]
         before = {name: await service.audit() for name, service in running.items()}
     async with four(tmp_path, setting, store_folder=tmp_path) as running:
         after = {name: await service.audit() for name, service in running.items()}
@@ -152,9 +152,9 @@ async def test_after_the_services_stop_no_process_and_no_port_is_left(tmp_path: 
     setting = a_setting()
     async with four(tmp_path, setting) as running:
         pids = [service.pid for service in running.values()]
-        assert sorted(process.pid for process in marked(tmp_path)) == sorted(pids)
+        assert sorted(process.pid for process in find_marked_processes(tmp_path)) == sorted(pids)
     assert not any(psutil.pid_exists(pid) for pid in pids)
-    assert not marked(tmp_path)
+    assert not find_marked_processes(tmp_path)
     for address in setting.addresses.values():
         with socket.socket() as free:
             free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -172,7 +172,7 @@ async def test_an_exception_inside_stops_the_services_too(tmp_path: Path) -> Non
     with pytest.raises(ZeroDivisionError):
         async with four(tmp_path, a_setting()):
             raise ZeroDivisionError
-    assert not marked(tmp_path)
+    assert not find_marked_processes(tmp_path)
 
 
 async def test_a_cancelled_start_leaves_nothing(tmp_path: Path) -> None:
@@ -181,11 +181,11 @@ async def test_a_cancelled_start_leaves_nothing(tmp_path: Path) -> None:
             await asyncio.Event().wait()
 
     task = asyncio.create_task(starting())
-    await until(lambda: bool(marked(tmp_path)))
+    await until(lambda: bool(find_marked_processes(tmp_path)))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert not marked(tmp_path)
+    assert not find_marked_processes(tmp_path)
 
 
 @pytest.mark.parametrize("transport", ["rest", "grpc"])
@@ -199,14 +199,14 @@ async def test_a_taken_port_fails_the_start_with_a_sentence(tmp_path: Path, tran
         with pytest.raises(StartFailed, match=f"^the payment service: cannot listen on {address}: .*another port$"):
             async with four(tmp_path, setting, transport):
                 pytest.fail("started although a port was taken")
-    assert not marked(tmp_path)
+    assert not find_marked_processes(tmp_path)
 
 
 async def test_an_unknown_transport_fails_the_start_with_the_nearest_name(tmp_path: Path) -> None:
     with pytest.raises(StartFailed, match=r"no transport 'rst'; did you mean 'rest'\?"):
         async with four(tmp_path, a_setting(), "rst"):
             pytest.fail("started")
-    assert not marked(tmp_path)
+    assert not find_marked_processes(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ async def test_an_unknown_transport_fails_the_start_with_the_nearest_name(tmp_pa
 async def test_a_broker_that_is_not_there_fails_the_start_with_a_sentence(
     tmp_path: Path, transport: str, servers: Mapping[str, str]
 ) -> None:
-    (port,) = free_ports(1)
+    (port,) = find_free_ports(1)
     given = {name: url.format(port=port) for name, url in servers.items()}
     with pytest.raises(
         StartFailed, match=rf"^the \w+ service: \w+ does not answer at \S*127\.0\.0\.1:{port}"
@@ -224,7 +224,7 @@ async def test_a_broker_that_is_not_there_fails_the_start_with_a_sentence(
         async with four(tmp_path, a_setting(servers=given, deadline_s=3.0), transport):
             pytest.fail("started")
     assert "guest:guest" not in str(raised.value)
-    assert not marked(tmp_path)
+    assert not find_marked_processes(tmp_path)
 
 
 async def test_a_service_that_was_killed_is_seen_and_cannot_be_asked(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ async def test_a_service_that_was_killed_is_seen_and_cannot_be_asked(tmp_path: P
         with pytest.raises(StartFailed, match="the payment service has ended; read its log"):
             await payment.audit()
         assert (await running["user"].audit())["balance"] == {"open": 0}
-    assert not marked(tmp_path)
+    assert not find_marked_processes(tmp_path)
 
 
 def test_a_service_ends_with_its_input(tmp_path: Path) -> None:

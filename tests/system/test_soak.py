@@ -1,13 +1,13 @@
-"""`make soak` in its shortest form: whether memory is bounded is for the long one to say."""
+"""Tests `make soak` in its shortest form; only a long run shows whether memory is bounded."""
 
 import pytest
 
 from shop.workflow import SERVICES
-from tests.system.command_line import PATIENCE_S, House, until
+from tests.system.command_line import TIMEOUT_S, CommandLine, wait_until
 
 
 @pytest.mark.parametrize("transport", ["rest", "events"])
-def test_every_service_of_a_transport_has_its_row(house: House, transport: str) -> None:
+def test_every_service_of_a_transport_has_its_row(house: CommandLine, transport: str) -> None:
     done = house.done(house.make("soak", f"TRANSPORT={transport}", "ORDERS=1000"))
     rows = [line for line in done.stdout.splitlines() if line.startswith("│")]
     assert [row.split("│")[4].strip() for row in rows] == list(SERVICES)
@@ -16,18 +16,18 @@ def test_every_service_of_a_transport_has_its_row(house: House, transport: str) 
     assert house.left() == []
 
 
-def test_a_service_that_ends_in_the_middle_is_one_sentence(house: House) -> None:
+def test_a_service_that_ends_in_the_middle_is_one_sentence(house: CommandLine) -> None:
     command = house.python("bench", "soak", f"--home={house.home}", "--orders=100000", "TRANSPORT=rest", "DEADLINE=2")
     with house.started(command) as process:
-        until(lambda: len(house.processes()) >= 4 and all(p.cpu_times().user > 1.5 for p in house.processes()))
+        wait_until(lambda: len(house.processes()) >= 4 and all(p.cpu_times().user > 1.5 for p in house.processes()))
         house.processes()[0].kill()
-        out, _ = process.communicate(timeout=PATIENCE_S)
+        out, _ = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 4, out
     assert "Traceback" not in out
     assert house.processes() == []
 
 
-def test_too_few_orders_are_refused(house: House) -> None:
+def test_too_few_orders_are_refused(house: CommandLine) -> None:
     done = house.done(house.python("bench", "soak", f"--home={house.home}", "--orders=10", "TRANSPORT=rest"))
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""`make up`, `make down` and `make doctor`: what they say, and how they end."""
+"""Tests the output and exit codes of `make up`, `make down` and `make doctor`."""
 
 import os
 import signal
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.provision import NAMES, VARIABLES, kafka, rabbitmq
-from tests.system.command_line import PATIENCE_S, ROOT, House, until
+from bench.provision import BROKER_NAMES, URL_VARIABLES, kafka, rabbitmq
+from tests.system.command_line import ROOT, TIMEOUT_S, CommandLine, wait_until
 
 pytestmark = pytest.mark.broker
 
@@ -21,20 +21,20 @@ sys.exit(doctor.main())
 
 
 @pytest.fixture
-def alone(house: House) -> House:
+def alone(house: CommandLine) -> CommandLine:
     """A house that is given no broker."""
-    if why := rabbitmq.missing() or kafka.missing(ROOT / ".fourways"):
+    if why := rabbitmq.unavailable_reason() or kafka.unavailable_reason(ROOT / ".fourways"):
         pytest.skip(why)
-    for variable in VARIABLES.values():
+    for variable in URL_VARIABLES.values():
         house.env.pop(variable)
     return house
 
 
-def doctor(house: House) -> list[str]:
+def doctor(house: CommandLine) -> list[str]:
     return house.python("bench.provision.doctor", f"--home={house.home}")
 
 
-def without_java(house: House, tmp_path: Path) -> None:
+def without_java(house: CommandLine, tmp_path: Path) -> None:
     """A path that leads nowhere; Python is called by its full name."""
     (tmp_path / "nothing").mkdir()
     house.env["PATH"] = str(tmp_path / "nothing")
@@ -45,11 +45,11 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_brokers_that_are_up_are_named_used_and_taken_down(alone: House) -> None:
+def test_brokers_that_are_up_are_named_used_and_taken_down(alone: CommandLine) -> None:
     try:
         up = alone.done(alone.make("up"))
         assert up.returncode == 0, up.stderr
-        assert all(f"{VARIABLES[name]}=" in up.stdout for name in NAMES)
+        assert all(f"{URL_VARIABLES[name]}=" in up.stdout for name in BROKER_NAMES)
         seen = alone.done(alone.make("doctor"))
         assert seen.returncode == 0
         assert "rabbitmq, kept" in seen.stdout
@@ -64,23 +64,23 @@ def test_brokers_that_are_up_are_named_used_and_taken_down(alone: House) -> None
     assert alone.left() == []
 
 
-def test_down_with_nothing_up_says_so_and_is_content(alone: House) -> None:
+def test_down_with_nothing_up_says_so_and_is_content(alone: CommandLine) -> None:
     done = alone.done(alone.make("down"))
     assert (done.returncode, done.stdout) == (0, "no broker is kept: nothing to stop\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_up_that_is_interrupted_leaves_nothing(alone: House, number: signal.Signals) -> None:
+def test_up_that_is_interrupted_leaves_nothing(alone: CommandLine, number: signal.Signals) -> None:
     with alone.started(alone.python("bench.provision", "up", f"--home={alone.home}")) as process:
-        until(alone.processes)
+        wait_until(alone.processes)
         process.send_signal(number)
-        out, _ = process.communicate(timeout=PATIENCE_S)
+        out, _ = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 130, out
     assert "Traceback" not in out
     assert alone.left() == []
 
 
-def test_up_without_java_keeps_the_other_broker_and_says_what_to_type(alone: House, tmp_path: Path) -> None:
+def test_up_without_java_keeps_the_other_broker_and_says_what_to_type(alone: CommandLine, tmp_path: Path) -> None:
     # What RabbitMQ's own scripts call.
     tools = tmp_path / "tools"
     tools.mkdir()
@@ -93,23 +93,23 @@ def test_up_without_java_keeps_the_other_broker_and_says_what_to_type(alone: Hou
         up = alone.done(alone.python("bench.provision", "up", f"--home={alone.home}"))
         assert up.returncode == 1
         assert up.stderr.strip() == kafka.NO_JAVA
-        assert f"{VARIABLES['rabbitmq']}=" in up.stdout
+        assert f"{URL_VARIABLES['rabbitmq']}=" in up.stdout
     finally:
         alone.done(alone.make("down"))
     assert alone.processes() == []
 
 
-def test_neither_up_nor_down_is_a_usage_error(alone: House) -> None:
+def test_neither_up_nor_down_is_a_usage_error(alone: CommandLine) -> None:
     assert alone.done(alone.python("bench.provision", "sideways")).returncode == 2
 
 
-def test_doctor_is_content_where_all_four_methods_can_run(alone: House) -> None:
+def test_doctor_is_content_where_all_four_methods_can_run(alone: CommandLine) -> None:
     done = alone.done(doctor(alone))
     assert done.returncode == 0, done.stdout
     assert "all four methods can run" in done.stdout
 
 
-def test_doctor_says_what_to_type_where_java_is_missing(alone: House, tmp_path: Path) -> None:
+def test_doctor_says_what_to_type_where_java_is_missing(alone: CommandLine, tmp_path: Path) -> None:
     without_java(alone, tmp_path)
     done = alone.done(doctor(alone))
     assert done.returncode == 1
@@ -117,7 +117,7 @@ def test_doctor_says_what_to_type_where_java_is_missing(alone: House, tmp_path: 
     assert done.stdout.splitlines()[-1] == "cannot run: events"
 
 
-def test_doctor_says_what_to_type_where_rabbitmq_is_missing(alone: House) -> None:
+def test_doctor_says_what_to_type_where_rabbitmq_is_missing(alone: CommandLine) -> None:
     """Its script is known by its full path, so that an empty PATH does not hide it."""
     done = alone.done([*alone.python("bench.provision.doctor")[:1], "-c", WITHOUT_RABBITMQ, f"--home={alone.home}"])
     assert done.returncode == 1, done.stderr
@@ -125,14 +125,14 @@ def test_doctor_says_what_to_type_where_rabbitmq_is_missing(alone: House) -> Non
     assert done.stdout.splitlines()[-1] == "cannot run: broker"
 
 
-def test_doctor_needs_no_java_where_a_kafka_is_given(house: House, tmp_path: Path) -> None:
+def test_doctor_needs_no_java_where_a_kafka_is_given(house: CommandLine, tmp_path: Path) -> None:
     without_java(house, tmp_path)
     done = house.done(doctor(house))
     assert done.returncode == 0, done.stdout
 
 
-def test_doctor_names_a_given_broker_that_does_not_answer_without_its_password(alone: House) -> None:
-    alone.env[VARIABLES["rabbitmq"]] = "amqp://guest:secret@127.0.0.1:1/"
+def test_doctor_names_a_given_broker_that_does_not_answer_without_its_password(alone: CommandLine) -> None:
+    alone.env[URL_VARIABLES["rabbitmq"]] = "amqp://guest:secret@127.0.0.1:1/"
     done = alone.done(doctor(alone))
     assert done.returncode == 1
     assert "no rabbitmq answers at" in words(done.stdout)
@@ -140,11 +140,11 @@ def test_doctor_names_a_given_broker_that_does_not_answer_without_its_password(a
     assert done.stdout.splitlines()[-1] == "cannot run: broker"
 
 
-def test_doctor_tells_of_a_killed_run_and_make_down_cleans_up(alone: House) -> None:
+def test_doctor_tells_of_a_killed_run_and_make_down_cleans_up(alone: CommandLine) -> None:
     with alone.started(alone.python("bench.provision", "up", f"--home={alone.home}")) as process:
-        until(lambda: len(alone.processes()) >= 2)
+        wait_until(lambda: len(alone.processes()) >= 2)
         os.kill(process.pid, signal.SIGKILL)
-        process.wait(PATIENCE_S)
+        process.wait(TIMEOUT_S)
     assert f"{alone.runs()[0]}: the next run or `make down` cleans up" in words(alone.done(doctor(alone)).stdout)
     assert alone.done(alone.make("down")).returncode == 0
     assert alone.left() == []

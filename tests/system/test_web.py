@@ -1,4 +1,4 @@
-"""`make web`: the page over real services, driven as its buttons do it."""
+"""Tests `make web` through Locust's page, over real services."""
 
 import json
 import os
@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bench.provision import VARIABLES, free_ports
-from tests.system.command_line import PATIENCE_S, House, answer, until
+from bench.provision import URL_VARIABLES, find_free_ports
+from tests.system.command_line import TIMEOUT_S, CommandLine, fetch_body, wait_until
 
 
 class Page:
@@ -25,42 +25,42 @@ class Page:
 
     def ready(self) -> bool:
         """Whether it is there and a load worker with it."""
-        return bool(answer(self.url)) and bool(self.stats().get("workers"))
+        return bool(fetch_body(self.url)) and bool(self.stats().get("workers"))
 
     def press_start(self, user_count: int) -> None:
         form = urlencode({"user_count": user_count, "spawn_rate": user_count}).encode()
-        assert json.loads(answer(f"{self.url}/swarm", form))["success"]
+        assert json.loads(fetch_body(f"{self.url}/swarm", form))["success"]
 
     def press_stop(self) -> None:
-        answer(f"{self.url}/stop", b"")
+        fetch_body(f"{self.url}/stop", b"")
 
     def stats(self) -> Any:
-        return json.loads(answer(f"{self.url}/stats/requests"))
+        return json.loads(fetch_body(f"{self.url}/stats/requests"))
 
     def shows(self, condition: Callable[[Any], bool]) -> Any:
         """What it shows, once the condition holds for that."""
-        until(lambda: condition(self.stats()))
+        wait_until(lambda: condition(self.stats()))
         return self.stats()
 
 
-def web(house: House, port: int, *settings: str) -> list[str]:
+def web(house: CommandLine, port: int, *settings: str) -> list[str]:
     return house.python("bench", "web", f"--port={port}", f"--home={house.home}", *settings)
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """Over REST, which needs no broker."""
-    house, (port,) = House(tmp_path_factory.mktemp("web"), {}), free_ports(1)
+    house, (port,) = CommandLine(tmp_path_factory.mktemp("web"), {}), find_free_ports(1)
     with house.started(web(house, port, "TRANSPORT=rest")) as process:
         running = Page(port)
-        until(lambda: running.ready() or process.poll() is not None)
+        wait_until(lambda: running.ready() or process.poll() is not None)
         yield running
         os.killpg(process.pid, signal.SIGINT)
-        process.wait(PATIENCE_S)
+        process.wait(TIMEOUT_S)
 
 
 def test_the_page_answers_at_the_given_port(page: Page) -> None:
-    assert b"<title>Locust</title>" in answer(page.url)
+    assert b"<title>Locust</title>" in fetch_body(page.url)
 
 
 def test_a_start_on_the_page_orders_over_rest(page: Page) -> None:
@@ -94,31 +94,31 @@ def test_after_a_stop_the_page_starts_again(page: Page) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("transport", ["rest", "broker"])
-def test_a_signal_ends_everything_also_under_load(house: House, number: signal.Signals, transport: str) -> None:
-    (port,) = free_ports(1)
+def test_a_signal_ends_everything_also_under_load(house: CommandLine, number: signal.Signals, transport: str) -> None:
+    (port,) = find_free_ports(1)
     page = Page(port)
     with house.started(web(house, port, f"TRANSPORT={transport}")) as process:
-        until(lambda: page.ready() or process.poll() is not None)
+        wait_until(lambda: page.ready() or process.poll() is not None)
         page.press_start(20)
         page.shows(lambda stats: stats["stats"][-1]["num_requests"] > 0)
         process.send_signal(number)
-        out, _ = process.communicate(timeout=PATIENCE_S)
+        out, _ = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 130, out
     assert out.splitlines()[-1] == "stopped; nothing is left running"
     assert "Traceback" not in out
     assert house.left() == []
-    assert answer(page.url) == b""
+    assert fetch_body(page.url) == b""
 
 
 def test_what_is_given_to_make_web_stands_in_the_pages_fields(tmp_path: Path) -> None:
-    house, (port,) = House(tmp_path, {}), free_ports(1)
+    house, (port,) = CommandLine(tmp_path, {}), find_free_ports(1)
     page = Page(port)
     given = ("RATE=30", "PAYLOAD=4KiB", "ARRIVALS=constant")
     with house.started(web(house, port, "TRANSPORT=rest", *given)) as process:
-        until(lambda: page.ready() or process.poll() is not None)
-        (shown,) = re.findall(r"window\.templateArgs = (\{.*\})", answer(page.url).decode())
+        wait_until(lambda: page.ready() or process.poll() is not None)
+        (shown,) = re.findall(r"window\.templateArgs = (\{.*\})", fetch_body(page.url).decode())
         process.send_signal(signal.SIGINT)
-        process.wait(PATIENCE_S)
+        process.wait(TIMEOUT_S)
     fields = json.loads(shown)
     assert fields["num_users"] == 30
     options = {name: option["default_value"] for name, option in fields["extra_options"].items()}
@@ -129,21 +129,21 @@ def is_one_sentence(done: "subprocess.CompletedProcess[str]") -> bool:
     return len(done.stderr.strip().splitlines()) == 1 and "Traceback" not in done.stdout + done.stderr
 
 
-def test_web_without_a_transport_says_what_to_type(house: House) -> None:
-    done = house.done(web(house, free_ports(1)[0]))
+def test_web_without_a_transport_says_what_to_type(house: CommandLine) -> None:
+    done = house.done(web(house, find_free_ports(1)[0]))
     assert done.returncode == 2
     assert is_one_sentence(done)
     assert "TRANSPORT=rest" in done.stderr
 
 
-def test_make_web_without_a_transport_says_what_to_type(house: House) -> None:
+def test_make_web_without_a_transport_says_what_to_type(house: CommandLine) -> None:
     done = house.done(house.make("web"))
     assert done.returncode == 2
     assert "TRANSPORT=rest" in done.stderr.splitlines()[0]
     assert "Traceback" not in done.stderr
 
 
-def test_a_taken_port_is_said_before_anything_is_started(house: House) -> None:
+def test_a_taken_port_is_said_before_anything_is_started(house: CommandLine) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -155,9 +155,9 @@ def test_a_taken_port_is_said_before_anything_is_started(house: House) -> None:
     assert house.processes() == []
 
 
-def test_a_broker_that_is_not_there_is_said(house: House) -> None:
-    house.env[VARIABLES["kafka"]] = f"127.0.0.1:{free_ports(1)[0]}"
-    done = house.done(web(house, free_ports(1)[0], "TRANSPORT=events"))
+def test_a_broker_that_is_not_there_is_said(house: CommandLine) -> None:
+    house.env[URL_VARIABLES["kafka"]] = f"127.0.0.1:{find_free_ports(1)[0]}"
+    done = house.done(web(house, find_free_ports(1)[0], "TRANSPORT=events"))
     assert done.returncode == 3
     assert is_one_sentence(done)
-    assert VARIABLES["kafka"] in done.stderr
+    assert URL_VARIABLES["kafka"] in done.stderr

@@ -1,4 +1,4 @@
-"""Made-up results for the tests of what is kept and shown."""
+"""Builds made-up trials and runs for the tests of results and reports."""
 
 import math
 import random
@@ -8,9 +8,9 @@ from typing import Any
 
 from hdrh.histogram import HdrHistogram
 
-from bench.results.histograms import Percentiles, empty_histogram, percentiles
-from bench.results.rows import Trial
-from bench.results.store import Run
+from bench.results.histograms import Percentiles, compute_percentiles, empty_histogram
+from bench.results.rows import TrialRow
+from bench.results.store import RunFolder
 
 CELLS: Mapping[str, tuple[str, str, str, float, float]] = {
     "rest": ("rest", "aiohttp", "json", 1.0, 5.3),
@@ -22,20 +22,20 @@ CELLS: Mapping[str, tuple[str, str, str, float, float]] = {
 """Transport, client, codec, acceptance as a part of completion, completion p50 in ms."""
 
 
-def a_histogram(median_ms: float, orders: int = 900, seed: int = 1, spread: float = 0.4) -> HdrHistogram:
-    """Log-normal, in microseconds."""
+def build_histogram(median_ms: float, orders: int = 900, seed: int = 1, spread: float = 0.4) -> HdrHistogram:
+    """Returns a log-normal histogram in microseconds."""
     draw, histogram = random.Random(seed), empty_histogram()
     for _ in range(orders):
         histogram.record_value(max(1, round(median_ms * 1000 * draw.lognormvariate(0, spread))))
     return histogram
 
 
-PRODUCT = {"broker": "rabbitmq", "events": "kafka"}
+DEFAULT_BACKEND = {"broker": "rabbitmq", "events": "kafka"}
 """The methods' own; the others have none."""
 
 
-def a_trial(**changes: Any) -> Trial:
-    """A valid trial of REST in which nothing went wrong, or of another transport over its own product."""
+def build_trial(**changes: Any) -> TrialRow:
+    """Returns a valid trial of REST without failures, or of another transport over its own backend."""
     quick = Percentiles(p50_us=5300, p90_us=8000, p99_us=11000, max_us=15000)
     fields: dict[str, Any] = {
         "round": 1,
@@ -52,7 +52,7 @@ def a_trial(**changes: Any) -> Trial:
         "security": "none",
         "durability": "fast",
         "store": "memory",
-        "product": PRODUCT.get(changes.get("transport", ""), "none"),
+        "product": DEFAULT_BACKEND.get(changes.get("transport", ""), "none"),
         "processes": 1,
         "retries": 0,
         "keep_alive_s": 0.0,
@@ -85,30 +85,30 @@ def a_trial(**changes: Any) -> Trial:
         "complete": True,
         "valid": True,
     }
-    return Trial(**(fields | changes))
+    return TrialRow(**(fields | changes))
 
 
-def a_run(root: Path, rounds: int = 6, cells: Mapping[str, Any] = CELLS, **manifest: Any) -> Run:
-    """A run of all five cells, each round a little different."""
+def build_run(root: Path, rounds: int = 6, cells: Mapping[str, Any] = CELLS, **manifest: Any) -> RunFolder:
+    """Creates a run of all five cells, with small differences between rounds."""
     profile = {"rates_per_s": [150], "durability": "fast", "rounds": rounds}
-    run = Run.create(root, "made-up", {"profile": profile, "skipped": {}, **manifest})
+    run = RunFolder.create(root, "made-up", {"profile": profile, "skipped": {}, **manifest})
     for number in range(1, rounds + 1):
         for slot, (cell, (transport, client, codec, part, median_ms)) in enumerate(cells.items(), 1):
             luck = 1 + 0.04 * math.sin(number * 7 + slot)
-            finish = a_histogram(median_ms * luck, seed=number * 10 + slot)
-            accept = finish if part == 1 else a_histogram(median_ms * luck * part, seed=number * 10 + slot)
+            finish = build_histogram(median_ms * luck, seed=number * 10 + slot)
+            accept = finish if part == 1 else build_histogram(median_ms * luck * part, seed=number * 10 + slot)
             brokered = transport in ("broker", "events")
-            trial = a_trial(
+            trial = build_trial(
                 round=number,
                 slot=slot,
                 cell=cell,
                 transport=transport,
                 client=client,
                 codec=codec,
-                accept=percentiles(accept),
-                finish=percentiles(finish),
-                finish_service=percentiles(finish),
-                accept_service=percentiles(accept),
+                accept=compute_percentiles(accept),
+                finish=compute_percentiles(finish),
+                finish_service=compute_percentiles(finish),
+                accept_service=compute_percentiles(accept),
                 cpu_us_per_order_services=2000 * luck,
                 cpu_us_per_order_broker=900 * luck if brokered else None,
             )

@@ -1,5 +1,5 @@
-"""Products that carry messages for a method: what is RabbitMQ's and what is Kafka's, whatever the method.
+"""RabbitMQ and Kafka as carriers of messages, whichever method runs over them.
 
-A method says where messages go and who listens (``routes.py``); a product has connections, producers and consumers. Any
-method may run over any product.
+A method says where messages go and who listens (``routes.py``); a backend has the connections, producers and
+consumers. Every brokered method can run over every backend.
 """

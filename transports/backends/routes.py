@@ -1,16 +1,16 @@
-"""What a product has to know of a method: where messages go, and who listens there."""
+"""Routes of a method: where each message goes and where each service listens."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shop.messages import Message, OrderClosed
-from shop.workflow import consumed_by
+from shop.workflow import list_consumed_types
 from transports.base import Style
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routes:
-    """A method's routes. A place is a name without the trial's: of a queue, a routing key or a topic."""
+    """Where a method sends each message. A place is a queue, routing key or topic, named without the trial's prefix."""
 
     style: Style
     """A pipeline puts a message where its consumer listens, and an outcome where whoever ordered wants it. A
@@ -20,14 +20,14 @@ class Routes:
 
     @property
     def outcome(self) -> str:
-        """Where those who order listen."""
+        """The place at which buyers listen for outcomes."""
         return self.place_of[OrderClosed]
 
     @property
-    def published(self) -> bool:
-        """To whoever listens: then a place has messages of one type."""
+    def is_choreography(self) -> bool:
+        """Whether facts are published to all subscribers; then each place has messages of one type."""
         return self.style is Style.CHOREOGRAPHY
 
-    def heard_by(self, service: str) -> tuple[str, ...]:
-        """The places at which ``service`` listens."""
-        return tuple(dict.fromkeys(self.place_of[message] for message in consumed_by(service)))
+    def subscriptions(self, service: str) -> tuple[str, ...]:
+        """Returns the places at which ``service`` listens."""
+        return tuple(dict.fromkeys(self.place_of[message] for message in list_consumed_types(service)))

@@ -1,4 +1,4 @@
-"""Asynchronous messages through a broker: a work queue per service, on RabbitMQ unless another product is asked for."""
+"""The broker method: a work queue per service, on RabbitMQ unless Kafka is set."""
 
 from transports.broker.transport import BrokerTransport
 

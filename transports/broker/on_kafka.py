@@ -1,10 +1,10 @@
-"""Commands over Kafka: a topic is a service's inbox, and outcomes come back on a topic for replies."""
+"""The broker method on Kafka: a topic per service as its inbox, a topic for replies."""
 
-from transports.backends.kafka import KafkaTransport, traits_of
+from transports.backends.kafka import KafkaTransport, build_traits
 from transports.broker.routes import PIPELINE
 
 
 class BrokerOnKafka(KafkaTransport):
     method = "broker"
     routes = PIPELINE
-    traits = traits_of(PIPELINE)
+    traits = build_traits(PIPELINE)

@@ -1,10 +1,10 @@
-"""Commands through a broker, over RabbitMQ."""
+"""The broker method on RabbitMQ: a queue per service."""
 
-from transports.backends.rabbitmq import RabbitMQTransport, traits_of
+from transports.backends.rabbitmq import RabbitMQTransport, build_traits
 from transports.broker.routes import PIPELINE
 
 
 class BrokerTransport(RabbitMQTransport):
     method = "broker"
     routes = PIPELINE
-    traits = traits_of(PIPELINE)
+    traits = build_traits(PIPELINE)

@@ -1,4 +1,4 @@
-"""Events that are published to whoever listens: a topic per fact, on Kafka unless another product is asked for."""
+"""The events method: every fact is published to its topic, on Kafka unless RabbitMQ is set."""
 
 from transports.events.transport import EventsTransport
 

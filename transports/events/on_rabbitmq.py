@@ -1,10 +1,10 @@
-"""Facts over RabbitMQ: published to a topic exchange, from which every subscriber has a queue of its own."""
+"""The events method on RabbitMQ: a topic exchange, and a queue per subscriber."""
 
-from transports.backends.rabbitmq import RabbitMQTransport, traits_of
+from transports.backends.rabbitmq import RabbitMQTransport, build_traits
 from transports.events.routes import CHOREOGRAPHY
 
 
 class EventsOnRabbitMQ(RabbitMQTransport):
     method = "events"
     routes = CHOREOGRAPHY
-    traits = traits_of(CHOREOGRAPHY)
+    traits = build_traits(CHOREOGRAPHY)

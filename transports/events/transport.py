@@ -1,10 +1,10 @@
-"""Facts published to whoever listens, over Kafka."""
+"""The events method on Kafka: a topic per kind of fact."""
 
-from transports.backends.kafka import KafkaTransport, traits_of
+from transports.backends.kafka import KafkaTransport, build_traits
 from transports.events.routes import CHOREOGRAPHY
 
 
 class EventsTransport(KafkaTransport):
     method = "events"
     routes = CHOREOGRAPHY
-    traits = traits_of(CHOREOGRAPHY)
+    traits = build_traits(CHOREOGRAPHY)

@@ -1,4 +1,4 @@
-"""gRPC: unary calls on grpc.aio, a real .proto, reflection and health."""
+"""The gRPC transport: unary calls on grpc.aio, orders.proto, reflection and health."""
 
 from transports.grpc.transport import GrpcTransport
 

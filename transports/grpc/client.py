@@ -1,4 +1,4 @@
-"""Asking a service over gRPC, and the buyer who does."""
+"""Calls services over gRPC, and submits orders as the buyer."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -6,41 +6,44 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import grpc
 
 from shop.messages import Message, PlaceOrder
-from shop.workflow import FRONT
+from shop.workflow import ENTRY_SERVICE
 from transports.base import Client, Receipt, Setting
-from transports.dispatch import told
+from transports.dispatch import decode_receipt
 from transports.errors import Denied, Failed, NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable
-from transports.grpc.config import COMPRESSIONS, Config, channel_options
+from transports.grpc.config import GRPC_COMPRESSIONS, Config, build_channel_options
 from transports.grpc.credentials import channel
 from transports.grpc.methods import CODEC_METADATA, METHODS
-from transports.retry import reached
-from transports.security import asked_by, bearer
-from transports.wire import Codec, codec_named
+from transports.retry import retry_unreachable
+from transports.security import build_bearer_header, list_callable_services
+from transports.wire import Codec, load_codec
 
 Metadata = tuple[tuple[str, str], ...]
 
 
-class Asker:
-    """``await asker(service, message)`` is the answer, encoded. Raises any of transports.errors."""
+class ServiceCaller:
+    """Calls services over gRPC: ``await caller(service, message)`` returns the encoded answer.
+
+    Raises any of transports.errors.
+    """
 
     def __init__(self, channels: dict[str, grpc.aio.Channel], setting: Setting, role: str, retries: int = 0) -> None:
-        """``role`` is who asks."""
-        self._codec = codec_named(setting.codec)
+        """``role`` is the role that calls."""
+        self._codec = load_codec(setting.codec)
         self._deadline_s = setting.deadline_s
         self._retries = retries
         self._limit_bytes = setting.max_message_bytes
-        self._metadata = {service: _metadata(setting, role, service) for service in channels}
+        self._metadata = {service: _build_metadata(setting, role, service) for service in channels}
         self._call = {
             service: channel.unary_unary(METHODS[service].path, None, None) for service, channel in channels.items()
         }
-        self._compression = COMPRESSIONS[setting.compression]
+        self._compression = GRPC_COMPRESSIONS[setting.compression]
 
     async def __call__(self, service: str, message: Message) -> bytes:
         body = self._codec.encode(message)
         if not self._retries:
             return await self._asked(service, body, self._metadata[service], self._deadline_s)
         metadata = (*(self._metadata[service] or ()), ("idempotency-key", message.order.order_id))
-        return await reached(
+        return await retry_unreachable(
             lambda within_s: self._asked(service, body, metadata, within_s), self._retries, self._deadline_s
         )
 
@@ -50,10 +53,10 @@ class Asker:
                 body, timeout=within_s, metadata=metadata, compression=self._compression
             )
         except grpc.aio.AioRpcError as error:
-            raise self._translated(error, service, len(body)) from error
+            raise self._translate_error(error, service, len(body)) from error
         return content
 
-    def _translated(self, error: grpc.aio.AioRpcError, service: str, size_bytes: int) -> TransportError:
+    def _translate_error(self, error: grpc.aio.AioRpcError, service: str, size_bytes: int) -> TransportError:
         code, detail = error.code(), error.details() or error.code().name
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
             return TooLarge(size_bytes, self._limit_bytes)
@@ -68,40 +71,40 @@ class Asker:
         return Failed(f"{service} answered {code.name}: {detail}")
 
 
-def _metadata(setting: Setting, role: str, service: str) -> Metadata | None:
-    """Of every call of that role to that service."""
+def _build_metadata(setting: Setting, role: str, service: str) -> Metadata | None:
+    """Returns the metadata of every call of ``role`` to ``service``, or None."""
     codec = () if setting.codec == "protobuf" else ((CODEC_METADATA, setting.codec),)
-    return (*codec, *bearer(setting, role, service).items()) or None
+    return (*codec, *build_bearer_header(setting, role, service).items()) or None
 
 
-_IN_TURNS = '{"loadBalancingConfig":[{"round_robin":{}}]}'
+_ROUND_ROBIN = '{"loadBalancingConfig":[{"round_robin":{}}]}'
 
 
-def target_of(setting: Setting, service: str) -> str:
-    """All its processes, for the channel to take in turns: by itself it keeps to one connection."""
+def build_target(setting: Setting, service: str) -> str:
+    """Returns the gRPC target with all processes of ``service``, so that the channel can balance between them."""
     addresses = setting.addresses_of(service)
     return addresses[0] if len(addresses) == 1 else f"ipv4:{','.join(addresses)}"
 
 
 @asynccontextmanager
-async def asking(setting: Setting, role: str, config: Config) -> AsyncIterator[Asker]:
-    """One channel per service that the role asks."""
-    options: list[tuple[str, int | str]] = [*channel_options(setting.max_message_bytes)]
+async def open_caller(setting: Setting, role: str, config: Config) -> AsyncIterator[ServiceCaller]:
+    """Opens one channel per service that ``role`` calls, and gives a caller on them."""
+    options: list[tuple[str, int | str]] = [*build_channel_options(setting.max_message_bytes)]
     if setting.processes > 1:
         # Several addresses are no host, and a certificate is one's of a host.
-        options += [("grpc.service_config", _IN_TURNS), ("grpc.default_authority", "127.0.0.1")]
+        options += [("grpc.service_config", _ROUND_ROBIN), ("grpc.default_authority", "127.0.0.1")]
     async with AsyncExitStack() as stack:
         channels = {
-            service: await stack.enter_async_context(channel(setting, role, target_of(setting, service), options))
-            for service in asked_by(role)
+            service: await stack.enter_async_context(channel(setting, role, build_target(setting, service), options))
+            for service in list_callable_services(role)
         }
-        yield Asker(channels, setting, role, config.retries)
+        yield ServiceCaller(channels, setting, role, config.retries)
 
 
 class GrpcClient(Client):
-    def __init__(self, ask: Asker, codec: Codec) -> None:
+    def __init__(self, ask: ServiceCaller, codec: Codec) -> None:
         self._ask = ask
         self._codec = codec
 
     async def submit(self, order: PlaceOrder) -> Receipt:
-        return told(self._codec, await self._ask(FRONT, order))
+        return decode_receipt(self._codec, await self._ask(ENTRY_SERVICE, order))

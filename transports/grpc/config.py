@@ -1,4 +1,4 @@
-"""What can be set on gRPC."""
+"""Options of the gRPC transport and of its channels."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 import grpc
 import msgspec
 
-COMPRESSIONS: Mapping[str, grpc.Compression | None] = {"none": None, "gzip": grpc.Compression.Gzip}
+GRPC_COMPRESSIONS: Mapping[str, grpc.Compression | None] = {"none": None, "gzip": grpc.Compression.Gzip}
 """By what ``grpc-encoding`` calls them. (Its deflate is the same algorithm.)"""
 
 
@@ -25,8 +25,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How long calls in hand may go on when a server stops."""
 
 
-def channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
-    """Limits on purpose instead of the library's 4 MiB, and nothing that the figures would have to explain."""
+def build_channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
+    """Returns channel options: our size limit instead of the library's 4 MiB, no proxy, fast reconnects."""
     return [
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", -1),  # the receiver refuses, with RESOURCE_EXHAUSTED
@@ -39,13 +39,15 @@ def channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
     ]
 
 
-def idle(seconds: float) -> list[tuple[str, int]]:
-    """The option of a server that closes what is idle for so long."""
+def build_idle_options(seconds: float) -> list[tuple[str, int]]:
+    """Returns the server option that closes connections idle for ``seconds``; none for 0."""
     return [("grpc.max_connection_idle_ms", round(seconds * 1000))] if seconds else []
 
 
-def readable(compression: str) -> tuple[str, int]:
-    """The option of a server that inflates what was asked for and nothing else: gRPC sets no limit to what comes out,
-    and looks at its size afterwards."""
+def build_decompression_option(compression: str) -> tuple[str, int]:
+    """Returns the server option that accepts only this compression.
+
+    gRPC has no limit on decompressed data and checks its size only afterwards.
+    """
     bits = {"none": 0b001, "gzip": 0b101}  # grpc_compression_algorithm: identity, deflate, gzip
     return ("grpc.compression_enabled_algorithms_bitset", bits[compression])

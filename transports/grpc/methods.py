@@ -1,10 +1,10 @@
-"""What orders.proto calls the services and their methods."""
+"""Reads the gRPC service and method names from orders.proto."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shop.messages import KIND
-from shop.workflow import REQUEST
+from shop.messages import KIND_BY_TYPE
+from shop.workflow import REQUEST_TYPES
 from transports.wire import orders_pb2 as pb
 
 CODEC_METADATA = "fourways-codec"
@@ -12,7 +12,7 @@ CODEC_METADATA = "fourways-codec"
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
+class RpcMethod:
     service: str
     """Its full name, ``fourways.orders.User``."""
     name: str
@@ -24,14 +24,14 @@ class Method:
         return f"/{self.service}/{self.name}"
 
 
-def _methods() -> Mapping[str, Method]:
-    methods: dict[str, Method] = {}
-    for service, request in REQUEST.items():
+def _read_methods() -> Mapping[str, RpcMethod]:
+    methods: dict[str, RpcMethod] = {}
+    for service, request in REQUEST_TYPES.items():
         described = pb.DESCRIPTOR.services_by_name[service.capitalize()]
         (method,) = (m for m in described.methods if m.input_type.name == request.__name__)
-        methods[service] = Method(described.full_name, method.name, KIND[request])
+        methods[service] = RpcMethod(described.full_name, method.name, KIND_BY_TYPE[request])
     return methods
 
 
-METHODS = _methods()
+METHODS = _read_methods()
 """By service of the shop."""

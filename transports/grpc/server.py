@@ -1,4 +1,4 @@
-"""A service on grpc.aio: one unary method, reflection and health beside it."""
+"""Serves one service on grpc.aio: one unary method, reflection and health."""
 
 import logging
 import time
@@ -10,20 +10,26 @@ from grpc_health.v1 import _async as health_aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from shop.workflow import FRONT
-from transports.base import Serving, Setting
-from transports.dispatch import Desk, answer
+from shop.workflow import ENTRY_SERVICE
+from transports.base import ServingStats, Setting
+from transports.dispatch import MessageProcessor, handle_in_chain
 from transports.errors import Failed, NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable, Unreadable
-from transports.grpc.client import Asker
-from transports.grpc.config import COMPRESSIONS, Config, channel_options, idle, readable
-from transports.grpc.credentials import listen
-from transports.grpc.methods import CODEC_METADATA, METHODS, Method
-from transports.security import Forbidden, Guard, Unauthenticated, guard_of
-from transports.wire import codec_named
+from transports.grpc.client import ServiceCaller
+from transports.grpc.config import (
+    GRPC_COMPRESSIONS,
+    Config,
+    build_channel_options,
+    build_decompression_option,
+    build_idle_options,
+)
+from transports.grpc.credentials import add_port
+from transports.grpc.methods import CODEC_METADATA, METHODS, RpcMethod
+from transports.security import AccessGuard, Forbidden, Unauthenticated, build_guard
+from transports.wire import load_codec
 
 _log = logging.getLogger(__name__)
 
-_STATUS: tuple[tuple[type[TransportError], grpc.StatusCode], ...] = (
+_STATUS_BY_ERROR: tuple[tuple[type[TransportError], grpc.StatusCode], ...] = (
     (Unreadable, grpc.StatusCode.INVALID_ARGUMENT),
     (TooLarge, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (NotAccepted, grpc.StatusCode.INTERNAL),
@@ -34,28 +40,30 @@ _STATUS: tuple[tuple[type[TransportError], grpc.StatusCode], ...] = (
 
 
 @asynccontextmanager
-async def listening(desk: Desk, serving: Serving, ask: Asker, setting: Setting, config: Config) -> AsyncIterator[None]:
-    """Raises Unreachable when the port is taken."""
+async def run_server(
+    desk: MessageProcessor, serving: ServingStats, ask: ServiceCaller, setting: Setting, config: Config
+) -> AsyncIterator[None]:
+    """Runs the gRPC server of a service until exit. Raises Unreachable when the port is taken."""
     name = desk.service.name
     address = setting.own_address(name)
-    limit_bytes = setting.max_order_bytes if name == FRONT else setting.max_message_bytes
+    limit_bytes = setting.max_order_bytes if name == ENTRY_SERVICE else setting.max_message_bytes
     # Without so_reuseport=0 two servers would share a taken port in silence.
     server = grpc.aio.server(
         options=[
-            *channel_options(limit_bytes),
-            *idle(config.idle_s),
-            readable(setting.compression),
+            *build_channel_options(limit_bytes),
+            *build_idle_options(config.idle_s),
+            build_decompression_option(setting.compression),
             ("grpc.so_reuseport", 0),
         ],
-        compression=COMPRESSIONS[setting.compression],
+        compression=GRPC_COMPRESSIONS[setting.compression],
     )
     method = METHODS[name]
-    server.add_generic_rpc_handlers((_handlers(method, desk, serving, ask, setting),))
+    server.add_generic_rpc_handlers((_build_handlers(method, desk, serving, ask, setting),))
     healthy = health_aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     reflection.enable_server_reflection((method.service, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     try:
-        listen(server, address, setting, name)
+        add_port(server, address, setting, name)
     except RuntimeError as error:
         raise Unreachable(f"cannot listen on {address}: the port is taken; choose another port") from error
     await server.start()
@@ -68,26 +76,26 @@ async def listening(desk: Desk, serving: Serving, ask: Asker, setting: Setting, 
         await server.stop(config.stop_grace_s)
 
 
-def _handlers(
-    method: Method, desk: Desk, serving: Serving, ask: Asker, setting: Setting
+def _build_handlers(
+    method: RpcMethod, desk: MessageProcessor, serving: ServingStats, ask: ServiceCaller, setting: Setting
 ) -> "grpc.GenericRpcHandler[bytes, bytes]":
-    """Bodies stay bytes as far as grpc knows, so that every codec can travel."""
-    codec, guard = codec_named(setting.codec), guard_of(setting, desk.service.name)
+    """Returns the handler of the service's one method; bodies stay bytes for grpc, so that every codec can be used."""
+    codec, guard = load_codec(setting.codec), build_guard(setting, desk.service.name)
 
     async def take(body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         arrived_ns = time.monotonic_ns()
         if guard is not None:
-            await _checked(guard, context)
+            await _check_authorization(guard, context)
         try:
-            content = await answer(desk, codec, codec.decode(method.kind, body), ask, arrived_ns)
+            content = await handle_in_chain(desk, codec, codec.decode(method.kind, body), ask, arrived_ns)
         except TransportError as error:
             detail = str(error)
             if isinstance(error, Unreadable):
                 serving.unreadable += 1
-                detail += _stated_codec(context)
+                detail += _describe_stated_codec(context)
             else:
                 serving.failed += 1
-            await context.abort(next(code for known, code in _STATUS if isinstance(error, known)), detail)
+            await context.abort(next(code for known, code in _STATUS_BY_ERROR if isinstance(error, known)), detail)
         serving.handled += 1
         return content
 
@@ -96,10 +104,10 @@ def _handlers(
     )
 
 
-async def _checked(guard: Guard, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
-    """Ends the call of whoever may not make it."""
+async def _check_authorization(guard: AccessGuard, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+    """Aborts the call if its caller may not make it."""
     try:
-        guard.check(_stated(context, "authorization"))
+        guard.check(_read_metadata(context, "authorization"))
     except (Unauthenticated, Forbidden) as error:
         _log.warning("refused a call: %s", error)
         known = isinstance(error, Forbidden)
@@ -107,11 +115,11 @@ async def _checked(guard: Guard, context: grpc.aio.ServicerContext[bytes, bytes]
         await context.abort(code, str(error))
 
 
-def _stated(context: grpc.aio.ServicerContext[bytes, bytes], key: str) -> str | None:
+def _read_metadata(context: grpc.aio.ServicerContext[bytes, bytes], key: str) -> str | None:
     stated = dict(context.invocation_metadata() or ()).get(key)
     return None if stated is None else str(stated)
 
 
-def _stated_codec(context: grpc.aio.ServicerContext[bytes, bytes]) -> str:
-    stated = _stated(context, CODEC_METADATA)
+def _describe_stated_codec(context: grpc.aio.ServicerContext[bytes, bytes]) -> str:
+    stated = _read_metadata(context, CODEC_METADATA)
     return "" if stated is None else f" (the caller says {CODEC_METADATA}: {stated})"

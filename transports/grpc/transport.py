@@ -1,19 +1,19 @@
-"""gRPC as a transport: traits, and the parts joined."""
+"""Defines the gRPC transport: its traits, its server and its client."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from shop.service import Service
-from transports.base import Acceptance, Client, Serving, Setting, Style, Traits, Transport
-from transports.dispatch import Desk
-from transports.grpc.client import GrpcClient, asking
-from transports.grpc.config import COMPRESSIONS, Config
-from transports.grpc.server import listening
-from transports.options import config_from
-from transports.security import BUYER, SECURED
-from transports.tracing import Trace
-from transports.wire import codec_named
+from transports.base import Acceptance, Client, ServingStats, Setting, Style, Traits, Transport
+from transports.dispatch import MessageProcessor
+from transports.grpc.client import GrpcClient, open_caller
+from transports.grpc.config import GRPC_COMPRESSIONS, Config
+from transports.grpc.server import run_server
+from transports.options import parse_options
+from transports.security import BUYER, ENCRYPTED_LEVELS
+from transports.tracing import Tracer
+from transports.wire import load_codec
 
 
 class GrpcTransport(Transport):
@@ -27,8 +27,8 @@ class GrpcTransport(Transport):
         redelivers=False,
         ordered=True,
         concurrency="unbounded calls",
-        compressions=frozenset(COMPRESSIONS) - {"none"},
-        securities=SECURED,
+        compressions=frozenset(GRPC_COMPRESSIONS) - {"none"},
+        securities=ENCRYPTED_LEVELS,
         stamped=True,
         scales=True,
         codec="protobuf",
@@ -37,22 +37,22 @@ class GrpcTransport(Transport):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        self._config = config_from("grpc", setting.options, Config)
+        self._config = parse_options("grpc", setting.options, Config)
 
     def facts(self) -> Mapping[str, str]:
         return {"client": f"grpcio {version('grpcio')}", "server": f"grpcio {version('grpcio')}"}
 
     @asynccontextmanager
-    async def serve(self, service: Service) -> AsyncIterator[Serving]:
-        serving = Serving(Trace(self.setting.trace_every))
+    async def serve(self, service: Service) -> AsyncIterator[ServingStats]:
+        serving = ServingStats(Tracer(self.setting.trace_every))
         async with (
-            Desk(service, serving.trace) as desk,
-            asking(self.setting, service.name, self._config) as ask,
-            listening(desk, serving, ask, self.setting, self._config),
+            MessageProcessor(service, serving.trace) as desk,
+            open_caller(self.setting, service.name, self._config) as ask,
+            run_server(desk, serving, ask, self.setting, self._config),
         ):
             yield serving
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Client]:
-        async with asking(self.setting, BUYER, self._config) as ask:
-            yield GrpcClient(ask, codec_named(self.setting.codec))
+        async with open_caller(self.setting, BUYER, self._config) as ask:
+            yield GrpcClient(ask, load_codec(self.setting.codec))

@@ -1,4 +1,4 @@
-"""In process: the reference implementation, and the harness's own floor."""
+"""The in-process transport: the reference implementation and the harness's baseline."""
 
 from transports.memory.transport import MemoryTransport
 

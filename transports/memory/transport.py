@@ -1,4 +1,4 @@
-"""A chain of function calls, through the same codec and the same relay as the others."""
+"""Calls services as functions in one process, with the codec and dispatch of the others."""
 
 import asyncio
 import time
@@ -7,19 +7,19 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from shop.messages import KIND, Message, PlaceOrder
+from shop.messages import KIND_BY_TYPE, Message, PlaceOrder
 from shop.service import Service
-from shop.workflow import FRONT
-from transports.base import Acceptance, Client, Receipt, Serving, Setting, Style, Traits, Transport
-from transports.dispatch import Desk, answer, told
+from shop.workflow import ENTRY_SERVICE
+from transports.base import Acceptance, Client, Receipt, ServingStats, Setting, Style, Traits, Transport
+from transports.dispatch import MessageProcessor, decode_receipt, handle_in_chain
 from transports.errors import NoOutcome, TooLarge, Unreachable, Unreadable
-from transports.options import config_from
-from transports.tracing import Trace
-from transports.wire import codec_named
+from transports.options import parse_options
+from transports.tracing import Tracer
+from transports.wire import load_codec
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Nothing to set."""
+    """The memory transport has no options."""
 
 
 class MemoryTransport(Transport):
@@ -37,43 +37,46 @@ class MemoryTransport(Transport):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        config_from("memory", setting.options, Config)
-        self.codec = codec_named(setting.codec)
-        self._desks: dict[str, tuple[Desk, Serving]] = {}
+        parse_options("memory", setting.options, Config)
+        self.codec = load_codec(setting.codec)
+        self._processors: dict[str, tuple[MessageProcessor, ServingStats]] = {}
 
     @asynccontextmanager
-    async def serve(self, service: Service) -> AsyncIterator[Serving]:
-        serving = Serving(Trace(self.setting.trace_every))
-        async with Desk(service, serving.trace) as desk:
-            self._desks[service.name] = desk, serving
+    async def serve(self, service: Service) -> AsyncIterator[ServingStats]:
+        serving = ServingStats(Tracer(self.setting.trace_every))
+        async with MessageProcessor(service, serving.trace) as desk:
+            self._processors[service.name] = desk, serving
             try:
                 yield serving
             finally:
-                del self._desks[service.name]
+                del self._processors[service.name]
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Client]:
         yield _MemoryClient(self)
 
     async def ask(self, consumer: str, message: Message, limit_bytes: int) -> bytes:
-        """What a chain does between two processes, without the wire between them."""
+        """Encodes the message, lets ``consumer`` handle it in this process, and returns the encoded answer.
+
+        Raises TooLarge, Unreachable when the service is not served here, and any other of transports.errors.
+        """
         body = self.codec.encode(message)
         if len(body) > limit_bytes:
             raise TooLarge(len(body), limit_bytes)
-        if consumer not in self._desks:
+        if consumer not in self._processors:
             raise Unreachable(f"no service {consumer!r} is served in this process")
-        desk, serving = self._desks[consumer]
+        desk, serving = self._processors[consumer]
         arrived_ns = time.monotonic_ns()
         try:
-            received = self.codec.decode(KIND[type(message)], body)
+            received = self.codec.decode(KIND_BY_TYPE[type(message)], body)
         except Unreadable:
             serving.unreadable += 1
             raise
-        content = await answer(desk, self.codec, received, self._onward, arrived_ns)
+        content = await handle_in_chain(desk, self.codec, received, self._ask_next, arrived_ns)
         serving.handled += 1
         return content
 
-    async def _onward(self, consumer: str, message: Message) -> bytes:
+    async def _ask_next(self, consumer: str, message: Message) -> bytes:
         return await self.ask(consumer, message, self.setting.max_message_bytes)
 
 
@@ -85,7 +88,7 @@ class _MemoryClient(Client):
         setting = self._transport.setting
         try:
             async with asyncio.timeout(setting.deadline_s):
-                content = await self._transport.ask(FRONT, order, setting.max_order_bytes)
+                content = await self._transport.ask(ENTRY_SERVICE, order, setting.max_order_bytes)
         except TimeoutError as error:
             raise NoOutcome(f"no answer within {setting.deadline_s} s") from error
-        return told(self._transport.codec, content)
+        return decode_receipt(self._transport.codec, content)

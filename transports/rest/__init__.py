@@ -1,4 +1,4 @@
-"""Synchronous REST: a FastAPI application per service on uvicorn, and a pooled HTTP client."""
+"""The REST transport: a FastAPI application per service on uvicorn, a pooled HTTP client."""
 
 from transports.rest.transport import RestTransport
 

@@ -1,30 +1,33 @@
-"""Asking a service over HTTP, and the buyer who does."""
+"""Calls services over HTTP, and submits orders as the buyer."""
 
 import itertools
 
 import msgspec
 
-from shop.messages import KIND, Message, PlaceOrder
-from shop.workflow import FRONT
+from shop.messages import KIND_BY_TYPE, Message, PlaceOrder
+from shop.workflow import ENTRY_SERVICE
 from transports.base import Client, Receipt, Setting
-from transports.dispatch import told
+from transports.dispatch import decode_receipt
 from transports.errors import Denied, Failed, NoOutcome, NotAccepted, TooLarge
-from transports.rest.client_libraries import Post
-from transports.retry import reached
-from transports.security import NONE, asked_by, bearer
-from transports.wire import Codec, codec_named
+from transports.rest.client_libraries import PostFunction
+from transports.retry import retry_unreachable
+from transports.security import NONE, build_bearer_header, list_callable_services
+from transports.wire import Codec, load_codec
 from transports.wire.compression import COMPRESSIONS
 
 
-class Asker:
-    """``await asker(service, message)`` is the answer, encoded. Raises any of transports.errors."""
+class ServiceCaller:
+    """Calls services over HTTP: ``await caller(service, message)`` returns the encoded answer.
 
-    def __init__(self, post: Post, setting: Setting, role: str, retries: int = 0) -> None:
-        """``role`` is who asks."""
+    Raises any of transports.errors.
+    """
+
+    def __init__(self, post: PostFunction, setting: Setting, role: str, retries: int = 0) -> None:
+        """``role`` is the role that calls."""
         self._post = post
-        self._codec = codec_named(setting.codec)
+        self._codec = load_codec(setting.codec)
         self._compression = COMPRESSIONS.get(setting.compression)
-        self._headers = {name: headers_of(setting, role, name) for name in asked_by(role)}
+        self._headers = {name: build_headers(setting, role, name) for name in list_callable_services(role)}
         # One process after the other, as a load balancer does; connections are pooled for each.
         scheme = "http" if setting.security == NONE else "https"
         self._urls = {
@@ -38,14 +41,14 @@ class Asker:
     async def __call__(self, service: str, message: Message) -> bytes:
         body = self._codec.encode(message)
         sent = body if self._compression is None else self._compression.compress(body)
-        kind = KIND[type(message)]
+        kind = KIND_BY_TYPE[type(message)]
         if self._retries:
             headers = {**self._headers[service], "idempotency-key": message.order.order_id}
 
             async def once(within_s: float) -> tuple[int, str, bytes]:
                 return await self._post(f"{next(self._urls[service])}/{kind}", sent, headers, within_s)
 
-            status, encoding, content = await reached(once, self._retries, self._deadline_s)
+            status, encoding, content = await retry_unreachable(once, self._retries, self._deadline_s)
         else:
             url = f"{next(self._urls[service])}/{kind}"
             status, encoding, content = await self._post(url, sent, self._headers[service], self._deadline_s)
@@ -55,7 +58,7 @@ class Asker:
             return content
         if status == 413:
             raise TooLarge(len(body), self._limit_bytes)
-        detail = _detail(content)
+        detail = _read_detail(content)
         if status in (400, 415):
             raise NotAccepted(f"{service} refused the message: {detail}")
         if status in (401, 403):
@@ -65,25 +68,25 @@ class Asker:
         raise Failed(f"{service} answered {status}: {detail}")
 
 
-def headers_of(setting: Setting, role: str, service: str) -> dict[str, str]:
-    """Of every request of that role to that service."""
-    headers = {"content-type": codec_named(setting.codec).content_type, "accept-encoding": "identity"}
-    headers |= bearer(setting, role, service)
+def build_headers(setting: Setting, role: str, service: str) -> dict[str, str]:
+    """Returns the headers of every request of ``role`` to ``service``."""
+    headers = {"content-type": load_codec(setting.codec).content_type, "accept-encoding": "identity"}
+    headers |= build_bearer_header(setting, role, service)
     if setting.compression != "none":
         headers |= {"content-encoding": setting.compression, "accept-encoding": setting.compression}
     return headers
 
 
 class RestClient(Client):
-    def __init__(self, ask: Asker, codec: Codec) -> None:
+    def __init__(self, ask: ServiceCaller, codec: Codec) -> None:
         self._ask = ask
         self._codec = codec
 
     async def submit(self, order: PlaceOrder) -> Receipt:
-        return told(self._codec, await self._ask(FRONT, order))
+        return decode_receipt(self._codec, await self._ask(ENTRY_SERVICE, order))
 
 
-def _detail(content: bytes) -> str:
+def _read_detail(content: bytes) -> str:
     try:
         return str(msgspec.json.decode(content)["detail"])
     except (msgspec.DecodeError, UnicodeDecodeError, TypeError, KeyError):

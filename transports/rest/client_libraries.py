@@ -1,4 +1,4 @@
-"""Three client libraries behind one function: post a body, get a status and a body."""
+"""Wraps three HTTP client libraries behind one function that posts a body."""
 
 import io
 import ssl
@@ -17,86 +17,87 @@ from transports.errors import NoOutcome, TransportError, Unreachable
 from transports.rest.config import Config
 
 
-class Post(Protocol):
-    """Status, Content-Encoding and body as it came. Raises Unreachable or NoOutcome."""
+class PostFunction(Protocol):
+    """Posts a body; returns status, Content-Encoding and body as received. Raises Unreachable or NoOutcome."""
 
     async def __call__(
         self, url: str, body: bytes, headers: Mapping[str, str], within_s: float
     ) -> tuple[int, str, bytes]: ...
 
 
-_AIOHTTP_BYTES = 2**20  # above it aiohttp warns of bytes that it writes in one go, and wants a file
+_AIOHTTP_MAX_WRITE_BYTES = 2**20  # above it aiohttp warns of bytes that it writes in one go, and wants a file
 
 
-def versions(config: Config) -> str:
-    """The chosen libraries with their versions, for the record."""
+def describe_versions(config: Config) -> str:
+    """Returns the names and versions of the chosen libraries, for the manifest."""
     libraries = {"aiohttp": ("aiohttp",), "httpx": ("httpx",), "httpx-aiohttp": ("httpx", "httpx-aiohttp", "aiohttp")}
     return ", ".join(f"{library} {version(library)}" for library in libraries[config.client])
 
 
 @asynccontextmanager
-async def engine(config: Config, context: ssl.SSLContext | None) -> AsyncIterator[Post]:
-    """A pool of connections without a limit: how many orders are in flight is the load's business, not the pool's.
+async def open_http_client(config: Config, context: ssl.SSLContext | None) -> AsyncIterator[PostFunction]:
+    """Opens the chosen HTTP client and gives its post function.
 
-    What comes back compressed is left so, for us to set a limit to. ``context`` is for TLS; None: there is none.
+    The connection pool has no limit: the load decides how many orders are in flight. Responses stay compressed, so that
+    we can limit their decompressed size. ``context`` is for TLS; None: plain HTTP.
     """
     if config.client == "aiohttp":
-        async with _session(config, context) as session:
-            yield _aiohttp_post(session)
+        async with _open_session(config, context) as session:
+            yield _build_aiohttp_post(session)
     else:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=config.idle_s)
         transport = None
         if config.client == "httpx-aiohttp":
-            transport = AiohttpTransport(client=lambda: _session(config, context), verify=context or True)
+            transport = AiohttpTransport(client=lambda: _open_session(config, context), verify=context or True)
         async with httpx.AsyncClient(
             limits=limits, trust_env=False, transport=transport, verify=context or True
         ) as client:
-            yield _httpx_post(client)
+            yield _build_httpx_post(client)
 
 
-def _session(config: Config, context: ssl.SSLContext | None) -> aiohttp.ClientSession:
+def _open_session(config: Config, context: ssl.SSLContext | None) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=config.idle_s, ssl=context or True)
     return aiohttp.ClientSession(
         connector=connector, timeout=aiohttp.ClientTimeout(), cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
     )
 
 
-def _aiohttp_post(session: aiohttp.ClientSession) -> Post:
+def _build_aiohttp_post(session: aiohttp.ClientSession) -> PostFunction:
     urls: dict[str, URL] = {}
 
     async def post(url: str, body: bytes, headers: Mapping[str, str], within_s: float) -> tuple[int, str, bytes]:
         parsed = urls.get(url)
         if parsed is None:
             parsed = urls[url] = URL(url)
-        data = body if len(body) < _AIOHTTP_BYTES else io.BytesIO(body)
+        data = body if len(body) < _AIOHTTP_MAX_WRITE_BYTES else io.BytesIO(body)
         try:
-            async with session.post(parsed, data=data, headers=headers, timeout=_timeout(within_s)) as response:
+            async with session.post(parsed, data=data, headers=headers, timeout=_build_timeout(within_s)) as response:
                 return response.status, response.headers.get("content-encoding", ""), await response.read()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise translated(error, url, within_s) from error
+            raise translate_error(error, url, within_s) from error
 
     return post
 
 
 @lru_cache(maxsize=16)
-def _timeout(within_s: float) -> aiohttp.ClientTimeout:
+def _build_timeout(within_s: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=within_s)
 
 
-def _httpx_post(client: httpx.AsyncClient) -> Post:
+def _build_httpx_post(client: httpx.AsyncClient) -> PostFunction:
     async def post(url: str, body: bytes, headers: Mapping[str, str], within_s: float) -> tuple[int, str, bytes]:
         try:
             async with client.stream("POST", url, content=body, headers=headers, timeout=within_s) as response:
                 content = b"".join([chunk async for chunk in response.aiter_raw()])
         except httpx.HTTPError as error:
-            raise translated(error, url, within_s) from error
+            raise translate_error(error, url, within_s) from error
         return response.status_code, response.headers.get("content-encoding", ""), content
 
     return post
 
 
-def translated(error: Exception, url: str, deadline_s: float) -> TransportError:
-    """Theirs to ours: a time that ran out, or a connection that was not to be had."""
+def translate_error(error: Exception, url: str, deadline_s: float) -> TransportError:
+    """Returns NoOutcome for a timeout, and Unreachable for a failed connection."""
     if isinstance(error, TimeoutError | httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
         return NoOutcome(f"{url} did not answer within {deadline_s:g} s")
     return Unreachable(f"{url} cannot be reached: {error or type(error).__name__}")

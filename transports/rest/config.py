@@ -1,4 +1,4 @@
-"""What can be set on REST."""
+"""Options of the REST transport."""
 
 from typing import Literal
 

@@ -1,4 +1,7 @@
-"""A service as a FastAPI application: ``POST /order-placed`` with a fact, the answer is the fact that follows."""
+"""Serves one service as a FastAPI application with one POST route.
+
+``POST /order-placed`` takes a message; the response is the message that follows from it.
+"""
 
 import asyncio
 import logging
@@ -18,24 +21,24 @@ from fastapi.staticfiles import StaticFiles
 from starlette.requests import ClientDisconnect
 from swagger_ui_bundle import swagger_ui_path
 
-from shop.catalogue import NAMES, PRICES_CENTS
-from shop.messages import KIND, Line, Message, Order, PlaceOrder
+from shop.catalogue import PRICES_CENTS, PRODUCT_NAMES
+from shop.messages import KIND_BY_TYPE, Message, Order, OrderLine, PlaceOrder
 from shop.payments import GOOD_CARD
-from shop.workflow import FRONT, REQUEST
-from transports.base import Serving, Setting
-from transports.dispatch import Desk, answer
+from shop.workflow import ENTRY_SERVICE, REQUEST_TYPES
+from transports.base import ServingStats, Setting
+from transports.dispatch import MessageProcessor, handle_in_chain
 from transports.errors import Failed, NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable, Unreadable
-from transports.rest.client import Asker
+from transports.rest.client import ServiceCaller
 from transports.rest.config import Config
-from transports.security import Forbidden, Unauthenticated, guard_of
-from transports.wire import Codec, codec_named
+from transports.security import Forbidden, Unauthenticated, build_guard
+from transports.wire import Codec, load_codec
 from transports.wire.compression import COMPRESSIONS
 
 _log = logging.getLogger(__name__)
 
-PROBLEM = "application/problem+json"  # RFC 9457
+PROBLEM_MEDIA_TYPE = "application/problem+json"  # RFC 9457
 
-_STATUS: tuple[tuple[type[TransportError], int], ...] = (
+_STATUS_BY_ERROR: tuple[tuple[type[TransportError], int], ...] = (
     (Unreadable, 400),
     (TooLarge, 413),
     (NotAccepted, 502),
@@ -49,47 +52,49 @@ class _UnsupportedMediaType(Exception):
     pass
 
 
-def application(desk: Desk, serving: Serving, ask: Asker, setting: Setting) -> FastAPI:
-    """The application of one service, with its OpenAPI page at /docs."""
+def build_application(desk: MessageProcessor, serving: ServingStats, ask: ServiceCaller, setting: Setting) -> FastAPI:
+    """Returns the FastAPI application of one service, with its OpenAPI page at /docs."""
     name = desk.service.name
-    codec = codec_named(setting.codec)
+    codec = load_codec(setting.codec)
     # 3.0.3 is what the bundled page reads; nothing in these schemas needs more.
     app = FastAPI(title=f"Fourways: the {name} service", docs_url=None, redoc_url=None)
     app.openapi_version = "3.0.3"
-    _docs_without_network(app)
-    request_type = REQUEST[name]
-    limit_bytes = setting.max_order_bytes if name == FRONT else setting.max_message_bytes
-    kind = KIND[request_type]
-    guard = guard_of(setting, name)
+    _serve_docs_offline(app)
+    request_type = REQUEST_TYPES[name]
+    limit_bytes = setting.max_order_bytes if name == ENTRY_SERVICE else setting.max_message_bytes
+    kind = KIND_BY_TYPE[request_type]
+    guard = build_guard(setting, name)
 
-    @app.post(f"/{kind}", openapi_extra=_schema(request_type, codec), responses=_RESPONSES)
+    @app.post(f"/{kind}", openapi_extra=_build_schema(request_type, codec), responses=_RESPONSES)
     async def take(request: Request) -> Response:
         """Hand the service a message; the answer is the fact that its sender, or someone before, has to consume."""
         try:
-            content_type, encoding, accepted, length, authorization = _headers(request)
+            content_type, encoding, accepted, length, authorization = _read_headers(request)
             if guard is not None:
                 guard.check(authorization)
             _check_media_type(content_type, codec)
             _check_encoding(encoding)
-            body = await _body(request, length, limit_bytes)
+            body = await _read_body(request, length, limit_bytes)
             arrived_ns = time.monotonic_ns()
             if encoding in COMPRESSIONS:
                 body = COMPRESSIONS[encoding].decompress(body, limit_bytes)
-            content = await answer(desk, codec, codec.decode(kind, body), ask, arrived_ns)
+            content = await handle_in_chain(desk, codec, codec.decode(kind, body), ask, arrived_ns)
         except TransportError as error:
             if isinstance(error, Unreadable):
                 serving.unreadable += 1
             else:
                 serving.failed += 1
-            return _problem(next(status for known, status in _STATUS if isinstance(error, known)), str(error))
+            return _build_problem(
+                next(status for known, status in _STATUS_BY_ERROR if isinstance(error, known)), str(error)
+            )
         except _UnsupportedMediaType as error:
             serving.unreadable += 1
-            return _problem(415, str(error))
+            return _build_problem(415, str(error))
         except (Unauthenticated, Forbidden) as error:
             _log.warning("refused a request: %s", error)
             if isinstance(error, Forbidden):
-                return _problem(403, str(error))
-            return _problem(401, str(error), {"www-authenticate": "Bearer"})
+                return _build_problem(403, str(error))
+            return _build_problem(401, str(error), {"www-authenticate": "Bearer"})
         serving.handled += 1
         # Whoever sends compressed and takes it gets it: a caller of ours says both, a person with curl neither.
         if encoding in COMPRESSIONS and encoding in accepted:
@@ -100,10 +105,10 @@ def application(desk: Desk, serving: Serving, ask: Asker, setting: Setting) -> F
     return app
 
 
-def _headers(request: Request) -> tuple[str | None, str, str, int | None, str | None]:
-    """Content-Type, Content-Encoding, Accept-Encoding, Content-Length and Authorization.
+def _read_headers(request: Request) -> tuple[str | None, str, str, int | None, str | None]:
+    """Returns Content-Type, Content-Encoding, Accept-Encoding, Content-Length and Authorization.
 
-    In one walk over what the server gives: each look-up of Starlette's is one.
+    All in one pass over the header list: each look-up of Starlette's would be a pass of its own.
     """
     content_type = length = authorization = None
     encoding = accepted = ""
@@ -133,8 +138,11 @@ def _check_encoding(encoding: str) -> None:
         raise _UnsupportedMediaType(f"this service reads bodies in {', '.join(COMPRESSIONS)} or none, not {encoding}")
 
 
-async def _body(request: Request, length: int | None, limit_bytes: int) -> bytes:
-    """The body, refused as soon as it is known to be too large: uvicorn itself has no limit."""
+async def _read_body(request: Request, length: int | None, limit_bytes: int) -> bytes:
+    """Returns the body.
+
+    Raises TooLarge as soon as it is over the limit, as uvicorn has none, and Unreadable if it ends early.
+    """
     if length is not None and length > limit_bytes:
         raise TooLarge(length, limit_bytes)
     try:
@@ -150,15 +158,18 @@ async def _body(request: Request, length: int | None, limit_bytes: int) -> bytes
     return bytes(body)
 
 
-def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode({"status": status, "detail": detail}), status, headers, PROBLEM)
+def _build_problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode({"status": status, "detail": detail}), status, headers, PROBLEM_MEDIA_TYPE)
 
 
 @asynccontextmanager
-async def listening(
+async def run_server(
     app: FastAPI, address: str, config: Config, context: ssl.SSLContext | None = None
 ) -> AsyncIterator[None]:
-    """uvicorn in this event loop, with TLS where there is a context. Raises Unreachable when the port is taken."""
+    """Runs uvicorn in this event loop until exit, with TLS if there is a context.
+
+    Raises Unreachable when the port is taken.
+    """
     host, _, port = address.rpartition(":")
     settings = uvicorn.Config(
         app,
@@ -175,7 +186,7 @@ async def listening(
         ssl_context_factory=None if context is None else lambda _, __: context,
     )
     server = _Server(settings)
-    with bound(host, int(port)) as listener:
+    with bind_socket(host, int(port)) as listener:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             yield
@@ -192,8 +203,8 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def bound(host: str, port: int) -> Iterator[socket.socket]:
-    """A listening socket. Raises Unreachable when the port is taken."""
+def bind_socket(host: str, port: int) -> Iterator[socket.socket]:
+    """Opens a listening socket. Raises Unreachable when the port is taken."""
     listener = socket.socket()
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -207,7 +218,7 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
         listener.close()
 
 
-def _docs_without_network(app: FastAPI) -> None:
+def _serve_docs_offline(app: FastAPI) -> None:
     app.mount("/swagger-ui", StaticFiles(directory=swagger_ui_path))
 
     @app.get("/docs", include_in_schema=False)
@@ -233,30 +244,30 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _schema(request_type: type[Message], codec: Codec) -> dict[str, Any]:
-    """What a person needs to try it: the schema of the body, and an order that ships."""
+def _build_schema(request_type: type[Message], codec: Codec) -> dict[str, Any]:
+    """Returns the OpenAPI request body: its schema, and an example order that will be shipped."""
     schema = msgspec.json.schema(request_type)
     definitions = schema["$defs"]
-    body = _inlined({"$ref": schema["$ref"]}, definitions)
+    body = _inline_references({"$ref": schema["$ref"]}, definitions)
     content: dict[str, Any] = {"schema": body}
     if request_type is PlaceOrder:
-        content["example"] = msgspec.to_builtins(example_order())
+        content["example"] = msgspec.to_builtins(build_example_order())
     return {"requestBody": {"required": True, "content": {codec.content_type: content}}}
 
 
-def example_order() -> PlaceOrder:
-    """An order that ships."""
-    sku = next(iter(NAMES))
-    line = Line(sku, NAMES[sku], 2, PRICES_CENTS[sku])
+def build_example_order() -> PlaceOrder:
+    """Returns an order that will be shipped."""
+    sku = next(iter(PRODUCT_NAMES))
+    line = OrderLine(sku, PRODUCT_NAMES[sku], 2, PRICES_CENTS[sku])
     return PlaceOrder(Order("order-1", "user-1", GOOD_CARD, "3 Canal Street, Leiden", (line,)))
 
 
-def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    """References resolved in place: OpenAPI keeps its definitions elsewhere, and ours are small."""
+def _inline_references(schema: Any, definitions: dict[str, Any]) -> Any:
+    """Returns the schema with its references replaced by their definitions, which OpenAPI keeps elsewhere."""
     if isinstance(schema, list):
-        return [_inlined(item, definitions) for item in schema]
+        return [_inline_references(item, definitions) for item in schema]
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:
-        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    return {key: _inlined(value, definitions) for key, value in schema.items()}
+        return _inline_references(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {key: _inline_references(value, definitions) for key, value in schema.items()}

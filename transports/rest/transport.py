@@ -1,20 +1,20 @@
-"""REST as a transport: traits, and the parts joined."""
+"""Defines the REST transport: its traits, its server and its client."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from shop.service import Service
-from transports.base import Acceptance, Client, Serving, Setting, Style, Traits, Transport
-from transports.dispatch import Desk
-from transports.options import config_from
-from transports.rest.client import Asker, RestClient
-from transports.rest.client_libraries import engine, versions
+from transports.base import Acceptance, Client, ServingStats, Setting, Style, Traits, Transport
+from transports.dispatch import MessageProcessor
+from transports.options import parse_options
+from transports.rest.client import RestClient, ServiceCaller
+from transports.rest.client_libraries import describe_versions, open_http_client
 from transports.rest.config import Config
-from transports.rest.server import application, listening
-from transports.security import BUYER, SECURED, client_context, server_context
-from transports.tracing import Trace
-from transports.wire import codec_named
+from transports.rest.server import build_application, run_server
+from transports.security import BUYER, ENCRYPTED_LEVELS, build_client_context, build_server_context
+from transports.tracing import Tracer
+from transports.wire import load_codec
 from transports.wire.compression import COMPRESSIONS
 
 
@@ -31,7 +31,7 @@ class RestTransport(Transport):
         concurrency="unbounded requests",
         browsers=True,
         compressions=frozenset(COMPRESSIONS),
-        securities=SECURED,
+        securities=ENCRYPTED_LEVELS,
         stamped=True,
         scales=True,
     )
@@ -39,30 +39,30 @@ class RestTransport(Transport):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        self._config = config_from("rest", setting.options, Config)
-        self._codec = codec_named(setting.codec)
+        self._config = parse_options("rest", setting.options, Config)
+        self._codec = load_codec(setting.codec)
 
     def facts(self) -> Mapping[str, str]:
         return {
-            "client": versions(self._config),
+            "client": describe_versions(self._config),
             "server": f"uvicorn {version('uvicorn')}, fastapi {version('fastapi')}, httptools {version('httptools')}",
         }
 
     @asynccontextmanager
-    async def serve(self, service: Service) -> AsyncIterator[Serving]:
-        serving = Serving(Trace(self.setting.trace_every))
-        context = server_context(self.setting, service.name)
-        async with Desk(service, serving.trace) as desk, self._asker(service.name) as ask:
-            app = application(desk, serving, ask, self.setting)
-            async with listening(app, self.setting.own_address(service.name), self._config, context):
+    async def serve(self, service: Service) -> AsyncIterator[ServingStats]:
+        serving = ServingStats(Tracer(self.setting.trace_every))
+        context = build_server_context(self.setting, service.name)
+        async with MessageProcessor(service, serving.trace) as desk, self._open_caller(service.name) as ask:
+            app = build_application(desk, serving, ask, self.setting)
+            async with run_server(app, self.setting.own_address(service.name), self._config, context):
                 yield serving
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Client]:
-        async with self._asker(BUYER) as ask:
+        async with self._open_caller(BUYER) as ask:
             yield RestClient(ask, self._codec)
 
     @asynccontextmanager
-    async def _asker(self, role: str) -> AsyncIterator[Asker]:
-        async with engine(self._config, client_context(self.setting, role)) as post:
-            yield Asker(post, self.setting, role, self._config.retries)
+    async def _open_caller(self, role: str) -> AsyncIterator[ServiceCaller]:
+        async with open_http_client(self._config, build_client_context(self.setting, role)) as post:
+            yield ServiceCaller(post, self.setting, role, self._config.retries)

@@ -1,46 +1,46 @@
-"""Who may speak with whom, and what nobody else may read: four levels, the same on every method."""
+"""Encryption, authentication and authorization at four levels, the same on every transport."""
 
-from transports.security.bearer import Forbidden, Guard, Unauthenticated, bearer, guard_of
-from transports.security.broker_credentials import amqp, kafka
-from transports.security.keys import Keys, keys_of
+from transports.security.bearer import AccessGuard, Forbidden, Unauthenticated, build_bearer_header, build_guard
+from transports.security.broker_credentials import build_amqp_options, kafka
+from transports.security.keys import RoleKeys, find_keys
 from transports.security.levels import (
     AUTH,
     BUYER,
-    CIPHER,
+    CIPHER_SUITE,
+    ENCRYPTED_LEVELS,
     HARNESS,
     LEVELS,
     MTLS,
     NONE,
     ROLES,
-    SECURED,
     TLS,
-    asked_by,
-    teller_of,
+    find_producer_role,
+    list_callable_services,
 )
-from transports.security.tls import client_context, server_context
+from transports.security.tls import build_client_context, build_server_context
 
 __all__ = [
     "AUTH",
     "BUYER",
-    "CIPHER",
+    "CIPHER_SUITE",
     "HARNESS",
     "LEVELS",
     "MTLS",
     "NONE",
     "ROLES",
-    "SECURED",
+    "ENCRYPTED_LEVELS",
     "TLS",
     "Forbidden",
-    "Guard",
-    "Keys",
+    "AccessGuard",
+    "RoleKeys",
     "Unauthenticated",
-    "amqp",
-    "asked_by",
-    "bearer",
-    "client_context",
-    "guard_of",
+    "build_amqp_options",
+    "list_callable_services",
+    "build_bearer_header",
+    "build_client_context",
+    "build_guard",
     "kafka",
-    "keys_of",
-    "server_context",
-    "teller_of",
+    "find_keys",
+    "build_server_context",
+    "find_producer_role",
 ]

@@ -1,11 +1,13 @@
-"""Where a role's certificate, key, password and tokens lie, in the folder that bench.provision.certificates makes.
+"""Finds the certificate, key, password and tokens of a role in the key folder.
 
-    authority.pem        the certificate that everyone believes
-    tokens.pem           the public half of the key that signs tokens
-    openssl.cnf          what OPENSSL_CONF names: the one suite of TLS 1.3 that is offered and taken
+The folder is made by bench/provision/certificates.py:
+
+    authority.pem        the certificate of the authority that all roles trust
+    tokens.pem           the public key that verifies tokens
+    openssl.cnf          the file for OPENSSL_CONF: allows one cipher suite of TLS 1.3
     ROLE/certificate.pem ROLE/key.pem ROLE/password ROLE/AUDIENCE.jwt
 
-Settings and command lines carry the folder and never what is in it.
+Settings and command lines carry the path of the folder and none of its contents.
 """
 
 import stat
@@ -14,53 +16,56 @@ from pathlib import Path
 
 from transports.errors import SettingError
 
-AUTHORITY, TOKENS, OPENSSL = "authority.pem", "tokens.pem", "openssl.cnf"
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+AUTHORITY_FILE, TOKENS_FILE, OPENSSL_FILE = "authority.pem", "tokens.pem", "openssl.cnf"
+_GROUP_AND_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
-    """What a role has. Everything raises SettingError for a file that is missing, or secret and readable by others."""
+class RoleKeys:
+    """The files of one role.
+
+    Every property raises SettingError for a file that is missing, or secret and readable by others.
+    """
 
     folder: Path
     role: str
 
     @property
     def authority(self) -> Path:
-        return _there(self.folder / AUTHORITY)
+        return _require_file(self.folder / AUTHORITY_FILE)
 
     @property
     def certificate(self) -> Path:
-        return _there(self.folder / self.role / "certificate.pem")
+        return _require_file(self.folder / self.role / "certificate.pem")
 
     @property
     def key(self) -> Path:
-        return _secret(self.folder / self.role / "key.pem")
+        return _require_secret_file(self.folder / self.role / "key.pem")
 
     @property
     def password(self) -> str:
-        return _secret(self.folder / self.role / "password").read_text("ascii")
+        return _require_secret_file(self.folder / self.role / "password").read_text("ascii")
 
     def token(self, audience: str) -> str:
-        """That the role shows to this service."""
-        return _secret(self.folder / self.role / f"{audience}.jwt").read_text("ascii")
+        """Returns the token that the role presents to the service ``audience``."""
+        return _require_secret_file(self.folder / self.role / f"{audience}.jwt").read_text("ascii")
 
     @property
     def tokens_key(self) -> Path:
-        """By which the tokens of others are verified."""
-        return _there(self.folder / TOKENS)
+        """The file with the public key that verifies tokens."""
+        return _require_file(self.folder / TOKENS_FILE)
 
 
-def keys_of(folder: str, role: str) -> Keys:
-    """Raises SettingError when there is no such folder."""
+def find_keys(folder: str, role: str) -> RoleKeys:
+    """Returns the files of ``role`` in ``folder``. Raises SettingError when there is no such folder."""
     if not folder or not Path(folder).is_dir():
         raise SettingError(
             f"there is no folder of keys {folder!r}: give KEYS= one, or leave it out to have one made", code="no-keys"
         )
-    return Keys(Path(folder), role)
+    return RoleKeys(Path(folder), role)
 
 
-def _there(path: Path) -> Path:
+def _require_file(path: Path) -> Path:
     if not path.is_file():
         raise SettingError(
             f"there is no {path}: give KEYS= a folder that `python -m bench.provision.certificates` made",
@@ -69,9 +74,9 @@ def _there(path: Path) -> Path:
     return path
 
 
-def _secret(path: Path) -> Path:
-    mode = stat.S_IMODE(_there(path).stat().st_mode)
-    if mode & _OTHERS:
+def _require_secret_file(path: Path) -> Path:
+    mode = stat.S_IMODE(_require_file(path).stat().st_mode)
+    if mode & _GROUP_AND_OTHERS:
         raise SettingError(
             f"{path} can be read by others (mode {mode:o}): make new keys, or type `chmod 600 {path}`", code="open-keys"
         )

@@ -1,24 +1,24 @@
-"""TLS as Python's ssl has it, for every method whose client or server is built on that: all but gRPC.
+"""Builds the TLS contexts of clients and servers, for every transport but gRPC.
 
-Python 3.11 cannot choose a suite of TLS 1.3 from code: whoever starts a process that is to have no other than
-levels.CIPHER gives it OPENSSL_CONF (keys.OPENSSL). Brokers are told by their own settings.
+Python 3.11 cannot choose a cipher suite of TLS 1.3 from code. So whoever starts a process that must use
+levels.CIPHER_SUITE alone sets OPENSSL_CONF for it (keys.OPENSSL_FILE). Brokers have settings of their own for that.
 """
 
 import logging
 import ssl
 
 from transports.base import Setting
-from transports.security.keys import keys_of
+from transports.security.keys import find_keys
 from transports.security.levels import MTLS, NONE
 
 _log = logging.getLogger(__name__)
 
 
-def client_context(setting: Setting, role: str) -> ssl.SSLContext | None:
-    """For connections that this role opens; None where they are plain. Raises SettingError."""
+def build_client_context(setting: Setting, role: str) -> ssl.SSLContext | None:
+    """Returns the TLS context for connections that this role opens, or None at level none. Raises SettingError."""
     if setting.security == NONE:
         return None
-    keys = keys_of(setting.keys, role)
+    keys = find_keys(setting.keys, role)
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=keys.authority)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     if setting.security == MTLS:
@@ -26,22 +26,22 @@ def client_context(setting: Setting, role: str) -> ssl.SSLContext | None:
     return context
 
 
-def server_context(setting: Setting, role: str) -> ssl.SSLContext | None:
-    """For connections that this role takes; None where they are plain. Raises SettingError."""
+def build_server_context(setting: Setting, role: str) -> ssl.SSLContext | None:
+    """Returns the TLS context for connections that this role accepts, or None at level none. Raises SettingError."""
     if setting.security == NONE:
         return None
-    keys = keys_of(setting.keys, role)
+    keys = find_keys(setting.keys, role)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=keys.authority)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.load_cert_chain(keys.certificate, keys.key)
     if setting.security == MTLS:
         context.verify_mode = ssl.CERT_REQUIRED
-    context.sslobject_class = _Telling
+    context.sslobject_class = _LoggingSSLObject
     return context
 
 
-class _Telling(ssl.SSLObject):
-    """Says why a handshake failed: asyncio and uvloop take it for the weather."""
+class _LoggingSSLObject(ssl.SSLObject):
+    """Logs why a handshake failed, which asyncio and uvloop do not."""
 
     def do_handshake(self) -> None:
         try:

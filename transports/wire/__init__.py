@@ -1,5 +1,5 @@
-"""How messages become bytes. A codec is an axis of its own: every codec works on every transport."""
+"""Codecs turn messages into bytes; every codec works on every transport."""
 
-from transports.wire.codec import Codec, codec_named, codecs
+from transports.wire.codec import Codec, list_codecs, load_codec
 
-__all__ = ["Codec", "codec_named", "codecs"]
+__all__ = ["Codec", "load_codec", "list_codecs"]

@@ -1,4 +1,4 @@
-"""Bodies made smaller, by the names of HTTP's Content-Encoding, and made large again with a limit on what comes out."""
+"""Compresses bodies with gzip or zstd; decompresses them up to a size limit."""
 
 import zlib
 from abc import ABC, abstractmethod
@@ -8,32 +8,35 @@ import zstandard
 
 from transports.errors import TooLarge, Unreadable
 
-_GZIP = 16 + zlib.MAX_WBITS
+_GZIP_WBITS = 16 + zlib.MAX_WBITS
 """Tells zlib of gzip's header and trailer."""
-_LITTLE_BYTES = 64
+_CHUNK_BYTES = 64
 """Of zstd: four may be a block of 128 KiB."""
 
 
 class Compression(ABC):
-    """Stateless: one instance serves a process."""
+    """A compression algorithm. Stateless: one instance serves a process."""
 
     @abstractmethod
     def compress(self, body: bytes) -> bytes: ...
 
     @abstractmethod
     def decompress(self, body: bytes, limit_bytes: int) -> bytes:
-        """Raises TooLarge as soon as more than ``limit_bytes`` come out, and Unreadable for what is not whole."""
+        """Returns the body.
+
+        Raises TooLarge once it is over ``limit_bytes``, and Unreadable if the input is broken or cut.
+        """
 
 
 class Gzip(Compression):
     """At zlib's usual level, 6, which gRPC takes too."""
 
     def compress(self, body: bytes) -> bytes:
-        compressor = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
+        compressor = zlib.compressobj(6, zlib.DEFLATED, _GZIP_WBITS)
         return compressor.compress(body) + compressor.flush()
 
     def decompress(self, body: bytes, limit_bytes: int) -> bytes:
-        decompressor = zlib.decompressobj(_GZIP)
+        decompressor = zlib.decompressobj(_GZIP_WBITS)
         try:
             found = decompressor.decompress(body, limit_bytes + 1)
         except zlib.error as error:
@@ -58,18 +61,18 @@ class Zstd(Compression):
         try:
             size_bytes = zstandard.get_frame_parameters(body).content_size
             if size_bytes == zstandard.CONTENTSIZE_UNKNOWN:
-                return self._unsized(body, limit_bytes)
+                return self._decompress_unsized(body, limit_bytes)
             if size_bytes > limit_bytes:
                 raise TooLarge(size_bytes, limit_bytes)
             return zstandard.ZstdDecompressor().decompress(body, allow_extra_data=False)
         except zstandard.ZstdError as error:
             raise Unreadable(f"not a body in zstd: {error}") from error
 
-    def _unsized(self, body: bytes, limit_bytes: int) -> bytes:
-        """A frame that does not say how large it will be: a little of it at a time, of which not much can come."""
+    def _decompress_unsized(self, body: bytes, limit_bytes: int) -> bytes:
+        """Decompresses a frame that does not declare its size, in small chunks so that little can come out of each."""
         decompressor, found = zstandard.ZstdDecompressor().decompressobj(), bytearray()
-        for start in range(0, len(body), _LITTLE_BYTES):
-            found += decompressor.decompress(body[start : start + _LITTLE_BYTES])
+        for start in range(0, len(body), _CHUNK_BYTES):
+            found += decompressor.decompress(body[start : start + _CHUNK_BYTES])
             if len(found) > limit_bytes:
                 raise TooLarge(len(found), limit_bytes)
         if not decompressor.eof or decompressor.unused_data:

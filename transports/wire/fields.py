@@ -1,4 +1,4 @@
-"""Messages as nested dicts: what the libraries of protobuf and Avro take."""
+"""Converts messages to nested dicts for the protobuf and Avro libraries."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ from shop.messages import (
 # is not, and the conversion takes 2.3 us where it would take 3.8 (two lines; 390 and 830 us with a thousand).
 
 
-def order_fields(order: Order) -> dict[str, Any]:
+def build_order_fields(order: Order) -> dict[str, Any]:
     return {
         "order_id": order.order_id,
         "user_id": order.user_id,
@@ -36,29 +36,29 @@ def order_fields(order: Order) -> dict[str, Any]:
 
 
 # Written out: a loop over the fields' names takes half as long again.
-FIELDS: dict[type[Message], Callable[[Any], dict[str, Any]]] = {
-    PlaceOrder: lambda m: {"order": order_fields(m.order)},
-    OrderPlaced: lambda m: {"order": order_fields(m.order), "email": m.email},
-    StockReserved: lambda m: {"order": order_fields(m.order), "total_cents": m.total_cents},
-    OutOfStock: lambda m: {"order": order_fields(m.order), "reason": m.reason},
+FIELD_BUILDERS: dict[type[Message], Callable[[Any], dict[str, Any]]] = {
+    PlaceOrder: lambda m: {"order": build_order_fields(m.order)},
+    OrderPlaced: lambda m: {"order": build_order_fields(m.order), "email": m.email},
+    StockReserved: lambda m: {"order": build_order_fields(m.order), "total_cents": m.total_cents},
+    OutOfStock: lambda m: {"order": build_order_fields(m.order), "reason": m.reason},
     PaymentTaken: lambda m: {
-        "order": order_fields(m.order),
+        "order": build_order_fields(m.order),
         "total_cents": m.total_cents,
         "payment_id": m.payment_id,
     },
     PaymentDeclined: lambda m: {
-        "order": order_fields(m.order),
+        "order": build_order_fields(m.order),
         "total_cents": m.total_cents,
         "reason": m.reason,
     },
-    StockReleased: lambda m: {"order": order_fields(m.order), "reason": m.reason},
+    StockReleased: lambda m: {"order": build_order_fields(m.order), "reason": m.reason},
     OrderShipped: lambda m: {
-        "order": order_fields(m.order),
+        "order": build_order_fields(m.order),
         "total_cents": m.total_cents,
         "tracking_number": m.tracking_number,
     },
     OrderClosed: lambda m: {
-        "order": order_fields(m.order),
+        "order": build_order_fields(m.order),
         "status": m.status,
         "total_cents": m.total_cents,
         "tracking_number": m.tracking_number,

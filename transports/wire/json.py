@@ -1,4 +1,4 @@
-"""JSON, by msgspec."""
+"""The JSON codec, by msgspec."""
 
 import msgspec
 

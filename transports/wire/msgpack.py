@@ -1,4 +1,4 @@
-"""MessagePack, by msgspec."""
+"""The MessagePack codec, by msgspec."""
 
 import msgspec
 

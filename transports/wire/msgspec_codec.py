@@ -1,35 +1,37 @@
-"""What the json and msgpack codecs share: msgspec reads and writes the shop's dataclasses as they are."""
+"""Base class of the JSON and MessagePack codecs: msgspec encodes the dataclasses directly."""
 
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from shop.messages import KIND, MESSAGES, TYPE, Message
+from shop.messages import KIND_BY_TYPE, MESSAGES, TYPE_BY_KIND, Message
 from transports.errors import Unreadable
 from transports.wire.codec import Codec
 
 Answer = msgspec.defstruct(
     "Answer",
-    [(kind.replace("-", "_"), message | None, None) for message, kind in KIND.items()],
+    [(kind.replace("-", "_"), message | None, None) for message, kind in KIND_BY_TYPE.items()],
     omit_defaults=True,
     frozen=True,
 )
 """One member, named after the kind of the fact: what protobuf calls a oneof."""
 
-_FIELD = {message: KIND[message].replace("-", "_") for message in MESSAGES}
-_NAME = slice(2, 11)
+_FIELD_NAMES = {message: KIND_BY_TYPE[message].replace("-", "_") for message in MESSAGES}
+_NAME_SLICE = slice(2, 11)
 """Where both formats write the name of an answer's member, as far as it takes to tell it from the others."""
-_OF_NAME = {name.encode()[: _NAME.stop - _NAME.start]: message for message, name in _FIELD.items()}
+_TYPE_BY_NAME = {
+    name.encode()[: _NAME_SLICE.stop - _NAME_SLICE.start]: message for message, name in _FIELD_NAMES.items()
+}
 
 
 class MsgspecCodec(Codec):
-    """Subclasses name the format."""
+    """Base class; a subclass names the format."""
 
     def __init__(self, encode: Callable[[Any], bytes], decoder: Callable[[Any], Any]) -> None:
         """``decoder(type)`` makes a reusable decoder for a type."""
         self._encode = encode
-        self._decode = {kind: decoder(message).decode for kind, message in TYPE.items()}
+        self._decode = {kind: decoder(message).decode for kind, message in TYPE_BY_KIND.items()}
         self._decode_answer = decoder(Answer).decode
 
     def encode(self, message: Message) -> bytes:
@@ -43,7 +45,7 @@ class MsgspecCodec(Codec):
         return message
 
     def encode_answer(self, fact: Message) -> bytes:
-        return self._encode({_FIELD[type(fact)]: fact})
+        return self._encode({_FIELD_NAMES[type(fact)]: fact})
 
     def decode_answer(self, body: bytes) -> Message:
         try:
@@ -56,6 +58,6 @@ class MsgspecCodec(Codec):
                 return fact
         raise Unreadable(f"an answer in {self.name} without a fact")
 
-    def type_of_answer(self, body: bytes) -> type[Message]:
-        fact = _OF_NAME.get(body[_NAME])
+    def read_answer_type(self, body: bytes) -> type[Message]:
+        fact = _TYPE_BY_NAME.get(body[_NAME_SLICE])
         return type(self.decode_answer(body)) if fact is None else fact

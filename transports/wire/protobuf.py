@@ -1,4 +1,4 @@
-"""Protocol Buffers: the shop's dataclasses converted to the messages of orders.proto and back."""
+"""The protobuf codec: converts the dataclasses to the messages of orders.proto and back."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from shop.messages import (
-    KIND,
-    TYPE,
-    Line,
+    KIND_BY_TYPE,
+    TYPE_BY_KIND,
     Message,
     Order,
     OrderClosed,
+    OrderLine,
     OrderPlaced,
     OrderShipped,
     OutOfStock,
@@ -24,7 +24,7 @@ from shop.messages import (
 from transports.errors import Unreadable
 from transports.wire import orders_pb2 as pb
 from transports.wire.codec import Codec
-from transports.wire.fields import FIELDS
+from transports.wire.fields import FIELD_BUILDERS
 
 
 class ProtobufCodec(Codec):
@@ -33,24 +33,24 @@ class ProtobufCodec(Codec):
 
     def convert(self, message: Message) -> Any:
         message_type = type(message)
-        return _PROTOBUF[message_type](**_FIELDS[message_type](message))
+        return _PROTOBUF_CLASSES[message_type](**_FIELD_BUILDERS[message_type](message))
 
     def encode(self, message: Message) -> bytes:
         encoded: bytes = self.convert(message).SerializeToString()
         return encoded
 
     def decode(self, kind: str, body: bytes) -> Message:
-        message_type = TYPE.get(kind)
+        message_type = TYPE_BY_KIND.get(kind)
         if message_type is None:
             raise Unreadable(f"no message is called {kind!r}")
         try:
-            return _message(message_type, _PROTOBUF[message_type].FromString(body))
+            return _build_message(message_type, _PROTOBUF_CLASSES[message_type].FromString(body))
         except (DecodeError, ValueError) as error:
             raise Unreadable(f"not a {kind} in protobuf: {error}") from error
 
     def encode_answer(self, fact: Message) -> bytes:
         fact_type = type(fact)
-        fields: dict[str, Any] = {_MEMBER[fact_type]: _FIELDS[fact_type](fact)}
+        fields: dict[str, Any] = {_MEMBER_NAMES[fact_type]: _FIELD_BUILDERS[fact_type](fact)}
         return pb.Answer(**fields).SerializeToString()
 
     def decode_answer(self, body: bytes) -> Message:
@@ -59,55 +59,58 @@ class ProtobufCodec(Codec):
             member = answer.WhichOneof("fact")
             if member is None:
                 raise Unreadable("an answer in protobuf without a fact")
-            return _message(_OF_MEMBER[member], getattr(answer, member))
+            return _build_message(_TYPE_BY_MEMBER[member], getattr(answer, member))
         except (DecodeError, ValueError) as error:
             raise Unreadable(f"not an answer in protobuf: {error}") from error
 
-    def type_of_answer(self, body: bytes) -> type[Message]:
-        fact = _OF_TAG.get(body[:1])
+    def read_answer_type(self, body: bytes) -> type[Message]:
+        fact = _TYPE_BY_TAG.get(body[:1])
         if fact is None:
             raise Unreadable("an answer in protobuf that does not begin with a fact")
         return fact
 
 
-_STATUS: dict[str, pb.OrderClosed.Status.ValueType] = {
+_STATUS_VALUES: dict[str, pb.OrderClosed.Status.ValueType] = {
     "shipped": pb.OrderClosed.SHIPPED,
     "rejected": pb.OrderClosed.REJECTED,
 }
 
 
-def _closed_fields(closed: OrderClosed) -> dict[str, Any]:
-    return {**FIELDS[OrderClosed](closed), "status": _STATUS[closed.status]}
+def _build_closed_fields(closed: OrderClosed) -> dict[str, Any]:
+    return {**FIELD_BUILDERS[OrderClosed](closed), "status": _STATUS_VALUES[closed.status]}
 
 
-_FIELDS: dict[type[Message], Callable[[Any], dict[str, Any]]] = {**FIELDS, OrderClosed: _closed_fields}
-_PROTOBUF: dict[type[Message], Any] = {message: getattr(pb, message.__name__) for message in KIND}
-_MEMBER = {message: kind.replace("-", "_") for message, kind in KIND.items()}
-_OF_MEMBER = {member: message for message, member in _MEMBER.items()}
+_FIELD_BUILDERS: dict[type[Message], Callable[[Any], dict[str, Any]]] = {
+    **FIELD_BUILDERS,
+    OrderClosed: _build_closed_fields,
+}
+_PROTOBUF_CLASSES: dict[type[Message], Any] = {message: getattr(pb, message.__name__) for message in KIND_BY_TYPE}
+_MEMBER_NAMES = {message: kind.replace("-", "_") for message, kind in KIND_BY_TYPE.items()}
+_TYPE_BY_MEMBER = {member: message for message, member in _MEMBER_NAMES.items()}
 _LENGTH_DELIMITED = 2  # a wire type; a tag is the field's number before it, and below 16 one byte
-_OF_TAG = {
-    bytes([field.number << 3 | _LENGTH_DELIMITED]): _OF_MEMBER[field.name] for field in pb.Answer.DESCRIPTOR.fields
+_TYPE_BY_TAG = {
+    bytes([field.number << 3 | _LENGTH_DELIMITED]): _TYPE_BY_MEMBER[field.name] for field in pb.Answer.DESCRIPTOR.fields
 }
 
 
-_REQUIRED = {message: tuple(message.__dataclass_fields__) for message in KIND}
+_REQUIRED_FIELDS = {message: tuple(message.__dataclass_fields__) for message in KIND_BY_TYPE}
 """A field that is not there is an empty one to protobuf, and a total of 0 would be charged."""
 
 
-def _message(message_type: type[Message], m: Any) -> Message:
+def _build_message(message_type: type[Message], m: Any) -> Message:
     there = m.HasField
-    for name in _REQUIRED[message_type]:
+    for name in _REQUIRED_FIELDS[message_type]:
         if not there(name):
-            raise Unreadable(f"a {KIND[message_type]} in protobuf without {name}")
-    return _MESSAGE[message_type](_shop_order(m.order), m)
+            raise Unreadable(f"a {KIND_BY_TYPE[message_type]} in protobuf without {name}")
+    return _MESSAGE_BUILDERS[message_type](_build_order(m.order), m)
 
 
-def _shop_order(o: Any) -> Order:
-    lines = tuple([Line(line.sku, line.name, line.quantity, line.price_cents) for line in o.lines])
+def _build_order(o: Any) -> Order:
+    lines = tuple([OrderLine(line.sku, line.name, line.quantity, line.price_cents) for line in o.lines])
     return Order(o.order_id, o.user_id, o.card, o.address, lines, o.document)
 
 
-def _closed(order: Order, m: Any) -> OrderClosed:
+def _build_order_closed(order: Order, m: Any) -> OrderClosed:
     if m.status == pb.OrderClosed.SHIPPED:
         return OrderClosed(order, "shipped", m.total_cents, m.tracking_number, m.reason)
     if m.status == pb.OrderClosed.REJECTED:
@@ -115,7 +118,7 @@ def _closed(order: Order, m: Any) -> OrderClosed:
     raise Unreadable(f"an order-closed in protobuf with status {m.status}")
 
 
-_MESSAGE: dict[type[Message], Callable[[Order, Any], Message]] = {
+_MESSAGE_BUILDERS: dict[type[Message], Callable[[Order, Any], Message]] = {
     PlaceOrder: lambda order, m: PlaceOrder(order),
     OrderPlaced: lambda order, m: OrderPlaced(order, m.email),
     StockReserved: lambda order, m: StockReserved(order, m.total_cents),
@@ -124,5 +127,5 @@ _MESSAGE: dict[type[Message], Callable[[Order, Any], Message]] = {
     PaymentDeclined: lambda order, m: PaymentDeclined(order, m.total_cents, m.reason),
     StockReleased: lambda order, m: StockReleased(order, m.reason),
     OrderShipped: lambda order, m: OrderShipped(order, m.total_cents, m.tracking_number),
-    OrderClosed: _closed,
+    OrderClosed: _build_order_closed,
 }

@@ -1,4 +1,4 @@
-"""The two arms of a comparison, alike from outside: submit(number), and the processes to charge."""
+"""Provides the two arms of a comparison, ours and bare, behind the same interface."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.calibration.baseline.bare import bare
+from bench.calibration.baseline.bare import import_bare_chain
 from bench.load.workload.orders import Mix, Workload
-from bench.provision.services import ServiceProcess, services
+from bench.provision.services import ServiceProcess, run_services
 from shop.messages import PlaceOrder
 from transports.base import Setting, Transport
-from transports.wire import codec_named
+from transports.wire import load_codec
 
 Arm = Literal["ours", "bare"]
 Submit = Callable[[int], Awaitable[int]]
@@ -19,30 +19,30 @@ Submit = Callable[[int], Awaitable[int]]
 
 
 class WrongOutcome(Exception):
-    """What came back is not what was to come. ``str(error)`` is a sentence."""
+    """An order came back with another outcome than expected. ``str(error)`` is a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """An arm at work. ``pids`` are its four services."""
+class RunningArm:
+    """An arm that is running: how to submit an order, and the process ids of its four services."""
 
     submit: Submit
     pids: tuple[int, ...]
 
 
-def orders_of(count: int, payload_bytes: int) -> list[PlaceOrder]:
-    """Orders that ship, all made beforehand. Raises ValueError when an order cannot be that small."""
+def build_orders(count: int, payload_bytes: int) -> list[PlaceOrder]:
+    """Returns orders that ship, all made beforehand. Raises ValueError when an order cannot be that small."""
     workload = Workload(prefix="f", seed=1, payload_bytes=payload_bytes, mix=Mix(sold_out=0.0, declined=0.0))
     return [workload.order(number) for number in range(count)]
 
 
 @asynccontextmanager
-async def ours(
+async def run_our_arm(
     transport: Transport, name: str, orders: Sequence[PlaceOrder], folder: Path, logs: Path
-) -> AsyncIterator[Running]:
-    """The real workflow. Raises StartFailed and any of transports.errors."""
+) -> AsyncIterator[RunningArm]:
+    """Runs the real workflow. Raises StartFailed and any of transports.errors."""
     async with (
-        services(name, transport.setting, folder=folder, logs=logs, store_folder=None) as processes,
+        run_services(name, transport.setting, folder=folder, logs=logs, store_folder=None) as processes,
         transport.connect() as client,
     ):
 
@@ -55,24 +55,24 @@ async def ours(
                 raise WrongOutcome(f"order {order.order.order_id} came back {outcome.status}: {outcome.reason}")
             return finished.at_ns
 
-        yield Running(submit, _pids(processes))
+        yield RunningArm(submit, _process_ids(processes))
 
 
 @asynccontextmanager
-async def barest(
+async def run_bare_arm(
     name: str, setting: Setting, orders: Sequence[PlaceOrder], folder: Path, logs: Path
-) -> AsyncIterator[Running]:
-    """The bare chain, which passes on the same orders as the method's codec makes them.
+) -> AsyncIterator[RunningArm]:
+    """Runs the bare chain, which passes on the same orders as encoded by the transport's codec.
 
     Raises StartFailed, and what its library raises.
     """
-    encode = codec_named(setting.codec).encode
+    encode = load_codec(setting.codec).encode
     bodies = [encode(order) for order in orders]
     async with (
-        services(
+        run_services(
             name, setting, folder=folder, logs=logs, store_folder=None, program="bench.calibration.baseline.node"
         ) as processes,
-        bare(name).connect(setting) as pass_,
+        import_bare_chain(name).connect(setting) as pass_,
     ):
 
         async def submit(number: int) -> int:
@@ -82,8 +82,8 @@ async def barest(
                 raise WrongOutcome(f"body {number} came back as {came[:80]!r}")
             return at_ns
 
-        yield Running(submit, _pids(processes))
+        yield RunningArm(submit, _process_ids(processes))
 
 
-def _pids(processes: Mapping[str, ServiceProcess]) -> tuple[int, ...]:
+def _process_ids(processes: Mapping[str, ServiceProcess]) -> tuple[int, ...]:
     return tuple(process.pid for process in processes.values())

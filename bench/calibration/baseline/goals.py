@@ -1,4 +1,4 @@
-"""What our part may cost: a ratio to the bare chain, by round; the median is held against the goal."""
+"""Compares ours with bare, metric by metric, and judges the median ratio by its goal."""
 
 import statistics
 from collections.abc import Sequence
@@ -13,8 +13,11 @@ from bench.stats.quantiles import samples_needed
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
-    """A number of a slot. ``bound`` says on which side of ``goal`` the ratio ours / bare should lie; None: no goal."""
+class BaselineMetric:
+    """A number of a slot, with its goal for the ratio ours / bare.
+
+    ``bound`` says on which side of ``goal`` the ratio should lie; None: no goal.
+    """
 
     field: str
     title: str
@@ -26,19 +29,19 @@ class Metric:
     """Orders of the open loop below which there is no goal, since the number is luck."""
 
 
-METRICS = (
-    Metric("orders_per_s", "orders/s", "at least", 0.90),
-    Metric("cpu_us_per_order_services", "services us/order", "at most", 1.15),
-    Metric("p50_us", "p50 ms at 60/s", "at most", 1.20, 1000),
-    Metric("p99_us", "p99 ms at 60/s", "at most", 1.50, 1000, needs=samples_needed(Fraction(99, 100))),
-    Metric("paced_cpu_us_per_order_services", "services us at 60/s"),
-    Metric("cpu_us_per_order_driver", "driver us/order"),
-    Metric("cpu_us_per_order_broker", "broker us/order"),
+BASELINE_METRICS = (
+    BaselineMetric("orders_per_s", "orders/s", "at least", 0.90),
+    BaselineMetric("cpu_us_per_order_services", "services us/order", "at most", 1.15),
+    BaselineMetric("p50_us", "p50 ms at 60/s", "at most", 1.20, 1000),
+    BaselineMetric("p99_us", "p99 ms at 60/s", "at most", 1.50, 1000, needs=samples_needed(Fraction(99, 100))),
+    BaselineMetric("paced_cpu_us_per_order_services", "services us at 60/s"),
+    BaselineMetric("cpu_us_per_order_driver", "driver us/order"),
+    BaselineMetric("cpu_us_per_order_broker", "broker us/order"),
 )
 
 
-class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """A metric over all rounds."""
+class BaselineRatio(msgspec.Struct, frozen=True, kw_only=True):
+    """The ratio of ours to bare in one metric, over all rounds."""
 
     metric: str
     ours: float
@@ -53,8 +56,11 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     """None where there is no goal."""
 
 
-def compared(metric: Metric, slots: Sequence[Slot]) -> Compared | None:
-    """None when it was not measured. ``slots`` are of one transport, each round with both arms."""
+def compare_metric(metric: BaselineMetric, slots: Sequence[Slot]) -> BaselineRatio | None:
+    """Returns the ratio in a metric; None when it was not measured.
+
+    ``slots`` are of one transport, each round with both arms.
+    """
     values = {(slot.arm, slot.round): getattr(slot.measured, metric.field) for slot in slots}
     if None in values.values():
         return None
@@ -63,7 +69,7 @@ def compared(metric: Metric, slots: Sequence[Slot]) -> Compared | None:
     ratio = statistics.median(ratios)
     bound = metric.bound if min(len(slot.measured.latencies_us) for slot in slots) >= metric.needs else None
     met = {"at least": ratio >= metric.goal, "at most": ratio <= metric.goal, None: None}[bound]
-    return Compared(
+    return BaselineRatio(
         metric=metric.field,
         ours=statistics.median(values["ours", number] for number in rounds),
         bare=statistics.median(values["bare", number] for number in rounds),

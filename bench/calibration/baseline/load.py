@@ -1,4 +1,4 @@
-"""The load of both arms: so many in flight, or so many a second. No Locust: one loop, one process."""
+"""Runs the load of both arms without Locust: a closed loop and an open loop."""
 
 import asyncio
 import time
@@ -6,7 +6,7 @@ from array import array
 from dataclasses import dataclass, field
 
 from bench.calibration.baseline.arms import Submit
-from bench.load.pacer import best_pacer
+from bench.load.pacer import create_best_pacer
 from bench.load.workload.arrivals import Schedule
 
 LEAD_NS = 20_000_000
@@ -14,15 +14,15 @@ LEAD_NS = 20_000_000
 
 
 @dataclass(slots=True)
-class Pace:
-    """An open loop, order by order in the order of finishing. Nanoseconds."""
+class OpenLoopTimes:
+    """The times of an open loop in nanoseconds, in the order in which orders finished."""
 
     from_planned_ns: "array[int]" = field(default_factory=lambda: array("q"))
     lateness_ns: "array[int]" = field(default_factory=lambda: array("q"))
 
 
-async def closed(submit: Submit, numbers: range, in_flight: int) -> float:
-    """Seconds until all of ``numbers`` are back, with ``in_flight`` of them on their way at a time."""
+async def run_closed_loop(submit: Submit, numbers: range, in_flight: int) -> float:
+    """Submits all ``numbers``, ``in_flight`` at a time; returns the seconds until all of them are back."""
     left = iter(numbers)
 
     async def order_again() -> None:
@@ -36,9 +36,9 @@ async def closed(submit: Submit, numbers: range, in_flight: int) -> float:
     return (time.monotonic_ns() - begin_ns) / 1e9
 
 
-async def paced(submit: Submit, first: int, orders_per_s: float, duration_s: float) -> Pace:
-    """Constant arrivals, each an order of its own from ``first`` on; returns when the last one is back."""
-    pace = Pace()
+async def run_open_loop(submit: Submit, first: int, orders_per_s: float, duration_s: float) -> OpenLoopTimes:
+    """Submits orders from ``first`` on at a constant rate; returns their times when the last one is back."""
+    pace = OpenLoopTimes()
     schedule = Schedule("constant", seed="floor", orders_per_s=orders_per_s, duration_s=duration_s)
     all_sent = asyncio.get_running_loop().create_future()
     start_ns = time.monotonic_ns() + LEAD_NS
@@ -62,7 +62,7 @@ async def paced(submit: Submit, first: int, orders_per_s: float, duration_s: flo
             elif not all_sent.done():
                 all_sent.set_result(None)
 
-        pacer = best_pacer(send_due)
+        pacer = create_best_pacer(send_due)
         try:
             send_due()
             await all_sent

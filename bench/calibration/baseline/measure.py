@@ -1,4 +1,4 @@
-"""One arm in one slot: started afresh, warmed, a closed loop, an open loop, stopped."""
+"""Measures one arm in one slot: start, warm up, closed loop, open loop, stop."""
 
 import asyncio
 import gc
@@ -10,24 +10,24 @@ from pathlib import Path
 import msgspec
 
 from bench.calibration.baseline import load
-from bench.calibration.baseline.arms import Arm, Running, barest, ours
+from bench.calibration.baseline.arms import Arm, RunningArm, run_bare_arm, run_our_arm
 from bench.load import resources as cost
-from bench.stats.quantiles import rank
+from bench.stats.quantiles import quantile_rank
 from shop.messages import PlaceOrder
 from transports.base import Setting
-from transports.registry import named
+from transports.registry import load_transport
 
-SLOWEST_PER_S = 20
+MIN_ORDERS_PER_S = 20
 """A slot in which the closed loop is slower has failed."""
-STARTING_S = 30.0
+START_LIMIT_S = 30.0
 
 
 class SlotFailed(Exception):
-    """``str(error)`` is a sentence."""
+    """A slot could not be measured. ``str(error)`` is a sentence."""
 
 
-class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked of both arms."""
+class BaselineLoad(msgspec.Struct, frozen=True, kw_only=True):
+    """The load for both arms."""
 
     orders: int = 4000
     """In the closed loop."""
@@ -41,12 +41,12 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def all_orders(self) -> int:
-        """Of a slot. Arrivals are half an interval off its edges, so that their number is a rounded one."""
+        """The orders of a slot. Arrivals are half an interval off its edges, so their number is a rounded one."""
         return self.warm_up + self.orders + round(self.orders_per_s * self.seconds)
 
 
-class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """CPU is the closed loop's, percentiles are the open loop's, from the planned time."""
+class SlotMeasurement(msgspec.Struct, frozen=True, kw_only=True):
+    """The numbers of a slot: CPU is of the closed loop, percentiles are of the open loop, from the planned time."""
 
     orders: int
     returned: int
@@ -66,7 +66,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured, and where it stood in the run."""
+    """What was measured, and its place in the run."""
 
     transport: str
     round: int
@@ -74,15 +74,15 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     """First or second in its round, 1 or 2."""
     arm: Arm
     load_1m: float
-    measured: Measured
+    measured: SlotMeasurement
 
 
-async def slot(
+async def measure_slot(
     transport: str,
     arm: Arm,
     setting: Setting,
     orders: Sequence[PlaceOrder],
-    asked: Load,
+    asked: BaselineLoad,
     broker_pids: tuple[int, ...],
     folder: Path,
     logs: Path,
@@ -90,44 +90,44 @@ async def slot(
     number: int,
     place: int,
 ) -> Slot:
-    """Raises SlotFailed, whatever it was that failed.
+    """Measures one arm. Raises SlotFailed for whatever failed.
 
     What was started has ended, and queues and topics are gone, when this returns or raises.
     """
-    carrier = named(transport)(setting)
+    carrier = load_transport(transport)(setting)
     chosen = (
-        ours(carrier, transport, orders, folder, logs)
+        run_our_arm(carrier, transport, orders, folder, logs)
         if arm == "ours"
-        else barest(transport, setting, orders, folder, logs)
+        else run_bare_arm(transport, setting, orders, folder, logs)
     )
-    limit_s = STARTING_S + asked.all_orders / SLOWEST_PER_S + asked.seconds
+    limit_s = START_LIMIT_S + asked.all_orders / MIN_ORDERS_PER_S + asked.seconds
     try:
         try:
             async with asyncio.timeout(limit_s):
                 await carrier.prepare()
                 async with chosen as running:
-                    measured = await _measured(running, asked, broker_pids)
+                    measured = await _measure_loops(running, asked, broker_pids)
         finally:
             await carrier.remove()
     except TimeoutError as error:
         raise SlotFailed(f"{transport}, {arm}, round {number}: not done within {limit_s:.0f} s") from error
     except Exception as error:
-        raise SlotFailed(f"{transport}, {arm}, round {number}: {_sentences(error)}") from error
+        raise SlotFailed(f"{transport}, {arm}, round {number}: {_innermost_message(error)}") from error
     return Slot(transport=transport, round=number, place=place, arm=arm, load_1m=os.getloadavg()[0], measured=measured)
 
 
-async def _measured(arm: Running, asked: Load, broker_pids: tuple[int, ...]) -> Measured:
-    await load.closed(arm.submit, range(asked.warm_up), asked.in_flight)
+async def _measure_loops(arm: RunningArm, asked: BaselineLoad, broker_pids: tuple[int, ...]) -> SlotMeasurement:
+    await load.run_closed_loop(arm.submit, range(asked.warm_up), asked.in_flight)
     gc.collect()
     gc.freeze()
     first = asked.warm_up + asked.orders
     try:
         everyone = (*arm.pids, os.getpid(), *broker_pids)
-        before = cost.read(everyone)
-        took_s = await load.closed(arm.submit, range(asked.warm_up, first), asked.in_flight)
-        between = cost.read(everyone)
-        pace = await load.paced(arm.submit, first, asked.orders_per_s, asked.seconds)
-        after = cost.read(arm.pids)
+        before = cost.read_snapshot(everyone)
+        took_s = await load.run_closed_loop(arm.submit, range(asked.warm_up, first), asked.in_flight)
+        between = cost.read_snapshot(everyone)
+        pace = await load.run_open_loop(arm.submit, first, asked.orders_per_s, asked.seconds)
+        after = cost.read_snapshot(arm.pids)
     finally:
         gc.unfreeze()
     paced_orders = len(pace.from_planned_ns)
@@ -137,7 +137,7 @@ async def _measured(arm: Running, asked: Load, broker_pids: tuple[int, ...]) -> 
         return used_ns / 1e3 / asked.orders
 
     paced_ns = sum(after.processes[pid].cpu_ns - between.processes[pid].cpu_ns for pid in arm.pids)
-    return Measured(
+    return SlotMeasurement(
         orders=asked.all_orders,
         returned=first + paced_orders,
         orders_per_s=asked.orders / took_s,
@@ -153,12 +153,12 @@ async def _measured(arm: Running, asked: Load, broker_pids: tuple[int, ...]) -> 
     )
 
 
-def _sentences(error: Exception) -> str:
-    """Of whatever is at the bottom of it: orders are many tasks, and may fail together."""
+def _innermost_message(error: Exception) -> str:
+    """Returns the message of the innermost error: orders are many tasks, and may fail together."""
     if isinstance(error, ExceptionGroup):
-        return _sentences(error.exceptions[0])
+        return _innermost_message(error.exceptions[0])
     return f"{error}" or type(error).__name__
 
 
 def _percentile_us(values_ns: Sequence[int], percent: int) -> int:
-    return sorted(values_ns)[rank(Fraction(percent, 100), len(values_ns)) - 1] // 1000
+    return sorted(values_ns)[quantile_rank(Fraction(percent, 100), len(values_ns)) - 1] // 1000

@@ -1,4 +1,4 @@
-"""One process of a bare chain, as bare as bench.provision.service_main is full; told what to be and stopped in the same way."""
+"""Runs one process of a bare chain, started and stopped as a service process is."""
 
 import gc
 import signal
@@ -7,15 +7,15 @@ import sys
 import msgspec
 import uvloop
 
-from bench.calibration.baseline.bare import bare
-from bench.provision.service_main import NodeSpec, standard_input
+from bench.calibration.baseline.bare import import_bare_chain
+from bench.provision.service_main import ServiceSpec, open_standard_input
 
 
 async def serve() -> None:
-    """Raises what the library raises when it cannot start; the log gets it."""
-    told = await standard_input()
-    spec = msgspec.json.decode(await told.readline(), type=NodeSpec)
-    async with bare(spec.transport).serve(spec.service, spec.setting):
+    """Serves until standard input closes. Raises what the library raises when it cannot start; the log gets it."""
+    told = await open_standard_input()
+    spec = msgspec.json.decode(await told.readline(), type=ServiceSpec)
+    async with import_bare_chain(spec.transport).serve(spec.service, spec.setting):
         gc.collect()  # as bench.provision.service_main does
         gc.freeze()
         print('{"ready": {}}', flush=True)

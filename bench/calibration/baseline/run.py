@@ -1,4 +1,4 @@
-"""Rounds: in each both arms, one after the other, and in the next the other way round."""
+"""Runs the rounds of a comparison: both arms in each, in ABBA order."""
 
 import asyncio
 import itertools
@@ -6,72 +6,78 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bench.calibration.baseline.arms import Arm, orders_of
-from bench.calibration.baseline.measure import Load, Slot, slot
-from bench.provision import Broker, Unavailable, free_ports
+from bench.calibration.baseline.arms import Arm, build_orders
+from bench.calibration.baseline.measure import BaselineLoad, Slot, measure_slot
+from bench.provision import Broker, Unavailable, find_free_ports
 from bench.provision.base import Say
-from bench.provision.cleanup import open_run, place
-from bench.provision.process import finish
+from bench.provision.cleanup import open_ledger, resolve_home
+from bench.provision.process import finish_despite_cancellation
 from shop.workflow import SERVICES
 from transports.base import Setting
-from transports.registry import named
+from transports.registry import load_transport
 
-PAIR: tuple[Arm, Arm] = ("ours", "bare")
+ARMS: tuple[Arm, Arm] = ("ours", "bare")
 WARM_ROUNDS = 3
 
 
-def order_of(number: int) -> tuple[Arm, ...]:
-    """Of the arms in round ``number``, from 1: ABBA, so that a drift of the machine cancels over two rounds."""
-    return PAIR if number % 2 else PAIR[::-1]
+def arm_order(number: int) -> tuple[Arm, ...]:
+    """Returns the arms in the order of round ``number``, from 1.
+
+    The order is ABBA, so that a drift of the machine cancels over two rounds.
+    """
+    return ARMS if number % 2 else ARMS[::-1]
 
 
 @asynccontextmanager
-async def a_folder(home: Path) -> AsyncIterator[Path]:
-    """The run's own. Processes that bear it as their mark end with it. Raises OSError when it cannot be made."""
-    run = open_run(place(home))
+async def open_run_folder(home: Path) -> AsyncIterator[Path]:
+    """Opens the run's own folder; processes marked with it end with the context. Raises OSError."""
+    run = open_ledger(resolve_home(home))
     try:
         yield run.folder
     finally:
-        await finish(asyncio.to_thread(run.close))
+        await finish_despite_cancellation(asyncio.to_thread(run.close))
 
 
-def lacking(transport: str, servers: Mapping[str, Broker | Unavailable]) -> str | None:
-    """Why this transport has to be skipped, as a sentence; None when it need not."""
-    for need in sorted(named(transport).traits.needs):
+def unavailable_broker(transport: str, servers: Mapping[str, Broker | Unavailable]) -> str | None:
+    """Returns why this transport has to be skipped, as a sentence; None when its brokers are available."""
+    for need in sorted(load_transport(transport).traits.needs):
         if isinstance(broker := servers[need], Unavailable):
             return broker.why
     return None
 
 
-async def compare(
+async def measure_rounds(
     transport: str,
     rounds: int,
-    asked: Load,
+    asked: BaselineLoad,
     servers: Mapping[str, Broker | Unavailable],
     folder: Path,
     logs: Path,
     say: Say,
 ) -> AsyncIterator[Slot]:
-    """Slot by slot, in ABBA order. Raises what ``slot`` raises, and ValueError when an order cannot be that small.
+    """Yields slot by slot, in ABBA order. Raises SlotFailed, and ValueError when an order cannot be that small.
 
     A transport with a broker has rounds before the first that do not count: a JVM is slow until it has compiled what
     both arms use (docs/method.md, "Warm").
     """
-    traits = named(transport).traits
+    traits = load_transport(transport).traits
     there = {name: broker for name, broker in servers.items() if isinstance(broker, Broker)}
     pids = tuple(itertools.chain.from_iterable(there[need].pids for need in traits.needs))
-    orders = orders_of(asked.all_orders, asked.payload_bytes)
+    orders = build_orders(asked.all_orders, asked.payload_bytes)
     for number in range(1 - (WARM_ROUNDS if pids else 0), rounds + 1):
-        for turn, arm in enumerate(order_of(number), 1):
+        for turn, arm in enumerate(arm_order(number), 1):
             say(f"{transport}: {f'round {number} of {rounds}' if number > 0 else 'warming the broker'}, {arm}")
             setting = Setting(
                 trial=f"{folder.name.replace('run-', 'floor-')}-{transport}-{number}{arm}",
                 addresses={
-                    name: f"127.0.0.1:{port}" for name, port in zip(SERVICES, free_ports(len(SERVICES)), strict=True)
+                    name: f"127.0.0.1:{port}"
+                    for name, port in zip(SERVICES, find_free_ports(len(SERVICES)), strict=True)
                 },
                 servers={name: broker.url for name, broker in there.items()},
                 codec=traits.codec,
             )
-            done = await slot(transport, arm, setting, orders, asked, pids, folder, logs, number=number, place=turn)
+            done = await measure_slot(
+                transport, arm, setting, orders, asked, pids, folder, logs, number=number, place=turn
+            )
             if number > 0:
                 yield done

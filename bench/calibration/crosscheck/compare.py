@@ -1,4 +1,4 @@
-"""`python -m bench.calibration.crosscheck`: ours and theirs in turns against the same running servers."""
+"""Runs our load generator and other tools in turns against the same running servers."""
 
 import argparse
 import asyncio
@@ -15,40 +15,40 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.calibration.crosscheck import tools
-from bench.calibration.crosscheck.echo import a_topic, kafka_echo, rabbit_echo
+from bench.calibration.crosscheck.echo import create_topic, open_kafka_echo, open_rabbit_echo
 from bench.calibration.crosscheck.tools import ToolFailed
 from bench.cli.exits import outcome
 from bench.errors import LoadError, StartFailed
 from bench.load.closed_loop import ClosedDriver
 from bench.load.driver import Phases
-from bench.load.locust.control import Master, master, worker
+from bench.load.locust.control import Master, start_master, start_worker
 from bench.load.open_loop import OpenDriver
 from bench.load.protocol import TrialReport, TrialSpec
-from bench.load.recorder import Record
+from bench.load.recorder import DriverRecord
 from bench.load.workload.arrivals import Schedule
 from bench.load.workload.orders import Mix, Workload
 from bench.paths import ROOT
-from bench.profile.loader import load
-from bench.profile.matrix import methods
-from bench.provision import Broker, Unavailable, brokers
-from bench.provision.cleanup import open_run, place
-from bench.provision.process import finish
-from bench.report.formatting import digits
-from bench.stats.quantiles import rank
-from bench.trial.trial import Stage, serving, setting_of
+from bench.profile.loader import load_profile
+from bench.profile.matrix import expand_cells
+from bench.provision import Broker, Unavailable, provide_brokers
+from bench.provision.cleanup import open_ledger, resolve_home
+from bench.provision.process import finish_despite_cancellation
+from bench.report.formatting import format_number
+from bench.stats.quantiles import quantile_rank
+from bench.trial.trial import TrialContext, build_setting, run_ready_services
 from transports.base import Client
 
 PAYLOAD_BYTES = 1024
 WARM_UP_S = 2
 PERCENTS = (50, 90, 99)
-AGREE = 0.10
+AGREEMENT_TOLERANCE = 0.10
 """At p50, or in the mean: a larger difference has to have a reason, which docs/method.md gives."""
 ALL_SHIP = Mix(sold_out=0.0, declined=0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Of every tool and of ours."""
+class CrosscheckLoad:
+    """The load for every tool and for ours."""
 
     per_s: int
     seconds: int
@@ -56,8 +56,8 @@ class Asked:
 
 
 @dataclass(slots=True)
-class Witness:
-    """One tool beside us: percentiles in microseconds, a value for each round."""
+class ToolComparison:
+    """A tool beside ours: for each percentile or mean, microseconds of every round."""
 
     what: str
     tool: str
@@ -71,23 +71,26 @@ class Witness:
             whose.setdefault(name, []).append(value_us)
 
 
-def percentiles(latencies_us: Sequence[float]) -> dict[str, float]:
-    """Nearest ranks, as ours."""
+def compute_percentiles(latencies_us: Sequence[float]) -> dict[str, float]:
+    """Returns p50, p90 and p99 by nearest rank, as our own are."""
     ordered = sorted(latencies_us)
-    return {f"p{percent}": ordered[rank(Fraction(percent, 100), len(ordered)) - 1] for percent in PERCENTS}
+    return {f"p{percent}": ordered[quantile_rank(Fraction(percent, 100), len(ordered)) - 1] for percent in PERCENTS}
 
 
-async def over_services(asked: Asked, folder: Path, bin_: Path) -> AsyncIterator[Witness]:
-    """vegeta beside us on REST, ghz on gRPC: fresh services a round, both tools on them, who is first by turns."""
-    async with master(folder=folder, log=folder / "locust.log") as locust:
-        for transport, tool, name in (("rest", tools.vegeta, "vegeta"), ("grpc", tools.ghz, "ghz")):
-            found = Witness(f"{transport}, a whole order", name)
-            profile = load(flags={"TRANSPORT": transport, "RATE": str(asked.per_s)})
-            (cell,) = methods(profile)
-            stage = Stage(run_id="witness-0000", profile=profile, brokers={}, folder=folder, logs=folder / "logs")
+async def compare_over_services(asked: CrosscheckLoad, folder: Path, bin_: Path) -> AsyncIterator[ToolComparison]:
+    """Yields vegeta beside ours on REST, and ghz on gRPC.
+
+    Each round has fresh services with both tools on them; who goes first alternates.
+    """
+    async with start_master(folder=folder, log=folder / "locust.log") as locust:
+        for transport, tool, name in (("rest", tools.run_vegeta, "vegeta"), ("grpc", tools.run_ghz, "ghz")):
+            found = ToolComparison(f"{transport}, a whole order", name)
+            profile = load_profile(settings={"TRANSPORT": transport, "RATE": str(asked.per_s)})
+            (cell,) = expand_cells(profile)
+            stage = TrialContext(run_id="witness-0000", brokers={}, folder=folder, logs=folder / "logs")
             for round_ in range(asked.rounds):
-                setting = setting_of(stage, cell, f"fw-wit{transport}r{round_}")
-                async with serving(stage, cell, setting, cell.kind(setting)):
+                setting = build_setting(stage, cell, f"fw-wit{transport}r{round_}")
+                async with run_ready_services(stage, cell, setting, cell.kind(setting)):
                     for who in ("ours", "theirs") if round_ % 2 else ("theirs", "ours"):
                         if who == "ours":
                             spec = TrialSpec(
@@ -101,7 +104,7 @@ async def over_services(asked: Asked, folder: Path, bin_: Path) -> AsyncIterator
                                 warm_up_s=float(WARM_UP_S),
                                 duration_s=float(asked.seconds),
                             )
-                            report = await _through_locust(locust, spec, folder)
+                            report = await _run_through_locust(locust, spec, folder)
                             found.cpu_us.append(report.driver_cpu_ns / 1000 / report.finished)
                             finish_us = report.histogram("finish")
                             found.add(found.ours, {f"p{n}": finish_us.percentile_us(n) or 0.0 for n in PERCENTS})
@@ -109,12 +112,12 @@ async def over_services(asked: Asked, folder: Path, bin_: Path) -> AsyncIterator
                             orders = _workload(f"{name}{round_}")
                             address = setting.addresses["user"]
                             seen = await tool(bin_, folder, address, orders, asked.per_s, WARM_UP_S, asked.seconds)
-                            found.add(found.theirs, percentiles(seen))
+                            found.add(found.theirs, compute_percentiles(seen))
             yield found
 
 
-async def _through_locust(locust: Master, spec: TrialSpec, folder: Path) -> TrialReport:
-    async with worker(locust, log=folder / f"{spec.id}.log", urgent=True):
+async def _run_through_locust(locust: Master, spec: TrialSpec, folder: Path) -> TrialReport:
+    async with start_worker(locust, log=folder / f"{spec.id}.log", urgent=True):
         report = await locust.run(spec)
     if report.error:
         raise LoadError(report.error, code="trial-failed")
@@ -125,23 +128,23 @@ def _workload(prefix: str) -> Workload:
     return Workload(prefix=prefix, seed=1, payload_bytes=PAYLOAD_BYTES, mix=ALL_SHIP)
 
 
-async def over_rabbitmq(asked: Asked, url: str, jars: Path) -> Witness:
-    """PerfTest beside our one-hop echo: a publisher with confirms, a consumer, the same rate."""
-    found = Witness("rabbitmq, one hop", "PerfTest")
+async def compare_over_rabbitmq(asked: CrosscheckLoad, url: str, jars: Path) -> ToolComparison:
+    """Returns PerfTest beside our one-hop echo: a publisher with confirms, a consumer, the same rate."""
+    found = ToolComparison("rabbitmq, one hop", "PerfTest")
     for round_ in range(asked.rounds):
         for who in ("ours", "theirs") if round_ % 2 else ("theirs", "ours"):
             if who == "ours":
                 begun_s = time.process_time()
-                record = await _echoed(rabbit_echo(url), asked, f"echo{round_}")
+                record = await _drive_echo(open_rabbit_echo(url), asked, f"echo{round_}")
                 found.cpu_us.append((time.process_time() - begun_s) * 1e6 / (asked.per_s * (WARM_UP_S + asked.seconds)))
                 found.add(found.ours, {"p50": record.finish.percentile_us(50) or 0.0})
             else:
-                seen_us = await tools.perf_test(jars, url, asked.per_s, WARM_UP_S, asked.seconds, PAYLOAD_BYTES)
+                seen_us = await tools.run_perf_test(jars, url, asked.per_s, WARM_UP_S, asked.seconds, PAYLOAD_BYTES)
                 found.add(found.theirs, {"p50": seen_us})
     return found
 
 
-async def _echoed(echo: AbstractAsyncContextManager[Client], asked: Asked, prefix: str) -> Record:
+async def _drive_echo(echo: AbstractAsyncContextManager[Client], asked: CrosscheckLoad, prefix: str) -> DriverRecord:
     async with echo as client:
         phases = Phases(warm_up_s=float(WARM_UP_S), duration_s=float(asked.seconds))
         schedule = Schedule("constant", seed="1", orders_per_s=asked.per_s, duration_s=float(asked.seconds))
@@ -151,37 +154,37 @@ async def _echoed(echo: AbstractAsyncContextManager[Client], asked: Asked, prefi
         return driver.record
 
 
-async def over_kafka(asked: Asked, bootstrap: str, jars: Path) -> Witness:
-    """EndToEndLatency beside our one-hop echo: one record after the other, each waited for."""
-    found = Witness("kafka, one hop, one at a time", "EndToEndLatency")
-    async with a_topic(bootstrap) as topic:
+async def compare_over_kafka(asked: CrosscheckLoad, bootstrap: str, jars: Path) -> ToolComparison:
+    """Returns EndToEndLatency beside our one-hop echo: one record after the other, each waited for."""
+    found = ToolComparison("kafka, one hop, one at a time", "EndToEndLatency")
+    async with create_topic(bootstrap) as topic:
         for round_ in range(asked.rounds):
             for who in ("ours", "theirs") if round_ % 2 else ("theirs", "ours"):
                 if who == "ours":
-                    async with kafka_echo(bootstrap, topic) as client:
+                    async with open_kafka_echo(bootstrap, topic) as client:
                         phases = Phases(warm_up_s=float(WARM_UP_S), duration_s=float(asked.seconds))
                         driver = ClosedDriver(client, _workload(f"echo{round_}"), phases, 1)
                         await driver.run()
                     record = driver.record
                     found.add(found.ours, {"mean": record.response_ns / 1000 / record.window.finished})
                 else:
-                    mean_us = await tools.end_to_end(jars, bootstrap, topic, PAYLOAD_BYTES)
+                    mean_us = await tools.run_end_to_end_latency(jars, bootstrap, topic, PAYLOAD_BYTES)
                     found.add(found.theirs, {"mean": mean_us})
     return found
 
 
-async def measure(asked: Asked, home: Path, console: Console) -> None:
-    """Raises LoadError, StartFailed or ToolFailed."""
-    ledger = open_run(home)
+async def run_crosscheck(asked: CrosscheckLoad, home: Path, console: Console) -> None:
+    """Runs all comparisons and prints the table. Raises LoadError, StartFailed or ToolFailed."""
+    ledger = open_ledger(home)
     found = []
     try:
         say = Console(stderr=True).print
-        async with brokers(["rabbitmq", "kafka"], given={}, home=home, say=say) as there:
-            async for witness in over_services(asked, ledger.folder, home / "witness"):
+        async with provide_brokers(["rabbitmq", "kafka"], given={}, home=home, say=say) as there:
+            async for witness in compare_over_services(asked, ledger.folder, home / "witness"):
                 found.append(witness)
             for name, over, jars in (
-                ("rabbitmq", over_rabbitmq, home / "witness" / "perftest"),
-                ("kafka", over_kafka, home / "kafka" / "libs"),
+                ("rabbitmq", compare_over_rabbitmq, home / "witness" / "perftest"),
+                ("kafka", compare_over_kafka, home / "kafka" / "libs"),
             ):
                 broker = there[name]
                 if isinstance(broker, Unavailable):
@@ -189,17 +192,17 @@ async def measure(asked: Asked, home: Path, console: Console) -> None:
                 elif isinstance(broker, Broker):
                     found.append(await over(asked, broker.url, jars))
     finally:
-        await finish(asyncio.to_thread(ledger.close))
-    console.print(table(asked, found))
+        await finish_despite_cancellation(asyncio.to_thread(ledger.close))
+    console.print(comparison_table(asked, found))
     for witness in found:
         if witness.cpu_us:
             console.print(
-                f"{witness.what}: our client and driver used {digits(median(witness.cpu_us) / 1000)} ms of CPU each.",
+                f"{witness.what}: our client and driver used {format_number(median(witness.cpu_us) / 1000)} ms of CPU each.",
                 highlight=False,
             )
 
 
-def table(asked: Asked, found: Sequence[Witness]) -> Table:
+def comparison_table(asked: CrosscheckLoad, found: Sequence[ToolComparison]) -> Table:
     drawn = Table(
         title=f"Milliseconds at a constant {asked.per_s}/s, medians of {asked.rounds} rounds of {asked.seconds} s",
         title_justify="left",
@@ -215,10 +218,10 @@ def table(asked: Asked, found: Sequence[Witness]) -> Table:
             drawn.add_row(
                 f"{witness.what}, {witness.tool}" if number == 0 else "",
                 name,
-                digits(median(ours) / 1000),
-                digits(median(theirs) / 1000),
-                f"{digits(median(ratios))} ({', '.join(map(digits, ratios))})",
-                ("agree" if abs(median(ratios) - 1) <= AGREE else "differ") if headline else "",
+                format_number(median(ours) / 1000),
+                format_number(median(theirs) / 1000),
+                f"{format_number(median(ratios))} ({', '.join(map(format_number, ratios))})",
+                ("agree" if abs(median(ratios) - 1) <= AGREEMENT_TOLERANCE else "differ") if headline else "",
             )
     return drawn
 
@@ -233,7 +236,7 @@ def command(arguments: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="ours and theirs in turns (3)")
     parser.add_argument("--home", type=Path, default=ROOT / ".fourways", help="where the tools are")
     asked = parser.parse_args(arguments)
-    work = measure(Asked(asked.rate, asked.seconds, asked.rounds), place(asked.home), Console())
+    work = run_crosscheck(CrosscheckLoad(asked.rate, asked.seconds, asked.rounds), resolve_home(asked.home), Console())
     outcome(work, LoadError, StartFailed, ToolFailed)
     return 0
 

@@ -1,4 +1,4 @@
-"""One hop through a broker and back to the same process: what PerfTest and EndToEndLatency do, with our clients."""
+"""Sends orders one hop through a broker and back, as PerfTest and EndToEndLatency do."""
 
 import asyncio
 import time
@@ -10,21 +10,21 @@ import aio_pika
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from bench.load.workload.orders import shipped
+from bench.load.workload.orders import build_shipped_outcome
 from shop.messages import PlaceOrder
 from transports.base import Client, Finished, Receipt
-from transports.wire import codec_named
+from transports.wire import load_codec
 
 
-class Waiting(Client):
-    """An order is finished when its own id comes back."""
+class EchoClient(Client):
+    """A client whose order is finished when its own id comes back."""
 
     def __init__(self) -> None:
-        self._codec = codec_named("json")
+        self._codec = load_codec("json")
         self._finished: dict[str, tuple[PlaceOrder, asyncio.Future[Finished]]] = {}
 
     async def publish(self, order_id: str, body: bytes) -> None:
-        """Returns when the broker has confirmed it."""
+        """Publishes an order; returns when the broker has confirmed it."""
         raise NotImplementedError
 
     async def submit(self, order: PlaceOrder) -> Receipt:
@@ -34,13 +34,13 @@ class Waiting(Client):
         await self.publish(order_id, self._codec.encode(order))
         return Receipt(time.monotonic_ns(), finished)
 
-    def came(self, order_id: str) -> None:
+    def finish_order(self, order_id: str) -> None:
         order, finished = self._finished.pop(order_id)
         if not finished.done():
-            finished.set_result(Finished(shipped(order), time.monotonic_ns()))
+            finished.set_result(Finished(build_shipped_outcome(order), time.monotonic_ns()))
 
 
-class _RabbitEcho(Waiting):
+class _RabbitEcho(EchoClient):
     def __init__(self, exchange: aio_pika.abc.AbstractExchange, queue: str) -> None:
         super().__init__()
         self._exchange = exchange
@@ -51,8 +51,8 @@ class _RabbitEcho(Waiting):
 
 
 @asynccontextmanager
-async def rabbit_echo(url: str) -> AsyncIterator[Client]:
-    """A transient queue, confirms, no acknowledgements, as PerfTest is asked for."""
+async def open_rabbit_echo(url: str) -> AsyncIterator[Client]:
+    """Opens an echo over RabbitMQ: a transient queue, publisher confirms, no acknowledgements, as PerfTest uses."""
     async with await aio_pika.connect(url) as publishing, await aio_pika.connect(url) as consuming:
         channel = await publishing.channel(publisher_confirms=True)
         listening = await consuming.channel()
@@ -60,13 +60,13 @@ async def rabbit_echo(url: str) -> AsyncIterator[Client]:
         echo = _RabbitEcho(channel.default_exchange, queue.name)
 
         async def on_message(message: aio_pika.abc.AbstractIncomingMessage) -> None:
-            echo.came(message.message_id or "")
+            echo.finish_order(message.message_id or "")
 
         await queue.consume(on_message, no_ack=True)
         yield echo
 
 
-class _KafkaEcho(Waiting):
+class _KafkaEcho(EchoClient):
     def __init__(self, producer: AIOKafkaProducer, topic: str) -> None:
         super().__init__()
         self._producer = producer
@@ -77,8 +77,8 @@ class _KafkaEcho(Waiting):
 
 
 @asynccontextmanager
-async def a_topic(bootstrap: str) -> AsyncIterator[str]:
-    """One partition, for as long as the context lasts."""
+async def create_topic(bootstrap: str) -> AsyncIterator[str]:
+    """Creates a topic of one partition and deletes it when the context ends."""
     name = f"witness-{uuid4().hex[:8]}"
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
@@ -91,8 +91,8 @@ async def a_topic(bootstrap: str) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def kafka_echo(bootstrap: str, topic: str) -> AsyncIterator[Client]:
-    """acks=all, no linger, and a consumer that waits on its partition."""
+async def open_kafka_echo(bootstrap: str, topic: str) -> AsyncIterator[Client]:
+    """Opens an echo over Kafka: acks=all, no linger, and a consumer that waits on its partition."""
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=0)
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="latest", fetch_max_wait_ms=500)
     await producer.start()
@@ -103,7 +103,7 @@ async def kafka_echo(bootstrap: str, topic: str) -> AsyncIterator[Client]:
 
     async def listen() -> None:
         async for record in consumer:
-            echo.came(record.key.decode())
+            echo.finish_order(record.key.decode())
 
     listening = asyncio.create_task(listen())
     try:

@@ -1,6 +1,6 @@
-"""Load generators that others wrote. Each is run for some seconds, and what it saw is taken from its own raw output.
+"""Runs load generators that others wrote and reads latencies from their raw output.
 
-Latencies are microseconds. Whatever a tool sends in the first seconds is left out, as our warm-up is.
+Latencies are microseconds. What a tool sends in the first seconds is left out, as our warm-up is.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from statistics import median
 from google.protobuf.json_format import MessageToDict
 
 from bench.load.workload.orders import Workload
-from transports.wire import codec_named, orders_pb2
+from transports.wire import load_codec, orders_pb2
 
 COLD_RECORDS = 5_000
 WARM_RECORDS = 15_000
@@ -28,13 +28,13 @@ class ToolFailed(Exception):
     """A tool is missing, ended with an error, or said something unexpected; ``str(error)`` is a sentence."""
 
 
-async def vegeta(
+async def run_vegeta(
     tools: Path, folder: Path, address: str, workload: Workload, per_s: int, warm_up_s: int, seconds: int
 ) -> list[float]:
-    """Orders by POST at a constant rate, every one its own; what took how long. Raises ToolFailed."""
+    """Posts distinct orders at a constant rate; returns the latency of each after the warm-up. Raises ToolFailed."""
     total = per_s * (warm_up_s + seconds)
     targets = folder / "targets.json"
-    codec = codec_named("json")
+    codec = load_codec("json")
     with targets.open("w") as file:
         for number in range(total):
             body = base64.b64encode(codec.encode(workload.order(number))).decode()
@@ -43,21 +43,21 @@ async def vegeta(
             file.write(json.dumps(target) + "\n")
     raw = folder / "vegeta.bin"
     arguments = ["-format=json", "-lazy", f"-targets={targets}", f"-rate={per_s}/1s", f"-output={raw}"]
-    await _run([tools / "vegeta", "attack", f"-duration={warm_up_s + seconds}s", *arguments])
+    await _run_command([tools / "vegeta", "attack", f"-duration={warm_up_s + seconds}s", *arguments])
     # Columns: when, code, latency in ns, and so on; see `vegeta encode`.
-    lines = list(csv.reader((await _run([tools / "vegeta", "encode", "-to=csv", raw])).splitlines()))
+    lines = list(csv.reader((await _run_command([tools / "vegeta", "encode", "-to=csv", raw])).splitlines()))
     if any(line[1] != "200" for line in lines):
         raise ToolFailed(f"vegeta saw answers other than 200: {sorted({line[1] for line in lines})}")
     begin_ns = min(int(line[0]) for line in lines)
     return [int(line[2]) / 1000 for line in lines if int(line[0]) - begin_ns >= warm_up_s * 1e9]
 
 
-async def ghz(
+async def run_ghz(
     tools: Path, folder: Path, address: str, workload: Workload, per_s: int, warm_up_s: int, seconds: int
 ) -> list[float]:
-    """Orders over one connection at a constant rate. Raises ToolFailed."""
+    """Sends orders over one connection at a constant rate; returns latencies after the warm-up. Raises ToolFailed."""
     total = per_s * (warm_up_s + seconds)
-    codec = codec_named("protobuf")
+    codec = load_codec("protobuf")
     orders = []
     for number in range(total):
         message = orders_pb2.PlaceOrder.FromString(codec.encode(workload.order(number)))
@@ -67,28 +67,31 @@ async def ghz(
     proto = Path(orders_pb2.__file__).with_name("orders.proto")
     call = ["--insecure", "--proto", proto, "--call", "fourways.orders.User/Place", "--data-file", data]
     load = ["--rps", per_s, "--total", total, "--async", "--concurrency", 50, "--connections", 1]
-    said = json.loads(await _run([tools / "ghz", *call, *load, "--format", "json", address]))
+    said = json.loads(await _run_command([tools / "ghz", *call, *load, "--format", "json", address]))
     details = said["details"]
     if any(detail["status"] != "OK" for detail in details):
         raise ToolFailed(f"ghz saw {said['statusCodeDistribution']}")
-    at_s = [_seconds(detail["timestamp"]) for detail in details]
+    at_s = [_parse_timestamp_s(detail["timestamp"]) for detail in details]
     begin_s = min(at_s)
     return [detail["latency"] / 1000 for detail, at in zip(details, at_s, strict=True) if at - begin_s >= warm_up_s]
 
 
-def _seconds(timestamp: str) -> float:
+def _parse_timestamp_s(timestamp: str) -> float:
     """Of a time in Go's notation, which has nanoseconds where Python takes microseconds."""
     return datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", timestamp).replace("Z", "+00:00")).timestamp()
 
 
-async def perf_test(jars: Path, url: str, per_s: int, warm_up_s: int, seconds: int, size_bytes: int) -> float:
-    """RabbitMQ's own: one publisher with confirms, one consumer, a transient queue; the median of its seconds' medians.
+async def run_perf_test(jars: Path, url: str, per_s: int, warm_up_s: int, seconds: int, size_bytes: int) -> float:
+    """Runs RabbitMQ's PerfTest; returns the median of its seconds' median latencies. Raises ToolFailed.
 
-    Its total has the first seconds in it, in which a JVM is slow. Raises ToolFailed.
+    It has one publisher with confirms, one consumer and a transient queue. Its total has the first seconds in it, in
+    which a JVM is slow.
     """
     # To its client a URL that ends in a slash names the virtual host "".
     load = ["--rate", per_s, "--time", warm_up_s + seconds, "--size", size_bytes, "--confirm", 100, "--autoack"]
-    said = await _run(["java", "-cp", f"{jars}/*", "com.rabbitmq.perf.PerfTest", "--uri", url.rstrip("/"), *load])
+    said = await _run_command(
+        ["java", "-cp", f"{jars}/*", "com.rabbitmq.perf.PerfTest", "--uri", url.rstrip("/"), *load]
+    )
     found = re.findall(r"time (\d+)\.\d+ s, .* consumer latency: \d+/(\d+)/", said)
     medians_us = [float(median_us) for at_s, median_us in found if int(at_s) > warm_up_s]
     if not medians_us:
@@ -96,16 +99,16 @@ async def perf_test(jars: Path, url: str, per_s: int, warm_up_s: int, seconds: i
     return median(medians_us)
 
 
-async def end_to_end(jars: Path, bootstrap: str, topic: str, size_bytes: int) -> float:
-    """Kafka's own: one record after the other, each waited for by a consumer; their mean, warm. Raises ToolFailed.
+async def run_end_to_end_latency(jars: Path, bootstrap: str, topic: str, size_bytes: int) -> float:
+    """Runs Kafka's EndToEndLatency; returns the mean latency of its warm records. Raises ToolFailed.
 
-    It says a single mean, of a JVM's cold records and its warm ones. What a long run took beyond a short one is the
-    warm ones' alone.
+    It sends one record after the other, each waited for by a consumer, and reports a single mean of a JVM's cold
+    records and its warm ones. What a long run took beyond a short one belongs to the warm ones alone.
     """
     sums_us = []
     for records in (COLD_RECORDS, COLD_RECORDS + WARM_RECORDS):
         arguments = [bootstrap, topic, records, "all", size_bytes]
-        said = await _run(["java", "-cp", f"{jars}/*", "org.apache.kafka.tools.EndToEndLatency", *arguments])
+        said = await _run_command(["java", "-cp", f"{jars}/*", "org.apache.kafka.tools.EndToEndLatency", *arguments])
         found = re.search(r"Avg latency: ([\d.]+) ms", said)
         if not found:
             raise ToolFailed(f"EndToEndLatency said no mean: {said[-200:]!r}")
@@ -113,8 +116,8 @@ async def end_to_end(jars: Path, bootstrap: str, topic: str, size_bytes: int) ->
     return (sums_us[1] - sums_us[0]) / WARM_RECORDS
 
 
-async def _run(command: Sequence[object]) -> str:
-    """Its standard output. Raises ToolFailed."""
+async def _run_command(command: Sequence[object]) -> str:
+    """Runs a command and returns its standard output. Raises ToolFailed."""
     words = [str(word) for word in command]
     try:
         process = await asyncio.create_subprocess_exec(*words, stdout=PIPE, stderr=PIPE)

@@ -1,4 +1,4 @@
-"""A shop whose answers come when arithmetic says: a queue with so many clerks, and its oracle."""
+"""Models a shop as a queue, and computes the response times to be expected of it."""
 
 import heapq
 import random
@@ -8,8 +8,8 @@ from typing import Literal
 import msgspec
 
 
-class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long an order takes. It is the stub transport's ``Config``."""
+class QueueModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters of the queue. It is the stub transport's ``Config``."""
 
     service_ms: float = 1.0
     law: Literal["constant", "exponential"] = "constant"
@@ -25,16 +25,16 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     seed: int = 1
 
 
-class Queue:
-    """The model at work: when each order ends, as they come. Seconds after the first one."""
+class SimulatedQueue:
+    """A running queue: tells when each order ends, as orders come. Seconds after the first one."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: QueueModel) -> None:
         self._model = model
         self._free_s = [0.0] * model.clerks
         self._count = 0
 
     def ends_s(self, at_s: float) -> float | None:
-        """Of the next order, which comes at ``at_s``, not before the one before it; None: never."""
+        """Returns when the next order ends, which comes at ``at_s``, not before the one before it; None: never."""
         model, number = self._model, self._count
         self._count = number + 1
         if model.silent_every and number % model.silent_every == model.silent_every - 1:
@@ -50,9 +50,9 @@ class Queue:
         return begins_s + service_s
 
 
-def responses_s(model: Model, arrivals_s: Iterable[float]) -> list[float | None]:
-    """What an observer without a fault would measure: Lindley's recursion, one clerk or many."""
-    queue, first_s, found = Queue(model), None, []
+def compute_responses_s(model: QueueModel, arrivals_s: Iterable[float]) -> list[float | None]:
+    """Returns each order's response time in seconds by Lindley's recursion, for one clerk or many; None: never."""
+    queue, first_s, found = SimulatedQueue(model), None, []
     for at_s in arrivals_s:
         first_s = at_s if first_s is None else first_s
         ends_s = queue.ends_s(at_s - first_s)

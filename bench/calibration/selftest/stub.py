@@ -1,19 +1,19 @@
-"""The model as a transport: nothing travels, and an order ends when the model says."""
+"""Provides the stub transport: nothing travels, and orders end when the model says."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from bench.calibration.selftest.queue_model import Model, Queue
-from bench.load.workload.orders import shipped
+from bench.calibration.selftest.queue_model import QueueModel, SimulatedQueue
+from bench.load.workload.orders import build_shipped_outcome
 from shop.messages import PlaceOrder
 from shop.service import Service
-from transports.base import Acceptance, Client, Finished, Receipt, Serving, Setting, Style, Traits, Transport
-from transports.options import config_from
+from transports.base import Acceptance, Client, Finished, Receipt, ServingStats, Setting, Style, Traits, Transport
+from transports.options import parse_options
 
 NAME = "stub"
-WARM_UP = "--"
+WARM_UP_MARK = "--"
 """In the ids of the warm-up's orders, whose numbers are negative."""
 ENTRY_POINT = f"{NAME} = {__name__}:StubTransport"
 
@@ -28,15 +28,15 @@ class StubTransport(Transport):
         concurrency="as the model says",
         in_process=True,
     )
-    Config = Model
+    Config = QueueModel
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        self._model = config_from(NAME, setting.options, Model)
+        self._model = parse_options(NAME, setting.options, QueueModel)
 
     @asynccontextmanager
-    async def serve(self, service: Service) -> AsyncIterator[Serving]:
-        yield Serving()
+    async def serve(self, service: Service) -> AsyncIterator[ServingStats]:
+        yield ServingStats()
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Client]:
@@ -44,12 +44,15 @@ class StubTransport(Transport):
 
 
 class StubClient(Client):
-    """``clock_ns`` runs as fast as the event loop's own clock. Orders of the warm-up end at once, unserved."""
+    """A client without a wire. Orders of the warm-up end at once, unserved.
 
-    def __init__(self, model: Model, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
+    ``clock_ns`` runs as fast as the event loop's own clock.
+    """
+
+    def __init__(self, model: QueueModel, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._clock_ns = clock_ns
         self._hold_s = model.hold_ms / 1000
-        self._queue = Queue(model)
+        self._queue = SimulatedQueue(model)
         self._first_ns: int | None = None
 
     async def submit(self, order: PlaceOrder) -> Receipt:
@@ -58,7 +61,7 @@ class StubClient(Client):
             time.sleep(self._hold_s)  # noqa: ASYNC251 - the fault that is to be found
         now_ns = self._clock_ns()
         finished: asyncio.Future[Finished] = loop.create_future()
-        if WARM_UP in order.order.order_id:
+        if WARM_UP_MARK in order.order.order_id:
             self._finish(finished, order)
             return Receipt(now_ns, finished)
         if self._first_ns is None:
@@ -71,4 +74,4 @@ class StubClient(Client):
 
     def _finish(self, finished: "asyncio.Future[Finished]", order: PlaceOrder) -> None:
         if not finished.done():
-            finished.set_result(Finished(shipped(order), self._clock_ns()))
+            finished.set_result(Finished(build_shipped_outcome(order), self._clock_ns()))

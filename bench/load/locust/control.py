@@ -1,4 +1,6 @@
-"""Starts a stock `locust --master` and drives it as a person would. Locust runs in its own process, never in ours.
+"""Starts a stock `locust --master` and load workers, and drives them over HTTP.
+
+Locust runs in its own process, never in ours.
 
 async with master(folder=folder, log=log) as locust, worker(locust, log=log):
     report = await locust.run(spec)
@@ -27,18 +29,18 @@ from bench.paths import SCENARIO
 T = TypeVar("T")
 
 LOOPBACK = "127.0.0.1"
-START_S = 30.0
+START_TIMEOUT_S = 30.0
 """For a master or a worker; a second is usual."""
-READY_S = 30.0
-GRACE_S = 5.0
+READY_TIMEOUT_S = 30.0
+STOP_GRACE_S = 5.0
 """From the end of its standard input to SIGTERM, and from there to SIGKILL."""
-SLACK_S = 60.0
+OVERRUN_S = 60.0
 """A trial that takes so much longer than its phases add up to will not end any more."""
 
 
 @dataclass(slots=True)
 class WorkerProcess:
-    """A load process that the master counts."""
+    """A load process that the master has registered."""
 
     name: str
     process: Process
@@ -51,7 +53,7 @@ class WorkerProcess:
 
 @dataclass(slots=True)
 class Master:
-    """A running master."""
+    """A running Locust master, driven over HTTP."""
 
     web_url: str
     master_port: int
@@ -61,16 +63,16 @@ class Master:
     workers: list[WorkerProcess] = field(default_factory=list)
 
     async def run(self, spec: TrialSpec) -> TrialReport:
-        """Run one trial and wait for what its workers saw; one that ``duration_s`` does not end runs until cancelled.
+        """Runs one trial and returns its report; without ``duration_s`` it runs until cancelled.
 
         The report's ``error`` says why a worker could not run it. Raises LoadError when the machinery failed: a worker
         or the master was lost. Cancelled, it stops the load first.
         """
-        phases_s = None if spec.longest_s is None else spec.longest_s + SLACK_S
+        phases_s = None if spec.longest_s is None else spec.longest_s + OVERRUN_S
         await self.ready(spec.setting.workers)
         try:
             async with asyncio.timeout(phases_s):
-                report = await self._while_alive(self._run(spec))
+                report = await self._run_while_alive(self._run(spec))
         except TimeoutError:
             await self.stop()
             raise LoadError(
@@ -92,24 +94,26 @@ class Master:
         return TrialReport.from_json(await self._ask("GET", f"/fourways/trials/{spec.id}"))
 
     async def opened(self, trial: str) -> int:
-        """When the trial's window opened, by ``time.monotonic_ns()``; waits until it has. Raises LoadError."""
+        """Waits until the trial's window opens; returns the instant, ``time.monotonic_ns()``. Raises LoadError."""
         answer = json.loads(await self._ask("GET", f"/fourways/trials/{trial}/opened"))
         return int(answer["opened_ns"])
 
     async def stop(self) -> None:
-        """Stop what runs; returns when all workers have reported. Raises LoadError when the master is gone."""
+        """Stops the running trial; returns when all workers have reported. Raises LoadError when the master is gone."""
         await self._ask("POST", "/stop")
 
-    async def ready(self, workers: int, *, within_s: float = READY_S) -> None:
-        """Wait until nothing runs and so many workers are ready. Raises LoadError after ``within_s``."""
-        await self._while_alive(self._ask("GET", f"/fourways/ready?workers={workers}&within_s={within_s}"))
+    async def ready(self, workers: int, *, within_s: float = READY_TIMEOUT_S) -> None:
+        """Waits until nothing runs and so many workers are ready. Raises LoadError after ``within_s``."""
+        await self._run_while_alive(self._ask("GET", f"/fourways/ready?workers={workers}&within_s={within_s}"))
 
-    async def counted(self, name: str) -> None:
-        """Wait until the master counts this worker. Raises LoadError."""
-        await self._while_alive(self._ask("GET", f"/fourways/ready?workers=1&name={name}&within_s={START_S}"))
+    async def wait_until_counted(self, name: str) -> None:
+        """Waits until the master has registered this worker. Raises LoadError."""
+        await self._run_while_alive(
+            self._ask("GET", f"/fourways/ready?workers=1&name={name}&within_s={START_TIMEOUT_S}")
+        )
 
-    async def gone(self, name: str) -> None:
-        """Tell the master that this worker has ended, in case it could not say so itself."""
+    async def report_worker_gone(self, name: str) -> None:
+        """Tells the master that this worker has ended, in case it could not say so itself."""
         await self._ask("POST", f"/fourways/gone/{name}")
 
     async def _ask(self, method: str, path: str, form: Mapping[str, str] | None = None) -> str:
@@ -127,7 +131,7 @@ class Master:
             )
         return text
 
-    async def _while_alive(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _run_while_alive(self, work: Coroutine[Any, Any, T]) -> T:
         """What ``work`` gives. Raises LoadError as soon as the master or a worker ends instead."""
         task = asyncio.ensure_future(work)
         ends = {asyncio.ensure_future(self.process.wait()): f"the Locust master ended; see {self.log}"}
@@ -147,7 +151,7 @@ class Master:
 
 
 @asynccontextmanager
-async def master(
+async def start_master(
     *,
     folder: Path,
     log: Path,
@@ -158,14 +162,14 @@ async def master(
     fields: Mapping[str, str] | None = None,
     env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Master]:
-    """A master on 127.0.0.1, on free ports unless given, stopped at exit. It also ends when this process does.
+    """Starts a master on 127.0.0.1, on free ports unless given, and stops it at exit. It also ends with this process.
 
     It works in a folder of its own below ``folder``. ``trial`` is what a start on Locust's page runs, and ``fields``
-    are options that say what stands in the page's fields, instead of what the scenario says. ``env`` is added to the
-    environment. Raises LoadError.
+    are options that fill the page's fields, instead of what the scenario says. ``env`` is added to the environment.
+    Raises LoadError.
     """
     if web_port is not None:
-        check_free(web_port)
+        check_port_free(web_port)
     options = {
         "--locustfile": str(scenario),
         "--master-bind-host": LOOPBACK,
@@ -178,10 +182,10 @@ async def master(
     command = ["-m", "locust", "--master", "--until-eof", *(f"{name}={value}" for name, value in options.items())]
     # An empty folder, and as the home too: a locust.conf or pyproject.toml found there would change the run.
     with tempfile.TemporaryDirectory(prefix="locust-", dir=folder) as home:
-        async with _child(command, log=log, env={**(env or {}), "HOME": home}, folder=home) as process:
+        async with _start_child(command, log=log, env={**(env or {}), "HOME": home}, folder=home) as process:
             assert process.stdout is not None
             try:
-                async with asyncio.timeout(START_S):
+                async with asyncio.timeout(START_TIMEOUT_S):
                     line = await process.stdout.readline()
             except TimeoutError:
                 line = b""
@@ -195,12 +199,13 @@ async def master(
 
 
 @asynccontextmanager
-async def worker(
+async def start_worker(
     master: Master, *, log: Path, env: Mapping[str, str] | None = None, urgent: bool = False
 ) -> AsyncIterator[WorkerProcess]:
-    """A load process that the master counts, ended at exit. It also ends when this process or the master does.
+    """Starts a load process, waits until the master has registered it, and ends it at exit.
 
-    ``env`` is added to the environment; ``urgent``: see bench.load.scheduling. Raises LoadError.
+    It also ends when this process or the master does. ``env`` is added to the environment; ``urgent`` raises its
+    priority: see bench.load.scheduling. Raises LoadError.
     """
     name = f"{socket.gethostname()}_{uuid4().hex}"
     command = ["-m", "bench.load.locust.worker", "--until-eof", f"--name={name}"]
@@ -208,22 +213,22 @@ async def worker(
     if urgent:
         command.append("--urgent")
     try:
-        async with _child(command, log=log, env=env or {}) as process:
+        async with _start_child(command, log=log, env=env or {}) as process:
             started = WorkerProcess(name, process, log)
             master.workers.append(started)
             try:
-                await master.counted(name)
+                await master.wait_until_counted(name)
                 yield started
             finally:
                 master.workers.remove(started)
     finally:
         if not master.session.closed:
             with suppress(LoadError):
-                await master.gone(name)
+                await master.report_worker_gone(name)
 
 
 @asynccontextmanager
-async def _child(
+async def _start_child(
     arguments: Sequence[str], *, log: Path, env: Mapping[str, str], folder: str | None = None
 ) -> AsyncIterator[Process]:
     """A Python process in a session of its own, that is told to end by the end of its standard input."""
@@ -242,17 +247,17 @@ async def _child(
     try:
         yield process
     finally:
-        await _end(process)
+        await _stop_child(process)
 
 
-async def _end(process: Process) -> None:
+async def _stop_child(process: Process) -> None:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
         process.stdin.close()
         for signal_it in (process.terminate, process.kill):
             with suppress(TimeoutError):
-                async with asyncio.timeout(GRACE_S):
+                async with asyncio.timeout(STOP_GRACE_S):
                     await process.wait()
                 break
             with suppress(ProcessLookupError):
@@ -266,8 +271,8 @@ async def _end(process: Process) -> None:
                 process.kill()
 
 
-def check_free(port: int) -> None:
-    """Raises LoadError when something listens on this port of ours."""
+def check_port_free(port: int) -> None:
+    """Raises LoadError when this port of 127.0.0.1 is in use."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

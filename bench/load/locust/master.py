@@ -1,4 +1,4 @@
-"""Hooks in a stock Locust master: what a trial is, when it has ended, and what all its workers saw of it.
+"""Hooks in a stock Locust master: start trials, wait for their end, merge workers' reports.
 
 A locustfile gets them by importing ``OrderUser``. The master makes no orders itself; its User classes are names for
 the workers' load, and Locust's dispatcher shares them out.
@@ -24,26 +24,35 @@ from locust.rpc import Message
 from locust.runners import STATE_INIT, STATE_MISSING, STATE_STOPPED, STATE_STOPPING, MasterRunner
 from locust.web import WebUI
 
-from bench.load.protocol import DRAIN, FINAL, OPENED, RANKS, Mode, TrialReport, TrialSpec, merged
+from bench.load.protocol import (
+    DRAIN_MESSAGE,
+    FINAL_MESSAGE,
+    OPENED_MESSAGE,
+    RANKS_OPTION,
+    LoadMode,
+    TrialReport,
+    TrialSpec,
+    merge_reports,
+)
 from bench.load.recorder import Histogram
 from bench.load.workload.arrivals import ARRIVALS, Arrivals
 from bench.load.workload.orders import Mix
 
 HOW_TO_START = "a scenario needs services to order from, so start it with `make web TRANSPORT=rest`, not with locust"
-LOOK_S = 0.25
+WORKER_CHECK_S = 0.25
 """How often a lost worker is looked for; Locust itself takes four seconds to miss one."""
-BEGIN_S = 3.0
-BARRIER_S = 10.0
+TRIAL_START_S = 3.0
+REPORT_WAIT_S = 10.0
 """What a report takes at most once the drain is over."""
-KEPT_TRIALS = 16
+MAX_KEPT_TRIALS = 16
 PAGE_ARRIVALS = tuple(name for name in ARRIVALS if name != "trace")
 """A trace has a rate and a length of its own; on the page both are chosen by who presses Start and Stop."""
-COLUMNS = ("p50_us", "p90_us", "p99_us", "p999_us", "max_us")
+MICROSECOND_COLUMNS = ("p50_us", "p90_us", "p99_us", "p999_us", "max_us")
 PERCENTS = (50, 90, 99, 99.9, 100)
 
 
 class OrderUser(User):
-    """A quantum of load. A scenario derives one class from it and sets what it likes."""
+    """A unit of load. A scenario derives one class from it and sets its attributes."""
 
     abstract = True
     orders_per_s: ClassVar[float] = 1.0
@@ -52,23 +61,23 @@ class OrderUser(User):
     arrivals: ClassVar[Arrivals] = "poisson"
     sold_out: ClassVar[float] = 0.02
     declined: ClassVar[float] = 0.02
-    mode: ClassVar[Mode] = "open"
+    mode: ClassVar[LoadMode] = "open"
 
     @task
     def order(self) -> None:
-        """A name for Locust's page; the workers order."""
+        """Appears as a task name on Locust's page; the workers send the orders."""
         raise NotImplementedError(HOW_TO_START)
 
 
-def scenario() -> type[OrderUser]:
-    """The user class of the locustfile. Ends the process with a sentence unless there is exactly one."""
+def find_scenario_class() -> type[OrderUser]:
+    """Returns the user class of the locustfile. Exits with a sentence unless there is exactly one."""
     classes = OrderUser.__subclasses__()
     if len(classes) != 1:
-        _refuse(f"a scenario has one class derived from OrderUser, and here are {len(classes)}")
+        _exit_with_usage(f"a scenario has one class derived from OrderUser, and here are {len(classes)}")
     return classes[0]
 
 
-def _refuse(sentence: str) -> None:
+def _exit_with_usage(sentence: str) -> None:
     print(sentence, file=sys.stderr)
     sys.exit(2)
 
@@ -76,8 +85,8 @@ def _refuse(sentence: str) -> None:
 def _add_arguments(parser: LocustArgumentParser, **_: Any) -> None:
     asked = {argument.split("=")[0] for argument in sys.argv[1:]}
     if not asked & {"-h", "--help", "-V", "--version", "-l", "--list"} and not asked >= {"--master", "--trial"}:
-        _refuse(HOW_TO_START)
-    chosen = scenario()
+        _exit_with_usage(HOW_TO_START)
+    chosen = find_scenario_class()
     parser.add_argument("--trial", default="", include_in_web_ui=False, help="what a start on the page runs, as JSON")
     parser.add_argument("--until-eof", action="store_true", include_in_web_ui=False, help="end with standard input")
     parser.add_argument("--payload-bytes", type=int, default=chosen.payload_bytes, help="size of an order's JSON")
@@ -86,9 +95,9 @@ def _add_arguments(parser: LocustArgumentParser, **_: Any) -> None:
 
 def _on_init(environment: Environment, runner: Any, web_ui: WebUI | None, **_: Any) -> None:
     if not isinstance(runner, MasterRunner) or web_ui is None:
-        _refuse(HOW_TO_START)
+        _exit_with_usage(HOW_TO_START)
     else:
-        Hooks(environment, runner, web_ui)
+        MasterHooks(environment, runner, web_ui)
 
 
 _COMMAND_LINE: Any = events.init_command_line_parser
@@ -97,8 +106,8 @@ _INIT: Any = events.init
 _INIT.add_listener(_on_init)
 
 
-class Trial:
-    """One run of the master, until all its workers have reported or one of them is lost."""
+class TrialState:
+    """State of one trial in the master, until all its workers have reported or one of them is lost."""
 
     def __init__(self, trial_id: str) -> None:
         self.id = trial_id
@@ -111,7 +120,7 @@ class Trial:
         self.reports: dict[str, TrialReport] = {}
         self.answer = ("", 503)
 
-    def outstanding(self) -> list[str]:
+    def unreported_workers(self) -> list[str]:
         return [node for node in self.ranks if node not in self.reports]
 
     def finish(self, body: str, status: int) -> None:
@@ -121,7 +130,9 @@ class Trial:
             self.opened.set()
 
 
-class Hooks:
+class MasterHooks:
+    """Adds trials, routes and a table of microseconds to Locust's master."""
+
     def __init__(self, environment: Environment, runner: MasterRunner, web_ui: WebUI) -> None:
         assert environment.parsed_options is not None
         self._environment = environment
@@ -130,11 +141,11 @@ class Hooks:
         self._options: Namespace = environment.parsed_options
         self._base: str = self._options.trial
         self._started = 0
-        self._trials: OrderedDict[str, Trial] = OrderedDict()
-        self._current: Trial | None = None
+        self._trials: OrderedDict[str, TrialState] = OrderedDict()
+        self._current: TrialState | None = None
         self._stopping = False
-        runner.register_message(FINAL, self._on_final)
-        runner.register_message(OPENED, self._on_opened)
+        runner.register_message(FINAL_MESSAGE, self._on_final)
+        runner.register_message(OPENED_MESSAGE, self._on_opened)
         hooks: Any = environment.events
         hooks.test_start.add_listener(self._on_start)
         hooks.test_stopping.add_listener(self._on_stopping)
@@ -142,12 +153,12 @@ class Hooks:
         assert web_ui.app is not None
         app = self._app = web_ui.app
         app.add_url_rule("/fourways/ready", view_func=self._ready)
-        app.add_url_rule("/fourways/gone/<name>", view_func=self._gone, methods=["POST"])
+        app.add_url_rule("/fourways/gone/<name>", view_func=self._remove_worker, methods=["POST"])
         app.add_url_rule("/fourways/trials/<trial_id>", view_func=self._trial)
         app.add_url_rule("/fourways/trials/<trial_id>/opened", view_func=self._opened)
-        app.after_request(self._with_microseconds)
+        app.after_request(self._add_microseconds)
         self._extend_page()
-        gevent.spawn(self._announce)
+        gevent.spawn(self._print_ports)
         if self._options.until_eof:
             gevent.spawn(self._end_at_eof)
 
@@ -159,7 +170,7 @@ class Hooks:
         nodes = [client.id for client in clients.ready + clients.running + clients.spawning]
         nodes.sort(key=self._runner.get_worker_index)
         ranks = {node: rank for rank, node in enumerate(nodes)}
-        setattr(self._options, RANKS, ranks)
+        setattr(self._options, RANKS_OPTION, ranks)
         self._started += 1
         try:
             spec = self._spec()
@@ -167,10 +178,10 @@ class Hooks:
             # The workers get no trial, refuse it, and with that the run ends.
             self._options.trial = ""
             self._runner.log_exception("master", str(error), str(error))
-            trial = Trial("")
+            trial = TrialState("")
         else:
             self._options.trial = spec.to_json()
-            trial = self._known(spec.id)
+            trial = self._find_or_create_trial(spec.id)
             trial.drain_s = spec.drain_s
         trial.ranks = ranks
         self._current = trial
@@ -184,7 +195,7 @@ class Hooks:
             return TrialSpec.from_json(options.trial)
         if not self._base:
             raise ValueError("this master takes trials from `make bench`; for the page use `make web TRANSPORT=rest`")
-        base, chosen = TrialSpec.from_json(self._base), scenario()
+        base, chosen = TrialSpec.from_json(self._base), find_scenario_class()
         return msgspec.structs.replace(
             base,
             id=f"{base.id}-{self._started}",
@@ -196,18 +207,18 @@ class Hooks:
             duration_s=None,
         )
 
-    def _known(self, trial_id: str) -> Trial:
+    def _find_or_create_trial(self, trial_id: str) -> TrialState:
         """The trial of this id: whoever comes first, the run or the request for its report, makes it."""
         trial = self._trials.get(trial_id)
         if trial is None:
-            trial = self._trials[trial_id] = Trial(trial_id)
-            while len(self._trials) > KEPT_TRIALS:
+            trial = self._trials[trial_id] = TrialState(trial_id)
+            while len(self._trials) > MAX_KEPT_TRIALS:
                 self._trials.popitem(last=False)
         return trial
 
     def _on_opened(self, msg: Message, **_: Any) -> None:
         """Of several workers the first says it for all."""
-        trial = self._known(msg.data["trial"])
+        trial = self._find_or_create_trial(msg.data["trial"])
         if not trial.opened.is_set():
             trial.opened_ns = msg.data["opened_ns"]
             trial.opened.set()
@@ -221,21 +232,21 @@ class Hooks:
             return
         report.trial = trial.id
         trial.reports[msg.node_id] = report
-        if not trial.outstanding():
-            trial.finish(merged(list(trial.reports.values())).to_json(), 200)
-            self._press_stop()
+        if not trial.unreported_workers():
+            trial.finish(merge_reports(list(trial.reports.values())).to_json(), 200)
+            self._request_stop()
 
-    def _watch(self, trial: Trial) -> None:
+    def _watch(self, trial: TrialState) -> None:
         clients = self._runner.clients
-        while not trial.done.wait(LOOK_S):
-            for node in trial.outstanding():
+        while not trial.done.wait(WORKER_CHECK_S):
+            for node in trial.unreported_workers():
                 client = clients.get(node)
                 if client is None or client.state == STATE_MISSING:
                     trial.finish(f"load worker {trial.ranks[node]} was lost in the middle of trial {trial.id}", 503)
-                    self._press_stop()
+                    self._request_stop()
                     break
 
-    def _press_stop(self) -> None:
+    def _request_stop(self) -> None:
         """As a person would; Locust's own stop button ends a start that is still going on as well."""
         if not self._stopping:
             gevent.spawn(self._app.test_client().post, f"{self._options.web_base_path}/stop")
@@ -246,8 +257,8 @@ class Hooks:
         trial = self._current
         if trial is None or trial.done.is_set():
             return
-        self._runner.send_message(DRAIN, {"trial": trial.id})
-        wait_s = trial.drain_s + BARRIER_S
+        self._runner.send_message(DRAIN_MESSAGE, {"trial": trial.id})
+        wait_s = trial.drain_s + REPORT_WAIT_S
         if not trial.done.wait(wait_s):
             trial.finish(f"not every load worker reported within {wait_s:.0f} s of the end of trial {trial.id}", 503)
 
@@ -272,7 +283,7 @@ class Hooks:
         """A missing worker leaves Locust's state at stopping, although nothing stands against another start."""
         return not self._stopping and self._runner.state in (STATE_INIT, STATE_STOPPING, STATE_STOPPED)
 
-    def _gone(self, name: str) -> Response:
+    def _remove_worker(self, name: str) -> Response:
         """Says goodbye for a worker that could not, which Locust would miss only after four seconds."""
         if name in self._runner.clients:
             goodbye: Any = Message
@@ -281,8 +292,8 @@ class Hooks:
 
     def _trial(self, trial_id: str) -> Response:
         """Waits for the trial's report and gives it; 503 with a sentence when there will be none."""
-        trial = self._known(trial_id)
-        if not trial.begun.wait(BEGIN_S):
+        trial = self._find_or_create_trial(trial_id)
+        if not trial.begun.wait(TRIAL_START_S):
             self._trials.pop(trial_id, None)
             return Response(f"trial {trial_id} was not started", 404)
         trial.done.wait()
@@ -291,7 +302,7 @@ class Hooks:
 
     def _opened(self, trial_id: str) -> Response:
         """Waits until the trial's window opens and says when it did; 503 when it ended before."""
-        trial = self._known(trial_id)
+        trial = self._find_or_create_trial(trial_id)
         trial.opened.wait()
         if not trial.opened_ns:
             return Response(f"trial {trial_id} ended before its window opened", 503)
@@ -303,34 +314,34 @@ class Hooks:
         if self._base:
             self._environment.host = TrialSpec.from_json(self._base).transport
         stats.PERCENTILES_TO_CHART = [0.5, 0.99]
-        columns = [{"key": key, "title": key} for key in ("name", "orders", *COLUMNS)]
+        columns = [{"key": key, "title": key} for key in ("name", "orders", *MICROSECOND_COLUMNS)]
         self._web_ui.template_args.update(
             extended_tabs=[{"title": "Microseconds", "key": "microseconds"}],
             extended_tables=[{"key": "microseconds", "structure": columns}],
         )
 
-    def _with_microseconds(self, response: Response) -> Response:
+    def _add_microseconds(self, response: Response) -> Response:
         """Locust's page shows whole milliseconds; its master was sent microseconds, so here they are."""
         if request.path == f"{self._options.web_base_path}/stats/requests" and response.is_json:
-            table = {"key": "microseconds", "data": self._microseconds()}
+            table = {"key": "microseconds", "data": self._build_microsecond_rows()}
             response.set_data(json.dumps({**response.get_json(), "extended_stats": [table]}))
         return response
 
-    def _microseconds(self) -> list[dict[str, Any]]:
+    def _build_microsecond_rows(self) -> list[dict[str, Any]]:
         rows = []
         for (name, method), entry in self._environment.stats.entries.items():
             histogram = Histogram()
             for value_ms, count in entry.response_times.items():
                 histogram.record(round(value_ms * 1000), count)
             percentiles = (histogram.percentile_us(percent) for percent in PERCENTS)
-            values = dict(zip(COLUMNS, percentiles, strict=True))
+            values = dict(zip(MICROSECOND_COLUMNS, percentiles, strict=True))
             label = f"{name} {method}"
             rows.append({"name": label, "safe_name": label, "orders": entry.num_requests, **values})
         return rows
 
     # The process.
 
-    def _announce(self) -> None:
+    def _print_ports(self) -> None:
         """One line on standard output, once both doors are open."""
         while (server := getattr(self._web_ui, "server", None)) is None or not server.started:
             gevent.sleep(0.01)

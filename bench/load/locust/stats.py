@@ -1,4 +1,4 @@
-"""What Locust's own page is told: its ``stats`` message, with the latencies of ours.
+"""Builds the ``stats`` message for Locust's own page from the latencies that we record.
 
 Locust's worker rounds to whole milliseconds; its master takes any number, so microseconds arrive as float
 milliseconds. Results are not taken from here but from the trial's report.
@@ -9,13 +9,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from bench.load.recorder import Histogram, Record
+from bench.load.recorder import DriverRecord, Histogram
 
-METHODS = ("accept", "finish")
+STAGES = ("accept", "finish")
 
 
 class LocustStats:
-    """Turns what a record counted since the last call into Locust's ``stats`` message."""
+    """Builds Locust's ``stats`` message from what was counted since the last call."""
 
     def __init__(self, transport: str, clock: Any = time.time) -> None:
         self._name = f"{transport}/order"
@@ -23,8 +23,8 @@ class LocustStats:
         self._start_s = clock()
         self._failures: dict[str, int] = {}
 
-    def message(self, record: Record | None, users: Mapping[str, int]) -> dict[str, Any]:
-        """``users`` is how many run here, by class."""
+    def message(self, record: DriverRecord | None, users: Mapping[str, int]) -> dict[str, Any]:
+        """Returns the message. ``users`` is how many run here, by class."""
         message: dict[str, Any] = {
             "stats": [],
             "stats_total": self._entry("Aggregated", "", {}, 0),
@@ -35,15 +35,15 @@ class LocustStats:
         if record is not None:
             errors = self._new_failures(record)
             failed = sum(errors.values())
-            accepted = self._entry(self._name, "accept", _fresh_ms(record.accept), 0)
-            finished = self._entry(self._name, "finish", _fresh_ms(record.finish), failed)
+            accepted = self._entry(self._name, "accept", _take_new_counts_ms(record.accept), 0)
+            finished = self._entry(self._name, "finish", _take_new_counts_ms(record.finish), failed)
             message["stats"] = [entry for entry in (accepted, finished) if entry["num_requests"]]
             # An order is counted once, where it ended.
             message["stats_total"] = {**finished, "name": "Aggregated", "method": ""}
             message["errors"] = dict(self._error(name, count) for name, count in errors.items() if count)
         return message
 
-    def _new_failures(self, record: Record) -> dict[str, int]:
+    def _new_failures(self, record: DriverRecord) -> dict[str, int]:
         window = record.window
         failures = {**record.failures, "unfinished": window.unfinished, "not sent": window.not_sent}
         new = {name: count - self._failures.get(name, 0) for name, count in failures.items()}
@@ -83,5 +83,5 @@ class LocustStats:
         }
 
 
-def _fresh_ms(histogram: Histogram) -> dict[float, int]:
-    return {value_us / 1000: count for value_us, count in histogram.take_fresh().items()}
+def _take_new_counts_ms(histogram: Histogram) -> dict[float, int]:
+    return {value_us / 1000: count for value_us, count in histogram.take_new_counts().items()}

@@ -1,4 +1,4 @@
-"""A load process: plain asyncio that speaks Locust's worker protocol to a stock `locust --master`.
+"""A load process: plain asyncio that speaks Locust's worker protocol to a `locust --master`.
 
     python -m bench.load.locust.worker --master-host 127.0.0.1 --master-port 5557
 
@@ -26,16 +26,16 @@ import zmq
 import zmq.asyncio
 
 from bench.load.locust.stats import LocustStats
-from bench.load.protocol import DRAIN, FINAL, OPENED, RANKS, TrialReport, TrialSpec
-from bench.load.scheduling import urgent
-from bench.load.session import Carrying
+from bench.load.protocol import DRAIN_MESSAGE, FINAL_MESSAGE, OPENED_MESSAGE, RANKS_OPTION, TrialReport, TrialSpec
+from bench.load.scheduling import raise_priority
+from bench.load.session import LoadSession
 
-PULSE_S = 1.0
+HEARTBEAT_S = 1.0
 """From heartbeat to heartbeat; Locust's master gives a worker up after three."""
-SILENCE_S = 10.0
+MASTER_TIMEOUT_S = 10.0
 """A master that answers no heartbeat for so long is gone."""
-KNOCK_AGAIN_S = 5.0
-CONNECT_S = 30.0
+CONNECT_RETRY_S = 5.0
+CONNECT_TIMEOUT_S = 30.0
 LINGER_MS = 500
 
 ANY_VERSION = -1
@@ -43,16 +43,16 @@ ANY_VERSION = -1
 
 
 class Worker:
-    """One worker of one master, until the master says quit, is gone, or ``end`` is called."""
+    """One worker of one Locust master; runs until the master says quit, is gone, or ``end`` is called."""
 
     def __init__(self, host: str, port: int, node_id: str) -> None:
-        self._where = f"{host}:{port}"
+        self._master_address = f"{host}:{port}"
         self._node_id = node_id
         self._state = "ready"
         self._index: int | None = None
         self._spawned_at = 0.0
         self._users: dict[str, int] = {}
-        self._carrying: Carrying | None = None
+        self._session: LoadSession | None = None
         self._trial: asyncio.Task[None] | None = None
         self._last_trial = ""
         self._stats = LocustStats("")
@@ -61,17 +61,17 @@ class Worker:
         self._process.cpu_percent()
 
     async def run(self) -> tuple[int, str]:
-        """The exit code, and a sentence that says why when it is not 0."""
-        self._ended: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
+        """Runs until the end; returns the exit code, and a sentence that says why when it is not 0."""
+        self._exit_result: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
         context = zmq.asyncio.Context()
         self._socket = context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.IDENTITY, self._node_id.encode())
-        self._socket.connect(f"tcp://{self._where}")
-        self._heard_s = self._knocked_s = time.monotonic()
+        self._socket.connect(f"tcp://{self._master_address}")
+        self._last_message_s = self._announced_s = time.monotonic()
         self._start(self._receive())
-        self._start(self._pulse())
+        self._start(self._send_heartbeats())
         try:
-            return await self._ended
+            return await self._exit_result
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -81,8 +81,9 @@ class Worker:
             context.destroy(linger=LINGER_MS)
 
     def end(self, code: int = 0, why: str = "") -> None:
-        if not self._ended.done():
-            self._ended.set_result((code, why))
+        """Ends the worker with this exit code and reason. Idempotent."""
+        if not self._exit_result.done():
+            self._exit_result.set_result((code, why))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -100,7 +101,7 @@ class Worker:
     async def _send(self, kind: str, data: Any) -> None:
         await self._socket.send(msgpack.dumps((kind, data, self._node_id)))
 
-    async def _pulse(self) -> None:
+    async def _send_heartbeats(self) -> None:
         """Every second: here I am, and this is how far it is."""
         await self._send("client_ready", ANY_VERSION)
         while True:
@@ -111,24 +112,24 @@ class Worker:
             }
             if self._index is not None:
                 await self._send("heartbeat", heartbeat)
-            if self._carrying is not None:
-                await self._report()
-            await asyncio.sleep(PULSE_S)
-            await self._look_after_master()
+            if self._session is not None:
+                await self._send_stats()
+            await asyncio.sleep(HEARTBEAT_S)
+            await self._check_master()
 
-    async def _look_after_master(self) -> None:
+    async def _check_master(self) -> None:
         now_s = time.monotonic()
         if self._index is None:
-            if now_s - self._heard_s > CONNECT_S:
-                self.end(1, f"no Locust master answered at {self._where} for {CONNECT_S:.0f} s")
-            elif now_s - self._knocked_s > KNOCK_AGAIN_S:
-                self._knocked_s = now_s
+            if now_s - self._last_message_s > CONNECT_TIMEOUT_S:
+                self.end(1, f"no Locust master answered at {self._master_address} for {CONNECT_TIMEOUT_S:.0f} s")
+            elif now_s - self._announced_s > CONNECT_RETRY_S:
+                self._announced_s = now_s
                 await self._send("client_ready", ANY_VERSION)
-        elif now_s - self._heard_s > SILENCE_S:
-            self.end(1, f"the Locust master at {self._where} has been silent for {SILENCE_S:.0f} s")
+        elif now_s - self._last_message_s > MASTER_TIMEOUT_S:
+            self.end(1, f"the Locust master at {self._master_address} has been silent for {MASTER_TIMEOUT_S:.0f} s")
 
-    async def _report(self) -> None:
-        record = None if self._carrying is None else self._carrying.record
+    async def _send_stats(self) -> None:
+        record = None if self._session is None else self._session.record
         await self._send("stats", self._stats.message(record, self._users))
 
     # From the master.
@@ -136,7 +137,7 @@ class Worker:
     async def _receive(self) -> None:
         while True:
             kind, data, _ = msgpack.loads(await self._socket.recv(), raw=False, strict_map_key=False)
-            self._heard_s = time.monotonic()
+            self._last_message_s = time.monotonic()
             match kind:
                 case "ack":
                     self._index = (data or {}).get("index", 0)
@@ -144,7 +145,7 @@ class Worker:
                     await self._spawn(data)
                 case "stop":
                     self._start(self._stop())
-                case _ if kind == DRAIN:
+                case _ if kind == DRAIN_MESSAGE:
                     await self._drain(data["trial"])
                 case "quit":
                     self.end()
@@ -162,65 +163,65 @@ class Worker:
         share = sum(users.values())
         try:
             spec = TrialSpec.from_json(options.get("trial") or "")
-            worker = (options.get(RANKS) or {}).get(self._node_id)
+            worker = (options.get(RANKS_OPTION) or {}).get(self._node_id)
             if worker is None:
                 raise ValueError("a worker that joins in the middle of a trial takes part in the next one")
         except ValueError as error:
             self._users = dict.fromkeys(users, 0)
-            await self._spawned()
-            await self._final(TrialReport(trial="", error=str(error)), "")
+            await self._confirm_spawn()
+            await self._send_final_report(TrialReport(trial="", error=str(error)), "")
             return
-        if self._carrying is not None and self._carrying.spec.id == spec.id:
+        if self._session is not None and self._session.spec.id == spec.id:
             self._users = users
-            self._carrying.change(share)
-            await self._spawned()
-        elif self._carrying is None and self._last_trial != spec.id:
+            self._session.change(share)
+            await self._confirm_spawn()
+        elif self._session is None and self._last_trial != spec.id:
             self._state = "spawning"
             self._users = users
             self._last_trial = spec.id
             self._stats = LocustStats(spec.transport)
-            self._carrying = Carrying(spec, worker, share)
-            self._trial = self._start(self._carry(self._carrying))
+            self._session = LoadSession(spec, worker, share)
+            self._trial = self._start(self._carry_out(self._session))
         else:
-            await self._spawned()
+            await self._confirm_spawn()
 
-    async def _spawned(self) -> None:
+    async def _confirm_spawn(self) -> None:
         self._state = "running"
         count = sum(self._users.values())
         await self._send("spawning_complete", {"user_classes_count": self._users, "user_count": count})
 
-    async def _carry(self, carrying: Carrying) -> None:
-        report = await carrying.run(self._spawned, lambda at_ns: self._say_opened(carrying.spec.id, at_ns))
+    async def _carry_out(self, carrying: LoadSession) -> None:
+        report = await carrying.run(self._confirm_spawn, lambda at_ns: self._send_opened(carrying.spec.id, at_ns))
         if self._state != "running":
-            await self._spawned()
+            await self._confirm_spawn()
         # Locust's master looks once a second whether users are left before it takes a run for stopped, so it hears
         # that there are none before it hears of the end.
         self._users = dict.fromkeys(self._users, 0)
-        await self._report()
-        self._carrying = None
-        await self._final(report, carrying.trace)
+        await self._send_stats()
+        self._session = None
+        await self._send_final_report(report, carrying.trace)
 
-    def _say_opened(self, trial: str, at_ns: int) -> None:
-        self._start(self._send(OPENED, {"trial": trial, "opened_ns": at_ns}))
+    def _send_opened(self, trial: str, at_ns: int) -> None:
+        self._start(self._send(OPENED_MESSAGE, {"trial": trial, "opened_ns": at_ns}))
 
-    async def _final(self, report: TrialReport, trace: str) -> None:
+    async def _send_final_report(self, report: TrialReport, trace: str) -> None:
         if report.error is not None:
             # On Locust's page, under Exceptions.
             await self._send("exception", {"msg": report.error, "traceback": trace or report.error})
-        await self._send(FINAL, report.to_json())
+        await self._send(FINAL_MESSAGE, report.to_json())
 
     async def _drain(self, trial: str) -> None:
-        if self._carrying is not None:
-            self._carrying.stop()
+        if self._session is not None:
+            self._session.stop()
         elif self._last_trial != trial:
             # Stopped so soon that the start has not come yet, and must not have an effect when it does.
             self._last_trial = trial
-            await self._send(FINAL, TrialReport(trial=trial, error="it was stopped before it began").to_json())
+            await self._send(FINAL_MESSAGE, TrialReport(trial=trial, error="it was stopped before it began").to_json())
 
     async def _stop(self) -> None:
         if self._trial is not None:
-            if self._carrying is not None:
-                self._carrying.stop()
+            if self._session is not None:
+                self._session.stop()
             await asyncio.wait([self._trial])
             self._trial = None
         self._users = {}
@@ -230,8 +231,11 @@ class Worker:
         await self._send("client_ready", ANY_VERSION)
 
 
-async def work(host: str, port: int, node_id: str, *, until_eof: bool) -> tuple[int, str]:
-    """A worker that also ends with SIGINT and SIGTERM, and with ``until_eof`` at the end of standard input."""
+async def run_worker(host: str, port: int, node_id: str, *, until_eof: bool) -> tuple[int, str]:
+    """Runs a worker that also ends on SIGINT and SIGTERM, and with ``until_eof`` at the end of standard input.
+
+    Returns the exit code and the reason.
+    """
     worker = Worker(host, port, node_id)
     running = asyncio.ensure_future(worker.run())
     await asyncio.sleep(0)
@@ -239,11 +243,11 @@ async def work(host: str, port: int, node_id: str, *, until_eof: bool) -> tuple[
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, worker.end)
     if until_eof:
-        threading.Thread(target=_tell_eof, args=(loop, worker), daemon=True).start()
+        threading.Thread(target=_end_at_eof, args=(loop, worker), daemon=True).start()
     return await running
 
 
-def _tell_eof(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
+def _end_at_eof(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
     # os.read, since a thread that is left inside sys.stdin keeps the interpreter from exiting.
     while os.read(0, 4096):
         pass
@@ -262,8 +266,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--until-eof", action="store_true", help="end when standard input does")
     options = parser.parse_args(arguments)
     if options.urgent:
-        urgent()
-    code, why = uvloop.run(work(options.master_host, options.master_port, options.name, until_eof=options.until_eof))
+        raise_priority()
+    code, why = uvloop.run(
+        run_worker(options.master_host, options.master_port, options.name, until_eof=options.until_eof)
+    )
     if why:
         print(why, file=sys.stderr)
     return code

@@ -1,1 +1,1 @@
-"""What is ordered and when: orders, arrivals, shapes, replays."""
+"""The workload: orders, arrivals, rate shapes and replayed arrival traces."""

@@ -1,4 +1,4 @@
-"""How a rate varies with time: a factor on the mean rate, constant piece by piece.
+"""Rate shapes: how the arrival rate varies over time, as a piecewise constant factor.
 
     area(t) = ∫₀ᵗ factor,   inverse(area(t)) = t wherever the factor is not zero
 
@@ -11,18 +11,18 @@ from typing import Protocol
 import msgspec
 
 
-class Shape(Protocol):
-    """What arrivals are mapped through."""
+class RateShape(Protocol):
+    """The integral of a rate factor and its inverse; arrivals are mapped through them."""
 
     def area(self, at_s: float) -> float:
-        """The integral of the factor from 0 on, in seconds."""
+        """Returns the integral of the factor from 0 to ``at_s``, in seconds."""
 
     def inverse(self, area: float) -> float:
-        """When the integral reaches ``area``. Where it stands still, one end of the silence."""
+        """Returns when the integral reaches ``area``, in seconds; where the factor is 0, one end of that silence."""
 
 
-class Steady:
-    """The factor is 1."""
+class SteadyRate:
+    """A constant rate: the factor is 1."""
 
     def area(self, at_s: float) -> float:
         return at_s
@@ -31,11 +31,11 @@ class Steady:
         return area
 
 
-STEADY = Steady()
+STEADY_RATE = SteadyRate()
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Up and down again: ``factor`` times the rate from ``at_s`` on, for ``for_s``. A factor of 0 is a silence.
+class RateStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A rate step: ``factor`` times the rate from ``at_s`` on, for ``for_s``. A factor of 0 is a silence.
 
     Raises ValueError with a sentence.
     """
@@ -62,8 +62,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return area - (self.factor - 1) * self.for_s
 
 
-class Burst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All orders of a period come within its first 1/``peak``, at ``peak`` times the rate; then none come.
+class RateBurst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Periodic bursts: all orders of a period come within its first 1/``peak``, at ``peak`` times the rate.
 
     The mean over whole periods is the rate itself. Raises ValueError with a sentence.
     """
@@ -86,7 +86,7 @@ class Burst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return periods * self.period_s + within / self.peak
 
 
-def shape_of(arrivals: str, step: Step, burst: Burst) -> Shape:
-    """The shape that arrivals of this name have; most are steady."""
-    shapes: dict[str, Shape] = {"step": step, "burst": burst}
-    return shapes.get(arrivals, STEADY)
+def choose_rate_shape(arrivals: str, step: RateStep, burst: RateBurst) -> RateShape:
+    """Returns the rate shape for arrivals of this kind; all but ``step`` and ``burst`` are steady."""
+    shapes: dict[str, RateShape] = {"step": step, "burst": burst}
+    return shapes.get(arrivals, STEADY_RATE)

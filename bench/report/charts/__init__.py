@@ -1,1 +1,1 @@
-"""The charts: each draws from a run's kept tables and says its values as CSV."""
+"""Draws charts from a run's kept tables, each with its values as CSV."""

@@ -1,4 +1,4 @@
-"""The charts of a run, in the order in which a page has them."""
+"""Draws every chart that a run has data for, in the order of the page."""
 
 from collections.abc import Iterator
 
@@ -12,33 +12,33 @@ from bench.report.charts import recovery_heatmap as heat
 from bench.report.charts import resources as costs
 from bench.report.charts import trials as strip
 from bench.report.charts.chart import Chart
-from bench.report.run_view import Reading
+from bench.report.run_view import RunView
 
-LEADING = (curve.NAME, ratios.NAME)
+LEADING_CHARTS = (curve.NAME, ratios.NAME)
 """Those that answer the question which is faster, and which carries more."""
 
 
-def charts(reading: Reading) -> Iterator[Chart]:
-    """Everything that the run has the data for; each is drawn when it is asked for."""
+def draw_charts(reading: RunView) -> Iterator[Chart]:
+    """Yields every chart that the run has data for; each is drawn when it is asked for."""
     trials, summary = reading.trials, reading.summary
     if trials.empty:
         return
-    yield from curve.charts(trials, reading.capacities)
-    yield from ratios.charts(summary["ratios"])
-    yield from levels.charts(trials)
-    yield from levels.cold_charts(reading.cold)
-    yield from figures.charts(trials, reading.manifest)
-    yield from _spectrum(reading)
-    yield from effects.charts(trials, reading.effects)
-    yield from heat.charts(list(timeline.lines(reading.timeline)))
-    yield from timeline.charts(reading.timeline, summary.get("outages", []))
-    yield from hops.charts(reading.hops, reading.transports)
-    yield from costs.charts(summary["cells"], reading.products)
-    yield from strip.charts(trials)
+    yield from curve.draw_charts(trials, reading.capacities)
+    yield from ratios.draw_charts(summary["ratios"])
+    yield from levels.draw_charts(trials)
+    yield from levels.draw_connection_charts(reading.cold)
+    yield from figures.draw_charts(trials, reading.manifest)
+    yield from _draw_spectrum(reading)
+    yield from effects.draw_charts(trials, reading.effects)
+    yield from heat.draw_charts(list(timeline.compute_timelines(reading.timeline)))
+    yield from timeline.draw_charts(reading.timeline, summary.get("outages", []))
+    yield from hops.draw_charts(reading.hops, reading.transports)
+    yield from costs.draw_charts(summary["cells"], reading.products)
+    yield from strip.draw_charts(trials)
 
 
-def _spectrum(reading: Reading) -> Iterator[Chart]:
+def _draw_spectrum(reading: RunView) -> Iterator[Chart]:
     try:
-        yield from spectrum.charts(reading.trials, reading.run.histograms(spectrum.SERIES))
+        yield from spectrum.draw_charts(reading.trials, reading.run.histograms(spectrum.SERIES))
     except ResultsError:
         return  # a run that is kept without its histograms has no spectrum

@@ -1,4 +1,4 @@
-"""Latency against achieved rate, a line per method: drawn when a run has several rates."""
+"""Draws latency against achieved rate, one line per method, for runs at several rates."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,24 +10,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.report import style
-from bench.report.charts.chart import Chart, number
-from bench.report.formatting import digits
-from bench.stats.intervals import Estimate, median_of
-from bench.stats.summary import ALIKE, OWN, is_valid, shown
+from bench.report.charts.chart import Chart, format_csv_number
+from bench.report.formatting import format_number
+from bench.stats.intervals import Estimate, estimate_median
+from bench.stats.summary import OPTIONAL_RATIO_CONDITIONS, RATIO_CONDITIONS, is_cell_valid, select_shown_trials
 
 NAME = "curve"
-_LETTERS = 100
+_LEGEND_CHARACTERS = 100
 """That stand beside one another over the figure."""
-MOST_LABELS, LONGEST_LABEL = 6, 12
+MAX_LABELS, MAX_LABEL_CHARACTERS = 6, 12
 """At the ends of lines; more of them, or longer ones, have a legend."""
-UNEVEN = frozenset({"step", "burst"})
+UNEVEN_ARRIVALS = frozenset({"step", "burst"})
 """Arrivals whose mean rate says little of what the method had to carry."""
 PANELS = {"p50": "Median of completion", "p99": "99th percentile of completion"}
 COLUMNS = ("method", "cell", "quantile", "achieved_per_s", "latency_ms", "low_ms", "high_ms", "trials", "valid")
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class CurvePoint:
     """A cell's latency at a quantile in milliseconds, over the rate that it achieved; medians over its trials."""
 
     method: str
@@ -39,26 +39,35 @@ class Point:
     valid: bool
 
 
-def charts(trials: pd.DataFrame, capacities: pd.DataFrame | None = None) -> Iterator[Chart]:
-    """curve; nothing where each method was measured at one rate. ``capacities`` are ``Run.capacities()``, if any."""
-    drawn = list(points(trials))
+def draw_charts(trials: pd.DataFrame, capacities: pd.DataFrame | None = None) -> Iterator[Chart]:
+    """Yields the chart "curve"; none where each method was measured at one rate.
+
+    ``capacities`` are ``Run.capacities()``, if there are any.
+    """
+    drawn = list(build_points(trials))
     if not drawn:
         return
-    ends = [] if capacities is None else list(_capacities(capacities))
-    with mpl.rc_context(style.SETTINGS):
-        figure = _figure(drawn, ends)
+    ends = [] if capacities is None else list(_read_capacities(capacities))
+    with mpl.rc_context(style.RC_PARAMS):
+        figure = _draw_figure(drawn, ends)
     yield Chart(
         name=NAME,
         heading="Latency against achieved rate",
-        says=_sentence(drawn),
+        says=_describe(drawn),
         figure=figure,
         columns=COLUMNS,
-        rows=[*rows(drawn), *((end.method, "", "capacity", number(end.per_s), number(end.slo_ms)) for end in ends)],
+        rows=[
+            *build_csv_rows(drawn),
+            *(
+                (end.method, "", "capacity", format_csv_number(end.per_s), format_csv_number(end.slo_ms))
+                for end in ends
+            ),
+        ],
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Capacity:
+class CapacityMark:
     """The highest rate at which p99 of a method's completion stayed under ``slo_ms``."""
 
     method: str
@@ -67,20 +76,22 @@ class Capacity:
     slo_ms: float
 
 
-def _capacities(found: pd.DataFrame) -> Iterator[Capacity]:
+def _read_capacities(found: pd.DataFrame) -> Iterator[CapacityMark]:
     for row in found.to_dict("records"):
         if row["last_pass_per_s"]:
-            yield Capacity(row["cell"], row["transport"], float(row["last_pass_per_s"]), float(row["slo_p99_ms"]))
+            yield CapacityMark(row["cell"], row["transport"], float(row["last_pass_per_s"]), float(row["slo_p99_ms"]))
 
 
-def points(trials: pd.DataFrame) -> Iterator[Point]:
-    """Of every method that was measured at several rates and else alike, in the order of the rates."""
+def build_points(trials: pd.DataFrame) -> Iterator[CurvePoint]:
+    """Yields the points of every method measured at several rates and otherwise alike, in the order of the rates."""
     named = trials.assign(method=trials["cell"].str.partition("@")[0])
-    alike = [name for name in (*ALIKE, *OWN) if name != "offered_per_s" and name in named]
+    alike = [
+        name for name in (*RATIO_CONDITIONS, *OPTIONAL_RATIO_CONDITIONS) if name != "offered_per_s" and name in named
+    ]
     drawn = [
         (str(method), str(transport), levels, group)
         for (method, transport, *levels), group in named.groupby(["method", "transport", *alike], sort=False)
-        if group["offered_per_s"].nunique() > 1 and not set(group["arrivals"]) & UNEVEN
+        if group["offered_per_s"].nunique() > 1 and not set(group["arrivals"]) & UNEVEN_ARRIVALS
     ]
     # Of what is drawn, what tells two lines of a method apart.
     apart = [at for at, _ in enumerate(alike) if len({levels[at] for _, _, levels, _ in drawn}) > 1]
@@ -88,50 +99,50 @@ def points(trials: pd.DataFrame) -> Iterator[Point]:
         label = "".join((method, *(f", {alike[at]} {levels[at]}" for at in apart)))
         for _, cells in group.groupby("offered_per_s"):
             for cell, all_trials in cells.groupby("cell", sort=False):
-                measured = shown(all_trials)
+                measured = select_shown_trials(all_trials)
                 if measured.empty:
                     continue
                 achieved_per_s = float(measured["achieved_per_s"].median())
                 for quantile in PANELS:
-                    latency = median_of(measured[f"finish_{quantile}_us"].dropna() / 1000)
-                    valid = is_valid(all_trials)
-                    yield Point(label, transport, str(cell), quantile, achieved_per_s, latency, valid)
+                    latency = estimate_median(measured[f"finish_{quantile}_us"].dropna() / 1000)
+                    valid = is_cell_valid(all_trials)
+                    yield CurvePoint(label, transport, str(cell), quantile, achieved_per_s, latency, valid)
 
 
-def rows(drawn: Sequence[Point]) -> Iterator[tuple[object, ...]]:
-    """The CSV beside the figure."""
+def build_csv_rows(drawn: Sequence[CurvePoint]) -> Iterator[tuple[object, ...]]:
+    """Yields the rows of the CSV beside the figure."""
     for point in drawn:
         ends = (point.latency.value, point.latency.low, point.latency.high)
         yield (
             point.method,
             point.cell,
             point.quantile,
-            number(point.achieved_per_s),
-            *map(number, ends),
+            format_csv_number(point.achieved_per_s),
+            *map(format_csv_number, ends),
             point.latency.n,
             str(point.valid).lower(),
         )
 
 
-def _figure(drawn: Sequence[Point], ends: Sequence[Capacity]) -> Figure:
-    figure = style.blank(10, 4.8)
+def _draw_figure(drawn: Sequence[CurvePoint], ends: Sequence[CapacityMark]) -> Figure:
+    figure = style.create_figure(10, 4.8)
     panels: Sequence[Axes] = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
-    low_ms, top_ms = _limits(drawn, ends)
+    low_ms, top_ms = _axis_limits(drawn, ends)
     methods = list(dict.fromkeys(point.method for point in drawn))
-    labelled = len(methods) <= MOST_LABELS and max(map(len, methods)) <= LONGEST_LABEL
+    labelled = len(methods) <= MAX_LABELS and max(map(len, methods)) <= MAX_LABEL_CHARACTERS
     right = max((*(point.achieved_per_s for point in drawn), *(end.per_s for end in ends)))
     for axes, (quantile, heading) in zip(panels, PANELS.items(), strict=True):
-        style.panel(axes, heading)
+        style.style_panel(axes, heading)
         axes.set_yscale("log")
-        style.log_scale(axes.yaxis)
+        style.set_log_scale(axes.yaxis)
         axes.set_xlabel("orders a second achieved", fontsize=9)
         for method in methods:
             line = [point for point in drawn if (point.method, point.quantile) == (method, quantile)]
-            _line(axes, line, top_ms, _dash(drawn, method))
+            _draw_line(axes, line, top_ms, _dash_for(drawn, method))
         axes.set_xlim(0, right * (1.28 if labelled else 1.04))
         axes.set_ylim(low_ms, top_ms)
         if quantile == "p99":
-            _ends(axes, ends)
+            _draw_capacities(axes, ends)
     panels[0].set_ylabel("milliseconds from the planned time (log)", fontsize=9)
     caption = (
         "Medians over trials; bars: 95 % intervals, where there are trials enough; ∞: orders that did not finish. "
@@ -139,20 +150,22 @@ def _figure(drawn: Sequence[Point], ends: Sequence[Capacity]) -> Figure:
     )
     if ends:
         caption += "\nDashed: what p99 is to stay under; x: the highest rate at which it did (capacity)."
-    style.caption(figure, caption)
+    style.add_caption(figure, caption)
     if labelled:
         for axes, quantile in zip(panels, PANELS, strict=True):
-            style.label_ends(axes, list(_names([point for point in drawn if point.quantile == quantile], top_ms)))
+            style.label_line_ends(
+                axes, list(_line_labels([point for point in drawn if point.quantile == quantile], top_ms))
+            )
     else:
         handles, labels = panels[0].get_legend_handles_labels()
-        columns = max(1, _LETTERS // (max(map(len, labels)) + 6))
+        columns = max(1, _LEGEND_CHARACTERS // (max(map(len, labels)) + 6))
         figure.legend(
             handles, labels, loc="outside upper center", ncols=min(columns, len(labels)), frameon=False, fontsize=9.5
         )
     return figure
 
 
-def _ends(axes: Axes, ends: Sequence[Capacity]) -> None:
+def _draw_capacities(axes: Axes, ends: Sequence[CapacityMark]) -> None:
     for slo_ms in dict.fromkeys(end.slo_ms for end in ends):
         axes.axhline(slo_ms, color=style.MUTED, linewidth=1, linestyle="--", zorder=1)
         axes.annotate(
@@ -173,32 +186,32 @@ def _ends(axes: Axes, ends: Sequence[Capacity]) -> None:
         )
 
 
-def _names(drawn: Sequence[Point], top_ms: float) -> Iterator[tuple[float, float, str, str]]:
-    """Where the lines of a panel end, and how they are called."""
+def _line_labels(drawn: Sequence[CurvePoint], top_ms: float) -> Iterator[tuple[float, float, str, str]]:
+    """Yields where each line of a panel ends (x, y), its label and its colour."""
     for method in dict.fromkeys(point.method for point in drawn):
         last = [point for point in drawn if point.method == method and point.latency.value is not None]
         if last:
             y = min(last[-1].latency.value or top_ms, top_ms)
             transport = last[-1].transport
-            yield last[-1].achieved_per_s, y, style.title(method, transport), style.colour(transport)
+            yield last[-1].achieved_per_s, y, style.format_cell_name(method, transport), style.colour(transport)
 
 
-def _limits(drawn: Sequence[Point], capacities: Sequence[Capacity]) -> tuple[float, float]:
-    """Of the axis of milliseconds; what did not finish is drawn at its top."""
+def _axis_limits(drawn: Sequence[CurvePoint], capacities: Sequence[CapacityMark]) -> tuple[float, float]:
+    """Returns the lower and upper limit of the axis in milliseconds; unfinished orders are drawn at the top."""
     ends = (end for point in drawn for end in (point.latency.value, point.latency.low, point.latency.high))
     finite = [end for end in ends if end and math.isfinite(end)] or [1.0, 10.0]
     finite += [capacity.slo_ms for capacity in capacities]
     return min(finite) / 1.3, max(finite) * 1.6
 
 
-def _dash(drawn: Sequence[Point], method: str) -> str:
+def _dash_for(drawn: Sequence[CurvePoint], method: str) -> str:
     """Which of its transport's lines it is."""
     transport = next(point.transport for point in drawn if point.method == method)
     lines = list(dict.fromkeys(point.method for point in drawn if point.transport == transport))
     return style.DASHES[lines.index(method) % len(style.DASHES)]
 
 
-def _line(axes: Axes, line: Sequence[Point], top_ms: float, dash: str) -> None:
+def _draw_line(axes: Axes, line: Sequence[CurvePoint], top_ms: float, dash: str) -> None:
     there = [point for point in line if point.latency.value is not None]
     if not there:
         return
@@ -212,7 +225,7 @@ def _line(axes: Axes, line: Sequence[Point], top_ms: float, dash: str) -> None:
         linewidth=1.6,
         marker=marker,
         markersize=6,
-        label=style.title(there[0].method, transport),
+        label=style.format_cell_name(there[0].method, transport),
         zorder=3,
         clip_on=False,
     )
@@ -239,15 +252,15 @@ def _line(axes: Axes, line: Sequence[Point], top_ms: float, dash: str) -> None:
             )
 
 
-def _sentence(drawn: Sequence[Point]) -> str:
-    """What one sees, for those who cannot."""
+def _describe(drawn: Sequence[CurvePoint]) -> str:
+    """Describes the chart in a sentence, for readers who cannot see it."""
     parts = []
     for method in dict.fromkeys(point.method for point in drawn):
         medians = [point for point in drawn if (point.method, point.quantile) == (method, "p50")]
         said = ", ".join(
-            f"{'unknown' if point.latency.value is None else digits(point.latency.value) + ' ms'} "
-            f"at {digits(point.achieved_per_s)} orders/s"
+            f"{'unknown' if point.latency.value is None else format_number(point.latency.value) + ' ms'} "
+            f"at {format_number(point.achieved_per_s)} orders/s"
             for point in medians
         )
-        parts.append(f"{style.title(method, medians[0].transport)} {said}")
+        parts.append(f"{style.format_cell_name(method, medians[0].transport)} {said}")
     return f"The median order finishes in: {'; '.join(parts)}."

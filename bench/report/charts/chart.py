@@ -1,4 +1,4 @@
-"""A chart: a figure with what it says in words and, as a table, exactly what is drawn."""
+"""Defines a chart: a figure with its sentence and data, saved as SVG, PNG and CSV."""
 
 import csv
 import io
@@ -16,12 +16,12 @@ from PIL import Image
 from bench.report import style
 
 _ID = re.compile(r' id="([^"]+)"')
-_USED = re.compile(r'(?:url\(#|href="#)([^)"]+)')
+_REFERENCED_ID = re.compile(r'(?:url\(#|href="#)([^)"]+)')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """What a figure family makes of a table."""
+    """A figure with its heading, the sentence that describes it and the rows that are drawn."""
 
     name: str
     """Of its files, and the beginning of every id in its SVG: two charts can share a page."""
@@ -33,7 +33,7 @@ class Chart:
     rows: Sequence[Sequence[object]]
 
     def of(self, run: str) -> "Chart":
-        """The same one, named after its run, where a report has several."""
+        """Returns the same chart named after its run, for a report of several runs."""
         return replace(self, name=f"{run}-{self.name}")
 
     def save(self, folder: Path) -> str:
@@ -48,7 +48,7 @@ class Chart:
                 line.set_clip_on(False)  # they end where the axes do
         self.figure.set_layout_engine("none")  # it is laid out: both files have the same, and it is not done again
         # matplotlib names clip paths and markers by their content and this salt.
-        with mpl.rc_context({**style.SETTINGS, "svg.hashsalt": self.name}):
+        with mpl.rc_context({**style.RC_PARAMS, "svg.hashsalt": self.name}):
             drawn = io.StringIO()
             self.figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
             self._save_png(folder / f"{self.name}.png")
@@ -70,7 +70,7 @@ class Chart:
 
     def _accessible(self, svg: str) -> str:
         """With a role, a title and a sentence, and without ids that nothing refers to: every figure has the same."""
-        used = set(_USED.findall(svg))
+        used = set(_REFERENCED_ID.findall(svg))
         svg = _ID.sub(lambda found: found[0] if found[1] in used else "", svg)
         head, _, rest = svg.partition("<svg ")
         attributes, _, body = rest.partition(">")
@@ -81,12 +81,12 @@ class Chart:
         )
 
 
-def save(charts: Iterable[Chart], folder: Path) -> None:
-    """All of them. Raises OSError."""
+def save_charts(charts: Iterable[Chart], folder: Path) -> None:
+    """Saves all charts to ``folder``. Raises OSError."""
     for chart in charts:
         chart.save(folder)
 
 
-def number(value: float | None) -> str:
-    """A cell of a chart's CSV: six digits, empty for none."""
+def format_csv_number(value: float | None) -> str:
+    """Formats a number for a chart's CSV: six significant digits, empty for None."""
     return "" if value is None else f"{value:.6g}"

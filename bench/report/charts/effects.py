@@ -1,4 +1,4 @@
-"""What each factor of a design does: a forest of ratios, and lines over sizes."""
+"""Draws what each factor of a design does: a forest plot, and lines over order sizes."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,55 +12,55 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.report import style
 from bench.report.charts.chart import Chart
-from bench.report.formatting import digits
-from bench.stats.effects import KIB, SIZE
-from bench.stats.summary import is_valid, shown
+from bench.report.formatting import format_number
+from bench.stats.effects import KIB, SIZE_COLUMN
+from bench.stats.summary import is_cell_valid, select_shown_trials
 
-FOREST, LINES = "effects", "size"
-RATIOS: Mapping[str, str] = {
+FOREST_NAME, SIZE_LINES_NAME = "effects", "size"
+RATIO_PANELS: Mapping[str, str] = {
     "accept_p50_us": "Median acceptance",
     "finish_p50_us": "Median completion",
     "cpu_us_per_order_services": "CPU of services",
     "wire_bytes_per_order": "Bytes on the wire",
 }
-SIZES: Mapping[str, tuple[str, float]] = {
+SIZE_PANELS: Mapping[str, tuple[str, float]] = {
     "finish_p50_us": ("Median completion, ms", 1000),
     "cpu_us_per_order_services": ("CPU of services, ms an order", 1000),
     "wire_bytes_per_order": ("On the wire, KiB an order", KIB),
 }
 """Title, and what the metric is divided by."""
-FEWEST_SIZES = 3
+MIN_SIZES = 3
 """For a picture: two points are no line."""
 COLUMNS = ("transport", "factor", "level", "base", "metric", "ratio", "low", "high", "n")
 SIZE_COLUMNS = ("transport", "context", "order_bytes", "metric", "median", "slope_per_kib", "at_0")
 
 
-def charts(trials: pd.DataFrame, found: pd.DataFrame) -> Iterator[Chart]:
-    """effects and size; nothing of either that the design does not have.
+def draw_charts(trials: pd.DataFrame, found: pd.DataFrame) -> Iterator[Chart]:
+    """Yields the charts "effects" and "size"; neither where the design has no data for it.
 
-    ``found`` is what bench.stats.effects says of ``trials``.
+    ``found`` are the effects that bench.stats.effects computes from ``trials``.
     """
     if found.empty:
         return
-    ratios = found[(found["kind"] == "main") & found["metric"].isin(list(RATIOS)) & found["estimate"].notna()]
+    ratios = found[(found["kind"] == "main") & found["metric"].isin(list(RATIO_PANELS)) & found["estimate"].notna()]
     if len(ratios):
-        with mpl.rc_context(style.SETTINGS):
-            figure = _forest(ratios)
+        with mpl.rc_context(style.RC_PARAMS):
+            figure = _draw_forest(ratios)
         yield Chart(
-            name=FOREST,
+            name=FOREST_NAME,
             heading="What each factor does",
-            says=_sentence(ratios),
+            says=_describe(ratios),
             figure=figure,
             columns=COLUMNS,
-            rows=list(_rows(ratios)),
+            rows=list(_csv_rows(ratios)),
         )
     lines = found[found["kind"].isin(["slope", "at 0"])]
-    if len(lines) and trials[SIZE].nunique() >= FEWEST_SIZES:
-        points = list(_points(trials, lines))
-        with mpl.rc_context(style.SETTINGS):
-            figure = _sizes(points, _names(found))
+    if len(lines) and trials[SIZE_COLUMN].nunique() >= MIN_SIZES:
+        points = list(_size_points(trials, lines))
+        with mpl.rc_context(style.RC_PARAMS):
+            figure = _draw_size_lines(points, _method_names(found))
         yield Chart(
-            name=LINES,
+            name=SIZE_LINES_NAME,
             heading="What a larger order costs",
             says="Completion, CPU and bytes on the wire over the size of an order, with the lines of effects.csv.",
             figure=figure,
@@ -69,40 +69,40 @@ def charts(trials: pd.DataFrame, found: pd.DataFrame) -> Iterator[Chart]:
         )
 
 
-def _rows(ratios: pd.DataFrame) -> Iterator[tuple[object, ...]]:
+def _csv_rows(ratios: pd.DataFrame) -> Iterator[tuple[object, ...]]:
     for row in ratios.to_dict("records"):
         ends = ["" if pd.isna(row[end]) else f"{row[end]:.6g}" for end in ("estimate", "low", "high")]
         yield (*(row[name] for name in ("transport", "factor", "level", "base", "metric")), *ends, row["n"])
 
 
-def _steps(ratios: pd.DataFrame) -> list[tuple[str, str, str]]:
+def _level_changes(ratios: pd.DataFrame) -> list[tuple[str, str, str]]:
     """Factor, level and base, in the order in which they come."""
     return list(dict.fromkeys(zip(ratios["factor"], ratios["level"], ratios["base"], strict=True)))
 
 
-def _forest(ratios: pd.DataFrame) -> Figure:
-    steps = _steps(ratios)
+def _draw_forest(ratios: pd.DataFrame) -> Figure:
+    steps = _level_changes(ratios)
     transports = list(dict.fromkeys(ratios["transport"]))
     height = 1.6 + len(steps) * (0.25 + 0.17 * len(transports))
-    figure = style.blank(10, height)
-    panels: Sequence[Axes] = figure.subplots(1, len(RATIOS), sharey=True)
-    for axes, (metric, heading) in zip(panels, RATIOS.items(), strict=True):
-        style.panel(axes, heading, "x")
+    figure = style.create_figure(10, height)
+    panels: Sequence[Axes] = figure.subplots(1, len(RATIO_PANELS), sharey=True)
+    for axes, (metric, heading) in zip(panels, RATIO_PANELS.items(), strict=True):
+        style.style_panel(axes, heading, "x")
         axes.set_xscale("log")
         axes.axvline(1, color=style.MUTED, linewidth=1)
         axes.tick_params(axis="y", length=0)
         here = ratios[ratios["metric"] == metric]
         numbers = here[["estimate", "low", "high"]].astype(float).to_numpy().flat
         seen = [value for value in numbers if math.isfinite(value) and value > 0]
-        style.ratio_scale(axes.xaxis, seen)
+        style.set_ratio_scale(axes.xaxis, seen)
         low, high = min((1.0, *seen)) / 1.15, max((1.0, *seen)) * 1.15
         axes.set_xlim(low, high)
         for place, step in enumerate(steps):
             for lane, transport in enumerate(transports):
                 at = place + (lane - (len(transports) - 1) / 2) * 0.18
-                of_step = here[(here["transport"] == transport) & (_steps_of(here) == step)]
+                of_step = here[(here["transport"] == transport) & (_level_change_series(here) == step)]
                 for row in of_step.to_dict("records"):
-                    _mark(axes, at, row, low, high)
+                    _draw_ratio(axes, at, row, low, high)
     labels = [f"{factor}\n{level} for {base}" for factor, level, base in steps]
     panels[0].set_yticks(range(len(steps)), labels, fontsize=9.5)
     panels[0].set_ylim(len(steps) - 0.5, -0.5)
@@ -110,33 +110,33 @@ def _forest(ratios: pd.DataFrame) -> Figure:
         mpl.lines.Line2D([], [], color=style.colour(name), marker=style.marker(name), linestyle="none", markersize=6)
         for name in transports
     ]
-    names = _names(ratios)
+    names = _method_names(ratios)
     titles = [names[name] for name in transports]
     figure.legend(handles, titles, loc="outside upper center", ncols=len(titles), frameon=False, fontsize=9.5)
     caption = (
         "Times the base level (log), over the contexts that every method and level has; bars: 95 % intervals; "
         "arrows: orders that did not finish."
     )
-    style.caption(figure, caption)
+    style.add_caption(figure, caption)
     return figure
 
 
-def _names(found: pd.DataFrame) -> Mapping[str, str]:
-    """By transport, how people call the method."""
+def _method_names(found: pd.DataFrame) -> Mapping[str, str]:
+    """Returns the name of each method as people know it, by transport."""
     return {
-        transport: style.over(transport, product)
+        transport: style.format_method_name(transport, product)
         for transport, product in zip(found["transport"], found["product"], strict=True)
     }
 
 
-def _steps_of(rows: pd.DataFrame) -> "pd.Series[Any]":
+def _level_change_series(rows: pd.DataFrame) -> "pd.Series[Any]":
     return pd.Series(
         list(zip(rows["factor"], rows["level"], rows["base"], strict=True)), index=rows.index, dtype=object
     )
 
 
-def _mark(axes: Axes, at: float, row: Mapping[Any, Any], low: float, high: float) -> None:
-    """What is infinite or zero, since orders did not finish, is an arrow at the edge."""
+def _draw_ratio(axes: Axes, at: float, row: Mapping[Any, Any], low: float, high: float) -> None:
+    """Draws a ratio and its interval; an infinite or zero one, where orders did not finish, as an arrow at the edge."""
     colour, value = style.colour(row["transport"]), float(row["estimate"])
     if pd.notna(row["low"]):
         ends = [min(max(row[end], low), high) for end in ("low", "high")]
@@ -145,30 +145,32 @@ def _mark(axes: Axes, at: float, row: Mapping[Any, Any], low: float, high: float
     axes.plot([min(max(value, low), high)], [at], color=colour, marker=marker, markersize=6, zorder=3, clip_on=False)
 
 
-def _sentence(ratios: pd.DataFrame) -> str:
-    """What one sees, for those who cannot: the completion of every step."""
+def _describe(ratios: pd.DataFrame) -> str:
+    """Describes the chart in a sentence, for readers who cannot see it: completion at every change of level."""
     parts = []
-    names = _names(ratios)
+    names = _method_names(ratios)
     for row in ratios[ratios["metric"] == "finish_p50_us"].to_dict("records"):
         name = names[row["transport"]]
-        parts.append(f"{name} with {row['level']} for {row['base']} {digits(float(row['estimate']))} times")
+        parts.append(f"{name} with {row['level']} for {row['base']} {format_number(float(row['estimate']))} times")
     return f"Median completion against the base level: {'; '.join(parts)}."
 
 
-def _points(trials: pd.DataFrame, lines: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _size_points(trials: pd.DataFrame, lines: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """A median for every size of every line, with the line's own numbers."""
     fitted = {
         (row["transport"], row["context"], row["metric"], row["kind"]): row["estimate"]
         for row in lines.to_dict("records")
     }
-    measured = pd.concat([shown(rows) for _, rows in trials.groupby("cell", sort=False) if is_valid(rows)])
+    measured = pd.concat(
+        [select_shown_trials(rows) for _, rows in trials.groupby("cell", sort=False) if is_cell_valid(rows)]
+    )
     for transport, context in dict.fromkeys(zip(lines["transport"], lines["context"], strict=True)):
         rows = measured[measured["transport"] == transport]
         for level in filter(None, context.split(", ")):
             name, _, value = level.partition("=")
             rows = rows[rows[name].map(lambda one: f"{one:g}" if isinstance(one, float) else str(one)) == value]
-        for order_bytes, of_size in rows.groupby(SIZE):
-            for metric in SIZES:
+        for order_bytes, of_size in rows.groupby(SIZE_COLUMN):
+            for metric in SIZE_PANELS:
                 values = of_size[metric].dropna()
                 if len(values):
                     yield {
@@ -182,8 +184,8 @@ def _points(trials: pd.DataFrame, lines: pd.DataFrame) -> Iterator[dict[str, Any
                     }
 
 
-def _lanes(points: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], int]:
-    """The dash of each line: what is measured in the same way has the same one on every method."""
+def _dash_numbers(points: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], int]:
+    """Returns the dash of each line; what is measured alike has the same one on every method."""
     lanes: dict[tuple[str, str], int] = {}
     of_method: dict[str, list[str]] = {}
     known: list[str] = []
@@ -199,18 +201,18 @@ def _lanes(points: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], int]:
     return lanes
 
 
-def _sizes(points: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Figure:
-    figure = style.blank(11, 4.6)
-    panels: Sequence[Axes] = figure.subplots(1, len(SIZES), sharex=True)
-    lanes = _lanes(points)
-    for axes, (metric, (heading, unit)) in zip(panels, SIZES.items(), strict=True):
-        style.panel(axes, heading, "both")
+def _draw_size_lines(points: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Figure:
+    figure = style.create_figure(11, 4.6)
+    panels: Sequence[Axes] = figure.subplots(1, len(SIZE_PANELS), sharex=True)
+    lanes = _dash_numbers(points)
+    for axes, (metric, (heading, unit)) in zip(panels, SIZE_PANELS.items(), strict=True):
+        style.style_panel(axes, heading, "both")
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.xaxis.set_major_locator(FixedLocator([size / KIB for size in sorted({p["order_bytes"] for p in points})]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
         axes.xaxis.set_minor_locator(NullLocator())
-        style.log_scale(axes.yaxis)
+        style.set_log_scale(axes.yaxis)
         axes.set_xlabel("KiB of an order's JSON (log)", fontsize=9)
         for transport, context in dict.fromkeys((point["transport"], point["context"]) for point in points):
             here = [
@@ -232,7 +234,7 @@ def _sizes(points: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Fig
                 linestyle="none",
             )
             slope, at_0 = here[0]["slope_per_kib"], here[0]["at_0"]
-            axes.plot([], [], color=colour, linestyle=dash, label=_line_of(names[transport], context, slope))
+            axes.plot([], [], color=colour, linestyle=dash, label=_line_label(names[transport], context, slope))
             if slope is not None and at_0 is not None and pd.notna(slope):
                 fitted = [(at_0 + slope * at) / unit for at in kib]
                 if min(fitted) > 0:
@@ -245,10 +247,10 @@ def _sizes(points: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Fig
                     )
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, fontsize=8.5)
-    style.caption(figure, "Medians of cells, and the line through all trials; named with it: what a KiB more adds.")
+    style.add_caption(figure, "Medians of cells, and the line through all trials; named with it: what a KiB more adds.")
     return figure
 
 
-def _line_of(name: str, context: str, slope_us: Any) -> str:
-    slope = "" if slope_us is None or pd.isna(slope_us) else f": {digits(float(slope_us))} us a KiB"
+def _line_label(name: str, context: str, slope_us: Any) -> str:
+    slope = "" if slope_us is None or pd.isna(slope_us) else f": {format_number(float(slope_us))} us a KiB"
     return f"{name} {context}{slope}"

@@ -1,4 +1,4 @@
-"""The first look: acceptance and completion latency per cell, drawn from trials.csv."""
+"""Draws acceptance and completion latency of each cell from trials.csv."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,22 +11,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.report import style
-from bench.report.charts.chart import Chart, number
-from bench.report.formatting import digits
-from bench.stats.intervals import Estimate, fewest, median_of
-from bench.stats.summary import is_valid, shown
+from bench.report.charts.chart import Chart, format_csv_number
+from bench.report.formatting import format_number
+from bench.stats.intervals import Estimate, count_values_needed, estimate_median
+from bench.stats.summary import is_cell_valid, select_shown_trials
 
 PANELS = {"accept": "Accepted by the method", "finish": "Finished: the buyer is told"}
 QUANTILES = ("p50", "p99")
 NAME = "latency"
-MOST_ROWS, MOST_RATES = 20, 3
+MAX_ROWS, MAX_RATES = 20, 3
 """A study has charts of its own."""
-_TRIALS_BELOW = 0.21
+_TRIALS_OFFSET = 0.21
 """Where a row's trials stand under its medians, in rows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class LatencyPoint:
     """One quantile of a cell in a panel: its trials and their median, in milliseconds."""
 
     cell: str
@@ -38,100 +38,105 @@ class Point:
     median: Estimate
 
 
-def charts(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> Iterator[Chart]:
-    """latency: of up to MOST_ROWS cells, and of one trial at least."""
-    if not 0 < trials["cell"].nunique() <= MOST_ROWS:
+def draw_charts(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> Iterator[Chart]:
+    """Yields the chart "latency", for one to MAX_ROWS cells."""
+    if not 0 < trials["cell"].nunique() <= MAX_ROWS:
         return
-    drawn = list(points(trials))
-    with mpl.rc_context(style.SETTINGS):
-        figure = _figure(trials, drawn, dict(manifest.get("skipped", {})))
+    drawn = list(build_points(trials))
+    with mpl.rc_context(style.RC_PARAMS):
+        figure = _draw_figure(trials, drawn, dict(manifest.get("skipped", {})))
     heading = "Latency from the planned time, median and 99th percentile"
     yield Chart(
-        name=NAME, heading=heading, says=_sentence(drawn), figure=figure, columns=COLUMNS, rows=list(rows(drawn))
+        name=NAME,
+        heading=heading,
+        says=_describe(drawn),
+        figure=figure,
+        columns=COLUMNS,
+        rows=list(build_csv_rows(drawn)),
     )
 
 
-def points(trials: pd.DataFrame) -> Iterator[Point]:
-    """Everything that is drawn, of the trials that the summary is of."""
+def build_points(trials: pd.DataFrame) -> Iterator[LatencyPoint]:
+    """Yields a point per cell, panel and quantile, of the trials that the summary counts."""
     for key, group in trials.groupby(["cell", "transport"], sort=False):
         cell, transport = map(str, key)
-        measured = shown(group)
+        measured = select_shown_trials(group)
         for panel in PANELS:
             for quantile in QUANTILES:
                 kept = measured[["round", f"{panel}_{quantile}_us"]].dropna()
                 values = tuple(float(value) / 1000 for value in kept.iloc[:, 1])
                 rounds = tuple(map(int, kept["round"]))
-                yield Point(cell, transport, panel, quantile, rounds, values, median_of(values))
+                yield LatencyPoint(cell, transport, panel, quantile, rounds, values, estimate_median(values))
 
 
 COLUMNS = ("cell", "transport", "panel", "quantile", "what", "round", "latency_ms", "low_ms", "high_ms", "n")
 
 
-def rows(drawn: Sequence[Point]) -> Iterator[tuple[object, ...]]:
-    """The CSV beside the figure: a line per median with its interval, and a line per trial."""
+def build_csv_rows(drawn: Sequence[LatencyPoint]) -> Iterator[tuple[object, ...]]:
+    """Yields the rows of the CSV beside the figure: a row per median with its interval, and a row per trial."""
     for point in drawn:
         named = (point.cell, point.transport, point.panel, point.quantile)
         median = point.median
-        yield (*named, "median", "", *map(number, (median.value, median.low, median.high)), median.n)
+        yield (*named, "median", "", *map(format_csv_number, (median.value, median.low, median.high)), median.n)
         for round_, value in zip(point.rounds, point.trials_ms, strict=True):
-            yield (*named, "trial", round_, number(value), "", "", "")
+            yield (*named, "trial", round_, format_csv_number(value), "", "", "")
 
 
-def _figure(trials: pd.DataFrame, drawn: Sequence[Point], skipped: Mapping[str, str]) -> Figure:
+def _draw_figure(trials: pd.DataFrame, drawn: Sequence[LatencyPoint], skipped: Mapping[str, str]) -> Figure:
     names = list(dict.fromkeys((point.cell, point.transport) for point in drawn))
-    labels = [f"{style.title(*name)}\n{_made_of(trials, name[0])}" for name in names]
-    labels += [style.title(name) for name in skipped]
-    figure = style.blank(8, 1.7 + 0.6 * len(labels))
+    labels = [f"{style.format_cell_name(*name)}\n{_cell_details(trials, name[0])}" for name in names]
+    labels += [style.format_cell_name(name) for name in skipped]
+    figure = style.create_figure(8, 1.7 + 0.6 * len(labels))
     panels: Sequence[Axes] = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
-    limits = _limits(drawn)
+    limits = _axis_limits(drawn)
     for axes, (panel, heading) in zip(panels, PANELS.items(), strict=True):
-        style.panel(axes, heading, "x")
-        _axis(axes, limits)
+        style.style_panel(axes, heading, "x")
+        _set_up_axis(axes, limits)
         for row, (cell, _) in enumerate(names):
             p50, p99 = (point for point in drawn if (point.panel, point.cell) == (panel, cell))
-            _row(axes, row, p50, p99, limits)
+            _draw_row(axes, row, p50, p99, limits)
         for row, reason in enumerate(skipped.values(), len(names)):
-            _note(axes, limits[0], row, f"n/a: {reason}")
+            _draw_note(axes, limits[0], row, f"n/a: {reason}")
     panels[0].set_yticks(range(len(labels)), labels, fontsize=9.5, linespacing=1.25)
     panels[0].set_ylim(len(labels) - 0.45, -0.6)
-    style.caption(figure, _caption(trials))
+    style.add_caption(figure, _build_caption(trials))
     return figure
 
 
-def _made_of(trials: pd.DataFrame, cell: str) -> str:
+def _cell_details(trials: pd.DataFrame, cell: str) -> str:
     rows = trials[trials["cell"] == cell]
     made_of = f"{rows['codec'].iloc[0]}, {rows['client'].iloc[0]}"
-    return made_of if is_valid(rows) else f"{made_of}\nINVALID"
+    return made_of if is_cell_valid(rows) else f"{made_of}\nINVALID"
 
 
-def _limits(drawn: Sequence[Point]) -> tuple[float, float]:
-    """Of the axis both panels share, with room for the numbers beside the outermost points."""
+def _axis_limits(drawn: Sequence[LatencyPoint]) -> tuple[float, float]:
+    """Returns the limits of the axis that both panels share, with room for the outermost numbers."""
     finite = [value for point in drawn for value in point.trials_ms if 0 < value < math.inf]
     low, high = (min(finite), max(finite)) if finite else (1.0, 10.0)
     span = max(high / low, 10.0)
     return low / span**0.4, high * span**0.3
 
 
-def _axis(axes: Axes, limits: tuple[float, float]) -> None:
+def _set_up_axis(axes: Axes, limits: tuple[float, float]) -> None:
     axes.set_xscale("log")
     axes.set_xlim(*limits)
-    style.log_scale(axes.xaxis, (1,) if limits[1] > 2000 * limits[0] else (1, 2, 5))
+    style.set_log_scale(axes.xaxis, (1,) if limits[1] > 2000 * limits[0] else (1, 2, 5))
     axes.tick_params(axis="x", labelsize=9)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("milliseconds from the planned time (log)", fontsize=9)
 
 
-def _row(axes: Axes, row: int, p50: Point, p99: Point, limits: tuple[float, float]) -> None:
+def _draw_row(axes: Axes, row: int, p50: LatencyPoint, p99: LatencyPoint, limits: tuple[float, float]) -> None:
     colour, marker = style.colour(p50.transport), style.marker(p50.transport)
     fast, slow = p50.median.value, p99.median.value
     if fast is None:
-        _note(axes, limits[0], row, "n/a: no trial" if not p50.trials_ms else "n/a")
+        _draw_note(axes, limits[0], row, "n/a: no trial" if not p50.trials_ms else "n/a")
         return
     ends = [min(limits[1], value) for value in (fast, slow) if value is not None]
     axes.plot(ends, [row] * len(ends), color=colour, linewidth=1.2, zorder=2)
     for point, fill in ((p50, colour), (p99, "white")):
-        _trials(axes, row, point, colour)
-        _interval(axes, row, point, colour)
+        _draw_trials(axes, row, point, colour)
+        _draw_interval(axes, row, point, colour)
         if point.median.value is not None and math.isfinite(point.median.value):
             axes.plot(
                 [point.median.value],
@@ -145,9 +150,9 @@ def _row(axes: Axes, row: int, p50: Point, p99: Point, limits: tuple[float, floa
                 zorder=4,
             )
     first = row == 0
-    _label(axes, min(fast, limits[1]), row, f"{'p50  ' if first else ''}{digits(fast)}", side=-1)
+    _draw_label(axes, min(fast, limits[1]), row, f"{'p50  ' if first else ''}{format_number(fast)}", side=-1)
     if slow is None:
-        _label(axes, fast, row, "p99 n/a: too few orders", side=1, muted=True)
+        _draw_label(axes, fast, row, "p99 n/a: too few orders", side=1, muted=True)
     elif math.isinf(slow):
         axes.annotate(
             "p99 ∞: not finished",
@@ -159,14 +164,14 @@ def _row(axes: Axes, row: int, p50: Point, p99: Point, limits: tuple[float, floa
             fontsize=9,
         )
     else:
-        _label(axes, slow, row, f"{digits(slow)}{'  p99' if first else ''}", side=1)
+        _draw_label(axes, slow, row, f"{format_number(slow)}{'  p99' if first else ''}", side=1)
 
 
-def _trials(axes: Axes, row: int, point: Point, colour: str) -> None:
+def _draw_trials(axes: Axes, row: int, point: LatencyPoint, colour: str) -> None:
     finite = [value for value in point.trials_ms if math.isfinite(value)]
     axes.plot(
         finite,
-        [row + _TRIALS_BELOW] * len(finite),
+        [row + _TRIALS_OFFSET] * len(finite),
         marker="o",
         markersize=3.4,
         color=colour,
@@ -177,15 +182,15 @@ def _trials(axes: Axes, row: int, point: Point, colour: str) -> None:
     )
 
 
-def _interval(axes: Axes, row: int, point: Point, colour: str) -> None:
+def _draw_interval(axes: Axes, row: int, point: LatencyPoint, colour: str) -> None:
     low, high = point.median.low, point.median.high
     if low is not None and high is not None and math.isfinite(low):
         right = min(high, axes.get_xlim()[1])
-        lane = row + _TRIALS_BELOW
+        lane = row + _TRIALS_OFFSET
         axes.plot([low, right], [lane, lane], color=colour, alpha=0.22, linewidth=6, solid_capstyle="butt", zorder=1)
 
 
-def _label(axes: Axes, x: float, row: int, text: str, *, side: int, muted: bool = False) -> None:
+def _draw_label(axes: Axes, x: float, row: int, text: str, *, side: int, muted: bool = False) -> None:
     axes.annotate(
         text,
         (x, row),
@@ -199,8 +204,8 @@ def _label(axes: Axes, x: float, row: int, text: str, *, side: int, muted: bool 
     )
 
 
-def _note(axes: Axes, x: float, row: int, text: str) -> None:
-    short = text if len(text) <= _NOTE_LETTERS else f"{text[: _NOTE_LETTERS - 1].rstrip()}…"
+def _draw_note(axes: Axes, x: float, row: int, text: str) -> None:
+    short = text if len(text) <= _MAX_NOTE_CHARACTERS else f"{text[: _MAX_NOTE_CHARACTERS - 1].rstrip()}…"
     axes.annotate(
         short,
         (x, row),
@@ -212,41 +217,45 @@ def _note(axes: Axes, x: float, row: int, text: str) -> None:
     )
 
 
-_NOTE_LETTERS = 44
+_MAX_NOTE_CHARACTERS = 44
 
 
-def _caption(trials: pd.DataFrame) -> str:
-    """What the marks mean, and how much stands behind them."""
-    measured = pd.concat([shown(rows) for _, rows in trials.groupby("cell", sort=False)])
+def _build_caption(trials: pd.DataFrame) -> str:
+    """Returns the caption: what the marks mean, and how many trials and orders stand behind them."""
+    measured = pd.concat([select_shown_trials(rows) for _, rows in trials.groupby("cell", sort=False)])
     if measured.empty:
         return "No trial brought a number."
     counts = measured.groupby("cell", sort=False).size()
-    each = _range(counts)
-    orders = _range(measured["planned"])
+    each = _format_range(counts)
+    orders = _format_range(measured["planned"])
     rates = " and ".join(f"{rate:,g}" for rate in sorted(measured["offered_per_s"].unique()))
-    if measured["offered_per_s"].nunique() > MOST_RATES:
-        rates = _range(measured["offered_per_s"])
+    if measured["offered_per_s"].nunique() > MAX_RATES:
+        rates = _format_range(measured["offered_per_s"])
     marks = "Filled: median (p50). Open: 99th percentile. Dots: single trials."
-    bars = " Bars: 95 % interval over trials." if counts.max() >= fewest() else " Too few trials for an interval."
-    if counts.min() < fewest() <= counts.max():
-        bars = f" Bars: 95 % interval over trials, of {fewest()} or more."
+    bars = (
+        " Bars: 95 % interval over trials."
+        if counts.max() >= count_values_needed()
+        else " Too few trials for an interval."
+    )
+    if counts.min() < count_values_needed() <= counts.max():
+        bars = f" Bars: 95 % interval over trials, of {count_values_needed()} or more."
     noun = "trial" if each == "1" else "trials"
     return f"{marks}{bars}\nn per row: {each} {noun} of {orders} orders, at {rates} orders/s."
 
 
-def _range(numbers: "pd.Series[Any]") -> str:
+def _format_range(numbers: "pd.Series[Any]") -> str:
     low, high = int(numbers.min()), int(numbers.max())
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _sentence(drawn: Sequence[Point]) -> str:
-    """What one sees, for those who cannot."""
+def _describe(drawn: Sequence[LatencyPoint]) -> str:
+    """Describes the chart in a sentence, for readers who cannot see it."""
     parts = []
     for p50, p99 in zip(drawn[::2], drawn[1::2], strict=True):
         if p50.panel == "finish":
             values = " and ".join(
-                f"{'unknown' if point.median.value is None else digits(point.median.value) + ' ms'} ({point.quantile})"
+                f"{'unknown' if point.median.value is None else format_number(point.median.value) + ' ms'} ({point.quantile})"
                 for point in (p50, p99)
             )
-            parts.append(f"{style.title(p50.cell, p50.transport)} {values}")
+            parts.append(f"{style.format_cell_name(p50.cell, p50.transport)} {values}")
     return f"Orders finish in: {'; '.join(parts)}."

@@ -1,4 +1,7 @@
-"""The percentile spectrum: latency over how rare it is, a line per method, as far as there are orders to tell."""
+"""Draws the percentile spectrum: latency over percentile, one line per method.
+
+A line ends where a trial has too few orders to tell the percentile.
+"""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,23 +17,23 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.report import style
-from bench.report.charts.chart import Chart, number
-from bench.report.formatting import digits
+from bench.report.charts.chart import Chart, format_csv_number
+from bench.report.formatting import format_number
 from bench.results.rows import trial_name
-from bench.stats.intervals import Estimate, median_of
-from bench.stats.quantiles import index_of_rank, rank, samples_needed
-from bench.stats.summary import shown
+from bench.stats.intervals import Estimate, estimate_median
+from bench.stats.quantiles import find_bucket, quantile_rank, samples_needed
+from bench.stats.summary import select_shown_trials
 
 NAME, SERIES = "spectrum", "finish"
 QUANTILES = tuple(
     Fraction(text) for text in ("1/4", "1/2", "3/4", "17/20", "9/10", "19/20", "39/40", "99/100", "199/200", "999/1000")
 )
-MOST_PANELS, MOST_CELLS = 6, 24
+MAX_PANELS, MAX_CELLS = 6, 24
 COLUMNS = ("cell", "quantile", "latency_ms", "low_ms", "high_ms", "trials")
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class SpectrumPoint:
     """A cell's latency at a quantile, in milliseconds, the median over its trials."""
 
     cell: str
@@ -39,34 +42,34 @@ class Point:
     latency: Estimate
 
 
-def charts(trials: pd.DataFrame, histograms: Iterable[tuple[str, str, HdrHistogram]]) -> Iterator[Chart]:
-    """spectrum; nothing without histograms, or of more cells than can be told apart.
+def draw_charts(trials: pd.DataFrame, histograms: Iterable[tuple[str, str, HdrHistogram]]) -> Iterator[Chart]:
+    """Yields the chart "spectrum"; none without histograms, or for more than MAX_CELLS cells.
 
     ``histograms`` are ``Run.histograms("finish")``.
     """
-    if not 0 < trials["cell"].nunique() <= MOST_CELLS:
+    if not 0 < trials["cell"].nunique() <= MAX_CELLS:
         return
-    drawn = list(points(trials, histograms))
-    panels = _panels(drawn)
-    if not 0 < len(panels) <= MOST_PANELS:
+    drawn = list(build_points(trials, histograms))
+    panels = _group_by_level(drawn)
+    if not 0 < len(panels) <= MAX_PANELS:
         return
-    with mpl.rc_context(style.SETTINGS):
-        figure = _figure(drawn, panels)
+    with mpl.rc_context(style.RC_PARAMS):
+        figure = _draw_figure(drawn, panels)
     yield Chart(
         name=NAME,
         heading="Completion by percentile",
-        says=_sentence(drawn),
+        says=_describe(drawn),
         figure=figure,
         columns=COLUMNS,
-        rows=[_row(point) for point in drawn],
+        rows=[_csv_row(point) for point in drawn],
     )
 
 
-def points(trials: pd.DataFrame, histograms: Iterable[tuple[str, str, HdrHistogram]]) -> Iterator[Point]:
-    """Of the trials that are shown, at every quantile that all of them have orders enough for."""
+def build_points(trials: pd.DataFrame, histograms: Iterable[tuple[str, str, HdrHistogram]]) -> Iterator[SpectrumPoint]:
+    """Yields a point per cell and quantile, for the quantiles that every trial shown has enough orders for."""
     by_trial = {trial: histogram for trial, _, histogram in histograms}
     for (cell, transport), rows in trials.groupby(["cell", "transport"], sort=False):
-        kept = shown(rows)
+        kept = select_shown_trials(rows)
         found = [
             (histogram, int(planned))
             for round_, slot, planned in zip(kept["round"], kept["slot"], kept["planned"], strict=True)
@@ -74,65 +77,67 @@ def points(trials: pd.DataFrame, histograms: Iterable[tuple[str, str, HdrHistogr
         ]
         for quantile in QUANTILES:
             if found and all(orders >= samples_needed(quantile) for _, orders in found):
-                values = [_at(histogram, quantile, orders) for histogram, orders in found]
-                yield Point(str(cell), str(transport), quantile, median_of(values))
+                values = [_percentile_ms(histogram, quantile, orders) for histogram, orders in found]
+                yield SpectrumPoint(str(cell), str(transport), quantile, estimate_median(values))
 
 
-def _at(histogram: HdrHistogram, quantile: Fraction, orders: int) -> float:
-    index = index_of_rank(cast("list[int]", histogram.counts), rank(quantile, orders))
+def _percentile_ms(histogram: HdrHistogram, quantile: Fraction, orders: int) -> float:
+    index = find_bucket(cast("list[int]", histogram.counts), quantile_rank(quantile, orders))
     if index is None:
         return math.inf
     return float(histogram.get_highest_equivalent_value(histogram.get_value_from_index(index))) / 1000
 
 
-def _row(point: Point) -> tuple[object, ...]:
+def _csv_row(point: SpectrumPoint) -> tuple[object, ...]:
     ends = (point.latency.value, point.latency.low, point.latency.high)
-    return (point.cell, f"{float(point.quantile):g}", *map(number, ends), point.latency.n)
+    return (point.cell, f"{float(point.quantile):g}", *map(format_csv_number, ends), point.latency.n)
 
 
-def _panels(drawn: Sequence[Point]) -> Mapping[str, list[str]]:
-    """The cells that share a rate or another level, by that level."""
+def _group_by_level(drawn: Sequence[SpectrumPoint]) -> Mapping[str, list[str]]:
+    """Groups cells by the level that they share, for instance a rate: one panel each."""
     found: dict[str, list[str]] = {}
     for cell in dict.fromkeys(point.cell for point in drawn):
         found.setdefault(cell.partition("@")[2], []).append(cell)
     return found
 
 
-def _figure(drawn: Sequence[Point], panels: Mapping[str, list[str]]) -> Figure:
+def _draw_figure(drawn: Sequence[SpectrumPoint], panels: Mapping[str, list[str]]) -> Figure:
     columns = min(3, len(panels))
-    figure = style.blank(9, 4.4 * math.ceil(len(panels) / columns) if columns < 2 else 4.0)
+    figure = style.create_figure(9, 4.4 * math.ceil(len(panels) / columns) if columns < 2 else 4.0)
     grid = figure.subplots(math.ceil(len(panels) / columns), columns, sharex=True, sharey=True, squeeze=False)
     finite = [point.latency.value for point in drawn if point.latency.value and math.isfinite(point.latency.value)]
     low_ms, top_ms = (min(finite) / 1.3, max(finite) * 1.5) if finite else (1.0, 10.0)
     ends: list[tuple[Axes, list[tuple[float, float, str, str]]]] = []
     for axes, (level, cells) in zip(grid.flat, panels.items(), strict=False):
-        style.panel(axes, f"at {level}" if level else "Completion", "both")
+        style.style_panel(axes, f"at {level}" if level else "Completion", "both")
         axes.set_xscale("log")
         axes.set_yscale("log")
-        style.log_scale(axes.yaxis)
+        style.set_log_scale(axes.yaxis)
         axes.set_ylim(low_ms, top_ms)
         axes.xaxis.set_major_locator(FixedLocator([2, 4, 10, 20, 100, 1000]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * (1 - 1 / x):.4g}"))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("percentile (log of how rare)", fontsize=9)
         lines = [[point for point in drawn if point.cell == cell] for cell in cells]
-        ends.append((axes, list(_lines(axes, lines, top_ms))))
+        ends.append((axes, list(_draw_lines(axes, lines, top_ms))))
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_visible(False)
     for row in grid:
         row[0].set_ylabel("milliseconds from the planned time (log)", fontsize=9)
-    style.caption(
+    style.add_caption(
         figure,
         "Medians over trials; bands: 95 % intervals over trials, where there are enough. "
         "A line ends where a trial has too few orders to tell.",
     )
     for axes, of_lines in ends:
-        style.label_ends(axes, of_lines)
+        style.label_line_ends(axes, of_lines)
     return figure
 
 
-def _lines(axes: Axes, lines: Sequence[Sequence[Point]], top_ms: float) -> Iterator[tuple[float, float, str, str]]:
-    """Where each of them ends, and how it is called."""
+def _draw_lines(
+    axes: Axes, lines: Sequence[Sequence[SpectrumPoint]], top_ms: float
+) -> Iterator[tuple[float, float, str, str]]:
+    """Draws the lines; yields where each ends (x, y), its label and its colour."""
     dashes: dict[str, int] = {}
     for line in lines:
         transport = line[0].transport
@@ -146,14 +151,14 @@ def _lines(axes: Axes, lines: Sequence[Sequence[Point]], top_ms: float) -> Itera
         if line[0].latency.low is not None:
             low, high = ([min(getattr(point.latency, end), top_ms) for point in line] for end in ("low", "high"))
             axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0, zorder=1)
-        yield x[-1], y[-1], style.title(line[0].cell.partition("@")[0], transport), colour
+        yield x[-1], y[-1], style.format_cell_name(line[0].cell.partition("@")[0], transport), colour
     axes.set_xlim(right=max(1 / (1 - float(point.quantile)) for line in lines for point in line) * 3.2)
 
 
-def _sentence(drawn: Sequence[Point]) -> str:
+def _describe(drawn: Sequence[SpectrumPoint]) -> str:
     parts = []
     for cell in dict.fromkeys(point.cell for point in drawn):
         last = [point for point in drawn if point.cell == cell][-1]
-        said = "unknown" if last.latency.value is None else f"{digits(last.latency.value)} ms"
-        parts.append(f"{style.title(cell, last.transport)} {said} at p{100 * float(last.quantile):.4g}")
+        said = "unknown" if last.latency.value is None else f"{format_number(last.latency.value)} ms"
+        parts.append(f"{style.format_cell_name(cell, last.transport)} {said} at p{100 * float(last.quantile):.4g}")
     return f"At the highest percentile that there are orders for, orders finish in: {'; '.join(parts)}."

@@ -1,4 +1,4 @@
-"""Each cell's ratio to REST: a dot with its interval, before a band of no practical difference."""
+"""Draws each cell's ratio to REST with its interval and the band of no difference."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.report import style
-from bench.report.charts.chart import Chart, number
-from bench.report.formatting import as_number, digits, spread
-from bench.report.wording import finite
-from bench.stats.equivalence import BAND
+from bench.report.charts.chart import Chart, format_csv_number
+from bench.report.formatting import format_number, format_with_interval, parse_number
+from bench.report.wording import find_drawable_numbers
+from bench.stats.equivalence import EQUIVALENCE_BAND
 
 NAME = "ratios"
 PANELS: Mapping[str, str] = {
@@ -21,67 +21,69 @@ PANELS: Mapping[str, str] = {
     "wire_bytes_per_order": "Bytes on the wire",
 }
 COLUMNS = ("cell", "codec", "base", "base_codec", "metric", "ratio", "low", "high", "rounds")
-MOST_ROWS = 12
+MAX_ROWS = 12
 """A study with more has its effects drawn instead."""
 
 
-def charts(ratios: Sequence[Mapping[str, Any]]) -> Iterator[Chart]:
-    """ratios, from a summary's; nothing without any, or of too many."""
-    there = drawn(ratios)
+def draw_charts(ratios: Sequence[Mapping[str, Any]]) -> Iterator[Chart]:
+    """Yields the chart "ratios" from a summary's ratios; none without any, or for more than MAX_ROWS."""
+    there = select_ratios(ratios)
     if not there:
         return
-    with mpl.rc_context(style.SETTINGS):
-        figure = _figure(there)
+    with mpl.rc_context(style.RC_PARAMS):
+        figure = _draw_figure(there)
     heading = "Times what REST takes"
     yield Chart(
-        name=NAME, heading=heading, says=_sentence(there), figure=figure, columns=COLUMNS, rows=list(_rows(there))
+        name=NAME, heading=heading, says=_describe(there), figure=figure, columns=COLUMNS, rows=list(_csv_rows(there))
     )
 
 
-def drawn(ratios: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    """Those that the chart has: all that are known, or none of too many."""
-    there = [ratio for ratio in ratios if any(_metrics(ratio))]
-    return there if len(there) <= MOST_ROWS else ()
+def select_ratios(ratios: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Returns the ratios with a known metric that the chart draws; none when there are more than MAX_ROWS."""
+    there = [ratio for ratio in ratios if any(_known_metrics(ratio))]
+    return there if len(there) <= MAX_ROWS else ()
 
 
-def _metrics(ratio: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _known_metrics(ratio: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for name in PANELS:
         metric = ratio["metrics"].get(name)
         if metric is not None and metric["estimate"] is not None:
             yield metric
 
 
-def _rows(ratios: Sequence[Mapping[str, Any]]) -> Iterator[tuple[object, ...]]:
+def _csv_rows(ratios: Sequence[Mapping[str, Any]]) -> Iterator[tuple[object, ...]]:
     for ratio in ratios:
         for name in PANELS:
             metric = ratio["metrics"].get(name)
             if metric is not None and metric["estimate"] is not None:
-                ends = (None if metric[end] is None else as_number(metric[end]) for end in ("estimate", "low", "high"))
+                ends = (
+                    None if metric[end] is None else parse_number(metric[end]) for end in ("estimate", "low", "high")
+                )
                 named = (ratio["cell"], ratio["codec"], ratio["base"], ratio["base_codec"], name)
-                yield (*named, *map(number, ends), metric["n"])
+                yield (*named, *map(format_csv_number, ends), metric["n"])
 
 
-def _figure(ratios: Sequence[Mapping[str, Any]]) -> Figure:
-    figure = style.blank(10, 1.7 + 0.52 * len(ratios))
+def _draw_figure(ratios: Sequence[Mapping[str, Any]]) -> Figure:
+    figure = style.create_figure(10, 1.7 + 0.52 * len(ratios))
     panels: Sequence[Axes] = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
-    seen = list(finite([metric for ratio in ratios for metric in _metrics(ratio)]))
-    farthest = max((max(value, 1 / value) for value in (*seen, BAND * 1.2)), default=1.0) * 1.15
+    seen = list(find_drawable_numbers([metric for ratio in ratios for metric in _known_metrics(ratio)]))
+    farthest = max((max(value, 1 / value) for value in (*seen, EQUIVALENCE_BAND * 1.2)), default=1.0) * 1.15
     for axes, (name, heading) in zip(panels, PANELS.items(), strict=True):
-        style.panel(axes, heading, "x")
+        style.style_panel(axes, heading, "x")
         axes.set_xscale("log")
-        style.ratio_scale(axes.xaxis, seen)
+        style.set_ratio_scale(axes.xaxis, seen)
         # Less is better in all of them: turned round, so that better is to the right.
         axes.set_xlim(farthest, 1 / farthest)
-        axes.axvspan(BAND, 1 / BAND, color=style.RULE, zorder=0)
+        axes.axvspan(EQUIVALENCE_BAND, 1 / EQUIVALENCE_BAND, color=style.RULE, zorder=0)
         axes.axvline(1, color=style.MUTED, linewidth=1)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("times REST (log), better →", fontsize=9)
         for row, ratio in enumerate(ratios):
-            _dot(axes, row, ratio["transport"], ratio["metrics"].get(name), farthest)
-    panels[0].set_yticks(range(len(ratios)), [_label(ratio) for ratio in ratios], fontsize=9.5, linespacing=1.2)
+            _draw_ratio(axes, row, ratio["transport"], ratio["metrics"].get(name), farthest)
+    panels[0].set_yticks(range(len(ratios)), [_row_label(ratio) for ratio in ratios], fontsize=9.5, linespacing=1.2)
     panels[0].set_ylim(len(ratios) - 0.45, -0.55)
-    rounds = sorted({metric["n"] for ratio in ratios for metric in _metrics(ratio)})
-    style.caption(
+    rounds = sorted({metric["n"] for ratio in ratios for metric in _known_metrics(ratio)})
+    style.add_caption(
         figure,
         f"Hodges and Lehmann's ratio over paired rounds (n = {' to '.join(map(str, {rounds[0]: 0, rounds[-1]: 0}))}); "
         f"bars: 95 % intervals.\nGrey: no practical difference, a tenth more or less. Lines: no difference.",
@@ -89,27 +91,27 @@ def _figure(ratios: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _label(ratio: Mapping[str, Any]) -> str:
-    return f"{style.title(ratio['cell'], ratio['transport'])}\n{ratio['codec']}, REST {ratio['base_codec']}"
+def _row_label(ratio: Mapping[str, Any]) -> str:
+    return f"{style.format_cell_name(ratio['cell'], ratio['transport'])}\n{ratio['codec']}, REST {ratio['base_codec']}"
 
 
-def _dot(axes: Axes, row: int, transport: str, metric: Mapping[str, Any] | None, farthest: float) -> None:
+def _draw_ratio(axes: Axes, row: int, transport: str, metric: Mapping[str, Any] | None, farthest: float) -> None:
     if metric is None or metric["estimate"] is None:
         axes.annotate("n/a", (1, row), ha="center", va="bottom", fontsize=8.5, color=style.MUTED)
         return
     colour = style.colour(transport)
-    value = as_number(metric["estimate"])
+    value = parse_number(metric["estimate"])
 
     def inside(number: float) -> float:
         return min(max(number, 1 / farthest), farthest)
 
-    low, high = (None if metric[end] is None else as_number(metric[end]) for end in ("low", "high"))
+    low, high = (None if metric[end] is None else parse_number(metric[end]) for end in ("low", "high"))
     if low is not None and high is not None:
         axes.plot([inside(low), inside(high)], [row, row], color=colour, alpha=0.45, linewidth=4, zorder=2)
     marker = style.marker(transport) if 1 / farthest < value < farthest else "<" if value > 1 else ">"
     axes.plot([inside(value)], [row], color=colour, marker=marker, markersize=7, zorder=3, clip_on=False)
     axes.annotate(
-        spread(value, low, high),
+        format_with_interval(value, low, high),
         (0.5, row + 0.36),
         xycoords=("axes fraction", "data"),
         ha="center",
@@ -120,9 +122,9 @@ def _dot(axes: Axes, row: int, transport: str, metric: Mapping[str, Any] | None,
     )
 
 
-def _sentence(ratios: Sequence[Mapping[str, Any]]) -> str:
+def _describe(ratios: Sequence[Mapping[str, Any]]) -> str:
     parts = [
-        f"{style.title(ratio['cell'], ratio['transport'])} {digits(as_number(metric['estimate']))}"
+        f"{style.format_cell_name(ratio['cell'], ratio['transport'])} {format_number(parse_number(metric['estimate']))}"
         for ratio in ratios
         if (metric := ratio["metrics"].get("finish_p50_us")) is not None and metric["estimate"] is not None
     ]

@@ -1,4 +1,4 @@
-"""Burst and recovery over time: a row per cell, its colour the median completion of those who ordered then."""
+"""Draws a heatmap of median completion around a fault or burst, a row per cell."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,45 +11,45 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from bench.report import style
-from bench.report.charts.chart import Chart, number
-from bench.report.formatting import digits
+from bench.report.charts.chart import Chart, format_csv_number
+from bench.report.formatting import format_number
 
 NAME = "recovery"
 COLUMNS = ("fault", "cell", "from_s", "finish_ms")
-MOST_ROWS = 40
+MAX_ROWS = 40
 
 
-def charts(lines: Sequence[tuple[str, str, pd.DataFrame]]) -> Iterator[Chart]:
-    """recovery; nothing without lines, which are ``bench.report.charts.timeline.lines()``."""
+def draw_charts(lines: Sequence[tuple[str, str, pd.DataFrame]]) -> Iterator[Chart]:
+    """Yields the chart "recovery"; none without lines, which bench.report.charts.timeline computes."""
     finite = [float(value) / 1000 for _, _, rows in lines for value in rows["finish_p50_us"] if 0 < value < math.inf]
-    if not finite or len(lines) > MOST_ROWS:
+    if not finite or len(lines) > MAX_ROWS:
         return
-    with mpl.rc_context(style.SETTINGS):
-        figure = _figure(lines, min(finite), max(finite))
+    with mpl.rc_context(style.RC_PARAMS):
+        figure = _draw_figure(lines, min(finite), max(finite))
     yield Chart(
         name=NAME,
         heading="Completion over time, before, while and afterwards",
-        says=_sentence(lines),
+        says=_describe(lines),
         figure=figure,
         columns=COLUMNS,
-        rows=list(_rows(lines)),
+        rows=list(_csv_rows(lines)),
     )
 
 
-def _rows(lines: Sequence[tuple[str, str, pd.DataFrame]]) -> Iterator[tuple[object, ...]]:
+def _csv_rows(lines: Sequence[tuple[str, str, pd.DataFrame]]) -> Iterator[tuple[object, ...]]:
     for fault, cell, rows in lines:
         for from_s, value in rows["finish_p50_us"].items():
-            yield (fault, cell, from_s, "" if pd.isna(value) else number(value / 1000))
+            yield (fault, cell, from_s, "" if pd.isna(value) else format_csv_number(value / 1000))
 
 
-def _figure(lines: Sequence[tuple[str, str, pd.DataFrame]], low_ms: float, high_ms: float) -> Figure:
+def _draw_figure(lines: Sequence[tuple[str, str, pd.DataFrame]], low_ms: float, high_ms: float) -> Figure:
     faults = list(dict.fromkeys(fault for fault, _, _ in lines))
     heights = [sum(name == fault for name, _, _ in lines) for fault in faults]
     times = sorted({float(at) for _, _, rows in lines for at in rows.index})
     step_s = min(np.diff(times), default=0.25)
-    figure = style.blank(9, 1.4 + 0.5 * len(faults) + 0.21 * len(lines))
+    figure = style.create_figure(9, 1.4 + 0.5 * len(faults) + 0.21 * len(lines))
     grid = figure.subplots(len(faults), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-    scale = mpl.colormaps["cividis"].with_extremes(over=style.NEVER, bad=style.RULE)
+    scale = mpl.colormaps["cividis"].with_extremes(over=style.NEVER_COLOUR, bad=style.RULE)
     norm = LogNorm(low_ms, max(high_ms, low_ms * 1.01))
     for axes, fault in zip(grid, faults, strict=True):
         of_fault = [(cell, rows["finish_p50_us"]) for name, cell, rows in lines if name == fault]
@@ -64,7 +64,7 @@ def _figure(lines: Sequence[tuple[str, str, pd.DataFrame]], low_ms: float, high_
         )
         axes.set_title(fault, loc="left", fontsize=10.5, fontweight="bold", pad=6)
         axes.axvline(0, color="white", linewidth=1)
-        axes.set_yticks(range(len(of_fault)), [label(cell, fault) for cell, _ in of_fault], fontsize=9)
+        axes.set_yticks(range(len(of_fault)), [format_row_label(cell, fault) for cell, _ in of_fault], fontsize=9)
         axes.tick_params(axis="y", length=0)
     grid[-1].set_xlabel("seconds from when it began", fontsize=9)
     bar = figure.colorbar(drawn, ax=list(grid), extend="max", aspect=30, pad=0.02)
@@ -72,23 +72,23 @@ def _figure(lines: Sequence[tuple[str, str, pd.DataFrame]], low_ms: float, high_
     bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     bar.ax.yaxis.set_minor_locator(NullLocator())
-    style.caption(
+    style.add_caption(
         figure, "Medians over trials, by quarter seconds of planned time. Red: half of the orders did not finish."
     )
     return figure
 
 
-def label(cell: str, fault: str) -> str:
-    """The method, and what tells it from others with the same fault."""
+def format_row_label(cell: str, fault: str) -> str:
+    """Returns the method and the levels that distinguish it from other cells with the same fault."""
     method, _, levels = cell.partition("@")
     rest = " ".join(level for level in levels.split("_") if level not in ("", fault))
-    return " ".join(filter(None, (style.title(method), rest)))
+    return " ".join(filter(None, (style.format_cell_name(method), rest)))
 
 
-def _sentence(lines: Sequence[tuple[str, str, pd.DataFrame]]) -> str:
+def _describe(lines: Sequence[tuple[str, str, pd.DataFrame]]) -> str:
     worst = []
     for fault, cell, rows in lines:
         values = rows["finish_p50_us"].dropna()
         if len(values):
-            worst.append(f"{label(cell, fault)} ({fault}) {digits(float(values.max()) / 1000)} ms")
+            worst.append(f"{format_row_label(cell, fault)} ({fault}) {format_number(float(values.max()) / 1000)} ms")
     return f"The longest median of a quarter second: {'; '.join(worst)}."

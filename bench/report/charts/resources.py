@@ -1,4 +1,4 @@
-"""What an order costs: CPU by who burns it, and bytes on the wire by where they pass."""
+"""Draws what an order costs: CPU by process, and bytes on the wire."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,92 +9,94 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from bench.report import style
-from bench.report.charts.chart import Chart, number
-from bench.report.formatting import as_number, digits
-from bench.report.wording import counted
+from bench.report.charts.chart import Chart, format_csv_number
+from bench.report.formatting import format_number, parse_number
+from bench.report.wording import nonzero_or_none
 
 NAME = "costs"
-MOST_ROWS = 24
+MAX_ROWS = 24
 PARTS: Mapping[str, str] = {"services": "the four services", "broker": "the broker", "driver": "the load process"}
-WIRE = "wire_bytes_per_order"
-NONE = "none"
+WIRE_METRIC = "wire_bytes_per_order"
+NO_PRODUCT = "none"
 """The product of a method without a server of its own."""
 COLUMNS = ("cell", "what", "component", "median", "low", "high", "trials")
 
 
-def charts(cells: Sequence[Mapping[str, Any]], products: Mapping[str, str]) -> Iterator[Chart]:
-    """costs, from a summary's cells and their products; nothing where no cost is known, or of too many."""
-    known = [cell for cell in cells if any(_known(cell, name) for name in (*_cpu(), WIRE))]
-    if not 0 < len(known) <= MOST_ROWS:
+def draw_charts(cells: Sequence[Mapping[str, Any]], products: Mapping[str, str]) -> Iterator[Chart]:
+    """Yields the chart "costs" of a summary's cells; none where no cost is known, or for over MAX_ROWS cells."""
+    known = [cell for cell in cells if any(_known_metric(cell, name) for name in (*_cpu_metrics(), WIRE_METRIC))]
+    if not 0 < len(known) <= MAX_ROWS:
         return
-    with mpl.rc_context(style.SETTINGS):
-        figure = _figure(known, products)
+    with mpl.rc_context(style.RC_PARAMS):
+        figure = _draw_figure(known, products)
     yield Chart(
         name=NAME,
         heading="What an order costs",
-        says=_sentence(known, products),
+        says=_describe(known, products),
         figure=figure,
         columns=COLUMNS,
-        rows=list(_rows(known, products)),
+        rows=list(_csv_rows(known, products)),
     )
 
 
-def _cpu() -> Iterator[str]:
+def _cpu_metrics() -> Iterator[str]:
     yield from (f"cpu_us_per_order_{part}" for part in PARTS)
 
 
-def _carried_by(cell: Mapping[str, Any], products: Mapping[str, str]) -> str:
-    """Whose ports all bytes of a cell pass."""
-    return "services" if products.get(cell["cell"], NONE) == NONE else "broker"
+def _wire_component(cell: Mapping[str, Any], products: Mapping[str, str]) -> str:
+    """Returns whose ports all bytes of a cell pass: "services" or "broker"."""
+    return "services" if products.get(cell["cell"], NO_PRODUCT) == NO_PRODUCT else "broker"
 
 
-def _known(cell: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
-    return counted(cell["metrics"].get(name))
+def _known_metric(cell: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    return nonzero_or_none(cell["metrics"].get(name))
 
 
-def _cpu_ms(cell: Mapping[str, Any], products: Mapping[str, str]) -> Mapping[str, float]:
-    """By part; nothing where a part that the method has is not known, since the others are no whole."""
-    has_broker = products.get(cell["cell"], NONE) != NONE
-    known = {part: _known(cell, f"cpu_us_per_order_{part}") for part in PARTS if part != "broker" or has_broker}
-    found = {part: as_number(metric["estimate"]) / 1000 for part, metric in known.items() if metric is not None}
+def _cpu_ms_by_part(cell: Mapping[str, Any], products: Mapping[str, str]) -> Mapping[str, float]:
+    """Returns milliseconds of CPU by part; empty where a part that the method has was not measured."""
+    has_broker = products.get(cell["cell"], NO_PRODUCT) != NO_PRODUCT
+    known = {part: _known_metric(cell, f"cpu_us_per_order_{part}") for part in PARTS if part != "broker" or has_broker}
+    found = {part: parse_number(metric["estimate"]) / 1000 for part, metric in known.items() if metric is not None}
     return found if len(found) == len(known) else {}
 
 
-def _rows(cells: Sequence[Mapping[str, Any]], products: Mapping[str, str]) -> Iterator[tuple[object, ...]]:
+def _csv_rows(cells: Sequence[Mapping[str, Any]], products: Mapping[str, str]) -> Iterator[tuple[object, ...]]:
     for cell in cells:
-        for name in (*_cpu(), WIRE):
-            if metric := _known(cell, name):
-                ends = (None if metric[end] is None else as_number(metric[end]) for end in ("estimate", "low", "high"))
-                component = _carried_by(cell, products) if name == WIRE else name.rpartition("_")[2]
-                yield (cell["cell"], name, component, *map(number, ends), metric["n"])
+        for name in (*_cpu_metrics(), WIRE_METRIC):
+            if metric := _known_metric(cell, name):
+                ends = (
+                    None if metric[end] is None else parse_number(metric[end]) for end in ("estimate", "low", "high")
+                )
+                component = _wire_component(cell, products) if name == WIRE_METRIC else name.rpartition("_")[2]
+                yield (cell["cell"], name, component, *map(format_csv_number, ends), metric["n"])
 
 
-def _figure(cells: Sequence[Mapping[str, Any]], products: Mapping[str, str]) -> Figure:
-    figure = style.blank(9, 1.7 + 0.42 * len(cells))
+def _draw_figure(cells: Sequence[Mapping[str, Any]], products: Mapping[str, str]) -> Figure:
+    figure = style.create_figure(9, 1.7 + 0.42 * len(cells))
     cpu, wire = figure.subplots(1, 2, sharey=True)
-    style.panel(cpu, "CPU, milliseconds an order", "x")
-    style.panel(wire, "On the wire, KiB an order", "x")
+    style.style_panel(cpu, "CPU, milliseconds an order", "x")
+    style.style_panel(wire, "On the wire, KiB an order", "x")
     for row, cell in enumerate(cells):
         left = 0.0
-        for part, width in _cpu_ms(cell, products).items():
-            cpu.barh([row], [width], left=[left], height=0.6, color=style.COMPONENTS[part], linewidth=0)
+        for part, width in _cpu_ms_by_part(cell, products).items():
+            cpu.barh([row], [width], left=[left], height=0.6, color=style.COMPONENT_COLOURS[part], linewidth=0)
             left += width
-        _value(cpu, row, left or None)
-        metric = _known(cell, WIRE)
-        kib = None if metric is None else as_number(metric["estimate"]) / 1024
-        component = style.COMPONENTS[_carried_by(cell, products)]
+        _draw_value(cpu, row, left or None)
+        metric = _known_metric(cell, WIRE_METRIC)
+        kib = None if metric is None else parse_number(metric["estimate"]) / 1024
+        component = style.COMPONENT_COLOURS[_wire_component(cell, products)]
         wire.barh([row], [kib or 0.0], height=0.6, color=component, linewidth=0)
-        _value(wire, row, kib)
+        _draw_value(wire, row, kib)
     for axes in (cpu, wire):
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.14)
         axes.set_xlim(left=0)
-    labels = [f"{style.title(cell['cell'], cell['transport'])}, {cell['codec']}" for cell in cells]
+    labels = [f"{style.format_cell_name(cell['cell'], cell['transport'])}, {cell['codec']}" for cell in cells]
     cpu.set_yticks(range(len(cells)), labels, fontsize=9.5)
     cpu.set_ylim(len(cells) - 0.5, -0.5)
-    handles = [Patch(facecolor=style.COMPONENTS[part], label=said) for part, said in PARTS.items()]
+    handles = [Patch(facecolor=style.COMPONENT_COLOURS[part], label=said) for part, said in PARTS.items()]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(PARTS), frameon=False, fontsize=9.5)
-    style.caption(
+    style.add_caption(
         figure,
         "Medians over trials. CPU has what idling burns in it. Bytes are TCP payload in both directions: all of a "
         "method's\npass the services' ports, or all the broker's, as the colour says.",
@@ -102,9 +104,9 @@ def _figure(cells: Sequence[Mapping[str, Any]], products: Mapping[str, str]) -> 
     return figure
 
 
-def _value(axes: Axes, row: int, value: float | None) -> None:
+def _draw_value(axes: Axes, row: int, value: float | None) -> None:
     axes.annotate(
-        "n/a" if value is None else digits(value),
+        "n/a" if value is None else format_number(value),
         (value or 0.0, row),
         xytext=(4, 0),
         textcoords="offset points",
@@ -114,10 +116,10 @@ def _value(axes: Axes, row: int, value: float | None) -> None:
     )
 
 
-def _sentence(cells: Sequence[Mapping[str, Any]], products: Mapping[str, str]) -> str:
+def _describe(cells: Sequence[Mapping[str, Any]], products: Mapping[str, str]) -> str:
     parts = []
     for cell in cells:
-        known = _cpu_ms(cell, products)
-        said = f"{digits(sum(known.values()))} ms" if known else "not known"
-        parts.append(f"{style.title(cell['cell'], cell['transport'])} {said}")
+        known = _cpu_ms_by_part(cell, products)
+        said = f"{format_number(sum(known.values()))} ms" if known else "not known"
+        parts.append(f"{style.format_cell_name(cell['cell'], cell['transport'])} {said}")
     return f"CPU of an order, of services, broker and load process together: {'; '.join(parts)}."

@@ -1,4 +1,4 @@
-"""What happened around an outage or a step, quarter second by quarter second."""
+"""Draws latency around a fault or a rate step, in bins of a quarter second."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,31 +11,34 @@ from matplotlib.figure import Figure
 
 from bench.report import style
 from bench.report.charts.chart import Chart
-from bench.stats.summary import is_valid
+from bench.stats.summary import is_cell_valid
 
 NAME = "outage"
 PANELS: Mapping[str, str] = {"accept_p50_us": "Accepted", "finish_p50_us": "Finished"}
 COLUMNS = ("fault", "cell", "from_s", "accept_ms", "finish_ms", "failed_share")
 
 
-def charts(timeline: pd.DataFrame, outages: Sequence[Mapping[str, Any]]) -> Iterator[Chart]:
-    """outage; nothing without a timeline. ``timeline`` is ``Run.timeline()`` and ``outages`` are a summary's."""
+def draw_charts(timeline: pd.DataFrame, outages: Sequence[Mapping[str, Any]]) -> Iterator[Chart]:
+    """Yields the chart "outage"; none without a timeline.
+
+    ``timeline`` is ``Run.timeline()`` and ``outages`` are a summary's.
+    """
     if timeline.empty:
         return
-    drawn = list(lines(timeline))
-    with mpl.rc_context(style.SETTINGS):
-        figure = _figure(drawn, outages)
+    drawn = list(compute_timelines(timeline))
+    with mpl.rc_context(style.RC_PARAMS):
+        figure = _draw_figure(drawn, outages)
     said = (
         "Median acceptance and completion before, while and after a part was away or the rate was up, a row for each."
     )
     heading = "Around what happened in the middle"
-    yield Chart(name=NAME, heading=heading, says=said, figure=figure, columns=COLUMNS, rows=list(_rows(drawn)))
+    yield Chart(name=NAME, heading=heading, says=said, figure=figure, columns=COLUMNS, rows=list(_csv_rows(drawn)))
 
 
-def lines(timeline: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Fault, cell and, by stretch, medians over trials; infinite where half of the trials had none."""
+def compute_timelines(timeline: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yields fault, cell and medians over trials by time bin; infinite where half of the trials had none."""
     for (fault, cell), rows in timeline.groupby(["fault", "cell"], sort=False):
-        judged = rows[rows["valid"]] if is_valid(rows.drop_duplicates("round")) else rows
+        judged = rows[rows["valid"]] if is_cell_valid(rows.drop_duplicates("round")) else rows
         by_stretch = judged.groupby("from_s").agg(
             accept_p50_us=("accept_p50_us", "median"),
             finish_p50_us=("finish_p50_us", "median"),
@@ -45,36 +48,36 @@ def lines(timeline: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
         yield str(fault), str(cell), by_stretch
 
 
-def _rows(lines: Sequence[tuple[str, str, pd.DataFrame]]) -> Iterator[tuple[object, ...]]:
+def _csv_rows(lines: Sequence[tuple[str, str, pd.DataFrame]]) -> Iterator[tuple[object, ...]]:
     for fault, cell, rows in lines:
         for from_s, row in rows.iterrows():
             times = (f"{row[name] / 1000:.6g}" for name in PANELS)
             yield (fault, cell, from_s, *times, f"{row['failed'] / row['planned']:.3g}")
 
 
-def _figure(lines: Sequence[tuple[str, str, pd.DataFrame]], outages: Sequence[Mapping[str, Any]]) -> Figure:
+def _draw_figure(lines: Sequence[tuple[str, str, pd.DataFrame]], outages: Sequence[Mapping[str, Any]]) -> Figure:
     faults = list(dict.fromkeys(fault for fault, _, _ in lines))
-    figure = style.blank(9, 1.2 + 1.9 * len(faults))
+    figure = style.create_figure(9, 1.2 + 1.9 * len(faults))
     grid = figure.subplots(len(faults), len(PANELS), sharex=True, sharey=True, squeeze=False)
     finite = [value for _, _, rows in lines for name in PANELS for value in rows[name] if 0 < value < math.inf]
     low_ms, top_ms = min(finite, default=1000.0) / 1300, max(finite, default=10_000.0) / 600
     for place, (axes_row, fault) in enumerate(zip(grid, faults, strict=True)):
         away_s = max((_away_s(row) for row in outages if row["fault"] == fault), default=0.0)
         for axes, (metric, heading) in zip(axes_row, PANELS.items(), strict=True):
-            style.panel(axes, "" if place else heading)
+            style.style_panel(axes, "" if place else heading)
             axes.set_yscale("log")
-            style.log_scale(axes.yaxis, (1,) if top_ms > 500 * low_ms else (1, 2, 5))
+            style.set_log_scale(axes.yaxis, (1,) if top_ms > 500 * low_ms else (1, 2, 5))
             axes.axvspan(0, away_s, color=style.RULE, zorder=0)
             axes.set_ylim(low_ms, top_ms)
             of_fault = [(cell, rows) for name, cell, rows in lines if name == fault]
             for cell, rows in of_fault:
-                _line(
+                _draw_line(
                     axes,
                     cell,
                     fault,
                     rows[metric] / 1000,
                     top_ms,
-                    _besides(of_fault, fault).index(_beside(cell, fault)),
+                    _level_labels(of_fault, fault).index(_level_label(cell, fault)),
                 )
         axes_row[0].set_ylabel(f"{fault}\nms (log)", fontsize=9)
     for axes in grid[-1]:
@@ -90,7 +93,7 @@ def _figure(lines: Sequence[tuple[str, str, pd.DataFrame]], outages: Sequence[Ma
         "Grey: how long it lasted, the longest of the cells. "
         "At the top: half of the orders were not accepted, or not finished."
     )
-    style.caption(figure, caption)
+    style.add_caption(figure, caption)
     return figure
 
 
@@ -99,18 +102,18 @@ def _away_s(outage: Mapping[str, Any]) -> float:
     return 0.0 if value is None else float(value)
 
 
-def _beside(cell: str, fault: str) -> str:
-    """The levels that tell a cell from its neighbours in the same row: asked again, safe, another rate."""
+def _level_label(cell: str, fault: str) -> str:
+    """Returns the levels that distinguish a cell from others in the same row: retries, safe, another rate."""
     return " ".join(level for level in cell.partition("@")[2].split("_") if level not in ("", fault))
 
 
-def _besides(lines: Sequence[tuple[str, pd.DataFrame]], fault: str) -> list[str]:
-    """In the order in which they come, the plainest first."""
-    return sorted(dict.fromkeys(_beside(cell, fault) for cell, _ in lines), key=bool)
+def _level_labels(lines: Sequence[tuple[str, pd.DataFrame]], fault: str) -> list[str]:
+    """Returns the distinct level labels of these cells, the plain one first."""
+    return sorted(dict.fromkeys(_level_label(cell, fault) for cell, _ in lines), key=bool)
 
 
-def _line(axes: Axes, cell: str, fault: str, times_ms: "pd.Series[float]", top_ms: float, dash: int) -> None:
-    method, beside = cell.partition("@")[0], _beside(cell, fault)
+def _draw_line(axes: Axes, cell: str, fault: str, times_ms: "pd.Series[float]", top_ms: float, dash: int) -> None:
+    method, beside = cell.partition("@")[0], _level_label(cell, fault)
     transport = method.partition("+")[0].partition(":")[0]
     axes.plot(
         times_ms.index,
@@ -118,5 +121,5 @@ def _line(axes: Axes, cell: str, fault: str, times_ms: "pd.Series[float]", top_m
         color=style.colour(transport),
         linewidth=1.5,
         linestyle=style.DASHES[dash % len(style.DASHES)],
-        label=" ".join(filter(None, (style.title(method, transport), beside))),
+        label=" ".join(filter(None, (style.format_cell_name(method, transport), beside))),
     )

@@ -1,4 +1,4 @@
-"""Every trial a dot: how far it lay from its cell's median, in the order in which trials were run."""
+"""Draws every trial as a dot: its ratio to its cell's median, in the order measured."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,61 +10,61 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.report import style
-from bench.report.charts.chart import Chart, number
-from bench.stats.effects import throughout
-from bench.stats.summary import shown
+from bench.report.charts.chart import Chart, format_csv_number
+from bench.stats.effects import find_common_value
+from bench.stats.summary import select_shown_trials
 
 NAME, METRIC = "trials", "finish_p50_us"
 COLUMNS = ("cell", "round", "slot", "finish_p50_ms", "of_median", "valid")
 
 
-def charts(trials: pd.DataFrame) -> Iterator[Chart]:
-    """trials; nothing where none brought a number."""
-    drawn = relative(trials)
+def draw_charts(trials: pd.DataFrame) -> Iterator[Chart]:
+    """Yields the chart "trials"; none where no trial has a median completion."""
+    drawn = divide_by_cell_median(trials)
     if drawn.empty:
         return
-    with mpl.rc_context(style.SETTINGS):
-        figure = _figure(drawn)
+    with mpl.rc_context(style.RC_PARAMS):
+        figure = _draw_figure(drawn)
     yield Chart(
         name=NAME,
         heading="Every trial",
-        says=_sentence(drawn),
+        says=_describe(drawn),
         figure=figure,
         columns=COLUMNS,
-        rows=list(_rows(drawn)),
+        rows=list(_csv_rows(drawn)),
     )
 
 
-def _rows(drawn: pd.DataFrame) -> Iterator[tuple[object, ...]]:
+def _csv_rows(drawn: pd.DataFrame) -> Iterator[tuple[object, ...]]:
     for row in drawn.to_dict("records"):
-        times = (number(row[METRIC] / 1000), number(row["of_median"]))
+        times = (format_csv_number(row[METRIC] / 1000), format_csv_number(row["of_median"]))
         yield (row["cell"], row["round"], row["slot"], *times, str(row["valid"]).lower())
 
 
-def relative(trials: pd.DataFrame) -> pd.DataFrame:
-    """Of each trial that has one, its median completion over the median of its cell's trials that are shown."""
+def divide_by_cell_median(trials: pd.DataFrame) -> pd.DataFrame:
+    """Returns trials in measured order, with completion relative to their cell's median as ``of_median``."""
     there = trials[trials[METRIC].notna() & (trials["planned"] > 0)]
-    middles = {cell: shown(rows)[METRIC].median() for cell, rows in there.groupby("cell", sort=False)}
+    middles = {cell: select_shown_trials(rows)[METRIC].median() for cell, rows in there.groupby("cell", sort=False)}
     middle = there["cell"].map(middles)
     kept = there[middle.notna() & (middle < math.inf)]
     kept = kept.assign(of_median=kept[METRIC] / kept["cell"].map(middles))
     return kept.sort_values(["round", "slot"], kind="stable").reset_index(drop=True)
 
 
-def _figure(drawn: pd.DataFrame) -> Figure:
+def _draw_figure(drawn: pd.DataFrame) -> Figure:
     transports = list(dict.fromkeys(drawn.sort_values("slot")["transport"]))
     known = [name for name in style.COLOURS if name in transports]
     transports = known + [name for name in transports if name not in known]
-    figure = style.blank(9, 0.9 + 1.25 * len(transports))
+    figure = style.create_figure(9, 0.9 + 1.25 * len(transports))
     panels: Sequence[Axes] = list(figure.subplots(len(transports), 1, sharex=True, sharey=True, squeeze=False).flat)
     slots = int(drawn["slot"].max())
     finite = [value for value in drawn["of_median"] if 0 < value < math.inf]
     far = max(1.3, *(max(value, 1 / value) for value in finite)) * 1.1
     for axes, transport in zip(panels, transports, strict=True):
         rows = drawn[drawn["transport"] == transport]
-        style.panel(axes, style.over(transport, throughout(rows, "product")))
+        style.style_panel(axes, style.format_method_name(transport, find_common_value(rows, "product")))
         axes.set_yscale("log")
-        style.ratio_scale(axes.yaxis, finite)
+        style.set_ratio_scale(axes.yaxis, finite)
         axes.set_ylim(1 / far, far)
         axes.axhline(1, color=style.MUTED, linewidth=1)
         for valid, of in rows.groupby("valid"):
@@ -83,10 +83,10 @@ def _figure(drawn: pd.DataFrame) -> Figure:
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[-1].set_xlabel("round, and within it the order in which its cells were measured", fontsize=9)
     figure.supylabel("median completion, times its cell's median (log)", fontsize=9)
-    style.caption(figure, f"{len(drawn):,} trials. Hollow: invalid trials, left out of every other number.")
+    style.add_caption(figure, f"{len(drawn):,} trials. Hollow: invalid trials, left out of every other number.")
     return figure
 
 
-def _sentence(drawn: pd.DataFrame) -> str:
+def _describe(drawn: pd.DataFrame) -> str:
     near = float(((drawn["of_median"] < 1.1) & (drawn["of_median"] > 1 / 1.1)).mean())
     return f"{near:.0%} of {len(drawn):,} trials lie within a tenth of their cell's median."

@@ -1,1 +1,1 @@
-"""The tables that the terminal shows."""
+"""Renders results as tables for the terminal."""

@@ -1,4 +1,4 @@
-"""Two runs side by side on the terminal, 80 columns wide."""
+"""Renders the comparison of two runs for the terminal, 80 columns wide."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -6,9 +6,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.report.formatting import digits
-from bench.results.compare import Change, Compared, Comparison, grouped
-from bench.stats.equivalence import verdict
+from bench.report.formatting import format_number
+from bench.results.compare import CellComparison, Difference, RunComparison, group_by_reason
+from bench.stats.equivalence import classify_ratio
 from bench.stats.intervals import Estimate
 
 HEADINGS: Mapping[str, tuple[str, float]] = {
@@ -22,19 +22,19 @@ HEADINGS: Mapping[str, tuple[str, float]] = {
 }
 
 
-def compared(comparison: Comparison) -> RenderableType:
-    """What differs first, then the results, then what to hold against them."""
+def render_comparison(comparison: RunComparison) -> RenderableType:
+    """Returns the comparison: first what differs, then the results, then the caveats."""
     lines: list[RenderableType] = [Text(f"A is {comparison.a}, B is {comparison.b}.", style="bold")]
     for title, changes in (("environment", comparison.environment), ("settings", comparison.settings)):
-        lines.append(_changes(title, changes) if changes else Text(f"Of the {title} nothing differs."))
+        lines.append(_changes_table(title, changes) if changes else Text(f"Of the {title} nothing differs."))
     lines += [Text(f"Caveat: {caveat}", style="yellow") for caveat in comparison.caveats]
-    lines += [Text(), _results(comparison.cells)]
-    lines += [Text(f"Not compared, {why}.", style="yellow") for why in grouped(comparison.left_out)]
+    lines += [Text(), _results_table(comparison.cells)]
+    lines += [Text(f"Not compared, {why}.", style="yellow") for why in group_by_reason(comparison.left_out)]
     lines.append(Text("Medians over valid trials, ratios over every two of them; a difference beyond a tenth has a *."))
     return Group(*lines)
 
 
-def _table(title: str, *headings: str) -> Table:
+def _new_table(title: str, *headings: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False, box=None)
     table.add_column(headings[0], overflow="fold", min_width=22)
     for heading in headings[1:]:
@@ -42,29 +42,35 @@ def _table(title: str, *headings: str) -> Table:
     return table
 
 
-def _changes(title: str, changes: Sequence[Change]) -> Table:
-    table = _table(f"What differs in the {title}", title, "A", "B")
+def _changes_table(title: str, changes: Sequence[Difference]) -> Table:
+    table = _new_table(f"What differs in the {title}", title, "A", "B")
     for change in changes:
         table.add_row(Text(change.what), Text(change.a or "-"), Text(change.b or "-"))
     return table
 
 
-def _results(cells: Sequence[Compared]) -> Table:
-    table = _table("Results, B over A", "cell", "A", "B", "B / A", "95 %")
+def _results_table(cells: Sequence[CellComparison]) -> Table:
+    table = _new_table("Results, B over A", "cell", "A", "B", "B / A", "95 %")
     for cell in cells:
         table.add_row(Text(cell.cell, style="bold"))
-        for heading, *counts in _counts(cell):
+        for heading, *counts in _count_orders(cell):
             bad = "trials" not in heading and any(counts)
             table.add_row(f" {heading}", *(f"{count:,}" for count in counts), style="bold red" if bad else "")
         for metric, (a, b, ratio) in cell.metrics.items():
             heading, scale = HEADINGS[metric]
-            mark = "" if verdict(ratio).is_tie else " *"
-            table.add_row(f" {heading}", _scaled(a, scale), _scaled(b, scale), _one(ratio.value), _ends(ratio) + mark)
+            mark = "" if classify_ratio(ratio).is_tie else " *"
+            table.add_row(
+                f" {heading}",
+                _format_scaled(a, scale),
+                _format_scaled(b, scale),
+                _format_or_na(ratio.value),
+                _format_interval(ratio) + mark,
+            )
     return table
 
 
-def _counts(cell: Compared) -> Iterator[tuple[str, int, int]]:
-    """Errors and losses stand above speed; of A, and of B."""
+def _count_orders(cell: CellComparison) -> Iterator[tuple[str, int, int]]:
+    """Yields the name and the counts of A and B: errors and losses, which stand above speed."""
     (a, b), trials = cell.orders, cell.trials
     yield "valid trials", *trials
     yield "failed, unfinished", a["failed"] + a["unfinished"], b["failed"] + b["unfinished"]
@@ -72,13 +78,17 @@ def _counts(cell: Compared) -> Iterator[tuple[str, int, int]]:
         yield "lost", a["lost"], b["lost"]
 
 
-def _scaled(estimate: Estimate, scale: float) -> str:
-    return _one(None if estimate.value is None else estimate.value / scale)
+def _format_scaled(estimate: Estimate, scale: float) -> str:
+    return _format_or_na(None if estimate.value is None else estimate.value / scale)
 
 
-def _one(number: float | None) -> str:
-    return "n/a" if number is None else digits(number)
+def _format_or_na(number: float | None) -> str:
+    return "n/a" if number is None else format_number(number)
 
 
-def _ends(ratio: Estimate) -> str:
-    return "no interval" if ratio.low is None or ratio.high is None else f"{digits(ratio.low)} to {digits(ratio.high)}"
+def _format_interval(ratio: Estimate) -> str:
+    return (
+        "no interval"
+        if ratio.low is None or ratio.high is None
+        else f"{format_number(ratio.low)} to {format_number(ratio.high)}"
+    )

@@ -1,4 +1,4 @@
-"""The table on the terminal: a row per cell, errors and losses beside speed, doubts below with their next steps."""
+"""Renders a run for the terminal: a row per cell, then caveats with their next steps."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,15 +9,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.report.formatting import as_number, digits, estimate_ms, interval_ms
+from bench.report.formatting import format_estimate_ms, format_interval_ms, format_number, parse_number
 from bench.results.caveats import Caveat, no_interval
 from bench.results.histograms import QUANTILES
-from bench.stats.intervals import fewest
+from bench.stats.intervals import count_values_needed
 from bench.stats.quantiles import samples_needed
 
 LATENCIES = ("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us")
 PARTS = ("services", "broker", "driver")
-P99_ORDERS = samples_needed(QUANTILES["p99_us"])
+MIN_ORDERS_FOR_P99 = samples_needed(QUANTILES["p99_us"])
 EFFECT_METRICS = {
     "accept_p50_us": "accept\np50",
     "finish_p50_us": "finish\np50",
@@ -34,16 +34,19 @@ AA_METRICS = (
 )
 
 
-def first_look(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> RenderableType:
-    """Everything there is to say about a run, from ``Run.summary()`` and ``Run.manifest``. Reads 80 columns wide."""
+def render_run(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> RenderableType:
+    """Returns the tables and sentences of a run, from ``Run.summary()`` and ``Run.manifest``. Reads 80 columns wide."""
     cells = summary["cells"]
-    doubts = list(_doubts(cells, manifest))
+    doubts = list(_collect_caveats(cells, manifest))
     deadline_s = manifest.get("profile", {}).get("deadline_s")
-    lines: list[RenderableType] = [_table(cells, doubts, "∞" if deadline_s is None else f"> {deadline_s:g} s")]
+    lines: list[RenderableType] = [_cells_table(cells, doubts, "∞" if deadline_s is None else f"> {deadline_s:g} s")]
     if not manifest.get("profile", {}).get("designed"):
         lines += [Text(sentence) for sentence in ratio_sentences(summary)]
-    lines += [Text(sentence, style="bold red") for sentence in _not_compared(cells)]
-    lines += [Text(sentence, style="dim") for sentence in (*_ready(cells), *_idle(manifest), *_survives(manifest))]
+    lines += [Text(sentence, style="bold red") for sentence in _invalid_sentence(cells)]
+    lines += [
+        Text(sentence, style="dim")
+        for sentence in (*_startup_sentence(cells), *_idle_cpu_sentence(manifest), *_durability_sentence(manifest))
+    ]
     for transport, reason in dict(manifest.get("skipped", {})).items():
         lines.append(Text(f"{transport} skipped: {reason}", style="yellow"))
     for mark, (caveat, _) in enumerate(doubts, 1):
@@ -55,19 +58,21 @@ def first_look(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> Rende
     return Group(*lines)
 
 
-def _titled(title: str) -> Table:
+def _new_table(title: str) -> Table:
     return Table(title=title, title_justify="left", title_style="bold", pad_edge=False, box=None)
 
 
 def capacity_table(capacities: pd.DataFrame) -> Table:
     """A row per method, from ``Run.capacities()``: what it sustained, what it did not, and what that means."""
-    slo = ", ".join(digits(float(slo_ms)) for slo_ms in capacities["slo_p99_ms"].unique())
-    table = _titled(f"Highest rate with p99 of completion under {slo} ms and no growing backlog, orders/s")
+    slo = ", ".join(format_number(float(slo_ms)) for slo_ms in capacities["slo_p99_ms"].unique())
+    table = _new_table(f"Highest rate with p99 of completion under {slo} ms and no growing backlog, orders/s")
     for heading, justify in (("method", "left"), ("passed", "right"), ("did not", "right"), ("trials", "right")):
         table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     table.add_column("")
     for row in capacities.to_dict("records"):
-        rates = [digits(float(row[name])) if row[name] else "n/a" for name in ("last_pass_per_s", "first_fail_per_s")]
+        rates = [
+            format_number(float(row[name])) if row[name] else "n/a" for name in ("last_pass_per_s", "first_fail_per_s")
+        ]
         table.add_row(Text(str(row["cell"]), style="bold"), *rates, str(row["trials"]), str(row["reason"]))
     return table
 
@@ -77,7 +82,7 @@ def aa_table(found: pd.DataFrame) -> Table:
 
     "six tell" is how far the interval of six rounds reaches either way. Reads 80 columns wide.
     """
-    table = _titled("A/A: the same method as both arms, b to a; 95 % of the intervals should hold 1")
+    table = _new_table("A/A: the same method as both arms, b to a; 95 % of the intervals should hold 1")
     table.add_column("metric", no_wrap=True)
     for heading in ("hold 1", "95 % of\nthat", "ratio of all", "pair to\npair", "six\ntell"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -87,7 +92,7 @@ def aa_table(found: pd.DataFrame) -> Table:
             last = row["method"]
             table.add_row(Text(last, style="bold"))
         held, runs = int(row["held"]), int(row["runs"])
-        ends = (f"{digits(row['low'])}-{digits(row['high'])}",) if pd.notna(row["low"]) else ()
+        ends = (f"{format_number(row['low'])}-{format_number(row['high'])}",) if pd.notna(row["low"]) else ()
         table.add_row(
             f" {row['metric']}",
             f"{held}/{runs}",
@@ -101,7 +106,7 @@ def aa_table(found: pd.DataFrame) -> Table:
 
 def effects_table(found: pd.DataFrame) -> Table:
     """What each factor does to the headline metrics, from ``Run.effects()``; over all contexts if several."""
-    table = _titled("What each factor does, method by method; below it 95 % intervals")
+    table = _new_table("What each factor does, method by method; below it 95 % intervals")
     table.add_column("method", no_wrap=True)
     table.add_column("factor")
     for heading in EFFECT_METRICS.values():
@@ -109,35 +114,35 @@ def effects_table(found: pd.DataFrame) -> Table:
     rows = [
         {str(name): "" if pd.isna(value) else value for name, value in row.items()}
         for row in found.to_dict("records")
-        if row["kind"] in ("main", *_LINES) and row["metric"] in EFFECT_METRICS
+        if row["kind"] in ("main", *_LINE_LABELS) and row["metric"] in EFFECT_METRICS
     ]
     of: dict[tuple[str, ...], dict[str, Mapping[str, Any]]] = {}
     for row in rows:
-        said = _LINES.get(row["kind"]) or f"{row['factor']}: {row['level']} for {row['base']}"
+        said = _LINE_LABELS.get(row["kind"]) or f"{row['factor']}: {row['level']} for {row['base']}"
         method = ":".join(filter(None, (row["transport"], row["client"])))
         of.setdefault((method, said, row["context"]), {})[row["metric"]] = row
     last = ""
     for (transport, said, context), by_metric in of.items():
-        cells = [_effect(by_metric.get(metric)) for metric in EFFECT_METRICS]
+        cells = [_format_effect(by_metric.get(metric)) for metric in EFFECT_METRICS]
         method = "" if transport == last else transport
         table.add_row(Text(method, style="bold"), "\n".join(filter(None, (said, context))), *cells)
         last = transport
     return table
 
 
-_LINES = {"slope": "a KiB more", "at 0": "without any content"}
+_LINE_LABELS = {"slope": "a KiB more", "at 0": "without any content"}
 
 
-def _effect(row: Mapping[str, Any] | None) -> Text:
+def _format_effect(row: Mapping[str, Any] | None) -> Text:
     """A ratio as times, a line in its metric's own unit: milliseconds, microseconds of CPU, bytes."""
     if row is None or row["estimate"] == "":
         return Text("n/a")
-    metric, is_line = row["metric"], row["kind"] in _LINES
+    metric, is_line = row["metric"], row["kind"] in _LINE_LABELS
     scale = 1000.0 if is_line and metric.endswith("p50_us") else 1.0
     unit = "x" if not is_line else "ms" if scale > 1 else "us" if "cpu" in metric else "B"
-    text = Text(f"{digits(row['estimate'] / scale)} {unit}")
+    text = Text(f"{format_number(row['estimate'] / scale)} {unit}")
     if row["low"] != "":
-        text.append(f"\n{digits(row['low'] / scale)}-{digits(row['high'] / scale)}", style="dim")
+        text.append(f"\n{format_number(row['low'] / scale)}-{format_number(row['high'] / scale)}", style="dim")
     return text
 
 
@@ -146,7 +151,7 @@ def outage_table(found: Sequence[Mapping[str, Any]]) -> Table:
 
     Orders are sums over trials, times medians over them; what did not come in the window is longer than it.
     """
-    table = _titled("Before, then (a part away, the rate up) and afterwards: orders of all trials, median times")
+    table = _new_table("Before, then (a part away, the rate up) and afterwards: orders of all trials, median times")
     table.padding = (0, 1, 0, 0)
     table.add_column("method", overflow="fold")
     for heading in ("failed\nunfin.", "lost\ntwice\nagain", "charged,\nnot told"):
@@ -166,37 +171,43 @@ def outage_table(found: Sequence[Mapping[str, Any]]) -> Table:
             Text.assemble(
                 (str(row["cell"]), "bold"),
                 ("" if row["valid"] else " INVALID", "bold red"),
-                f"\n{row['fault']} {_seconds(times['away_s'])} s",
+                f"\n{row['fault']} {_format_seconds(times['away_s'])} s",
                 f"\n{seen}",
             ),
             f"{orders['failed']:,}\n{orders['unfinished']:,}",
-            f"{_count(orders['lost'])}\n{_count(orders['told_twice'])}\n{_count(orders['asked_again'])}",
-            _count(orders["charged_unheard"]),
-            *(_before_and_then(times, prefix) for prefix in ("accept_", "")),
-            estimate_ms(times["longest_us"]),
-            *(_with_interval(times[name]) for name in ("backlog_gone_s", "as_before_s")),
+            f"{_format_count(orders['lost'])}\n{_format_count(orders['told_twice'])}\n{_format_count(orders['asked_again'])}",
+            _format_count(orders["charged_unheard"]),
+            *(_format_before_and_during(times, prefix) for prefix in ("accept_", "")),
+            format_estimate_ms(times["longest_us"]),
+            *(_format_seconds_interval(times[name]) for name in ("backlog_gone_s", "as_before_s")),
         )
     return table
 
 
-def _count(orders: int | None) -> str:
+def _format_count(orders: int | None) -> str:
     return "n/a" if orders is None else f"{orders:,}"
 
 
-def _before_and_then(times: Mapping[str, Any], prefix: str) -> str:
-    return "\n".join(estimate_ms(times[f"{prefix}{when}_p50_us"], "never") for when in ("before", "during"))
+def _format_before_and_during(times: Mapping[str, Any], prefix: str) -> str:
+    return "\n".join(format_estimate_ms(times[f"{prefix}{when}_p50_us"], "never") for when in ("before", "during"))
 
 
-def _seconds(estimate: Mapping[str, Any]) -> str:
+def _format_seconds(estimate: Mapping[str, Any]) -> str:
     value = estimate["estimate"]
-    return "n/a" if value is None else "> window" if math.isinf(as_number(value)) else digits(as_number(value))
+    return (
+        "n/a"
+        if value is None
+        else "> window"
+        if math.isinf(parse_number(value))
+        else format_number(parse_number(value))
+    )
 
 
-def _with_interval(estimate: Mapping[str, Any]) -> Text:
-    text = Text(_seconds(estimate))
+def _format_seconds_interval(estimate: Mapping[str, Any]) -> Text:
+    text = Text(_format_seconds(estimate))
     if estimate["low"] is not None:
-        low, high = (as_number(estimate[end]) for end in ("low", "high"))
-        text.append(f"\n{digits(low)}-\n{digits(high)}", style="dim")
+        low, high = (parse_number(estimate[end]) for end in ("low", "high"))
+        text.append(f"\n{format_number(low)}-\n{format_number(high)}", style="dim")
     return text
 
 
@@ -205,7 +216,7 @@ def hops_table(hops: pd.DataFrame) -> Table:
 
     A service that has an order twice has both in its row.
     """
-    table = _titled("Where an order's time goes, microseconds: its mean, the median over trials")
+    table = _new_table("Where an order's time goes, microseconds: its mean, the median over trials")
     cells = list(dict.fromkeys(hops["cell"]))
     table.add_column("service", no_wrap=True)
     table.add_column("part", no_wrap=True)
@@ -215,12 +226,14 @@ def hops_table(hops: pd.DataFrame) -> Table:
     shown = of_trial.groupby(["service", "part", "cell"], sort=False).median().unstack("cell")
     for service, part in dict.fromkeys(zip(hops["service"], hops["part"], strict=True)):
         values = [shown.loc[(service, part), cell] for cell in cells]
-        table.add_row(service, part, *("" if pd.isna(value) else digits(value) for value in values))
-    table.add_row("all", "", *(digits(value) for value in shown.sum()[cells]), style="bold")
+        table.add_row(service, part, *("" if pd.isna(value) else format_number(value) for value in values))
+    table.add_row("all", "", *(format_number(value) for value in shown.sum()[cells]), style="bold")
     return table
 
 
-def _table(cells: Sequence[Mapping[str, Any]], doubts: Sequence[tuple[Caveat, frozenset[str]]], censored: str) -> Table:
+def _cells_table(
+    cells: Sequence[Mapping[str, Any]], doubts: Sequence[tuple[Caveat, frozenset[str]]], censored: str
+) -> Table:
     table = Table(
         title="Medians over trials, below them 95 % intervals; ms from the planned time",
         title_justify="left",
@@ -238,52 +251,56 @@ def _table(cells: Sequence[Mapping[str, Any]], doubts: Sequence[tuple[Caveat, fr
     table.add_column("valid", justify="right", no_wrap=True)
     for cell in cells:
         marks = [mark for mark, (_, names) in enumerate(doubts, 1) if cell["cell"] in names]
-        table.add_row(*_row(cell, marks, censored))
+        table.add_row(*_cell_row(cell, marks, censored))
     return table
 
 
-def _row(cell: Mapping[str, Any], marks: Sequence[int], censored: str) -> Iterator[Text]:
+def _cell_row(cell: Mapping[str, Any], marks: Sequence[int], censored: str) -> Iterator[Text]:
     metrics = cell["metrics"]
     title = Text(cell["cell"], style="bold")
     if marks:
         title.append(f" ({','.join(map(str, marks))})", style="yellow")
     yield title.append(f"\n{cell['client']}\n{cell['codec']}", style="not bold dim")
     for name, metric in zip(LATENCIES, map(metrics.get, LATENCIES), strict=True):
-        ends = interval_ms(metric, censored)
-        said = estimate_ms(metric, censored)
+        ends = format_interval_ms(metric, censored)
+        said = format_estimate_ms(metric, censored)
         below = f"\n{ends[0]}-\n{ends[1]}" if ends else ""
         if said == "n/a" and name.endswith("p99_us") and cell["shown_trials"]:
-            below = f"\n(needs\n{P99_ORDERS})"
+            below = f"\n(needs\n{MIN_ORDERS_FOR_P99})"
         yield Text(said).append(below, style="dim")
     achieved = metrics["achieved_per_s"]["estimate"]
-    yield Text(f"{'n/a' if achieved is None else digits(as_number(achieved))}\n/{digits(cell['offered_per_s'])}")
-    yield _losses(cell["orders"])
-    yield Text("\n".join(filter(None, (_cpu(part, metrics.get(f"cpu_us_per_order_{part}")) for part in PARTS))))
+    yield Text(
+        f"{'n/a' if achieved is None else format_number(parse_number(achieved))}\n/{format_number(cell['offered_per_s'])}"
+    )
+    yield _format_losses(cell["orders"])
+    yield Text("\n".join(filter(None, (_format_cpu(part, metrics.get(f"cpu_us_per_order_{part}")) for part in PARTS))))
     valid, trials = cell["valid_trials"], cell["trials"]
     count = Text(f"{valid}/{trials}", style="" if valid == trials else "bold red")
     yield count if cell["valid"] else count.append("\nINVALID")
 
 
-def _losses(orders: Mapping[str, int]) -> Text:
-    """Failed and unfinished, always; below, what is worse and hardly ever there."""
+def _format_losses(orders: Mapping[str, int]) -> Text:
+    """Formats failed and unfinished orders; below them lost and duplicated ones, where there are any."""
     lines = [f"{orders['failed'] + orders['unfinished']:,}"]
     lines += [f"{orders[what]:,} {short}" for what, short in (("lost", "lost"), ("duplicated", "dup.")) if orders[what]]
     return Text("\n".join(lines), style="" if lines == ["0"] else "bold red")
 
 
-def _cpu(part: str, metric: Mapping[str, Any] | None) -> str:
+def _format_cpu(part: str, metric: Mapping[str, Any] | None) -> str:
     value = None if metric is None else metric["estimate"]
-    return "" if value is None else f"{digits(as_number(value))} {part[:4]}"
+    return "" if value is None else f"{format_number(parse_number(value))} {part[:4]}"
 
 
-def _doubts(cells: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> Iterator[tuple[Caveat, frozenset[str]]]:
-    """Every doubt once, with the cells it touches; one about the whole run touches no cell in particular."""
+def _collect_caveats(
+    cells: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]
+) -> Iterator[tuple[Caveat, frozenset[str]]]:
+    """Yields each caveat once with the cells that it touches; one about the whole run has no cells."""
     behind = {cell["cell"]: cell["shown_trials"] for cell in cells}
-    short = [name for name, trials in behind.items() if trials < fewest()]
+    short = [name for name, trials in behind.items() if trials < count_values_needed()]
     if short:
         some = len(short) < len(cells)
         yield (
-            no_interval(max(behind[name] for name in short), fewest()),
+            no_interval(max(behind[name] for name in short), count_values_needed()),
             frozenset(short if some else ()),
         )
     latest: dict[str, tuple[Caveat, set[str]]] = {}
@@ -299,45 +316,45 @@ def _doubts(cells: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> 
 
 
 def ratio_sentences(summary: Mapping[str, Any]) -> Iterator[str]:
-    """A sentence for each cell against REST, with method, format and durability named; none without REST."""
+    """Yields a sentence for each ratio of a cell to REST, naming method, format and durability; none without REST."""
     for ratio in summary["ratios"]:
         metric = ratio["metrics"].get("finish_p50_us")
         if metric is None or metric["estimate"] is None:
             continue
         who = f"{ratio['cell'].replace('+' + ratio['codec'], '', 1)} ({ratio['codec']})"
         base = f"{ratio['base']} ({ratio['base_codec']})"
-        times = digits(as_number(metric["estimate"]))
+        times = format_number(parse_number(metric["estimate"]))
         value = f"finishes in {times} times the time of {base} at p50, durability {ratio['durability']}"
         if metric["low"] is None:
             yield f"{who} {value}; no interval from {metric['n']} {'round' if metric['n'] == 1 else 'rounds'}."
             continue
-        low, high = (as_number(metric[end]) for end in ("low", "high"))
-        interval = f"95 % interval {digits(low)} to {digits(high)}"
+        low, high = (parse_number(metric[end]) for end in ("low", "high"))
+        interval = f"95 % interval {format_number(low)} to {format_number(high)}"
         shown = ": no difference shown" if low <= 1 <= high else ""
         yield f"{who} {value} ({interval}){shown}."
 
 
-def _not_compared(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Why a ratio is missing that a reader looks for."""
+def _invalid_sentence(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yields a sentence naming the INVALID cells, whose ratios are missing."""
     invalid = [cell["cell"] for cell in cells if not cell["valid"]]
     if invalid:
         yield f"INVALID, so shown and not compared: {', '.join(invalid)}; the doubts below say why."
 
 
-def _ready(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _startup_sentence(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """How long the services took to start, where they are processes of their own."""
     times = {cell["cell"]: (cell["metrics"].get("ready_s") or {}).get("estimate") for cell in cells}
-    shown = [f"{name} {digits(as_number(time_s))} s" for name, time_s in times.items() if time_s is not None]
+    shown = [f"{name} {format_number(parse_number(time_s))} s" for name, time_s in times.items() if time_s is not None]
     if shown:
         yield f"From the start of the four services to a probe order through all of them: {', '.join(shown)}."
 
 
-def _idle(manifest: Mapping[str, Any]) -> Iterator[str]:
-    """What services and brokers burn without any load, which is part of the CPU per order."""
+def _idle_cpu_sentence(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the CPU that services and brokers use without load, which is part of the CPU per order."""
     known = dict(manifest.get("idle_cpu_ms_per_s", {}))
     methods = dict.fromkeys(str(cell["name"]).partition("@")[0] for cell in manifest.get("cells", ()))
     burnt = {
-        method: " and ".join(f"{digits(ms_per_s)} {part}" for part, ms_per_s in known.get(method, {}).items())
+        method: " and ".join(f"{format_number(ms_per_s)} {part}" for part, ms_per_s in known.get(method, {}).items())
         for method in methods
     }
     if any(burnt.values()):
@@ -345,7 +362,7 @@ def _idle(manifest: Mapping[str, Any]) -> Iterator[str]:
         yield f"Without any load a second costs, in ms of CPU: {said}; the table has it in the orders' CPU."
 
 
-def _survives(manifest: Mapping[str, Any]) -> Iterator[str]:
+def _durability_sentence(manifest: Mapping[str, Any]) -> Iterator[str]:
     """What an accepted order survives, method by method."""
     by_trait: dict[str, list[str]] = {}
     for transport, traits in dict(manifest.get("traits", {})).items():

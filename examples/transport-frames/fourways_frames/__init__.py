@@ -1,4 +1,4 @@
-"""Frames on TCP: a chain without any protocol above the stream, to be read as an example of a transport."""
+"""An example of a transport of your own: length-prefixed frames over plain TCP."""
 
 from fourways_frames.transport import FramesTransport
 

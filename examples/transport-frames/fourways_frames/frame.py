@@ -1,4 +1,4 @@
-"""What goes over the stream, both ways: a status byte, the length of the body in four bytes, the body."""
+"""The frame format: a status byte, the body's length in four bytes, the body."""
 
 import asyncio
 import struct
@@ -6,11 +6,11 @@ from enum import IntEnum
 
 from transports.errors import TooLarge
 
-_HEAD = struct.Struct("!BI")
+_HEADER = struct.Struct("!BI")
 
 
-class Status(IntEnum):
-    """What the body is: a message, or a sentence that says why there is none."""
+class FrameStatus(IntEnum):
+    """What the body of a frame is: a message, or a sentence that says why there is none."""
 
     MESSAGE = 0
     REFUSED = 1
@@ -18,14 +18,17 @@ class Status(IntEnum):
     FAILED = 3
 
 
-def framed(status: Status, body: bytes) -> bytes:
-    return _HEAD.pack(status, len(body)) + body
+def build_frame(status: FrameStatus, body: bytes) -> bytes:
+    return _HEADER.pack(status, len(body)) + body
 
 
-async def read(reader: asyncio.StreamReader, limit_bytes: int | None = None) -> tuple[Status, bytes]:
-    """Raises IncompleteReadError where the stream ends, ValueError for an unknown status, and TooLarge in place of
-    reading a body over the limit."""
-    status, length = _HEAD.unpack(await reader.readexactly(_HEAD.size))
+async def read_frame(reader: asyncio.StreamReader, limit_bytes: int | None = None) -> tuple[FrameStatus, bytes]:
+    """Returns the status and the body of the next frame.
+
+    Raises IncompleteReadError at the end of the stream, ValueError for an unknown status, and TooLarge, before it reads
+    the body, for one over the limit.
+    """
+    status, length = _HEADER.unpack(await reader.readexactly(_HEADER.size))
     if limit_bytes is not None and length > limit_bytes:
         raise TooLarge(length, limit_bytes)
-    return Status(status), await reader.readexactly(length)
+    return FrameStatus(status), await reader.readexactly(length)

@@ -1,4 +1,4 @@
-"""Frames on TCP as a transport: traits, settings, and the parts joined."""
+"""Defines the frames transport: its traits, options, server and client."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -6,18 +6,18 @@ from platform import python_version
 
 import msgspec
 
-from fourways_frames.client import FramesClient, asking
-from fourways_frames.server import Server, listening
+from fourways_frames.client import FramesClient, open_caller
+from fourways_frames.server import FrameServer, run_server
 from shop.service import Service
-from transports.base import Acceptance, Client, Serving, Setting, Style, Traits, Transport
-from transports.dispatch import Desk
-from transports.options import config_from
-from transports.tracing import Trace
-from transports.wire import codec_named
+from transports.base import Acceptance, Client, ServingStats, Setting, Style, Traits, Transport
+from transports.dispatch import MessageProcessor
+from transports.options import parse_options
+from transports.tracing import Tracer
+from transports.wire import load_codec
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What can be set: a profile's table [options.frames]."""
+    """Options of the frames transport: a profile's table [options.frames]."""
 
     backlog: int = 1024
     """Connections that may wait to be accepted by a service."""
@@ -40,22 +40,22 @@ class FramesTransport(Transport):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        self._config = config_from("frames", setting.options, Config)
+        self._config = parse_options("frames", setting.options, Config)
 
     def facts(self) -> Mapping[str, str]:
         streams = f"asyncio streams of Python {python_version()}"
         return {"client": streams, "server": f"{streams}, backlog {self._config.backlog}"}
 
     @asynccontextmanager
-    async def serve(self, service: Service) -> AsyncIterator[Serving]:
+    async def serve(self, service: Service) -> AsyncIterator[ServingStats]:
         setting = self.setting
-        serving = Serving(Trace(setting.trace_every))
-        async with Desk(service, serving.trace) as desk, asking(setting) as ask:
-            server = Server(desk, serving, ask, setting)
-            async with listening(server, setting.addresses[service.name], self._config.backlog):
+        serving = ServingStats(Tracer(setting.trace_every))
+        async with MessageProcessor(service, serving.trace) as desk, open_caller(setting) as ask:
+            server = FrameServer(desk, serving, ask, setting)
+            async with run_server(server, setting.addresses[service.name], self._config.backlog):
                 yield serving
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Client]:
-        async with asking(self.setting) as ask:
-            yield FramesClient(ask, codec_named(self.setting.codec))
+        async with open_caller(self.setting) as ask:
+            yield FramesClient(ask, load_codec(self.setting.codec))

@@ -1,4 +1,4 @@
-"""What advice says of rates that were searched for, and of whoever is placed first."""
+"""Tests advice on rates from capacity searches, and the wording of the first place."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.advise.evidence import evidence
+from bench.advise.evidence import collect_evidence
 from tests.unit.advise.test_ranking import (
     CODECS,
     COMMANDS_ON_KAFKA,
@@ -50,7 +50,7 @@ def test_a_rate_that_a_method_did_not_carry_puts_it_behind_those_that_did(tmp_pa
 def test_a_search_with_compression_says_nothing_of_the_method_without_it(tmp_path: Path) -> None:
     cells = [*four(), (REST, 2.0, {"cell": "rest+gzip@50", "compression": "gzip"})]
     folders = a_study(tmp_path, cells, profile=SEARCHED)
-    found = evidence(searched(folders, **{"rest+gzip": (900, 930), KAFKA: (500, 520)}))
+    found = collect_evidence(searched(folders, **{"rest+gzip": (900, 930), KAFKA: (500, 520)}))
     assert [capacity.method.name for capacity in found.capacities] == [KAFKA]
 
 

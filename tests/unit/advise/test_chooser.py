@@ -1,4 +1,4 @@
-"""The form of a page: the whole table without a script, and the same answers as `make advise` with one."""
+"""Tests the page's form: a table without scripts, and the answers of `make advise` with one."""
 
 import re
 from collections.abc import Sequence
@@ -8,13 +8,22 @@ from typing import Any
 import pytest
 from jinja2 import Environment
 
-from bench.advise.chooser import FORM, LABELS, SCRIPT, Line, Standing, Use, form, table
-from bench.advise.evidence import evidence
+from bench.advise.chooser import (
+    FIELD_LABELS,
+    FORM_PATH,
+    SCRIPT_PATH,
+    ChooserRow,
+    MeasuredUse,
+    MethodRank,
+    build_chooser_table,
+    build_form_context,
+)
+from bench.advise.evidence import collect_evidence
 from bench.advise.nearest import AXES
 from bench.advise.needs import NEEDS
-from bench.advise.question import asked
+from bench.advise.question import parse_question
 from bench.advise.ranking import advise
-from bench.results.lookup import kept_runs
+from bench.results.lookup import find_reference_runs
 from tests.unit.advise.test_ranking import (
     COMMANDS_ON_KAFKA,
     EVENTS_ON_RABBIT,
@@ -30,14 +39,18 @@ from tests.unit.advise.test_ranking import (
 
 
 def page(folders: Any) -> str:
-    return Environment(autoescape=True).from_string(FORM.read_text()).render(form(evidence(folders)))
+    return (
+        Environment(autoescape=True)
+        .from_string(FORM_PATH.read_text())
+        .render(build_form_context(collect_evidence(folders)))
+    )
 
 
-def lines(uses: Sequence[Use], **at: str) -> list[Line]:
+def lines(uses: Sequence[MeasuredUse], **at: str) -> list[ChooserRow]:
     return [line for use in uses if at.items() <= use.at.items() for line in use.lines]
 
 
-def standings(uses: Sequence[Use], format_: str, **at: str) -> dict[str, Standing]:
+def standings(uses: Sequence[MeasuredUse], format_: str, **at: str) -> dict[str, MethodRank]:
     """By method, of whoever asks for a format, or for any."""
     of_any, asked_for = format_ == "any", lines(uses, **at)
     found = [(line, line.own if of_any else line.alike) for line in asked_for if of_any or line.codec == format_]
@@ -45,7 +58,9 @@ def standings(uses: Sequence[Use], format_: str, **at: str) -> dict[str, Standin
 
 
 def test_every_method_of_every_place_and_format_has_a_line(tmp_path: Path) -> None:
-    uses = table(evidence(a_study(tmp_path, [*four(), *four(rate_per_s=50.0), (GRPC, 3.05, {"codec": "json"})])))
+    uses = build_chooser_table(
+        collect_evidence(a_study(tmp_path, [*four(), *four(rate_per_s=50.0), (GRPC, 3.05, {"codec": "json"})]))
+    )
     assert len(lines(uses)) == 9
     assert list(standings(uses, "protobuf", rate_per_s="50")) == [GRPC]
     assert {method: one.place for method, one in standings(uses, "any", rate_per_s="150").items()} == {
@@ -60,14 +75,16 @@ def test_every_method_of_every_place_and_format_has_a_line(tmp_path: Path) -> No
 
 
 def test_what_was_not_measured_together_has_no_line(tmp_path: Path) -> None:
-    uses = table(evidence(a_study(tmp_path, [*sizes(KIB, 64 * KIB, rate=5.0), *four(rate_per_s=200.0)])))
+    uses = build_chooser_table(
+        collect_evidence(a_study(tmp_path, [*sizes(KIB, 64 * KIB, rate=5.0), *four(rate_per_s=200.0)]))
+    )
     assert lines(uses, size_bytes="64KiB", rate_per_s="5")
     assert not lines(uses, size_bytes="64KiB", rate_per_s="200")
 
 
 def test_a_line_has_the_needs_that_its_method_meets_over_its_product(tmp_path: Path) -> None:
     cells = [*four(), (COMMANDS_ON_KAFKA, 9.0, {}), (EVENTS_ON_RABBIT, 7.0, {})]
-    found = lines(table(evidence(a_study(tmp_path, cells))))
+    found = lines(build_chooser_table(collect_evidence(a_study(tmp_path, cells))))
     met = {line.method: set(line.needs) for line in found}
     assert met[KAFKA] >= {"replay", "ordered", "redelivery", "queued", "d2"}
     assert met[COMMANDS_ON_KAFKA] >= {"replay", "ordered", "redelivery", "queued", "d2"}
@@ -78,10 +95,10 @@ def test_a_line_has_the_needs_that_its_method_meets_over_its_product(tmp_path: P
 
 
 def test_places_of_the_kept_runs_are_those_of_make_advise() -> None:
-    found = evidence(kept_runs())
+    found = collect_evidence(find_reference_runs())
     asked_for = {"size_bytes": "1KiB", "shape": "document", "rate_per_s": "150", "burst": "1"}
-    advice = advise(asked({}), found)
-    assert {method: one.place for method, one in standings(table(found), "any", **asked_for).items()} == {
+    advice = advise(parse_question({}), found)
+    assert {method: one.place for method, one in standings(build_chooser_table(found), "any", **asked_for).items()} == {
         placed.method: placed.place for placed in advice.placed
     }
 
@@ -90,7 +107,7 @@ def test_without_a_script_the_whole_table_is_there_and_the_form_is_not_shown(tmp
     folders = a_study(tmp_path, four())
     html = page(folders)
     assert '<form id="advise-form" hidden>' in html
-    assert html.count('<th scope="row">') == len(lines(table(evidence(folders)))) == 4
+    assert html.count('<th scope="row">') == len(lines(build_chooser_table(collect_evidence(folders)))) == 4
     assert "<script" not in html
 
 
@@ -111,23 +128,27 @@ def test_what_a_run_says_is_escaped(tmp_path: Path) -> None:
 
 def test_the_script_reads_what_the_fragment_writes(tmp_path: Path) -> None:
     html = page(a_study(tmp_path, four()))
-    for used in re.findall(r'getElementById\("([\w-]+)"\)', SCRIPT.read_text()):
+    for used in re.findall(r'getElementById\("([\w-]+)"\)', SCRIPT_PATH.read_text()):
         assert f'id="{used}"' in html
-    for used in re.findall(r"dataset\.(\w+)", SCRIPT.read_text()):
+    for used in re.findall(r"dataset\.(\w+)", SCRIPT_PATH.read_text()):
         assert f"data-{used}=" in html
 
 
 @pytest.mark.parametrize("name", AXES)
 def test_a_field_that_has_one_level_alone_is_not_asked_for(tmp_path: Path, name: str) -> None:
-    levels = form(evidence(a_study(tmp_path, four())))["levels"]
+    levels = build_form_context(collect_evidence(a_study(tmp_path, four())))["levels"]
     assert (name in levels) == (name == "format")
-    assert name in LABELS
+    assert name in FIELD_LABELS
 
 
 def test_the_table_of_the_kept_runs_says_each_number_once_and_is_a_small_part_of_a_page() -> None:
-    found = evidence(kept_runs())
-    html = Environment(autoescape=True).from_string(FORM.read_text()).render(form(found))
+    found = collect_evidence(find_reference_runs())
+    html = Environment(autoescape=True).from_string(FORM_PATH.read_text()).render(build_form_context(found))
     assert len(
-        {(use.run, *use.at.values(), line.method, line.codec) for use in table(found) for line in use.lines}
+        {
+            (use.run, *use.at.values(), line.method, line.codec)
+            for use in build_chooser_table(found)
+            for line in use.lines
+        }
     ) == (html.count('<th scope="row">'))
     assert len(html) < 450 * html.count('<th scope="row">')

@@ -1,4 +1,4 @@
-"""Pros and cons: every one follows from the data or from a promise, and none where no difference is shown."""
+"""Tests pros and cons: each follows from data or a trait, none from an unclear difference."""
 
 import csv
 import re
@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from bench.advise.chart_links import in_folders
-from bench.advise.claims import Claim, claims
-from bench.advise.evidence import HEADLINE, Evidence, evidence
+from bench.advise.chart_links import look_up_in_folders
+from bench.advise.claims import Claim, build_claims
+from bench.advise.evidence import HEADLINE, Evidence, collect_evidence
 from bench.advise.needs import NEEDS
 from bench.paths import ROOT
-from bench.results.lookup import kept_runs
-from bench.results.rows import Outage
-from bench.results.store import Run
+from bench.results.lookup import find_reference_runs
+from bench.results.rows import OutageRow
+from bench.results.store import RunFolder
 from tests.unit.advise.test_answer import SEARCHED, searched
 from tests.unit.advise.test_ranking import (
     COMMANDS_ON_KAFKA,
@@ -33,7 +33,7 @@ from tests.unit.advise.test_ranking import (
 
 
 def claimed(folders: Mapping[str, Path]) -> list[Claim]:
-    return claims(evidence(folders), in_folders(folders))
+    return build_claims(collect_evidence(folders), look_up_in_folders(folders))
 
 
 def about(found: Sequence[Claim], method: str, subject: str) -> list[tuple[str, str]]:
@@ -82,17 +82,17 @@ def test_what_a_kib_more_adds_is_told_apart_by_the_slopes(tmp_path: Path) -> Non
     assert about(found, KAFKA, "a KiB more")[0][0] == "con"
 
 
-def an_outage(**changes: Any) -> Outage:
-    fields: dict[str, Any] = dict.fromkeys(Outage.__struct_fields__)
+def an_outage(**changes: Any) -> OutageRow:
+    fields: dict[str, Any] = dict.fromkeys(OutageRow.__struct_fields__)
     fields |= {"cell": "rest@kill", "fault": "kill-payment", "began_s": 2.0, "back_s": 5.0, "failures": ""}
     fields |= {"planned": 500, "failed": 0, "unfinished": 0, "delayed": 0, "lost": 0, "asked_again": 0, "told_twice": 0}
-    return Outage(**(fields | changes))
+    return OutageRow(**(fields | changes))
 
 
 def test_an_outage_is_a_con_where_orders_failed_and_a_pro_where_only_others_did(tmp_path: Path) -> None:
     fault = {"fault": "kill-payment"}
     folders = a_study(tmp_path, [*four(), (REST, 3.0, fault), (RABBIT, 6.0, fault)])
-    run = Run.open(folders["made-up"])
+    run = RunFolder.open(folders["made-up"])
     for number in range(1, 7):
         run.add_outage(an_outage(round=number, slot=5, cell="rest@kill-payment", failed=100 + number))
         run.add_outage(an_outage(round=number, slot=6, cell="broker@kill-payment"))
@@ -114,7 +114,7 @@ def test_an_outage_is_a_con_where_orders_failed_and_a_pro_where_only_others_did(
 def test_an_outage_in_which_nobodys_orders_failed_says_nothing(tmp_path: Path) -> None:
     fault = {"fault": "delay-payment"}
     folders = a_study(tmp_path, [(REST, 3.0, {}), (REST, 3.0, fault), (RABBIT, 6.0, fault)])
-    run = Run.open(folders["made-up"])
+    run = RunFolder.open(folders["made-up"])
     for slot, cell in ((2, "rest@delay-payment"), (3, "broker@delay-payment")):
         run.add_outage(an_outage(round=1, slot=slot, cell=cell, fault="delay-payment"))
     found = claimed(folders)
@@ -147,7 +147,7 @@ def test_promises_and_claims_over_another_product_are_its_own(tmp_path: Path) ->
 def test_an_outage_of_a_method_over_another_product_is_not_its_own_products(tmp_path: Path) -> None:
     fault = {"fault": "kill-payment"}
     folders = a_study(tmp_path, [*four(), (RABBIT, 6.0, fault), (COMMANDS_ON_KAFKA, 6.0, fault)])
-    run = Run.open(folders["made-up"])
+    run = RunFolder.open(folders["made-up"])
     run.add_outage(an_outage(round=1, slot=5, cell="broker@kill-payment"))
     run.add_outage(an_outage(round=1, slot=6, cell="broker+kafka@kill-payment", failed=7))
     found = claimed(folders)
@@ -174,17 +174,17 @@ def test_what_lies_on_a_line_is_not_claimed_as_if_it_had_been_measured(tmp_path:
 
 @pytest.fixture(scope="module")
 def reference() -> Evidence:
-    return evidence(kept_runs())
+    return collect_evidence(find_reference_runs())
 
 
 @pytest.fixture(scope="module")
 def kept(reference: Evidence) -> list[Claim]:
-    return claims(reference, in_folders(reference.runs))
+    return build_claims(reference, look_up_in_folders(reference.runs))
 
 
 def lines_of(claim: Claim) -> Iterator[dict[str, str]]:
     """Of the file that a claim cites."""
-    with (kept_runs()[claim.run] / claim.source).open(newline="") as file:
+    with (find_reference_runs()[claim.run] / claim.source).open(newline="") as file:
         yield from csv.DictReader(file)
 
 

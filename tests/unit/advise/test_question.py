@@ -1,15 +1,15 @@
-"""What may be asked of `make advise`, and how the rest is refused."""
+"""Tests which questions `make advise` accepts and how it refuses others."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.advise.question import WORDS, Question, asked
+from bench.advise.question import FIELD_BY_WORD, Question, parse_question
 from bench.errors import UsageError
 
 
 def test_what_is_left_out_is_as_make_bench_measures_it() -> None:
-    assert asked({}) == Question(
+    assert parse_question({}) == Question(
         size_bytes=1024, shape="document", rate_per_s=150, security="none", durability="fast", format=None, needs=()
     )
 
@@ -25,8 +25,8 @@ def test_every_word_is_heard() -> None:
         "DURABILITY": "safe",
         "NEEDS": "replay, ordered,replay",
     }
-    assert words.keys() == WORDS.keys()
-    assert asked(words) == Question(
+    assert words.keys() == FIELD_BY_WORD.keys()
+    assert parse_question(words) == Question(
         size_bytes=65536,
         shape="structured",
         format="json",
@@ -39,7 +39,7 @@ def test_every_word_is_heard() -> None:
 
 
 def test_an_empty_word_is_one_not_given() -> None:
-    assert asked({"SIZE": "", "NEEDS": " "}) == asked({})
+    assert parse_question({"SIZE": "", "NEEDS": " "}) == parse_question({})
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,14 @@ def test_an_empty_word_is_one_not_given() -> None:
 )
 def test_what_makes_no_sense_is_refused_by_name(word: str, text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        asked({word: text})
+        parse_question({word: text})
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.dictionaries(st.sampled_from(tuple(WORDS)), st.text(max_size=12)))
+@given(st.dictionaries(st.sampled_from(tuple(FIELD_BY_WORD)), st.text(max_size=12)))
 def test_any_text_is_a_question_or_one_sentence(words: dict[str, str]) -> None:
     try:
-        question = asked(words)
+        question = parse_question(words)
     except UsageError as error:
         assert "\n" not in str(error).replace(repr("\n"), "")
     else:

@@ -1,4 +1,4 @@
-"""Advice against made-up data of which the right answer is known, and against what is kept in results/reference."""
+"""Tests the ranking on made-up data with a known answer, and on results/reference."""
 
 import io
 import math
@@ -13,18 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bench.advise.evidence import HEADLINE, Evidence, evidence
-from bench.advise.nearest import nearest_bursts, row_at
-from bench.advise.question import asked
+from bench.advise.evidence import HEADLINE, Evidence, collect_evidence
+from bench.advise.nearest import estimate_at, find_nearest_bursts
+from bench.advise.question import parse_question
 from bench.advise.ranking import Advice, advise
-from bench.advise.terminal import shown
+from bench.advise.terminal import render_advice
 from bench.errors import ResultsError
 from bench.paths import ROOT
 from bench.results.histograms import Percentiles
-from bench.results.lookup import kept_runs
-from bench.results.store import Run
-from bench.stats.equivalence import Verdict, verdict
-from tests.unit.builders import a_trial
+from bench.results.lookup import find_reference_runs
+from bench.results.store import RunFolder
+from bench.stats.equivalence import Verdict, classify_ratio
+from tests.unit.builders import build_trial
 
 REST, GRPC, RABBIT, KAFKA = "rest", "grpc", "broker", "events"
 COMMANDS_ON_KAFKA, EVENTS_ON_RABBIT = "broker+kafka", "events+rabbitmq"
@@ -36,7 +36,7 @@ def a_study(
     root: Path, cells: Sequence[tuple[str, float, Mapping[str, Any]]], rounds: int = 6, **manifest: Any
 ) -> Mapping[str, Path]:
     """A run "made-up" of cells: a method, its median completion in ms, and what else differs from the default."""
-    run = Run.create(root, "made-up", {"profile": {"burst": {"peak": 10.0}}, **manifest})
+    run = RunFolder.create(root, "made-up", {"profile": {"burst": {"peak": 10.0}}, **manifest})
     for number in range(1, rounds + 1):
         for slot, (method, finish_ms, changes) in enumerate(cells, 1):
             transport = re.split("[:+]", method)[0]
@@ -56,7 +56,7 @@ def a_study(
                 "wire_bytes_per_order": 6000.0,
                 **changes,
             }
-            run.add_trial(a_trial(round=number, slot=slot, **row), {})
+            run.add_trial(build_trial(round=number, slot=slot, **row), {})
     return {"made-up": run.path}
 
 
@@ -65,7 +65,7 @@ def four(rest: float = 3.0, grpc: float = 3.05, rabbit: float = 6.0, kafka: floa
 
 
 def ask(folders: Mapping[str, Path], **words: str) -> Advice:
-    return advise(asked(words), evidence(folders))
+    return advise(parse_question(words), collect_evidence(folders))
 
 
 def places(advice: Advice) -> dict[str, int]:
@@ -74,7 +74,7 @@ def places(advice: Advice) -> dict[str, int]:
 
 def text(advice: Advice, width: int = 80) -> str:
     console = Console(width=width, color_system=None, file=(out := io.StringIO()))
-    console.print(shown(advice), highlight=False)
+    console.print(render_advice(advice), highlight=False)
     return out.getvalue()
 
 
@@ -131,9 +131,9 @@ def test_what_a_method_lacks_follows_from_the_product_that_carries_it(tmp_path: 
 
 def test_of_an_a_a_run_the_second_arm_is_not_taken_and_of_another_everything_is(tmp_path: Path) -> None:
     arms = [(method, ms, {"cell": f"{method}@{arm}"}) for method, ms in ((REST, 3.0), (KAFKA, 9.0)) for arm in "ab"]
-    found = evidence(a_study(tmp_path / "arms", arms, profile={"arms": 2}))
+    found = collect_evidence(a_study(tmp_path / "arms", arms, profile={"arms": 2}))
     assert [point.cell for point in found.points] == ["rest@a", "events@a"]
-    found = evidence(a_study(tmp_path / "cells", arms, profile={"arms": 1}))
+    found = collect_evidence(a_study(tmp_path / "cells", arms, profile={"arms": 1}))
     assert [point.cell for point in found.points] == ["rest@a", "rest@b", "events@a", "events@b"]
 
 
@@ -193,7 +193,7 @@ def test_a_size_that_was_measured_in_too_few_rounds_is_put_on_the_line_through_i
 def test_outside_of_what_was_measured_nothing_is_extrapolated(tmp_path: Path, size: str, said: str) -> None:
     advice = ask(a_study(tmp_path, sizes(KIB, 8 * KIB, 64 * KIB, 256 * KIB)), SIZE=size)
     assert f"SIZE={size} was not measured: {said}." in advice.not_measured
-    assert all("size_bytes" not in view.honoured for view in advice.views)
+    assert all("size_bytes" not in view.matched_axes for view in advice.views)
     assert not advice.whole
     assert "Not all that was asked was measured" in advice.answer
     assert f"instead of {size}" in text(advice, 200)
@@ -209,9 +209,9 @@ def test_at_the_edge_the_measured_place_itself_is_taken(tmp_path: Path, size: st
 
 def test_where_the_long_line_bends_the_short_one_between_the_nearest_places_is_taken(tmp_path: Path) -> None:
     bent = [(REST, ms, {"order_bytes": size}) for size, ms in ((KIB, 4.0), (8 * KIB, 40.0), (64 * KIB, 41.0))]
-    found = evidence(a_study(tmp_path, bent))
+    found = collect_evidence(a_study(tmp_path, bent))
     place = found.points[0].place
-    row = row_at(found.points, type(place)(**{**_fields(place), "size_bytes": 16 * KIB}))
+    row = estimate_at(found.points, type(place)(**{**_fields(place), "size_bytes": 16 * KIB}))
     assert row is not None
     assert row.line == "8KiB, 64KiB"
 
@@ -270,7 +270,7 @@ def test_a_burst_that_was_measured_is_taken_alone(tmp_path: Path) -> None:
 
 @given(st.floats(1, 50), st.sets(st.floats(1, 50), min_size=1))
 def test_the_nearest_bursts_are_measured_or_asked_and_close_around_it(asked_: float, measured: set[float]) -> None:
-    near = nearest_bursts(asked_, measured) - {1.0}
+    near = find_nearest_bursts(asked_, measured) - {1.0}
     assert near <= measured | {asked_}
     assert asked_ not in measured or near <= {asked_}
     assert not [at for at in measured for other in near if asked_ < at < other or other < at < asked_]
@@ -278,7 +278,7 @@ def test_the_nearest_bursts_are_measured_or_asked_and_close_around_it(asked_: fl
 
 def test_in_a_format_that_only_some_have_the_others_are_not_put_beside_them(tmp_path: Path) -> None:
     advice = ask(a_study(tmp_path, four()), FORMAT="protobuf")
-    whole = [view for view in advice.views if "format" in view.honoured]
+    whole = [view for view in advice.views if "format" in view.matched_axes]
     assert [set(view.rows) for view in whole] == [{GRPC}]
     assert "other formats than protobuf" in text(advice, 200)
     assert not advice.whole
@@ -341,7 +341,7 @@ def test_a_damaged_run_is_left_out_beside_others_and_an_error_alone(tmp_path: Pa
     assert places(advice)[REST] == 1
     assert "row 1: 1 cells" in " ".join(advice.left_out)
     with pytest.raises(ResultsError, match="row 1: 1 cells"):
-        evidence(other)
+        collect_evidence(other)
 
 
 @pytest.mark.parametrize(
@@ -352,18 +352,18 @@ def test_a_folder_that_is_no_run_is_an_error_that_names_it(tmp_path: Path, manif
     if manifest is not None:
         (tmp_path / "manifest.json").write_text(manifest)
     with pytest.raises(ResultsError, match=said):
-        evidence({"x": tmp_path})
+        collect_evidence({"x": tmp_path})
 
 
 def test_a_run_of_which_nothing_bears_on_any_question_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="nothing that a question asks for was measured in made-up"):
-        evidence(a_study(tmp_path, [(REST, 3.0, {"fault": "stop-payment"})]))
+        collect_evidence(a_study(tmp_path, [(REST, 3.0, {"fault": "stop-payment"})]))
 
 
 @cache
 def reference() -> Evidence:
     """What is kept: a function and no fixture, since Hypothesis would write all of it beside a failing example."""
-    return evidence(kept_runs())
+    return collect_evidence(find_reference_runs())
 
 
 @settings(max_examples=12, deadline=None)
@@ -378,8 +378,10 @@ def test_whatever_is_asked_of_the_kept_runs_an_answer_holds_together(
     size: str, rate: str, burst: str, format_: str, needs: str
 ) -> None:
     known = reference()
-    advice = advise(asked({"SIZE": size, "RATE": rate, "BURST": burst, "FORMAT": format_, "NEEDS": needs}), known)
-    there = {*places(advice), *advice.ruled_out, *advice.unmeasured, *advice.aside}
+    advice = advise(
+        parse_question({"SIZE": size, "RATE": rate, "BURST": burst, "FORMAT": format_, "NEEDS": needs}), known
+    )
+    there = {*places(advice), *advice.ruled_out, *advice.unmeasured, *advice.excluded}
     assert there == set(known.methods)
     assert advice.whole or advice.not_measured or not advice.placed or len(advice.views) > 1
     for view in advice.views:
@@ -389,6 +391,6 @@ def test_whatever_is_asked_of_the_kept_runs_an_answer_holds_together(
         assert placed.place == 1 + len(placed.behind)
         for ahead in placed.behind:
             both = [view for view in advice.views if {ahead, placed.method} <= view.rows.keys()]
-            sides = {verdict(view.ratio(HEADLINE, placed.method, ahead)) for view in both}
+            sides = {classify_ratio(view.ratio(HEADLINE, placed.method, ahead)) for view in both}
             assert placed.overloaded or (Verdict.MORE in sides and Verdict.LESS not in sides)
     assert text(advice)

@@ -1,4 +1,4 @@
-"""The floor benchmark's arithmetic, from made-up slots."""
+"""Tests the arithmetic of the baseline benchmark on made-up slots."""
 
 import io
 import itertools
@@ -11,17 +11,17 @@ import pytest
 from rich.console import Console
 
 from bench.calibration.baseline.bare import route
-from bench.calibration.baseline.goals import METRICS, Metric, compared
-from bench.calibration.baseline.load import closed, paced
-from bench.calibration.baseline.measure import Load, Measured, Slot
-from bench.calibration.baseline.options import TRANSPORTS, options
-from bench.calibration.baseline.report import Report, table
-from bench.calibration.baseline.run import order_of
+from bench.calibration.baseline.goals import BASELINE_METRICS, BaselineMetric, compare_metric
+from bench.calibration.baseline.load import run_closed_loop, run_open_loop
+from bench.calibration.baseline.measure import BaselineLoad, Slot, SlotMeasurement
+from bench.calibration.baseline.options import BARE_TRANSPORTS, parse_options
+from bench.calibration.baseline.report import BaselineReport, ratio_table
+from bench.calibration.baseline.run import arm_order
 from shop.workflow import SERVICES
 
-AT_LEAST = Metric("orders_per_s", "orders/s", "at least", 0.9)
-AT_MOST = Metric("p50_us", "p50", "at most", 1.2)
-NO_GOAL = Metric("p99_us", "p99")
+AT_LEAST = BaselineMetric("orders_per_s", "orders/s", "at least", 0.9)
+AT_MOST = BaselineMetric("p50_us", "p50", "at most", 1.2)
+NO_GOAL = BaselineMetric("p99_us", "p99")
 
 
 def a_slot(arm: str, round_: int = 1, **changes: Any) -> Slot:
@@ -73,14 +73,14 @@ def rounds(field: str, *pairs: tuple[float, float]) -> Sequence[Slot]:
         (NO_GOAL, 9999, None),
     ],
 )
-def test_a_goal_is_met_up_to_its_bound_and_missed_beyond(metric: Metric, ours: float, met: bool | None) -> None:
-    found = compared(metric, rounds(metric.field, (ours, 500)))
+def test_a_goal_is_met_up_to_its_bound_and_missed_beyond(metric: BaselineMetric, ours: float, met: bool | None) -> None:
+    found = compare_metric(metric, rounds(metric.field, (ours, 500)))
     assert found is not None
     assert found.met is met
 
 
 def test_the_ratio_is_the_median_of_the_rounds_own_ratios() -> None:
-    found = compared(AT_LEAST, rounds("orders_per_s", (100.0, 200.0), (300.0, 100.0), (90.0, 100.0)))
+    found = compare_metric(AT_LEAST, rounds("orders_per_s", (100.0, 200.0), (300.0, 100.0), (90.0, 100.0)))
     assert found is not None
     assert found.ratios == [0.5, 3.0, 0.9]
     assert (found.ratio, found.ours, found.bare) == (0.9, 100.0, 100.0)
@@ -90,47 +90,47 @@ def test_the_ratio_is_the_median_of_the_rounds_own_ratios() -> None:
 def test_arms_are_paired_by_round_wherever_they_stood() -> None:
     slots = rounds("p50_us", (300, 100), (800, 200))
     for shuffled in itertools.permutations(slots):
-        found = compared(AT_MOST, shuffled)
+        found = compare_metric(AT_MOST, shuffled)
         assert found is not None
         assert found.ratios == [3.0, 4.0]
 
 
 def test_what_was_not_measured_is_not_compared() -> None:
-    broker = next(metric for metric in METRICS if metric.field == "cpu_us_per_order_broker")
-    assert compared(broker, [a_slot("ours"), a_slot("bare")]) is None
+    broker = next(metric for metric in BASELINE_METRICS if metric.field == "cpu_us_per_order_broker")
+    assert compare_metric(broker, [a_slot("ours"), a_slot("bare")]) is None
 
 
 def test_the_goals_are_those_that_were_set() -> None:
-    goals = {metric.field: (metric.bound, metric.goal) for metric in METRICS if metric.bound}
+    goals = {metric.field: (metric.bound, metric.goal) for metric in BASELINE_METRICS if metric.bound}
     assert goals == {
         "orders_per_s": ("at least", 0.90),
         "cpu_us_per_order_services": ("at most", 1.15),
         "p50_us": ("at most", 1.20),
         "p99_us": ("at most", 1.50),
     }
-    assert [metric.needs for metric in METRICS if metric.field == "p99_us"] == [662]
+    assert [metric.needs for metric in BASELINE_METRICS if metric.field == "p99_us"] == [662]
 
 
 @pytest.mark.parametrize(("orders", "goal"), [(661, None), (662, "at most 1.50")])
 def test_a_p99_has_a_goal_when_there_are_orders_enough_for_one(orders: int, goal: str | None) -> None:
-    (metric,) = (metric for metric in METRICS if metric.field == "p99_us")
-    found = compared(metric, [a_slot(arm, latencies_us=[5000] * orders) for arm in ("ours", "bare")])
+    (metric,) = (metric for metric in BASELINE_METRICS if metric.field == "p99_us")
+    found = compare_metric(metric, [a_slot(arm, latencies_us=[5000] * orders) for arm in ("ours", "bare")])
     assert found is not None
     assert (found.goal, found.met) == (goal, None if goal is None else True)
 
 
 def test_every_metric_is_a_field_of_what_was_measured() -> None:
-    assert {metric.field for metric in METRICS} <= set(Measured.__struct_fields__)
+    assert {metric.field for metric in BASELINE_METRICS} <= set(SlotMeasurement.__struct_fields__)
 
 
 def test_arms_take_turns_so_that_a_drift_cancels() -> None:
-    order = list(itertools.chain.from_iterable(order_of(number) for number in (1, 2)))
+    order = list(itertools.chain.from_iterable(arm_order(number) for number in (1, 2)))
     assert order == ["ours", "bare", "bare", "ours"]
-    assert order_of(3) == order_of(1)
+    assert arm_order(3) == arm_order(1)
 
 
 def test_a_body_passes_every_service_of_the_route_once_and_user_twice() -> None:
-    hops = {service: route.hops_of(service) for service in SERVICES}
+    hops = {service: route.find_hops(service) for service in SERVICES}
     assert {service: len(passed) for service, passed in hops.items()} == {
         "user": 2,
         "product": 1,
@@ -145,7 +145,7 @@ def test_a_body_passes_every_service_of_the_route_once_and_user_twice() -> None:
 
 
 def test_a_chain_goes_through_the_services_in_order() -> None:
-    assert [route.onward_of(service) for service in SERVICES] == [*SERVICES[1:], None]
+    assert [route.next_service(service) for service in SERVICES] == [*SERVICES[1:], None]
 
 
 # Load
@@ -164,7 +164,7 @@ async def test_a_closed_loop_sends_every_number_once_and_never_more_at_a_time_th
         in_flight -= 1
         return 0
 
-    assert await closed(submit, range(10, 50), 4) > 0
+    assert await run_closed_loop(submit, range(10, 50), 4) > 0
     assert sorted(sent) == list(range(10, 50))
     assert most == 4
 
@@ -183,25 +183,25 @@ async def test_an_open_loop_sends_the_orders_of_its_rate_and_waits_for_the_last(
         sent.append(number)
         return 10**18
 
-    pace = await paced(submit, 100, orders_per_s=200, duration_s=0.1)
+    pace = await run_open_loop(submit, 100, orders_per_s=200, duration_s=0.1)
     assert sent == list(range(100, 100 + 20))
     assert len(pace.from_planned_ns) == len(pace.lateness_ns) == 20
     assert min(pace.lateness_ns) >= 0
 
 
 def test_the_orders_of_a_slot_are_enough_for_all_its_parts() -> None:
-    assert Load(orders=40, warm_up=300, orders_per_s=60, seconds=1.5).all_orders == 300 + 40 + 90
+    assert BaselineLoad(orders=40, warm_up=300, orders_per_s=60, seconds=1.5).all_orders == 300 + 40 + 90
 
 
 # Options
 
 
 def test_without_options_all_transports_are_compared() -> None:
-    assert options([]).transports == TRANSPORTS
+    assert parse_options([]).transports == BARE_TRANSPORTS
 
 
 def test_a_transport_named_twice_is_measured_once() -> None:
-    assert options(["--transport", "grpc, rest,grpc"]).transports == ("grpc", "rest")
+    assert parse_options(["--transport", "grpc, rest,grpc"]).transports == ("grpc", "rest")
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as raised:
-        options(arguments)
+        parse_options(arguments)
     assert raised.value.code == 2
     error = capsys.readouterr().err
     assert said in error
@@ -237,7 +237,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(
 
 def shown(*slots: Slot) -> str:
     text = io.StringIO()
-    Console(file=text, width=120).print(table("rest", slots))
+    Console(file=text, width=120).print(ratio_table("rest", slots))
     return text.getvalue()
 
 
@@ -258,7 +258,7 @@ def test_a_metric_that_was_not_measured_has_no_row() -> None:
 
 
 def test_the_report_is_whole_each_time_it_is_saved(tmp_path: Path) -> None:
-    report = Report(tmp_path, Load())
+    report = BaselineReport(tmp_path, BaselineLoad())
     report.skipped["events"] = "no kafka answers"
     report.save()
     report.slots["rest"] = [a_slot("ours"), a_slot("bare")]

@@ -1,18 +1,24 @@
-"""A newer shop's order at a service of today, format by format."""
+"""Tests that today's services read orders with newer schemas, in each format."""
 
 import dataclasses
 
 import pytest
 
-from bench.calibration.schema_evolution import NEWER_SCHEMA, VALUE, newer_avro, newer_protobuf, readings
-from shop.messages import KIND, PlaceOrder
-from tests.conftest import an_order
-from transports.wire import codec_named
+from bench.calibration.schema_evolution import (
+    NEW_VALUE,
+    NEWER_SCHEMA,
+    check_evolution,
+    encode_newer_avro,
+    encode_newer_protobuf,
+)
+from shop.messages import KIND_BY_TYPE, PlaceOrder
+from tests.conftest import build_order
+from transports.wire import load_codec
 from transports.wire import orders_pb2 as pb
 from transports.wire.avro import AvroCodec
 
-ORDER = PlaceOrder(an_order(document=b"attached"))
-READINGS = list(readings(ORDER))
+ORDER = PlaceOrder(build_order(document=b"attached"))
+READINGS = list(check_evolution(ORDER))
 
 
 @pytest.mark.parametrize("codec", ["json", "msgpack", "protobuf"])
@@ -31,16 +37,16 @@ def test_a_service_that_rebuilds_a_fact_does_not_pass_on_what_it_does_not_know()
 
 
 def test_the_newer_orders_do_have_the_new_field() -> None:
-    assert all(VALUE.encode() in body for body in (newer_protobuf(ORDER), newer_avro(ORDER)))
+    assert all(NEW_VALUE.encode() in body for body in (encode_newer_protobuf(ORDER), encode_newer_avro(ORDER)))
     # The generated module of today keeps a field that it does not know; our services make new facts.
-    assert VALUE.encode() in pb.PlaceOrder.FromString(newer_protobuf(ORDER)).SerializeToString()
+    assert NEW_VALUE.encode() in pb.PlaceOrder.FromString(encode_newer_protobuf(ORDER)).SerializeToString()
 
 
 def test_an_order_without_a_document_is_read_as_one_with_an_empty_one() -> None:
     plain = PlaceOrder(dataclasses.replace(ORDER.order, document=b""))
-    body = codec_named("json").encode(plain).replace(b',"document":""', b"")
-    assert codec_named("json").decode(KIND[PlaceOrder], body) == plain
+    body = load_codec("json").encode(plain).replace(b',"document":""', b"")
+    assert load_codec("json").decode(KIND_BY_TYPE[PlaceOrder], body) == plain
 
 
 def test_the_newer_schema_differs_by_one_field() -> None:
-    assert AvroCodec(known=[NEWER_SCHEMA]).decode(KIND[PlaceOrder], codec_named("avro").encode(ORDER)) == ORDER
+    assert AvroCodec(known=[NEWER_SCHEMA]).decode(KIND_BY_TYPE[PlaceOrder], load_codec("avro").encode(ORDER)) == ORDER

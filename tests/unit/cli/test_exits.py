@@ -1,4 +1,4 @@
-"""How a command ends, as an exit code and a sentence."""
+"""Tests the exit codes and last sentences of commands."""
 
 import asyncio
 import os

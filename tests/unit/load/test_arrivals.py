@@ -1,3 +1,5 @@
+"""Tests arrival schedules: constant, Poisson, steps, bursts and edited rates."""
+
 import itertools
 import math
 import statistics
@@ -8,8 +10,8 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.load.workload.arrivals import Arrivals, Schedule, poisson
-from bench.load.workload.shape import STEADY, Burst, Shape, Step
+from bench.load.workload.arrivals import Arrivals, Schedule, generate_poisson_arrivals
+from bench.load.workload.shape import STEADY_RATE, RateBurst, RateShape, RateStep
 
 S = 1_000_000_000
 few = settings(max_examples=40, deadline=None)
@@ -36,7 +38,7 @@ def test_two_workers_with_constant_arrivals_take_turns() -> None:
 
 
 def test_poisson_gaps_have_the_mean_and_the_spread_of_an_exponential() -> None:
-    units = list(itertools.islice(poisson("42"), 50_000))
+    units = list(itertools.islice(generate_poisson_arrivals("42"), 50_000))
     gaps = [b - a for a, b in itertools.pairwise(units)]
     assert statistics.fmean(gaps) == pytest.approx(1, rel=0.02)
     assert statistics.stdev(gaps) == pytest.approx(1, rel=0.03)
@@ -57,8 +59,8 @@ def test_the_same_seed_gives_the_same_plan_and_hash() -> None:
         {"duration_s": 5.001},
         {"note": "y"},
         {"arrivals": "constant"},
-        {"shape": Step()},
-        {"shape": Burst()},
+        {"shape": RateStep()},
+        {"shape": RateBurst()},
         {"arrivals": "trace", "trace_ns": [S, 2 * S]},
     ],
 )
@@ -139,23 +141,23 @@ def test_unknown_arrivals_are_refused_by_name() -> None:
 
 
 seeds = st.integers(0, 2**32).map(str)
-steps = st.builds(Step, factor=st.floats(0, 20), at_s=st.floats(0, 30), for_s=st.floats(0.1, 30))
-bursts = st.builds(Burst, peak=st.floats(1, 20), period_s=st.floats(0.1, 30))
-shapes = st.one_of(st.just(STEADY), steps, bursts)
+steps = st.builds(RateStep, factor=st.floats(0, 20), at_s=st.floats(0, 30), for_s=st.floats(0.1, 30))
+bursts = st.builds(RateBurst, peak=st.floats(1, 20), period_s=st.floats(0.1, 30))
+shapes = st.one_of(st.just(STEADY_RATE), steps, bursts)
 
 
 @given(shape=shapes, ends=st.lists(st.floats(-20, 100), min_size=2, max_size=2))
-def test_the_area_under_a_shape_never_shrinks(shape: Shape, ends: list[float]) -> None:
+def test_the_area_under_a_shape_never_shrinks(shape: RateShape, ends: list[float]) -> None:
     assert shape.area(min(ends)) <= shape.area(max(ends)) + 1e-9
 
 
 @given(shape=shapes, area=st.floats(-20, 100))
-def test_mapping_there_and_back_is_exact(shape: Shape, area: float) -> None:
+def test_mapping_there_and_back_is_exact(shape: RateShape, area: float) -> None:
     assert shape.area(shape.inverse(area)) == pytest.approx(area, abs=1e-9)
 
 
 @given(step=steps)
-def test_a_step_is_so_many_times_the_rate_and_the_rate_before_and_after(step: Step) -> None:
+def test_a_step_is_so_many_times_the_rate_and_the_rate_before_and_after(step: RateStep) -> None:
     up_s, down_s = step.at_s, step.at_s + step.for_s
     assert step.area(up_s) == up_s
     assert step.area(down_s) - step.area(up_s) == pytest.approx(step.factor * step.for_s)
@@ -163,13 +165,13 @@ def test_a_step_is_so_many_times_the_rate_and_the_rate_before_and_after(step: St
 
 
 @given(burst=bursts, from_s=st.floats(-20, 20), periods=st.integers(1, 9))
-def test_over_whole_periods_bursts_have_the_mean_rate(burst: Burst, from_s: float, periods: int) -> None:
+def test_over_whole_periods_bursts_have_the_mean_rate(burst: RateBurst, from_s: float, periods: int) -> None:
     length_s = periods * burst.period_s
     assert burst.area(from_s + length_s) - burst.area(from_s) == pytest.approx(length_s, abs=1e-9)
 
 
 def test_a_burst_comes_at_the_peak_rate_and_then_nothing_comes() -> None:
-    burst = Burst(peak=10, period_s=2)
+    burst = RateBurst(peak=10, period_s=2)
     schedule = Schedule("burst", seed="1", orders_per_s=1000, duration_s=20, shape=burst)
     within_s = [offset_ns / S % 2 for offset_ns in taken(schedule)]
     assert max(within_s) <= 0.2
@@ -177,7 +179,7 @@ def test_a_burst_comes_at_the_peak_rate_and_then_nothing_comes() -> None:
 
 
 def test_a_silence_is_where_it_was_asked_for() -> None:
-    silence = Step(factor=0, at_s=3, for_s=3)
+    silence = RateStep(factor=0, at_s=3, for_s=3)
     schedule = Schedule("step", seed="1", orders_per_s=1000, duration_s=9, shape=silence)
     offsets_s = [offset_ns / S for offset_ns in taken(schedule)]
     gap_s, end_s = max((b - a, b) for a, b in itertools.pairwise(offsets_s))
@@ -187,7 +189,7 @@ def test_a_silence_is_where_it_was_asked_for() -> None:
 @few
 @given(seed=seeds, shape=shapes, orders_per_s=st.floats(0, 500), duration_s=st.floats(0.01, 20))
 def test_a_plan_is_sorted_and_lies_before_the_end(
-    seed: str, shape: Shape, orders_per_s: float, duration_s: float
+    seed: str, shape: RateShape, orders_per_s: float, duration_s: float
 ) -> None:
     schedule = Schedule("poisson", seed=seed, orders_per_s=orders_per_s, duration_s=duration_s, shape=shape)
     offsets = taken(schedule)
@@ -195,8 +197,10 @@ def test_a_plan_is_sorted_and_lies_before_the_end(
     assert all(0 <= offset < duration_s * S for offset in offsets)
 
 
-@pytest.mark.parametrize("shape", [STEADY, Step(factor=4, at_s=3, for_s=5), Step(factor=0), Burst(), Burst(peak=3)])
-def test_as_many_orders_come_as_the_integral_of_the_rate_says(shape: Shape) -> None:
+@pytest.mark.parametrize(
+    "shape", [STEADY_RATE, RateStep(factor=4, at_s=3, for_s=5), RateStep(factor=0), RateBurst(), RateBurst(peak=3)]
+)
+def test_as_many_orders_come_as_the_integral_of_the_rate_says(shape: RateShape) -> None:
     """Over 40 seeds; a Poisson count of this mean lies within the bounds with 99.9 % probability."""
     rate_per_s, duration_s = 50, 13
     total = sum(
@@ -221,7 +225,7 @@ def test_as_many_orders_come_as_the_integral_of_the_rate_says(shape: Shape) -> N
 @few
 @given(shape=shapes, edits=st.lists(st.tuples(st.integers(1, 2 * S), st.floats(0, 100)), max_size=4))
 def test_an_edit_goes_on_with_the_unit_process_whether_planned_or_not(
-    shape: Shape, edits: list[tuple[int, float]]
+    shape: RateShape, edits: list[tuple[int, float]]
 ) -> None:
     """Undone by the integral of what was asked, the arrivals are the seed's own."""
 
@@ -248,7 +252,7 @@ def test_an_edit_goes_on_with_the_unit_process_whether_planned_or_not(
 
     offsets = edited(None)
     assert offsets == edited(10) == edited(None)
-    seeded = itertools.islice(poisson("9"), len(offsets))
+    seeded = itertools.islice(generate_poisson_arrivals("9"), len(offsets))
     # Times are whole nanoseconds, and there are at most 20 * 100 orders in a second.
     assert [units(offset) for offset in offsets] == pytest.approx(list(seeded), abs=1e-4)
 
@@ -276,12 +280,12 @@ def test_an_endless_schedule_of_nothing_has_nothing_in_sight(arrivals: Arrivals)
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: Step(factor=-1), "0 or more times the rate"),
-        (lambda: Step(for_s=0), "begins at 0 s or later and lasts"),
-        (lambda: Burst(peak=0.5), "1 or more times the mean rate"),
-        (lambda: Burst(period_s=math.nan), "positive number of seconds"),
+        (lambda: RateStep(factor=-1), "0 or more times the rate"),
+        (lambda: RateStep(for_s=0), "begins at 0 s or later and lasts"),
+        (lambda: RateBurst(peak=0.5), "1 or more times the mean rate"),
+        (lambda: RateBurst(period_s=math.nan), "positive number of seconds"),
     ],
 )
-def test_a_shape_that_is_none_is_refused(make: Callable[[], Shape], sentence: str) -> None:
+def test_a_shape_that_is_none_is_refused(make: Callable[[], RateShape], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         make()

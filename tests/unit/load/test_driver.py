@@ -1,4 +1,4 @@
-"""The driver on a virtual clock: hours pass in milliseconds, and every number is exact."""
+"""Tests the load driver on a virtual clock, where every number is exact."""
 
 import asyncio
 import gc
@@ -15,21 +15,21 @@ from bench.load.workload.orders import Workload
 from shop.messages import PlaceOrder
 from tests.unit.load.virtual_clock import (
     ALL_SHIP,
-    S,
-    Stub,
+    NS_PER_S,
+    FakeShopClient,
     VirtualLoop,
-    closed_trial,
-    now_ns,
-    open_trial,
-    run,
-    virtual_pacer,
+    build_virtual_pacer,
+    read_virtual_clock_ns,
+    run_closed_trial,
+    run_on_virtual_clock,
+    run_open_trial,
 )
 from transports.base import Finished, Receipt
 from transports.errors import NotAccepted
 
 
 def test_every_order_is_sent_when_it_is_due_and_counted() -> None:
-    record = run(open_trial(Stub())).record
+    record = run_on_virtual_clock(run_open_trial(FakeShopClient())).record
     window = record.window
     assert (window.planned, window.sent, window.accepted, window.finished) == (1000, 1000, 1000, 1000)
     assert record.lateness.percentile_us(100) == 0
@@ -41,19 +41,19 @@ def test_response_counts_from_when_the_order_was_planned() -> None:
 
     started_ns = 0
 
-    class Stalls(Stub):
+    class Stalls(FakeShopClient):
         async def submit(self, order: PlaceOrder) -> Receipt:
-            gone_s = (now_ns() - started_ns) / S
+            gone_s = (read_virtual_clock_ns() - started_ns) / NS_PER_S
             if 5 <= gone_s < 6:
                 await asyncio.sleep(6 - gone_s)
             return await super().submit(order)
 
     async def trial() -> Driver:
         nonlocal started_ns
-        started_ns = now_ns()
-        return await open_trial(Stalls())
+        started_ns = read_virtual_clock_ns()
+        return await run_open_trial(Stalls())
 
-    record = run(trial()).record
+    record = run_on_virtual_clock(trial()).record
     assert record.window.finished == 1000
     assert record.finish.percentile_us(89.9) == pytest.approx(1000, abs=2)
     # A tenth of the orders came during the second and waited for what was left of it, evenly from none to all.
@@ -62,16 +62,16 @@ def test_response_counts_from_when_the_order_was_planned() -> None:
 
 
 def test_orders_in_flight_are_averaged_over_the_time_of_the_window() -> None:
-    record = run(open_trial(Stub(lambda number: 0.25), warm_up_s=2)).record
+    record = run_on_virtual_clock(run_open_trial(FakeShopClient(lambda number: 0.25), warm_up_s=2)).record
     # 100 a second, each a quarter of a second under way; those of the warm-up are there when the window opens.
     assert record.in_flight_ns / record.window_ns == pytest.approx(25, abs=0.1)
-    assert record.response_ns / record.window.finished == pytest.approx(0.25 * S)
+    assert record.response_ns / record.window.finished == pytest.approx(0.25 * NS_PER_S)
     assert record.service_ns == record.response_ns  # nothing is late on a virtual clock
 
 
 def test_orders_in_flight_are_averaged_over_twelfths_of_the_window() -> None:
-    stub = Stub(lambda number: 100.0)
-    record = run(open_trial(stub, warm_up_s=1, duration_s=6, drain_s=200, deadline_s=200)).record
+    stub = FakeShopClient(lambda number: 100.0)
+    record = run_on_virtual_clock(run_open_trial(stub, warm_up_s=1, duration_s=6, drain_s=200, deadline_s=200)).record
     assert len(record.in_flight_slices) == 12
     assert sum(record.in_flight_slices) / 12 == pytest.approx(record.in_flight_ns / record.window_ns, rel=0.01)
     # Nothing finishes in the window, and 50 more come in every half second.
@@ -81,8 +81,8 @@ def test_orders_in_flight_are_averaged_over_twelfths_of_the_window() -> None:
 
 @pytest.mark.parametrize("phases", [{"drain_s": 1}, {"drain_s": 9, "deadline_s": 2}])
 def test_orders_that_never_end_are_no_growing_backlog(phases: dict[str, float]) -> None:
-    stub = Stub(lambda number: 0.05 if number % 10 else 1000.0)
-    record = run(open_trial(stub, warm_up_s=1, duration_s=6, **phases)).record
+    stub = FakeShopClient(lambda number: 0.05 if number % 10 else 1000.0)
+    record = run_on_virtual_clock(run_open_trial(stub, warm_up_s=1, duration_s=6, **phases)).record
     assert record.window.unfinished == 60
     assert record.in_flight_slices == pytest.approx([0.9 * 100 * 0.05] * 12, abs=0.6)
 
@@ -96,28 +96,31 @@ def test_orders_that_never_end_are_no_growing_backlog(phases: dict[str, float]) 
     ],
 )
 def test_what_is_in_flight_is_what_the_orders_instants_come_to(takes_s: Callable[[int], float]) -> None:
-    record = run(open_trial(Stub(takes_s), warm_up_s=1, duration_s=6, drain_s=3)).record
+    record = run_on_virtual_clock(run_open_trial(FakeShopClient(takes_s), warm_up_s=1, duration_s=6, drain_s=3)).record
     assert record.in_flight_ns == pytest.approx(record.sojourn_ns + record.in_flight_lost_ns, rel=1e-6)
 
 
 def test_a_transport_that_dates_outcomes_back_breaks_littles_law() -> None:
-    class Early(Stub):
+    class Early(FakeShopClient):
         async def _finish(self, order: PlaceOrder, takes_s: float) -> Finished:
             finished = await super()._finish(order, takes_s)
-            return Finished(finished.outcome, finished.at_ns - round(takes_s * S / 2))
+            return Finished(finished.outcome, finished.at_ns - round(takes_s * NS_PER_S / 2))
 
-    record = run(open_trial(Early(lambda number: 0.05))).record
+    record = run_on_virtual_clock(run_open_trial(Early(lambda number: 0.05))).record
     assert record.in_flight_ns == pytest.approx(2 * (record.sojourn_ns + record.in_flight_lost_ns), rel=0.01)
 
 
 def test_gaps_between_sends_and_between_plans_are_kept_side_by_side() -> None:
-    class Blocks(Stub):
+    class Blocks(FakeShopClient):
         async def submit(self, order: PlaceOrder) -> Receipt:
             if len(self.orders) % 10 == 0:
                 asyncio.get_running_loop()._jump.now_s += 0.05  # type: ignore[attr-defined]
             return await super().submit(order)
 
-    even, bunched = run(open_trial(Stub())).record, run(open_trial(Blocks())).record
+    even, bunched = (
+        run_on_virtual_clock(run_open_trial(FakeShopClient())).record,
+        run_on_virtual_clock(run_open_trial(Blocks())).record,
+    )
     assert even.gap_planned.counts() == even.gap_sent.counts()
     assert (even.gap_sent.count, bunched.gap_sent.count) == (999, 999)
     assert bunched.gap_planned.counts() == even.gap_planned.counts()
@@ -125,7 +128,7 @@ def test_gaps_between_sends_and_between_plans_are_kept_side_by_side() -> None:
 
 
 def test_a_client_that_holds_the_loop_makes_orders_late_and_says_so() -> None:
-    class Blocks(Stub):
+    class Blocks(FakeShopClient):
         async def submit(self, order: PlaceOrder) -> Receipt:
             if not self.orders:
                 loop = asyncio.get_running_loop()
@@ -133,7 +136,7 @@ def test_a_client_that_holds_the_loop_makes_orders_late_and_says_so() -> None:
                 loop._jump.now_s += 0.5
             return await super().submit(order)
 
-    record = run(open_trial(Blocks())).record
+    record = run_on_virtual_clock(run_open_trial(Blocks())).record
     assert record.lateness.percentile_us(100) == pytest.approx(490_000, rel=0.03)
     assert (record.finish_service.percentile_us(90) or 0) < 2_000
     assert (record.accept_service.percentile_us(90) or 0) < 2_000
@@ -144,7 +147,9 @@ def test_a_client_that_holds_the_loop_makes_orders_late_and_says_so() -> None:
 
 
 def test_nothing_gates_sending_but_the_cap_and_what_is_over_it_counts_as_infinite() -> None:
-    record = run(open_trial(Stub(lambda number: 3600), in_flight_cap=600, drain_s=1, deadline_s=7200)).record
+    record = run_on_virtual_clock(
+        run_open_trial(FakeShopClient(lambda number: 3600), in_flight_cap=600, drain_s=1, deadline_s=7200)
+    ).record
     window = record.window
     assert (window.planned, window.sent, window.not_sent, window.unfinished) == (1000, 600, 400, 600)
     assert record.in_flight_max == 600
@@ -153,19 +158,19 @@ def test_nothing_gates_sending_but_the_cap_and_what_is_over_it_counts_as_infinit
 
 
 def test_an_order_that_is_not_sent_leaves_the_others_as_planned() -> None:
-    stub = Stub(lambda number: 0.015)
-    run(open_trial(stub, in_flight_cap=1, duration_s=1))
+    stub = FakeShopClient(lambda number: 0.015)
+    run_on_virtual_clock(run_open_trial(stub, in_flight_cap=1, duration_s=1))
     assert stub.orders == [f"t-{number}" for number in range(0, 100, 2)]
 
 
 def test_accepted_and_finished_are_two_instants() -> None:
-    record = run(open_trial(Stub(lambda number: 0.2, accept_s=0.05))).record
+    record = run_on_virtual_clock(run_open_trial(FakeShopClient(lambda number: 0.2, accept_s=0.05))).record
     assert record.accept.percentile_us(50) == pytest.approx(50_000, rel=0.01)
     assert record.finish.percentile_us(50) == pytest.approx(200_000, rel=0.01)
 
 
 def test_looping_clients_order_again_as_soon_as_they_are_told() -> None:
-    record = run(closed_trial(Stub(lambda number: 0.1), 5, duration_s=10)).record
+    record = run_on_virtual_clock(run_closed_trial(FakeShopClient(lambda number: 0.1), 5, duration_s=10)).record
     assert record.window.finished == pytest.approx(500, abs=5)
     assert record.in_flight_max == 5
     assert record.lateness.percentile_us(100) == 0
@@ -174,8 +179,10 @@ def test_looping_clients_order_again_as_soon_as_they_are_told() -> None:
 def test_looping_clients_are_added_and_withdrawn_while_they_run() -> None:
     async def trial() -> Driver:
         workload = Workload(prefix="t", seed=1, payload_bytes=512, mix=ALL_SHIP)
-        stub = Stub(lambda number: 0.1)
-        driver = ClosedDriver(stub, workload, Phases(duration_s=9), 1, clock=now_ns, pacer=virtual_pacer)
+        stub = FakeShopClient(lambda number: 0.1)
+        driver = ClosedDriver(
+            stub, workload, Phases(duration_s=9), 1, clock=read_virtual_clock_ns, pacer=build_virtual_pacer
+        )
         running = asyncio.ensure_future(driver.run())
         await asyncio.sleep(3)
         driver.change(5)
@@ -184,29 +191,29 @@ def test_looping_clients_are_added_and_withdrawn_while_they_run() -> None:
         await running
         return driver
 
-    assert run(trial()).record.window.finished == pytest.approx(30 + 150 + 60, abs=6)
+    assert run_on_virtual_clock(trial()).record.window.finished == pytest.approx(30 + 150 + 60, abs=6)
 
 
 def test_a_failing_shop_does_not_stop_looping_clients() -> None:
-    class Refuses(Stub):
+    class Refuses(FakeShopClient):
         async def submit(self, order: PlaceOrder) -> Receipt:
             await asyncio.sleep(0.1)
             raise NotAccepted("no")
 
-    record = run(closed_trial(Refuses(), 2, duration_s=10)).record
+    record = run_on_virtual_clock(run_closed_trial(Refuses(), 2, duration_s=10)).record
     assert record.window.failed == pytest.approx(200, abs=4)
 
 
 def test_garbage_is_not_collected_in_the_window_and_is_afterwards() -> None:
     seen: list[bool] = []
 
-    class Looks(Stub):
+    class Looks(FakeShopClient):
         async def submit(self, order: PlaceOrder) -> Receipt:
             seen.append(gc.isenabled())
             return await super().submit(order)
 
     assert gc.isenabled()
-    run(open_trial(Looks()))
+    run_on_virtual_clock(run_open_trial(Looks()))
     assert set(seen) == {False}
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0
@@ -218,18 +225,18 @@ def test_the_edges_of_the_window_are_told() -> None:
     async def trial() -> Driver:
         workload = Workload(prefix="t", seed=1, payload_bytes=512)
         schedule = Schedule("constant", seed="1", orders_per_s=10, duration_s=10)
-        began_ns = now_ns()
+        began_ns = read_virtual_clock_ns()
         driver = OpenDriver(
-            Stub(),
+            FakeShopClient(),
             workload,
             Phases(warm_up_s=5, duration_s=10),
             schedule,
-            clock=now_ns,
-            pacer=virtual_pacer,
-            at_edge=lambda: edges.append((now_ns() - began_ns) / S),
+            clock=read_virtual_clock_ns,
+            pacer=build_virtual_pacer,
+            at_edge=lambda: edges.append((read_virtual_clock_ns() - began_ns) / NS_PER_S),
         )
         await driver.run()
         return driver
 
-    run(trial())
+    run_on_virtual_clock(trial())
     assert edges == pytest.approx([5, 15], abs=0.01)

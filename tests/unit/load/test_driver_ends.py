@@ -1,4 +1,4 @@
-"""How a trial ends: orders that are late, lost or told twice, and what goes wrong in it."""
+"""Tests how a trial ends: late, lost and duplicated outcomes, and errors."""
 
 import asyncio
 import dataclasses
@@ -6,29 +6,37 @@ from typing import Any
 
 import pytest
 
-from bench.load.driver import Driver, OtherClock, Phases
+from bench.load.driver import ClockMismatchError, Driver, Phases
 from bench.load.open_loop import OpenDriver
 from bench.load.workload.arrivals import Schedule
 from bench.load.workload.orders import Workload
 from shop.messages import OrderClosed, PlaceOrder
-from tests.unit.load.virtual_clock import S, Stub, VirtualLoop, now_ns, open_trial, run, virtual_pacer
+from tests.unit.load.virtual_clock import (
+    NS_PER_S,
+    FakeShopClient,
+    VirtualLoop,
+    build_virtual_pacer,
+    read_virtual_clock_ns,
+    run_on_virtual_clock,
+    run_open_trial,
+)
 from transports.base import Finished, Receipt
 from transports.errors import Failed, NotAccepted
 
 
 def test_the_window_is_as_long_as_asked_although_the_last_order_came_sooner() -> None:
-    record = run(open_trial(Stub(), orders_per_s=1, duration_s=10)).record
-    assert record.window_ns == 10 * S
+    record = run_on_virtual_clock(run_open_trial(FakeShopClient(), orders_per_s=1, duration_s=10)).record
+    assert record.window_ns == 10 * NS_PER_S
 
 
 def test_what_finishes_after_the_window_is_no_throughput() -> None:
-    record = run(open_trial(Stub(lambda number: 4), duration_s=10)).record
+    record = run_on_virtual_clock(run_open_trial(FakeShopClient(lambda number: 4), duration_s=10)).record
     assert record.window.finished == 1000
     assert record.finished_within == pytest.approx(600, abs=1)
 
 
 def test_errors_are_counted_by_name_and_censored() -> None:
-    class Fails(Stub):
+    class Fails(FakeShopClient):
         async def submit(self, order: PlaceOrder) -> Receipt:
             receipt = await super().submit(order)
             number = len(self.orders)
@@ -42,15 +50,15 @@ def test_errors_are_counted_by_name_and_censored() -> None:
         async def _fail(self) -> Finished:
             raise Failed("no")
 
-    record = run(open_trial(Fails())).record
+    record = run_on_virtual_clock(run_open_trial(Fails())).record
     assert record.failures == {"NotAccepted": 100, "Failed": 100}
     assert (record.window.failed, record.window.accepted, record.window.finished) == (200, 900, 800)
     assert (record.accept.censored, record.finish.censored) == (100, 200)
 
 
 def test_an_order_over_its_deadline_ends_as_unfinished_while_others_go_on() -> None:
-    stub = Stub(lambda number: 3600 if number == 0 else 0.001)
-    record = run(open_trial(stub, duration_s=20, deadline_s=3, drain_s=0)).record
+    stub = FakeShopClient(lambda number: 3600 if number == 0 else 0.001)
+    record = run_on_virtual_clock(run_open_trial(stub, duration_s=20, deadline_s=3, drain_s=0)).record
     assert (record.window.unfinished, record.window.accepted_unfinished) == (1, 1)
     assert record.window.finished == 1999
 
@@ -60,18 +68,20 @@ def test_the_drain_waits_for_the_slowest_and_no_longer() -> None:
 
     async def trial() -> Driver:
         nonlocal took_s
-        began_ns = now_ns()
-        driver = await open_trial(Stub(lambda number: 7 if number == 999 else 0.001), drain_s=30)
-        took_s = (now_ns() - began_ns) / S
+        began_ns = read_virtual_clock_ns()
+        driver = await run_open_trial(FakeShopClient(lambda number: 7 if number == 999 else 0.001), drain_s=30)
+        took_s = (read_virtual_clock_ns() - began_ns) / NS_PER_S
         return driver
 
-    record = run(trial()).record
+    record = run_on_virtual_clock(trial()).record
     assert record.window.unfinished == 0
     assert took_s == pytest.approx(17, abs=0.1)
 
 
 def test_the_drain_ends_what_never_finishes() -> None:
-    record = run(open_trial(Stub(lambda number: 3600 if number >= 990 else 0.001), drain_s=5)).record
+    record = run_on_virtual_clock(
+        run_open_trial(FakeShopClient(lambda number: 3600 if number >= 990 else 0.001), drain_s=5)
+    ).record
     assert (record.window.finished, record.window.accepted_unfinished) == (990, 10)
     assert record.finish.censored == 10
 
@@ -81,9 +91,11 @@ def test_stopping_ends_an_endless_trial_with_all_orders_accounted_for() -> None:
         await asyncio.sleep(4.2)
         driver.stop()
 
-    record = run(open_trial(Stub(lambda number: 0.5), duration_s=None, during=stop)).record
+    record = run_on_virtual_clock(
+        run_open_trial(FakeShopClient(lambda number: 0.5), duration_s=None, during=stop)
+    ).record
     assert record.window.planned == record.window.finished == pytest.approx(420, abs=1)
-    assert record.window_ns == pytest.approx(4.2 * S, rel=0.01)
+    assert record.window_ns == pytest.approx(4.2 * NS_PER_S, rel=0.01)
 
 
 def test_a_rate_edited_while_running_changes_the_arrivals_and_drops_the_hash() -> None:
@@ -91,7 +103,7 @@ def test_a_rate_edited_while_running_changes_the_arrivals_and_drops_the_hash() -
         await asyncio.sleep(5)
         driver.change(300)
 
-    driver = run(open_trial(Stub(), during=edit))
+    driver = run_on_virtual_clock(run_open_trial(FakeShopClient(), during=edit))
     assert driver.record.window.sent == pytest.approx(500 + 1500, abs=4)
     assert driver.plan_hash == ""
 
@@ -101,19 +113,23 @@ def test_a_rate_of_nothing_waits_for_the_end_of_the_window() -> None:
         await asyncio.sleep(5)
         driver.change(0)
 
-    record = run(open_trial(Stub(), during=edit)).record
+    record = run_on_virtual_clock(run_open_trial(FakeShopClient(), during=edit)).record
     assert record.window.sent == pytest.approx(500, abs=1)
-    assert record.window_ns == 10 * S
+    assert record.window_ns == 10 * NS_PER_S
 
 
 def test_the_same_plan_sends_the_same_orders() -> None:
-    one, other = Stub(), Stub()
-    assert run(open_trial(one)).plan_hash == run(open_trial(other)).plan_hash != ""
+    one, other = FakeShopClient(), FakeShopClient()
+    assert (
+        run_on_virtual_clock(run_open_trial(one)).plan_hash
+        == run_on_virtual_clock(run_open_trial(other)).plan_hash
+        != ""
+    )
     assert one.orders == other.orders == [f"t-{number}" for number in range(1000)]
 
 
 def test_an_outcome_that_was_not_planned_is_counted() -> None:
-    class Mixes(Stub):
+    class Mixes(FakeShopClient):
         async def _finish(self, order: PlaceOrder, takes_s: float) -> Finished:
             finished = await super()._finish(order, takes_s)
             if order.order.order_id == "t-3":
@@ -123,7 +139,7 @@ def test_an_outcome_that_was_not_planned_is_counted() -> None:
                 return Finished(OrderClosed(other, "shipped", 100, "RR1", ""), finished.at_ns)
             return finished
 
-    record = run(open_trial(Mixes())).record
+    record = run_on_virtual_clock(run_open_trial(Mixes())).record
     assert record.unexpected == 2
     assert (record.shipped_in_window, record.rejected_in_window) == (999, 1)
 
@@ -131,7 +147,7 @@ def test_an_outcome_that_was_not_planned_is_counted() -> None:
 def test_every_order_of_the_window_is_told_as_it_ends_with_its_four_instants() -> None:
     told: list[tuple[int, str, int, int, int, int]] = []
 
-    class Fails(Stub):
+    class Fails(FakeShopClient):
         async def submit(self, order: PlaceOrder) -> Receipt:
             receipt = await super().submit(order)
             if order.order.order_id == "t-1":
@@ -141,8 +157,8 @@ def test_every_order_of_the_window_is_told_as_it_ends_with_its_four_instants() -
     def takes_s(number: int) -> float:
         return 60.0 if number == 202 else 0.25
 
-    run(
-        open_trial(
+    run_on_virtual_clock(
+        run_open_trial(
             Fails(takes_s, accept_s=0.1),
             warm_up_s=2,
             duration_s=0.05,
@@ -159,22 +175,28 @@ def test_every_order_of_the_window_is_told_as_it_ends_with_its_four_instants() -
         4: "finished",
     }
     _, planned_ns, sent_ns, accepted_ns, finished_ns = by_number[0]
-    assert [at_ns - planned_ns for at_ns in (sent_ns, accepted_ns, finished_ns)] == [0, S // 10, S // 4]
+    assert [at_ns - planned_ns for at_ns in (sent_ns, accepted_ns, finished_ns)] == [0, NS_PER_S // 10, NS_PER_S // 4]
 
 
 def test_an_order_that_was_not_sent_is_told_too() -> None:
     told: list[tuple[int, str, int, int, int, int]] = []
-    run(open_trial(Stub(lambda number: 1.0), duration_s=0.05, in_flight_cap=4, raw=lambda *ended: told.append(ended)))
+    run_on_virtual_clock(
+        run_open_trial(
+            FakeShopClient(lambda number: 1.0), duration_s=0.05, in_flight_cap=4, raw=lambda *ended: told.append(ended)
+        )
+    )
     (left_out,) = [ended for ended in told if ended[1] == "not_sent"]
     assert (left_out[0], left_out[3:]) == (4, (0, 0, 0))
     assert sorted(number for number, *_ in told) == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize(("accepted_off_ns", "finished_off_ns"), [(0, -S), (0, S), (-S, 0), (S, 0)])
+@pytest.mark.parametrize(
+    ("accepted_off_ns", "finished_off_ns"), [(0, -NS_PER_S), (0, NS_PER_S), (-NS_PER_S, 0), (NS_PER_S, 0)]
+)
 def test_a_transport_with_another_clock_ends_the_trial_with_a_sentence(
     accepted_off_ns: int, finished_off_ns: int
 ) -> None:
-    class Elsewhere(Stub):
+    class Elsewhere(FakeShopClient):
         async def submit(self, order: PlaceOrder) -> Receipt:
             receipt = await super().submit(order)
             done: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
@@ -182,20 +204,20 @@ def test_a_transport_with_another_clock_ends_the_trial_with_a_sentence(
             done.set_result(Finished(finished.outcome, finished.at_ns + finished_off_ns))
             return Receipt(receipt.accepted_ns + accepted_off_ns, done)
 
-    with pytest.raises(OtherClock, match=r"are not time\.monotonic_ns"):
-        run(open_trial(Elsewhere()))
+    with pytest.raises(ClockMismatchError, match=r"are not time\.monotonic_ns"):
+        run_on_virtual_clock(run_open_trial(Elsewhere()))
 
 
 @pytest.mark.parametrize("answer", [None, 7, Finished(None, 0)])  # type: ignore[arg-type]
 def test_what_is_no_outcome_ends_the_trial_and_is_raised(answer: Any) -> None:
-    class Odd(Stub):
+    class Odd(FakeShopClient):
         async def _finish(self, order: PlaceOrder, takes_s: float) -> Finished:
             if isinstance(answer, Finished):
-                return Finished(answer.outcome, now_ns())
+                return Finished(answer.outcome, read_virtual_clock_ns())
             return answer  # type: ignore[no-any-return]
 
     with pytest.raises(AttributeError, match="has no attribute"):
-        run(open_trial(Odd()))
+        run_on_virtual_clock(run_open_trial(Odd()))
 
 
 def test_a_disk_that_is_full_for_the_raw_orders_ends_the_trial() -> None:
@@ -203,11 +225,11 @@ def test_a_disk_that_is_full_for_the_raw_orders_ends_the_trial() -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        run(open_trial(Stub(), raw=write))
+        run_on_virtual_clock(run_open_trial(FakeShopClient(), raw=write))
 
 
 def test_a_defect_ends_the_trial_and_is_raised() -> None:
-    class Broken(Stub):
+    class Broken(FakeShopClient):
         async def submit(self, order: PlaceOrder) -> Receipt:
             if len(self.orders) == 10:
                 raise ZeroDivisionError("a defect")
@@ -215,7 +237,7 @@ def test_a_defect_ends_the_trial_and_is_raised() -> None:
 
     stub = Broken()
     with pytest.raises(ZeroDivisionError, match="a defect"):
-        run(open_trial(stub))
+        run_on_virtual_clock(run_open_trial(stub))
     assert len(stub.orders) == 10
 
 
@@ -227,8 +249,10 @@ def test_a_cancelled_trial_leaves_no_order_behind() -> None:
 async def _driver_cancelled() -> int:
     workload = Workload(prefix="t", seed=1, payload_bytes=512)
     schedule = Schedule("constant", seed="1", orders_per_s=100, duration_s=10)
-    stub = Stub(lambda number: 3600)
-    driver = OpenDriver(stub, workload, Phases(duration_s=10), schedule, clock=now_ns, pacer=virtual_pacer)
+    stub = FakeShopClient(lambda number: 3600)
+    driver = OpenDriver(
+        stub, workload, Phases(duration_s=10), schedule, clock=read_virtual_clock_ns, pacer=build_virtual_pacer
+    )
     running = asyncio.ensure_future(driver.run())
     await asyncio.sleep(3)
     orders = [task for task in asyncio.all_tasks() if "_carry" in repr(task.get_coro())]

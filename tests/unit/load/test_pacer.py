@@ -1,3 +1,5 @@
+"""Tests that pacers wake on time: never early, and once per deadline."""
+
 import asyncio
 import sys
 import time

@@ -1,3 +1,5 @@
+"""Tests histograms and counters of a trial: percentiles, merging and serialisation."""
+
 import math
 
 import msgspec
@@ -6,8 +8,8 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.load.protocol import HISTOGRAMS, TrialReport, TrialSpec, merged
-from bench.load.recorder import HIGHEST_US, Histogram, Miscounted, Record, Sum
+from bench.load.protocol import HISTOGRAMS, TrialReport, TrialSpec, merge_reports
+from bench.load.recorder import MAX_LATENCY_US, DriverRecord, Histogram, MiscountError, PackedTally
 from shop.service import Tally
 from transports.base import Setting
 
@@ -20,7 +22,7 @@ def a_histogram(*values_us: int) -> Histogram:
 
 
 def a_report(worker: int, *finish_us: int, **changes: object) -> TrialReport:
-    record = Record()
+    record = DriverRecord()
     for value_us in finish_us:
         record.finish.record(value_us)
     report = TrialReport.of("trial-1", worker, record, f"hash-{worker}")
@@ -29,22 +31,22 @@ def a_report(worker: int, *finish_us: int, **changes: object) -> TrialReport:
 
 def test_a_histogram_travels_as_a_standard_one() -> None:
     values_us = [1, 17, 2047, 2048, 2049, 123_456, 7_654_321]
-    standard = HdrHistogram(1, HIGHEST_US, 3)
+    standard = HdrHistogram(1, MAX_LATENCY_US, 3)
     for value_us in values_us:
         standard.record_value(value_us)
-    packed = a_histogram(*values_us).packed()
+    packed = a_histogram(*values_us).pack()
     arrived = HdrHistogram.decode(packed.hdr)
     assert list(arrived.counts) == list(standard.counts)
     assert packed.hdr.startswith("HISTF")
 
 
-@given(st.lists(st.integers(0, HIGHEST_US), max_size=50))
+@given(st.lists(st.integers(0, MAX_LATENCY_US), max_size=50))
 def test_a_histogram_survives_the_journey(values_us: list[int]) -> None:
     histogram = a_histogram(*values_us)
-    assert Histogram.unpacked([histogram.packed()]).counts() == histogram.counts()
+    assert Histogram.unpack([histogram.pack()]).counts() == histogram.counts()
 
 
-@given(st.lists(st.integers(0, HIGHEST_US), min_size=1, max_size=200), st.sampled_from([0, 50, 90, 99, 99.9, 100]))
+@given(st.lists(st.integers(0, MAX_LATENCY_US), min_size=1, max_size=200), st.sampled_from([0, 50, 90, 99, 99.9, 100]))
 def test_a_percentile_is_the_nearest_rank_to_three_digits(values_us: list[int], percent: float) -> None:
     exact = sorted(values_us)[max(1, math.ceil(round(len(values_us) * percent / 100, 9))) - 1]
     found = a_histogram(*values_us).percentile_us(percent)
@@ -64,17 +66,17 @@ def test_no_sample_has_no_percentile() -> None:
 
 
 def test_values_out_of_range_are_recorded_at_its_ends() -> None:
-    histogram = a_histogram(-5, 10 * HIGHEST_US)
+    histogram = a_histogram(-5, 10 * MAX_LATENCY_US)
     assert histogram.count == 2
     assert histogram.percentile_us(0) == 0
-    assert (histogram.percentile_us(100) or 0) >= HIGHEST_US
+    assert (histogram.percentile_us(100) or 0) >= MAX_LATENCY_US
 
 
 def test_what_is_fresh_is_told_once_and_kept() -> None:
     histogram = a_histogram(5, 5)
-    assert histogram.take_fresh() == {5: 2}
+    assert histogram.take_new_counts() == {5: 2}
     histogram.record(7)
-    assert histogram.take_fresh() == {7: 1}
+    assert histogram.take_new_counts() == {7: 1}
     assert histogram.counts() == {5: 2, 7: 1}
 
 
@@ -88,16 +90,16 @@ def test_memory_does_not_grow_with_the_number_of_samples() -> None:
 def test_the_merge_of_histograms_is_the_histogram_of_all() -> None:
     one, other = a_histogram(1, 2, 3000), a_histogram(3000, 4)
     other.censored = 2
-    both = Histogram.unpacked([one.packed(), other.packed()])
+    both = Histogram.unpack([one.pack(), other.pack()])
     assert both.counts() == a_histogram(1, 2, 3000, 3000, 4).counts()
     assert both.censored == 2
 
 
 @pytest.mark.parametrize("name", ["planned", "sent", "finished", "failed", "unfinished", "not_sent"])
 def test_counts_that_do_not_add_up_are_raised(name: str) -> None:
-    record = Record()
+    record = DriverRecord()
     setattr(record.window, name, 1)
-    with pytest.raises(Miscounted, match="do not add up"):
+    with pytest.raises(MiscountError, match="do not add up"):
         record.close()
 
 
@@ -121,12 +123,12 @@ def test_a_spec_that_cannot_be_is_refused(change: dict[str, float]) -> None:
 def test_reports_of_workers_add_up() -> None:
     tally = Tally()
     tally.add("order-1", 300)
-    shipped = Sum.of(tally)
+    shipped = PackedTally.of(tally)
     reports = [a_report(0, 5, planned=3, failures={"Failed": 1}), a_report(1, 7, planned=4, failures={"Failed": 2})]
     for report in reports:
         report.audit.shipped = shipped
         report.services_audit = {"user": {"tallies": {"shipped": msgspec.to_builtins(shipped)}, "balance": {"open": 0}}}
-    whole = merged(reports)
+    whole = merge_reports(reports)
     assert (whole.worker, whole.workers, whole.planned, whole.failures) == (None, 2, 7, {"Failed": 3})
     assert whole.histogram("finish").counts() == {5: 1, 7: 1}
     assert whole.audit.shipped == shipped + shipped
@@ -138,20 +140,20 @@ def test_reports_of_workers_add_up() -> None:
 def test_orders_in_flight_of_workers_add_up_and_their_responses_are_averaged_over_orders() -> None:
     one = a_report(0, 1, finished=1, in_flight_mean=2.0, response_mean_s=0.1, service_mean_s=0.1)
     other = a_report(1, 1, 1, 1, finished=3, in_flight_mean=3.0, response_mean_s=0.5, service_mean_s=0.3)
-    whole = merged([one, other])
+    whole = merge_reports([one, other])
     assert (whole.in_flight_mean, whole.response_mean_s) == (5.0, pytest.approx(0.4))
     assert whole.service_mean_s == pytest.approx(0.25)
 
 
 def test_the_hash_of_several_plans_does_not_depend_on_who_reports_first() -> None:
     one, other = a_report(0), a_report(1)
-    assert merged([one, other]).plan_hash == merged([other, one]).plan_hash != ""
+    assert merge_reports([one, other]).plan_hash == merge_reports([other, one]).plan_hash != ""
 
 
 def test_one_plan_that_was_edited_leaves_the_whole_without_a_hash() -> None:
-    assert merged([a_report(0), a_report(1, plan_hash="")]).plan_hash == ""
+    assert merge_reports([a_report(0), a_report(1, plan_hash="")]).plan_hash == ""
 
 
 def test_one_worker_that_could_not_run_it_is_an_error_of_the_whole() -> None:
     refused = TrialReport(trial="trial-1", worker=1, error="nobody listens there")
-    assert merged([a_report(0, 5), refused]).error == "nobody listens there"
+    assert merge_reports([a_report(0, 5), refused]).error == "nobody listens there"

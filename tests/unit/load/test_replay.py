@@ -1,4 +1,4 @@
-"""The same seed is the same plan: on every transport the same orders, in the same order, at the same times."""
+"""Tests that a seed gives every transport the same orders at the same times."""
 
 import hashlib
 from pathlib import Path
@@ -9,30 +9,37 @@ import pytest
 from bench.load.driver import Driver, Phases
 from bench.load.open_loop import OpenDriver
 from bench.load.protocol import TrialSpec
-from bench.load.session import schedule_of
+from bench.load.session import build_schedule
 from bench.load.workload.orders import Mix, Workload
-from bench.load.workload.replay import Trace
-from bench.load.workload.shape import Burst, Step
+from bench.load.workload.replay import ArrivalTrace
+from bench.load.workload.shape import RateBurst, RateStep
 from shop.messages import PlaceOrder
-from tests.unit.load.virtual_clock import Stub, now_ns, run, virtual_pacer
+from tests.unit.load.virtual_clock import (
+    FakeShopClient,
+    build_virtual_pacer,
+    read_virtual_clock_ns,
+    run_on_virtual_clock,
+)
 from transports.base import Receipt, Setting
-from transports.wire import codec_named, codecs
+from transports.wire import list_codecs, load_codec
 
 
-class Digests(Stub):
+class Digests(FakeShopClient):
     """Takes down what reaches it: when, and the encoded order, the trial's own name in its id left out."""
 
     def __init__(self, codec: str, trial: str) -> None:
         super().__init__()
-        self._codec = codec_named(codec)
+        self._codec = load_codec(codec)
         self._trial = trial.encode()
         self._digest = hashlib.sha256()
-        self._begin_ns = now_ns()
+        self._begin_ns = read_virtual_clock_ns()
 
     async def submit(self, order: PlaceOrder) -> Receipt:
         encoded = bytes(self._codec.encode(order))
         assert self._trial in encoded
-        self._digest.update(f"{now_ns() - self._begin_ns}|".encode() + encoded.replace(self._trial, b"trial"))
+        self._digest.update(
+            f"{read_virtual_clock_ns() - self._begin_ns}|".encode() + encoded.replace(self._trial, b"trial")
+        )
         return await super().submit(order)
 
     @property
@@ -52,7 +59,7 @@ def workload_of(spec: TrialSpec) -> Workload:
 
 def plan_hash(spec: TrialSpec, worker: int = 0) -> str:
     orders_per_s = spec.users * spec.orders_per_s_per_user
-    schedule = schedule_of(spec, workload_of(spec), worker, orders_per_s)
+    schedule = build_schedule(spec, workload_of(spec), worker, orders_per_s)
     assert schedule is not None
     assert schedule.plan is not None
     return schedule.plan.hash
@@ -64,18 +71,18 @@ def replayed(spec: TrialSpec, codec: str) -> tuple[int, str]:
     async def trial() -> Driver:
         nonlocal stub
         stub, workload = Digests(codec, spec.id), workload_of(spec)
-        schedule = schedule_of(spec, workload, 0, spec.users * spec.orders_per_s_per_user)
+        schedule = build_schedule(spec, workload, 0, spec.users * spec.orders_per_s_per_user)
         assert schedule is not None
         phases = Phases(warm_up_s=spec.warm_up_s, duration_s=spec.duration_s)
-        driver = OpenDriver(stub, workload, phases, schedule, clock=now_ns, pacer=virtual_pacer)
+        driver = OpenDriver(stub, workload, phases, schedule, clock=read_virtual_clock_ns, pacer=build_virtual_pacer)
         await driver.run()
         return driver
 
-    assert run(trial()).plan_hash == plan_hash(spec)
+    assert run_on_virtual_clock(trial()).plan_hash == plan_hash(spec)
     return stub.seen
 
 
-@pytest.mark.parametrize("codec", codecs())
+@pytest.mark.parametrize("codec", list_codecs())
 @pytest.mark.parametrize("arrivals", ["poisson", "step", "burst"])
 def test_two_transports_get_the_same_bytes_at_the_same_times(arrivals: str, codec: str) -> None:
     one = replayed(a_spec(arrivals=arrivals), codec)
@@ -111,11 +118,11 @@ def test_a_plan_has_the_same_hash_on_every_transport(arrivals: str) -> None:
         ("poisson", {"arrivals": "constant"}),
         ("poisson", {"arrivals": "burst"}),
         ("step", {"arrivals": "burst"}),
-        ("step", {"step": Step(factor=2)}),
-        ("step", {"step": Step(at_s=2.1)}),
-        ("step", {"step": Step(for_s=2.1)}),
-        ("burst", {"burst": Burst(peak=9)}),
-        ("burst", {"burst": Burst(period_s=3)}),
+        ("step", {"step": RateStep(factor=2)}),
+        ("step", {"step": RateStep(at_s=2.1)}),
+        ("step", {"step": RateStep(for_s=2.1)}),
+        ("burst", {"burst": RateBurst(peak=9)}),
+        ("burst", {"burst": RateBurst(period_s=3)}),
     ],
 )
 def test_whatever_changes_the_plan_changes_its_hash(arrivals: str, change: dict[str, Any]) -> None:
@@ -126,7 +133,7 @@ def test_a_trace_is_replayed_and_another_one_has_another_hash(tmp_path: Path) ->
     def spec(name: str, content: str) -> TrialSpec:
         path = tmp_path / name
         path.write_text(content)
-        asked = a_spec(arrivals="trace", trace=Trace.of(path), users=1, duration_s=3)
+        asked = a_spec(arrivals="trace", trace=ArrivalTrace.of(path), users=1, duration_s=3)
         # As it travels to the load process.
         return TrialSpec.from_json(asked.to_json())
 
@@ -139,10 +146,10 @@ def test_workers_share_a_trace_line_by_line(tmp_path: Path) -> None:
     path = tmp_path / "trace"
     path.write_text("0\n1\n2\n3\n4\n")
     setting = Setting(trial="two", workers=2)
-    spec = a_spec(arrivals="trace", trace=Trace.of(path), setting=setting, warm_up_s=0, duration_s=4)
+    spec = a_spec(arrivals="trace", trace=ArrivalTrace.of(path), setting=setting, warm_up_s=0, duration_s=4)
     shares = []
     for worker in range(2):
-        schedule = schedule_of(spec, workload_of(spec), worker, 0.5)
+        schedule = build_schedule(spec, workload_of(spec), worker, 0.5)
         assert schedule is not None
         assert schedule.plan is not None
         shares.append([offset_ns // 1_000_000_000 for offset_ns in schedule.plan.offsets_ns])

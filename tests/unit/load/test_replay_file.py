@@ -1,15 +1,15 @@
-"""What a trace file may hold, and how the rest is refused."""
+"""Tests which replay files are accepted and how others are refused."""
 
 from pathlib import Path
 
 import pytest
 
-from bench.load.workload.replay import Trace
+from bench.load.workload.replay import ArrivalTrace
 
 
 def read(path: Path, content: str | bytes, most: int = 100) -> list[int]:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return list(Trace.of(path).offsets_ns(most))
+    return list(ArrivalTrace.of(path).offsets_ns(most))
 
 
 @pytest.fixture
@@ -57,12 +57,12 @@ def test_a_trace_too_large_for_memory_is_refused(path: Path) -> None:
 
 def test_a_trace_that_is_not_there_is_refused(path: Path) -> None:
     with pytest.raises(ValueError, match=r"orders.txt cannot be read: No such file"):
-        Trace.of(path)
+        ArrivalTrace.of(path)
 
 
 def test_another_file_than_the_run_began_with_is_refused(path: Path) -> None:
     path.write_text("0\n")
-    trace = Trace.of(path)
+    trace = ArrivalTrace.of(path)
     path.write_text("1\n")
     with pytest.raises(ValueError, match="is not the file that the run began with"):
         trace.offsets_ns(100)

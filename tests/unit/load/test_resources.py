@@ -1,4 +1,4 @@
-"""CPU, memory, context switches and bytes, of real processes and sockets."""
+"""Tests CPU, memory, context-switch and byte counts of real processes and sockets."""
 
 import asyncio
 import os
@@ -14,8 +14,19 @@ import psutil
 import pytest
 
 from bench.load import resources as cost
-from bench.load.resources import Counters, Reading, Wire, closed, cpu_ns, family, read, spent, wire, wire_bytes
-from bench.results.caveats import of_wire
+from bench.load.resources import (
+    ConnectionBytes,
+    ProcessCounters,
+    ResourceSnapshot,
+    compute_usage,
+    count_closed_connections,
+    count_wire_bytes,
+    cpu_ns,
+    find_process_tree,
+    read_connection_bytes,
+    read_snapshot,
+)
+from bench.results.caveats import check_wire_count
 
 
 @contextmanager
@@ -38,15 +49,15 @@ def test_cpu_time_is_the_processs_own_to_the_microsecond() -> None:
 
 
 def test_the_difference_of_two_readings_is_the_cpu_that_was_burnt() -> None:
-    before = read([os.getpid()])
+    before = read_snapshot([os.getpid()])
     burn(0.05)
-    found = spent(before, read([os.getpid()]))
+    found = compute_usage(before, read_snapshot([os.getpid()]))
     assert 50e6 <= found.cpu_ns <= 80e6
     assert found.cpu_us_per_order(10) == pytest.approx(found.cpu_ns / 1e4)
 
 
 def test_memory_is_what_psutil_says() -> None:
-    mine = read([os.getpid()]).processes[os.getpid()]
+    mine = read_snapshot([os.getpid()]).processes[os.getpid()]
     assert mine.rss_kib * 1024 == pytest.approx(psutil.Process().memory_info().rss, rel=0.05)
     assert mine.peak_rss_kib >= mine.rss_kib
 
@@ -66,42 +77,44 @@ def test_context_switches_are_counted_in_all_threads() -> None:
         assert child.stdin is not None
         assert child.stdout is not None
         child.stdout.readline()
-        before = read([child.pid])
+        before = read_snapshot([child.pid])
         child.stdin.write(b"\n")
         child.stdin.flush()
         child.stdout.readline()
-        after = read([child.pid])
+        after = read_snapshot([child.pid])
     assert len(after.processes[child.pid].context_switches) == 2
-    assert spent(before, after).context_switches >= 300
+    assert compute_usage(before, after).context_switches >= 300
 
 
 def test_a_process_that_died_in_between_is_named() -> None:
     with a_child() as child:
-        before = read([child.pid, os.getpid()])
+        before = read_snapshot([child.pid, os.getpid()])
         child.kill()
         child.wait()
-        found = spent(before, read([child.pid, os.getpid()]))
+        found = compute_usage(before, read_snapshot([child.pid, os.getpid()]))
     assert found.died == (child.pid,)
     assert found.rss_mib > 0
 
 
 def test_a_process_that_ended_and_was_not_waited_for_has_died() -> None:
     with a_child() as child:
-        before = read([child.pid])
+        before = read_snapshot([child.pid])
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert spent(before, read([child.pid])).died == (child.pid,)
+        assert compute_usage(before, read_snapshot([child.pid])).died == (child.pid,)
 
 
 def test_the_family_of_a_process_includes_its_children() -> None:
     with a_child() as child:
-        assert {os.getpid(), child.pid} <= set(family(os.getpid()))
-    assert family(child.pid) == ()
+        assert {os.getpid(), child.pid} <= set(find_process_tree(os.getpid()))
+    assert find_process_tree(child.pid) == ()
 
 
 def test_idle_burn_is_taken_off_by_the_second() -> None:
-    before = Reading(0, {1: Counters(0, 1024, 2048, {1: 5})})
-    found = spent(before, Reading(2_000_000_000, {1: Counters(100_000_000, 1024, 2048, {1: 9, 2: 3})}))
+    before = ResourceSnapshot(0, {1: ProcessCounters(0, 1024, 2048, {1: 5})})
+    found = compute_usage(
+        before, ResourceSnapshot(2_000_000_000, {1: ProcessCounters(100_000_000, 1024, 2048, {1: 9, 2: 3})})
+    )
     assert found.cpu_ms_per_s == 50
     assert found.cpu_us_per_order(100) == 1000
     assert found.cpu_us_per_order(100, idle_ms_per_s=12.5) == 750
@@ -109,35 +122,35 @@ def test_idle_burn_is_taken_off_by_the_second() -> None:
 
 
 def test_without_orders_there_is_no_cpu_per_order() -> None:
-    assert spent(Reading(0), Reading(1)).cpu_us_per_order(0) is None
+    assert compute_usage(ResourceSnapshot(0), ResourceSnapshot(1)).cpu_us_per_order(0) is None
 
 
 async def test_an_idle_process_burns_almost_nothing() -> None:
     with a_child("print('ready', flush=True); input()") as child:
         assert child.stdout is not None
         await asyncio.to_thread(child.stdout.readline)
-        assert (await cost.idle([child.pid], 0.02)).cpu_ms_per_s < 100
+        assert (await cost.measure_idle_usage([child.pid], 0.02)).cpu_ms_per_s < 100
 
 
 def test_bytes_on_the_wire_are_those_that_were_sent_both_ways_and_counted_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)) as ours, server.accept()[0] as theirs:
-            before = wire([port])
+            before = read_connection_bytes([port])
             ours.sendall(b"x" * 5000)
             theirs.recv(5000, socket.MSG_WAITALL)
             theirs.sendall(b"y" * 300)
             ours.recv(300, socket.MSG_WAITALL)
-            after = wire([port])
+            after = read_connection_bytes([port])
     assert before is not None
     assert after is not None
     assert len(after.connections) == 1
-    assert wire_bytes(before, after) == 5300
+    assert count_wire_bytes(before, after) == 5300
 
 
 def test_a_connection_closed_in_between_is_counted_as_such() -> None:
-    assert closed(Wire({("a", "b"): 5}), Wire({("c", "d"): 7})) == 1
-    assert wire_bytes(Wire({("a", "b"): 5}), Wire({("c", "d"): 7})) == 7
+    assert count_closed_connections(ConnectionBytes({("a", "b"): 5}), ConnectionBytes({("c", "d"): 7})) == 1
+    assert count_wire_bytes(ConnectionBytes({("a", "b"): 5}), ConnectionBytes({("c", "d"): 7})) == 7
 
 
 @pytest.mark.parametrize(
@@ -146,13 +159,13 @@ def test_a_connection_closed_in_between_is_counted_as_such() -> None:
 def test_bytes_that_were_not_counted_are_a_doubt(
     carried_bytes: int | None, closed_count: int, names: list[str]
 ) -> None:
-    assert [caveat.name for caveat in of_wire(carried_bytes, closed_count)] == names
+    assert [caveat.name for caveat in check_wire_count(carried_bytes, closed_count)] == names
 
 
 def test_without_ss_there_is_no_answer_rather_than_a_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    assert wire([8000]) is None
-    assert wire([]) == Wire({})
+    assert read_connection_bytes([8000]) is None
+    assert read_connection_bytes([]) == ConnectionBytes({})
 
 
 def test_trap_9_names_the_clock_that_getcpuclockid_gives() -> None:

@@ -1,23 +1,23 @@
-"""How the load process is scheduled, and what of that is on record."""
+"""Tests the scheduling priority of the load process and its entry in the results."""
 
 import os
 from collections.abc import Iterator
 
 import pytest
 
-from bench.load.scheduling import priority, urgent, usual
+from bench.load.scheduling import describe_priority, raise_priority, restore_priority
 
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
     yield
-    usual()
+    restore_priority()
 
 
 def test_where_it_is_permitted_the_load_process_is_scheduled_by_turns_before_others() -> None:
-    urgent()
+    raise_priority()
     permitted = os.geteuid() == 0
-    assert not permitted or priority() in ("SCHED_RR 1", "nice -10")
+    assert not permitted or describe_priority() in ("SCHED_RR 1", "nice -10")
 
 
 @pytest.mark.parametrize(
@@ -43,14 +43,14 @@ def test_what_is_not_permitted_is_done_without_and_said(
     monkeypatch.setattr(os, "sched_getparam", lambda _: os.sched_param(1))
     monkeypatch.setattr(os, "setpriority", set_nice)
     monkeypatch.setattr(os, "getpriority", lambda *_: has["nice"])
-    urgent()
-    assert priority() == said
-    usual()
-    assert priority() == "nice 0"
+    raise_priority()
+    assert describe_priority() == said
+    restore_priority()
+    assert describe_priority() == "nice 0"
 
 
 def test_a_system_without_such_policies_has_niceness_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("sched_setscheduler", "sched_getscheduler"):
         monkeypatch.delattr(os, name)
-    urgent()
-    assert priority().startswith("nice ")
+    raise_priority()
+    assert describe_priority().startswith("nice ")

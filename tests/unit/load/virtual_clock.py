@@ -1,4 +1,4 @@
-"""A driver on a virtual clock: hours pass in milliseconds, and every number is exact."""
+"""Runs the load driver on a virtual clock, so that hours take milliseconds."""
 
 import asyncio
 import selectors
@@ -8,19 +8,19 @@ from typing import Any
 from bench.load.closed_loop import ClosedDriver
 from bench.load.driver import Driver, Phases
 from bench.load.open_loop import OpenDriver
-from bench.load.order_log import Write
+from bench.load.order_log import WriteOrder
 from bench.load.pacer import LoopPacer, Pacer
 from bench.load.workload.arrivals import Schedule
 from bench.load.workload.orders import Mix, Workload
 from shop.messages import OrderClosed, PlaceOrder
 from transports.base import Client, Finished, Receipt
 
-S = 1_000_000_000
+NS_PER_S = 1_000_000_000
 ALL_SHIP = Mix(sold_out=0, declined=0)
 
 
-class _Jump(selectors.SelectSelector):
-    """Waits by moving the loop's clock."""
+class _JumpingSelector(selectors.SelectSelector):
+    """A selector that moves the loop's clock instead of waiting."""
 
     now_s = 100.0
 
@@ -34,28 +34,28 @@ class _Jump(selectors.SelectSelector):
 
 class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
-        self._jump = _Jump()
+        self._jump = _JumpingSelector()
         super().__init__(self._jump)
 
     def time(self) -> float:
         return self._jump.now_s
 
 
-def now_ns() -> int:
-    return round(asyncio.get_running_loop().time() * S)
+def read_virtual_clock_ns() -> int:
+    return round(asyncio.get_running_loop().time() * NS_PER_S)
 
 
-def virtual_pacer(wake: Callable[[], None]) -> Pacer:
-    return LoopPacer(wake, now_ns)
+def build_virtual_pacer(wake: Callable[[], None]) -> Pacer:
+    return LoopPacer(wake, read_virtual_clock_ns)
 
 
-def run(work: Coroutine[Any, Any, Driver]) -> Driver:
+def run_on_virtual_clock(work: Coroutine[Any, Any, Driver]) -> Driver:
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(work)
 
 
-class Stub(Client):
-    """A shop whose orders take as long as ``takes_s`` says and end as planned."""
+class FakeShopClient(Client):
+    """A client whose orders take ``takes_s(number)`` seconds and are all shipped."""
 
     def __init__(self, takes_s: Callable[[int], float] = lambda number: 0.001, accept_s: float = 0.0) -> None:
         self.takes_s = takes_s
@@ -67,21 +67,21 @@ class Stub(Client):
         self.orders.append(order.order.order_id)
         finished = asyncio.ensure_future(self._finish(order, self.takes_s(number)))
         await asyncio.sleep(self.accept_s)
-        return Receipt(now_ns(), finished)
+        return Receipt(read_virtual_clock_ns(), finished)
 
     async def _finish(self, order: PlaceOrder, takes_s: float) -> Finished:
         await asyncio.sleep(takes_s)
-        return Finished(OrderClosed(order.order, "shipped", 100, "RR1", ""), now_ns())
+        return Finished(OrderClosed(order.order, "shipped", 100, "RR1", ""), read_virtual_clock_ns())
 
 
-async def open_trial(
+async def run_open_trial(
     client: Client,
     *,
     orders_per_s: float = 100,
     warm_up_s: float = 0,
     duration_s: float | None = 10,
     during: Callable[[Driver], Awaitable[None]] | None = None,
-    raw: Write | None = None,
+    raw: WriteOrder | None = None,
     **phases: Any,
 ) -> Driver:
     driver = OpenDriver(
@@ -89,8 +89,8 @@ async def open_trial(
         Workload(prefix="t", seed=1, payload_bytes=512, mix=ALL_SHIP),
         Phases(warm_up_s=warm_up_s, duration_s=duration_s, **phases),
         Schedule("constant", seed="1", orders_per_s=orders_per_s, duration_s=duration_s),
-        clock=now_ns,
-        pacer=virtual_pacer,
+        clock=read_virtual_clock_ns,
+        pacer=build_virtual_pacer,
         raw=raw,
         warm_up=Schedule("constant", seed="1", orders_per_s=orders_per_s),
     )
@@ -101,8 +101,10 @@ async def open_trial(
     return driver
 
 
-async def closed_trial(client: Client, users: int, **phases: Any) -> Driver:
+async def run_closed_trial(client: Client, users: int, **phases: Any) -> Driver:
     workload = Workload(prefix="t", seed=1, payload_bytes=512, mix=ALL_SHIP)
-    driver = ClosedDriver(client, workload, Phases(**phases), users, clock=now_ns, pacer=virtual_pacer)
+    driver = ClosedDriver(
+        client, workload, Phases(**phases), users, clock=read_virtual_clock_ns, pacer=build_virtual_pacer
+    )
     await driver.run()
     return driver

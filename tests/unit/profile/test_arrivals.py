@@ -1,11 +1,11 @@
-"""How orders arrive, as a profile or a flag asks for it."""
+"""Tests the settings of arrivals in profiles and flags."""
 
 from pathlib import Path
 
 import pytest
 
 from bench.errors import UsageError
-from bench.load.workload.shape import Burst, Step
+from bench.load.workload.shape import RateBurst, RateStep
 from bench.profile.loader import load
 from bench.profile.resolve import resolve
 
@@ -20,12 +20,12 @@ def test_arrivals_are_poisson_unless_said_otherwise() -> None:
 
 def test_a_step_and_the_period_of_bursts_take_a_third_of_the_window() -> None:
     profile = load(flags=MEMORY | {"DURATION": "12"})
-    assert (profile.step, profile.burst) == (Step(factor=3, at_s=4, for_s=4), Burst(peak=10, period_s=4))
+    assert (profile.step, profile.burst) == (RateStep(factor=3, at_s=4, for_s=4), RateBurst(peak=10, period_s=4))
 
 
 def test_a_step_has_settings_of_its_own() -> None:
     flags = {"ARRIVALS": "step", "STEP_FACTOR": "0", "STEP_AT": "1", "STEP_FOR": "3.5"}
-    assert load(flags=MEMORY | flags).step == Step(factor=0, at_s=1, for_s=3.5)
+    assert load(flags=MEMORY | flags).step == RateStep(factor=0, at_s=1, for_s=3.5)
 
 
 def test_what_a_step_offers_is_the_mean_over_the_window() -> None:
@@ -35,7 +35,7 @@ def test_what_a_step_offers_is_the_mean_over_the_window() -> None:
 
 def test_bursts_offer_the_rate() -> None:
     profile = load(flags=MEMORY | {"ARRIVALS": "burst", "BURST_PEAK": "4", "BURST_PERIOD": "0.6"})
-    assert (profile.burst, profile.offered_per_s(150)) == (Burst(peak=4, period_s=0.6), pytest.approx(150))
+    assert (profile.burst, profile.offered_per_s(150)) == (RateBurst(peak=4, period_s=0.6), pytest.approx(150))
 
 
 def test_a_trace_says_rate_and_duration(tmp_path: Path) -> None:

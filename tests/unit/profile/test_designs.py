@@ -1,4 +1,4 @@
-"""The studies that come with Fourways: what they would tell, and how long they would take."""
+"""Tests the bundled studies: what effects they can show and how long they take."""
 
 import math
 import random
@@ -16,11 +16,11 @@ from bench.profile.loader import load
 from bench.profile.matrix import at, cells
 from bench.profile.schema import Profile
 from bench.results.histograms import QUANTILES
-from bench.results.store import Run
-from bench.runner.eta import forecast_s
-from bench.stats.effects import FACTORS, METRICS, effects
+from bench.results.store import RunFolder
+from bench.runner.eta import forecast_durations_s
+from bench.stats.effects import FACTORS, METRICS, compute_effects
 from bench.stats.quantiles import samples_needed
-from transports.registry import named
+from transports.registry import load_transport
 
 STUDIES = ("size", "format", "frequency", "outage", "processes", "security", "durability", "products", "clients")
 OF_ALL = ("size", "format", "frequency", "outage", "processes", "security", "durability")
@@ -52,7 +52,7 @@ def trials(profile: Profile) -> pd.DataFrame:
 
 @cache
 def effects_of(profile: str) -> pd.DataFrame:
-    return effects(trials(load(profile)))
+    return compute_effects(trials(load(profile)))
 
 
 def told(profile: str, **wanted: Any) -> Sequence[Mapping[str, Any]]:
@@ -65,12 +65,12 @@ def told(profile: str, **wanted: Any) -> Sequence[Mapping[str, Any]]:
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_takes_no_longer_than_three_quarters_of_an_hour(name: str) -> None:
     profile = load(name)
-    assert sum(forecast_s(profile, cells(profile) * profile.rounds, BROKERS)) < LONGEST_S
+    assert sum(forecast_durations_s(profile, cells(profile) * profile.rounds, BROKERS)) < LONGEST_S
 
 
 def test_the_default_run_takes_less_than_nine_minutes() -> None:
     profile = load()
-    assert sum(forecast_s(profile, cells(profile) * profile.rounds, BROKERS)) < 9 * 60
+    assert sum(forecast_durations_s(profile, cells(profile) * profile.rounds, BROKERS)) < 9 * 60
 
 
 KEPT = REFERENCE
@@ -80,25 +80,25 @@ FORECAST = [path.parent for path in sorted(KEPT.glob("*/manifest.json")) if path
 
 @pytest.mark.parametrize("kept", FORECAST, ids=lambda path: path.name)
 def test_what_was_forecast_was_within_a_fifth_of_what_came(kept: Path) -> None:
-    run = Run.open(kept)
+    run = RunFolder.open(kept)
     last = run.trials().sort_values("opened_epoch_ms").iloc[-1]
     began_s = datetime.fromisoformat(run.manifest["started_at"]).timestamp()
     took_s = last["opened_epoch_ms"] / 1000 + last["duration_s"] - began_s
-    assert run.manifest["forecast_s"] == pytest.approx(took_s, rel=0.2)
+    assert run.manifest["forecast_durations_s"] == pytest.approx(took_s, rel=0.2)
 
 
 def test_a_broker_that_is_killed_is_warmed_again() -> None:
     profile = load(flags={"TRANSPORT": "events", "FAULT": "kill-broker"})
-    first, second = forecast_s(profile, cells(profile) * 2, BROKERS)
+    first, second = forecast_durations_s(profile, cells(profile) * 2, BROKERS)
     assert first == second
     whole = load(flags={"TRANSPORT": "events"})
-    first, second = forecast_s(whole, cells(whole) * 2, BROKERS)
+    first, second = forecast_durations_s(whole, cells(whole) * 2, BROKERS)
     assert first > second
 
 
 def test_a_slow_rate_has_a_longer_warm_up() -> None:
     slow, fast = (load(flags={"TRANSPORT": "rest", "RATE": rate}) for rate in ("5", "100"))
-    assert forecast_s(slow, cells(slow), ())[0] > forecast_s(fast, cells(fast), ())[0] + 2
+    assert forecast_durations_s(slow, cells(slow), ())[0] > forecast_durations_s(fast, cells(fast), ())[0] + 2
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -207,7 +207,7 @@ def test_the_clients_study_sets_each_client_against_the_methods_own(transport: s
     rows = told("clients", transport=transport, factor="client", level=level, metric="finish_p99_us", kind="ratio")
     assert rows
     assert {row["base"] for row in rows} == {base}
-    assert named(transport).Config().client == base
+    assert load_transport(transport).Config().client == base
 
 
 @pytest.mark.parametrize("transport", ["rest", "grpc", "broker", "events"])
@@ -221,7 +221,7 @@ def test_the_security_study_tells_what_each_level_costs_in_one_format(transport:
 
 def test_a_broker_is_warmed_at_each_level_of_security() -> None:
     profile = load("security", {"TRANSPORT": "events"})
-    (first, *others), again = (forecast_s(profile, cells(profile) * 2, BROKERS)[at : at + 4] for at in (0, 4))
+    (first, *others), again = (forecast_durations_s(profile, cells(profile) * 2, BROKERS)[at : at + 4] for at in (0, 4))
     assert others == [first] * 3
     assert max(again) < first
 

@@ -1,4 +1,4 @@
-"""Flags that name a factor of a study pick among its levels."""
+"""Tests that flags select levels of a study's factors."""
 
 from pathlib import Path
 

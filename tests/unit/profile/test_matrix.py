@@ -1,4 +1,4 @@
-"""Profiles with blocks of factors: which cells they have, and which combinations cannot be."""
+"""Tests how profiles with blocks of factors expand to cells, and which are impossible."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from bench.errors import UsageError
 from bench.profile.loader import kept, load, profiles
 from bench.profile.matrix import at, cells
-from bench.results.histograms import tag
+from bench.results.histograms import build_tag
 from bench.results.rows import trial_name
 
 
@@ -97,7 +97,7 @@ def test_two_blocks_that_say_different_things_of_one_cell_are_refused(tmp_path: 
 @pytest.mark.parametrize("name", profiles())
 def test_every_name_of_a_cell_can_tag_a_histogram_and_name_a_file(name: str) -> None:
     for cell in cells(load(name)):
-        assert tag(trial_name(1, 1, cell.name), "finish")
+        assert build_tag(trial_name(1, 1, cell.name), "finish")
         assert "/" not in cell.name
 
 

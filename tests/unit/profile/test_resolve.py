@@ -1,4 +1,4 @@
-"""What may be asked for, and how the rest is refused."""
+"""Tests which settings are accepted and how others are refused."""
 
 import re
 from dataclasses import replace
@@ -14,7 +14,7 @@ from bench.profile.matrix import cells
 from bench.profile.resolve import LONGEST_PREFIX
 from transports.base import Setting
 from transports.memory import MemoryTransport
-from transports.wire import codec_named
+from transports.wire import load_codec
 
 MEMORY = {"TRANSPORT": "memory"}
 
@@ -256,7 +256,7 @@ def test_the_largest_payload_is_one_that_goes_through() -> None:
     profile = load(flags={"PAYLOAD": str(most_bytes)})
     workload = Workload(prefix=LONGEST_PREFIX, seed=1, payload_bytes=most_bytes)
     limit_bytes = Setting(trial="t", max_message_bytes=profile.max_message_bytes).max_order_bytes
-    assert len(codec_named("json").encode(workload.order(0))) == limit_bytes
+    assert len(load_codec("json").encode(workload.order(0))) == limit_bytes
     with pytest.raises(UsageError, match=f"is {most_bytes:,} bytes"):
         load(flags={"PAYLOAD": str(most_bytes + 1)})
 

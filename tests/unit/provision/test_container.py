@@ -1,5 +1,8 @@
-"""What a broker in a container is told at a level of security. No engine is asked here: what is tested is that it is
-told what a native one is, and what compose.secure.yaml gives it."""
+"""Tests that brokers in containers get the same settings as native ones.
+
+No container engine is called: the tests compare the settings with those of a native broker at each security level, and
+with compose.secure.yaml.
+"""
 
 import json
 import re
@@ -14,22 +17,22 @@ from typing import Any
 import pytest
 
 from bench.errors import StartFailed
-from bench.provision import Broker, Unavailable, brokers, compose, kafka, rabbitmq
+from bench.provision import Broker, Unavailable, compose, kafka, provide_brokers, rabbitmq
 from bench.provision import container as contained
 from bench.provision.base import Security
-from bench.provision.certificates import make
-from transports.security import LEVELS, ROLES, SECURED, Keys
+from bench.provision.certificates import make_keys
+from transports.security import ENCRYPTED_LEVELS, LEVELS, ROLES, RoleKeys
 
-TEXT = compose.SECURE.read_text()
+TEXT = compose.SECURE_COMPOSE_FILE.read_text()
 NAMES = ("rabbitmq", "kafka")
-ASKED = [*((level,) for level in LEVELS if level in SECURED), ("none", "tls"), LEVELS]
+ASKED = [*((level,) for level in LEVELS if level in ENCRYPTED_LEVELS), ("none", "tls"), LEVELS]
 EVERYWHERE = "0.0.0.0"
 """Where a contained server listens; published at 127.0.0.1 alone."""
 
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("made") / "keys")
+    return make_keys(tmp_path_factory.mktemp("made") / "keys")
 
 
 def never(*arguments: object, **options: object) -> None:
@@ -41,9 +44,9 @@ async def natively(name: str, folder: Path, security: Security, monkeypatch: pyt
     folder.mkdir()
     for module in (kafka, rabbitmq):
         monkeypatch.setattr(module, "spawn", never)
-    monkeypatch.setattr(kafka, "missing", lambda home: None)
-    monkeypatch.setattr(rabbitmq, "script", lambda: "/usr/sbin/rabbitmq-server")
-    monkeypatch.setattr(rabbitmq, "_epmd", lambda: "/usr/bin/epmd")
+    monkeypatch.setattr(kafka, "unavailable_reason", lambda home: None)
+    monkeypatch.setattr(rabbitmq, "find_server_script", lambda: "/usr/sbin/rabbitmq-server")
+    monkeypatch.setattr(rabbitmq, "_find_epmd", lambda: "/usr/bin/epmd")
     with suppress(StartFailed):
         if name == "kafka":
             await kafka.start(folder, security, home=folder)
@@ -74,8 +77,8 @@ async def test_a_contained_rabbitmq_is_told_what_a_native_one_is(
     security = Security(levels, str(keys))
     native, folder = tmp_path / "native", tmp_path / "told"
     await natively("rabbitmq", native, security, monkeypatch)
-    contained.secured("rabbitmq", folder, security)
-    for file in ("rabbitmq.conf", rabbitmq.FURTHER, "enabled_plugins"):
+    contained.build_secured_config("rabbitmq", folder, security)
+    for file in ("rabbitmq.conf", rabbitmq.MTLS_LISTENER_FILE, "enabled_plugins"):
         assert read(folder, file).replace(EVERYWHERE, "127.0.0.1") == read(native, file)
     assert users(folder) == users(native)
     assert (users(folder) is None) == ("auth" not in levels)
@@ -88,7 +91,7 @@ async def test_a_contained_kafka_is_told_what_a_native_one_is(
     security = Security(levels, str(keys))
     native, folder = tmp_path / "native", tmp_path / "told"
     await natively("kafka", native, security, monkeypatch)
-    contained.secured("kafka", folder, security)
+    contained.build_secured_config("kafka", folder, security)
     said = read(folder, "server.properties").replace(EVERYWHERE, "127.0.0.1")
     assert said == read(native, "server.properties").replace("FOLDER/data", str(contained.KAFKA_DATA))
     tools = [read(at, "format.args").partition('"kafka.tools')[2] for at in (folder, native)]
@@ -101,11 +104,11 @@ async def test_a_contained_kafka_is_told_what_a_native_one_is(
 def test_a_server_listens_where_its_level_is_published(
     name: str, levels: tuple[str, ...], keys: Path, tmp_path: Path
 ) -> None:
-    told = contained.secured(name, folder := tmp_path / "told", Security(levels, str(keys)))
+    told = contained.build_secured_config(name, folder := tmp_path / "told", Security(levels, str(keys)))
     assert set(told.urls) == set(levels)
     written = "".join(
         (folder / file).read_text()
-        for file in (rabbitmq.FURTHER, "rabbitmq.conf", "server.properties")
+        for file in (rabbitmq.MTLS_LISTENER_FILE, "rabbitmq.conf", "server.properties")
         if (folder / file).exists()
     )
     for level, url in told.urls.items():
@@ -117,9 +120,9 @@ def test_a_server_listens_where_its_level_is_published(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_secret_is_in_files_of_their_owner_alone(name: str, keys: Path, tmp_path: Path) -> None:
-    told = contained.secured(name, folder := tmp_path / "told", Security(LEVELS, str(keys)))
-    secret = [Keys(keys, role).password for role in ROLES]
-    secret += [Keys(keys, role).key.read_text().splitlines()[1] for role in (*ROLES, *NAMES)]
+    told = contained.build_secured_config(name, folder := tmp_path / "told", Security(LEVELS, str(keys)))
+    secret = [RoleKeys(keys, role).password for role in ROLES]
+    secret += [RoleKeys(keys, role).key.read_text().splitlines()[1] for role in (*ROLES, *NAMES)]
     words = TEXT + repr(told.variables) + repr(told.once_ready)
     assert not [one for one in secret if one in words]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -127,14 +130,17 @@ def test_what_is_secret_is_in_files_of_their_owner_alone(name: str, keys: Path, 
     assert {path.name for path in holding} == {"rabbitmq": set(), "kafka": {"format.args", "keystore.pem"}}[name]
     hashes = {folder / "definitions.json"} if name == "rabbitmq" else set()
     assert {stat.S_IMODE(path.stat().st_mode) for path in holding | hashes} == {0o600}
-    told.forget()
+    told.delete_secrets()
     assert not (folder / "format.args").exists()
 
 
 def test_the_file_is_given_every_variable_that_it_names(keys: Path, tmp_path: Path) -> None:
     named = set(re.findall(r"(?<!\$)\$\{(\w+)", TEXT))
     for name in NAMES:
-        assert named == contained.secured(name, tmp_path / name, Security(("tls",), str(keys))).variables.keys()
+        assert (
+            named
+            == contained.build_secured_config(name, tmp_path / name, Security(("tls",), str(keys))).variables.keys()
+        )
 
 
 def filled_in(name: str, variables: Mapping[str, str]) -> str:
@@ -147,7 +153,7 @@ def filled_in(name: str, variables: Mapping[str, str]) -> str:
 def test_it_publishes_at_loopback_alone_under_the_port_that_a_server_is_told(
     name: str, kinds: tuple[str, ...], keys: Path, tmp_path: Path
 ) -> None:
-    variables = contained.secured(name, tmp_path / "told", Security(LEVELS, str(keys))).variables
+    variables = contained.build_secured_config(name, tmp_path / "told", Security(LEVELS, str(keys))).variables
     listed = filled_in(name, variables).partition("    ports:\n")[2].partition("    volumes:\n")[0]
     ports = [variables[f"FOURWAYS_{kind.upper()}"] for kind in kinds]
     assert listed == "".join(f'      - "127.0.0.1:{port}:{port}"\n' for port in ports)
@@ -155,7 +161,7 @@ def test_it_publishes_at_loopback_alone_under_the_port_that_a_server_is_told(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_mounted_is_read_only_and_holds_no_key_but_its_own(name: str, keys: Path, tmp_path: Path) -> None:
-    variables = contained.secured(name, folder := tmp_path / "told", Security(LEVELS, str(keys))).variables
+    variables = contained.build_secured_config(name, folder := tmp_path / "told", Security(LEVELS, str(keys))).variables
     listed = filled_in(name, variables).partition("    volumes:\n")[2].splitlines()
     paths = [folder, keys / "authority.pem", *([keys / "rabbitmq"] if name == "rabbitmq" else [])]
     assert listed == [f'      - "{path}:{path}:ro"' for path in paths]
@@ -163,13 +169,15 @@ def test_what_is_mounted_is_read_only_and_holds_no_key_but_its_own(name: str, ke
 
 
 def test_its_images_and_machines_are_those_of_brokers_without_tls_and_of_native_ones() -> None:
-    images = [re.findall(r"image: (\S+)", file.read_text()) for file in (compose.FILE, compose.SECURE)]
+    images = [
+        re.findall(r"image: (\S+)", file.read_text()) for file in (compose.COMPOSE_FILE, compose.SECURE_COMPOSE_FILE)
+    ]
     assert images[0] == images[1]
     (heap,) = re.findall(r"KAFKA_HEAP_OPTS: (.*)", TEXT)
-    assert set(heap.split()) <= set(kafka.LASTING)
+    assert set(heap.split()) <= set(kafka.SERVER_JVM_OPTIONS)
     (erlang,) = re.findall(r"ERL_ARGS: (.*)", TEXT)
     # Distribution has no port outside; within, rabbitmqctl comes by the container's own address.
-    assert rabbitmq.ERLANG.partition(" -kernel")[0] == erlang
+    assert rabbitmq.ERLANG_OPTIONS.partition(" -kernel")[0] == erlang
 
 
 ENGINE = """
@@ -192,8 +200,8 @@ def an_engine(folder: Path, code: int, monkeypatch: pytest.MonkeyPatch) -> Path:
     async def answers(*where: object) -> str:
         return "1.2.3"
 
-    monkeypatch.setattr(compose, "engine", engine)
-    monkeypatch.setattr(import_module("bench.provision.brokers"), "version_at", answers)
+    monkeypatch.setattr(compose, "find_engine", engine)
+    monkeypatch.setattr(import_module("bench.provision.provide_brokers"), "version_at", answers)
     return folder / "asked"
 
 
@@ -203,7 +211,7 @@ async def test_a_run_has_a_broker_in_a_container_at_all_its_levels(
 ) -> None:
     noted = an_engine(tmp_path, 0, monkeypatch)
     security = Security(("tls", "mtls", "auth"), str(keys))
-    async with brokers([name], given={}, home=tmp_path, say=lambda _: None, security=security) as found:
+    async with provide_brokers([name], given={}, home=tmp_path, say=lambda _: None, security=security) as found:
         broker = found[name]
         assert isinstance(broker, Broker)
         assert (broker.provided_by, broker.version, broker.keys) == ("compose", "1.2.3", str(keys))
@@ -212,7 +220,7 @@ async def test_a_run_has_a_broker_in_a_container_at_all_its_levels(
     asked = [json.loads(line) for line in noted.read_text().splitlines()]
     assert [words[4] for words, _ in asked] == ["up", *(["exec"] if name == "rabbitmq" else []), "down"]
     for words, told in asked:
-        assert words[3] == str(compose.SECURE)
+        assert words[3] == str(compose.SECURE_COMPOSE_FILE)
         assert {told[f"FOURWAYS_{level.upper()}"] for level in security.levels} >= set(ports.values())
     assert (ports["tls"] == ports["auth"]) == (name == "rabbitmq")  # which asks neither for a certificate
 
@@ -221,8 +229,8 @@ async def test_a_container_that_does_not_start_is_removed_before_another_broker_
     keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noted, said = an_engine(tmp_path, 1, monkeypatch), []
-    monkeypatch.setattr(kafka, "missing", lambda home: f"asked after {len(noted.read_text().splitlines())}")
+    monkeypatch.setattr(kafka, "unavailable_reason", lambda home: f"asked after {len(noted.read_text().splitlines())}")
     security = Security(("tls",), str(keys))
-    async with brokers(["kafka"], given={}, home=tmp_path, say=said.append, security=security) as found:
+    async with provide_brokers(["kafka"], given={}, home=tmp_path, say=said.append, security=security) as found:
         assert found == {"kafka": Unavailable("kafka", "asked after 2")}
     assert said[-1] == "the container engine could not start kafka: exit code 1; trying without containers"

@@ -1,43 +1,43 @@
-"""Runs that are hard to report on: each is a way in which a page can mislead, or break."""
+"""Builds runs that are hard to report on, each with a text that its page must have."""
 
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench.results.caveats import empty, incomplete
+from bench.results.caveats import incomplete, no_orders
 from bench.results.histograms import Percentiles
-from bench.results.store import Run
-from tests.unit.builders import CELLS, a_run, a_trial
+from bench.results.store import RunFolder
+from tests.unit.builders import CELLS, build_run, build_trial
 
-NEVER = Percentiles(p50_us=math.inf, p90_us=math.inf, p99_us=math.inf, max_us=math.inf)
-
-
-def one_transport(root: Path) -> Run:
-    return a_run(root, cells={"grpc": CELLS["grpc"]})
+ALL_INFINITE = Percentiles(p50_us=math.inf, p90_us=math.inf, p99_us=math.inf, max_us=math.inf)
 
 
-def one_round(root: Path) -> Run:
-    return a_run(root, rounds=1)
+def build_one_transport(root: Path) -> RunFolder:
+    return build_run(root, cells={"grpc": CELLS["grpc"]})
 
 
-def a_missing_broker(root: Path) -> Run:
+def build_one_round(root: Path) -> RunFolder:
+    return build_run(root, rounds=1)
+
+
+def build_missing_broker(root: Path) -> RunFolder:
     cells = {name: CELLS[name] for name in ("rest", "grpc")}
-    return a_run(root, cells=cells, skipped={"broker": "there is no <RabbitMQ>; type `make setup`"})
+    return build_run(root, cells=cells, skipped={"broker": "there is no <RabbitMQ>; type `make setup`"})
 
 
-def an_invalid_cell(root: Path) -> Run:
-    run = Run.create(root, "made-up", {"profile": {}, "skipped": {}})
+def build_invalid_cell(root: Path) -> RunFolder:
+    run = RunFolder.create(root, "made-up", {"profile": {}, "skipped": {}})
     for number in range(1, 7):
-        run.add_trial(a_trial(round=number), {})
-        run.add_trial(a_trial(round=number, slot=2, cell="grpc", transport="grpc", valid=False), {})
+        run.add_trial(build_trial(round=number), {})
+        run.add_trial(build_trial(round=number, slot=2, cell="grpc", transport="grpc", valid=False), {})
     return run
 
 
-def all_failed(root: Path) -> Run:
-    run = Run.create(root, "made-up", {"profile": {"deadline_s": 10.0}, "skipped": {}})
+def build_all_failed(root: Path) -> RunFolder:
+    run = RunFolder.create(root, "made-up", {"profile": {"deadline_s": 10.0}, "skipped": {}})
     for number in range(1, 7):
-        run.add_trial(a_trial(round=number), {})
-        failed = a_trial(
+        run.add_trial(build_trial(round=number), {})
+        failed = build_trial(
             round=number,
             slot=2,
             cell="broker",
@@ -46,8 +46,8 @@ def all_failed(root: Path) -> Run:
             shipped=0,
             rejected=0,
             failed=900,
-            accept=NEVER,
-            finish=NEVER,
+            accept=ALL_INFINITE,
+            finish=ALL_INFINITE,
             cpu_us_per_order_services=None,
             complete=False,
             caveats=(incomplete(900, 0),),
@@ -56,18 +56,18 @@ def all_failed(root: Path) -> Run:
     return run
 
 
-def no_p99(root: Path) -> Run:
-    run = Run.create(root, "made-up", {"profile": {}, "skipped": {}})
+def build_without_p99(root: Path) -> RunFolder:
+    run = RunFolder.create(root, "made-up", {"profile": {}, "skipped": {}})
     few = Percentiles(p50_us=5300, p90_us=8000)
     for number in range(1, 7):
-        run.add_trial(a_trial(round=number, planned=100, finish=few, accept=few), {})
+        run.add_trial(build_trial(round=number, planned=100, finish=few, accept=few), {})
         lossy = Percentiles(p50_us=5400 + number, p90_us=8100, p99_us=math.inf)
-        run.add_trial(a_trial(round=number, slot=2, cell="grpc", transport="grpc", finish=lossy), {})
+        run.add_trial(build_trial(round=number, slot=2, cell="grpc", transport="grpc", finish=lossy), {})
     return run
 
 
-def sixty_cells(root: Path) -> Run:
-    run = Run.create(root, "made-up", {"profile": {}, "skipped": {}})
+def build_sixty_cells(root: Path) -> RunFolder:
+    run = RunFolder.create(root, "made-up", {"profile": {}, "skipped": {}})
     for number in range(1, 7):
         for slot in range(60):
             transport = ("rest", "grpc", "broker", "events")[slot % 4]
@@ -75,7 +75,7 @@ def sixty_cells(root: Path) -> Run:
             rate_per_s = 10.0 * (1 + slot // 4)
             cell = f"{transport}@{rate_per_s:g}"
             run.add_trial(
-                a_trial(
+                build_trial(
                     round=number,
                     slot=slot + 1,
                     cell=cell,
@@ -91,11 +91,11 @@ def sixty_cells(root: Path) -> Run:
     return run
 
 
-def zero_completed(root: Path) -> Run:
-    run = Run.create(root, "made-up", {"profile": {}, "skipped": {}})
+def build_zero_completed(root: Path) -> RunFolder:
+    run = RunFolder.create(root, "made-up", {"profile": {}, "skipped": {}})
     nothing = Percentiles()
     run.add_trial(
-        a_trial(
+        build_trial(
             planned=0,
             sent=0,
             accepted=0,
@@ -106,21 +106,24 @@ def zero_completed(root: Path) -> Run:
             finish=nothing,
             complete=False,
             valid=False,
-            caveats=(empty(150.0, 6.0),),
+            caveats=(no_orders(150.0, 6.0),),
         ),
         {},
     )
     return run
 
 
-HARD: Mapping[str, tuple[Callable[[Path], Run], tuple[str, ...]]] = {
-    "one transport": (one_transport, ("the median order over gRPC (protobuf) finishes in",)),
-    "one round": (one_round, ("no interval from 1 round, so no difference shown",)),
-    "a missing broker": (a_missing_broker, ("RabbitMQ was not measured: there is no <RabbitMQ>; type `make setup`.",)),
-    "an invalid cell": (an_invalid_cell, ("INVALID, so shown and not compared: gRPC.",)),
-    "all failed": (all_failed, ("No order of RabbitMQ finished.", "5,400", "> 10 s")),
-    "no p99": (no_p99, ("a time that so few orders do not tell", "∞")),
-    "sixty cells": (sixty_cells, ("60 cells",)),
-    "zero completed": (zero_completed, ("No order of REST finished.", "no order came in a window")),
+EDGE_CASES: Mapping[str, tuple[Callable[[Path], RunFolder], tuple[str, ...]]] = {
+    "one transport": (build_one_transport, ("the median order over gRPC (protobuf) finishes in",)),
+    "one round": (build_one_round, ("no interval from 1 round, so no difference shown",)),
+    "a missing broker": (
+        build_missing_broker,
+        ("RabbitMQ was not measured: there is no <RabbitMQ>; type `make setup`.",),
+    ),
+    "an invalid cell": (build_invalid_cell, ("INVALID, so shown and not compared: gRPC.",)),
+    "all failed": (build_all_failed, ("No order of RabbitMQ finished.", "5,400", "> 10 s")),
+    "no p99": (build_without_p99, ("a time that so few orders do not tell", "∞")),
+    "sixty cells": (build_sixty_cells, ("60 cells",)),
+    "zero completed": (build_zero_completed, ("No order of REST finished.", "no order came in a window")),
 }
 """By name, what makes the run, and what its page has to say in so many words."""

@@ -1,4 +1,4 @@
-"""The numbers of the pros and cons and of the form, as a page has them, are those of the trials: computed anew here."""
+"""Recomputes the numbers of the pros and cons and of the form from the trials."""
 
 import html
 import re
@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.advise.report import report
+from bench.advise.report import write_report
 from bench.paths import REFERENCE
-from bench.results.lookup import kept_runs
-from bench.results.store import Run
-from bench.stats.intervals import median_of
+from bench.results.lookup import find_reference_runs
+from bench.results.store import RunFolder
+from bench.stats.intervals import estimate_median
 from bench.stats.paired import paired_ratio
 from tests.unit.advise.test_ranking import a_study, four
 
@@ -77,7 +77,7 @@ def method_of(trial: Mapping[str, str]) -> str:
     return name.removesuffix(f"+{trial['compression']}").removesuffix(f"+{trial['codec']}")
 
 
-def trials_of(run: Run, use: Use) -> pd.DataFrame:
+def trials_of(run: RunFolder, use: Use) -> pd.DataFrame:
     """By round, of the first cell that is there and does nothing else that is special; the invalid trials too."""
     trials = run.trials()
     wanted = {
@@ -146,7 +146,7 @@ def claims(page: str) -> Iterator[tuple[str, str, str]]:
             yield heading, re.sub(r"^(pro|con) ", "", text(said)), text(where)
 
 
-def assert_lines_are_the_trials(page: str, runs: Mapping[str, Run]) -> int:
+def assert_lines_are_the_trials(page: str, runs: Mapping[str, RunFolder]) -> int:
     checked = 0
     for line in lines(page):
         use = USE.fullmatch(line["use"])
@@ -159,7 +159,7 @@ def assert_lines_are_the_trials(page: str, runs: Mapping[str, Run]) -> int:
         for heading, (metric, scale) in METRICS.items():
             if line[heading] == "n/a":
                 continue
-            found = median_of(trials.loc[trials["valid"], metric].dropna() / scale)
+            found = estimate_median(trials.loc[trials["valid"], metric].dropna() / scale)
             if "∞" not in line[heading]:
                 known = [one for one in (found.value, found.low, found.high) if one is not None]
                 assert numbers(line[heading]) == as_said(known), (line, heading)
@@ -169,7 +169,7 @@ def assert_lines_are_the_trials(page: str, runs: Mapping[str, Run]) -> int:
     return checked
 
 
-def assert_claims_are_the_trials(page: str, runs: Mapping[str, Run]) -> int:
+def assert_claims_are_the_trials(page: str, runs: Mapping[str, RunFolder]) -> int:
     checked = 0
     for heading, said, where in claims(page):
         method = METHODS.get(heading, heading)
@@ -178,7 +178,7 @@ def assert_claims_are_the_trials(page: str, runs: Mapping[str, Run]) -> int:
             metric, scale = next(of for word, of in CLAIMED.items() if word in words)
             run, size_bytes = runs[where.partition("/")[0]], float(size) * UNITS[unit]
             trials = trials_of(run, Use(method, "any", size_bytes, float(rate), bool(burst)))
-            found = median_of(trials.loc[trials["valid"], metric] / scale)
+            found = estimate_median(trials.loc[trials["valid"], metric] / scale)
             assert numbers(own) == as_said([found.value or 0, found.low or 0, found.high or 0]), said
             for ratio, other, low, high in RATIO.findall(others):
                 base = METHODS[other]
@@ -199,7 +199,7 @@ def assert_claims_are_the_trials(page: str, runs: Mapping[str, Run]) -> int:
                 rows["planned"].sum(),
                 len(rows),
             ], said
-            found = median_of(bad / rows["planned"] * 100)
+            found = estimate_median(bad / rows["planned"] * 100)
             known = [one for one in (found.value, found.low, found.high) if one is not None]
             assert numbers(share.replace(" (no interval)", "")) == as_said(known), said
             checked += 1
@@ -209,14 +209,14 @@ def assert_claims_are_the_trials(page: str, runs: Mapping[str, Run]) -> int:
 def test_the_form_and_the_claims_of_a_page_have_the_numbers_of_its_trials(tmp_path: Path) -> None:
     cells = [*four(), *four(60, 61, 300, 20, arrivals="burst", rate_per_s=100.0)]
     folders = a_study(tmp_path, cells)
-    page = report(list(folders.values()), tmp_path / "out").read_text("utf-8")
-    runs = {name: Run.open(folder) for name, folder in folders.items()}
+    page = write_report(list(folders.values()), tmp_path / "out").read_text("utf-8")
+    runs = {name: RunFolder.open(folder) for name, folder in folders.items()}
     assert assert_lines_are_the_trials(page, runs) >= 2 * 4 * 4
     assert assert_claims_are_the_trials(page, runs) >= 12
 
 
 def test_those_of_the_report_that_is_kept_have_the_numbers_of_its_runs() -> None:
     page = (REFERENCE / "report" / "report.html").read_text("utf-8")
-    runs = {name: Run.open(folder) for name, folder in kept_runs().items()}
+    runs = {name: RunFolder.open(folder) for name, folder in find_reference_runs().items()}
     assert assert_lines_are_the_trials(page, runs) > 500
     assert assert_claims_are_the_trials(page, runs) > 40

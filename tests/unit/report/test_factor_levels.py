@@ -1,4 +1,4 @@
-"""The charts of a factor's levels: what is drawn, of which methods, and when nothing is."""
+"""Tests the charts of factor levels: content, methods, and when there is none."""
 
 import csv
 import math
@@ -10,22 +10,22 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.advise.report import report
-from bench.report.charts.all import charts as all_charts
-from bench.report.charts.chart import save
-from bench.report.charts.factor_levels import FACTORS, MOST_METHODS, charts, plain_of, points
-from bench.report.run_view import read
+from bench.advise.report import write_report
+from bench.report.charts.all import draw_charts as all_charts
+from bench.report.charts.chart import save_charts
+from bench.report.charts.factor_levels import LEVEL_CHARTS, MAX_METHODS, build_points, draw_charts, select_fault_free
+from bench.report.run_view import read_run_view
 from bench.results.histograms import Percentiles
-from bench.results.store import Run
-from tests.unit.builders import a_run, a_trial
+from bench.results.store import RunFolder
+from tests.unit.builders import build_run, build_trial
 
 LEVELS: Mapping[str, float] = {"none": 1.0, "tls": 1.1, "mtls": 1.15, "auth": 1.3}
 CODECS: Mapping[str, str] = {"rest": "json", "grpc": "protobuf", "broker": "json", "events": "json"}
 
 
-def a_study(root: Path, cells: Iterable[tuple[str, float, Mapping[str, Any]]], rounds: int = 6) -> Run:
+def a_study(root: Path, cells: Iterable[tuple[str, float, Mapping[str, Any]]], rounds: int = 6) -> RunFolder:
     """A run of cells: a name, which begins with the transport, the median completion in ms, and what else it has."""
-    run = Run.create(root, "made-up", {"profile": {"designed": True}, "skipped": {}})
+    run = RunFolder.create(root, "made-up", {"profile": {"designed": True}, "skipped": {}})
     for number in range(1, rounds + 1):
         for slot, (cell, took_ms, changes) in enumerate(cells, 1):
             took_us = 1000 * took_ms * (1 + 0.03 * math.sin(5 * number + slot))
@@ -39,11 +39,11 @@ def a_study(root: Path, cells: Iterable[tuple[str, float, Mapping[str, Any]]], r
                 "cpu_us_per_order_broker": took_us / 8 if transport in ("broker", "events") else None,
                 "wire_bytes_per_order": 9000.0 + 20 * took_ms,
             }
-            run.add_trial(a_trial(round=number, slot=slot, **(fields | changes)), {})
+            run.add_trial(build_trial(round=number, slot=slot, **(fields | changes)), {})
     return run
 
 
-def secured(root: Path) -> Run:
+def secured(root: Path) -> RunFolder:
     """Every method at every level; Kafka's orders do not finish with credentials."""
     return a_study(
         root,
@@ -66,7 +66,7 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 
 def drawn(trials: pd.DataFrame, folder: Path, name: str = "security") -> list[dict[str, str]]:
-    save(charts(trials), folder)
+    save_charts(draw_charts(trials), folder)
     with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -88,13 +88,15 @@ def test_every_method_has_every_level_with_its_median_and_every_trial(trials: pd
 def test_the_cpu_is_of_services_and_broker_together(trials: pd.DataFrame) -> None:
     of = trials[trials["cell"] == "broker@tls"]
     (point,) = (
-        one for one in points(plain_of(trials), ("security",), ["cpu_us_per_order"]) if one.cell == "broker@tls"
+        one
+        for one in build_points(select_fault_free(trials), ("security",), ["cpu_us_per_order"])
+        if one.cell == "broker@tls"
     )
     assert point.trials == pytest.approx(list(of["cpu_us_per_order_services"] + of["cpu_us_per_order_broker"]))
 
 
 def test_along_a_row_every_panel_has_the_same_axis(trials: pd.DataFrame) -> None:
-    (chart,) = charts(trials)
+    (chart,) = draw_charts(trials)
     panels = chart.figure.get_axes()
     limits = [axes.get_ylim() for axes in panels]
     assert [limits[at : at + 4] for at in range(0, 16, 4)] == [[limits[at]] * 4 for at in range(0, 16, 4)]
@@ -142,7 +144,7 @@ def test_products_are_compared_on_each_method_and_class_and_their_clients_go_wit
             for durability in ("fast", "safe")
         ],
     )
-    found = {chart.name: chart for chart in charts(run.trials())}
+    found = {chart.name: chart for chart in draw_charts(run.trials())}
     assert set(found) == {"product", "durability"}
     assert {(row[0], row[1]) for row in found["product"].rows} == {
         (f"{method}, {durability}", product)
@@ -164,40 +166,40 @@ def test_a_client_is_a_level_of_the_method_that_has_several(tmp_path: Path) -> N
         ("rest:httpx@60", 5.0, {"client": "httpx"}),
         ("events@60", 9.0, {"client": "aiokafka"}),
     ]
-    (chart,) = charts(a_study(tmp_path, cells).trials())
+    (chart,) = draw_charts(a_study(tmp_path, cells).trials())
     assert {(row[0], row[1]) for row in chart.rows} == {("REST", "aiohttp"), ("REST", "httpx")}
 
 
 def test_where_nothing_of_it_varies_a_fault_does_or_too_many_methods_have_it_there_is_no_chart(tmp_path: Path) -> None:
-    assert list(charts(a_run(tmp_path / "plain").trials())) == []
+    assert list(draw_charts(build_run(tmp_path / "plain").trials())) == []
     away = {"fault": "kill-broker"}
     cells = [("broker@kill", 5.0, away), ("broker@kill_safe", 5.0, {**away, "durability": "safe"})]
-    assert list(charts(a_study(tmp_path / "away", cells).trials())) == []
+    assert list(draw_charts(a_study(tmp_path / "away", cells).trials())) == []
     many = [
         (f"rest@{rate_per_s}_{level}", 5.0, {"security": level, "rate_per_s": float(rate_per_s)})
-        for rate_per_s in range(1, MOST_METHODS + 2)
+        for rate_per_s in range(1, MAX_METHODS + 2)
         for level in ("none", "tls")
     ]
-    assert list(charts(a_study(tmp_path / "many", many, rounds=1).trials())) == []
+    assert list(draw_charts(a_study(tmp_path / "many", many, rounds=1).trials())) == []
 
 
 def test_a_cell_that_is_invalid_is_shown_and_says_so(tmp_path: Path) -> None:
     cells = [("rest@none", 3.0, {}), ("rest@tls", 3.5, {"security": "tls", "valid": False})]
-    (chart,) = charts(a_study(tmp_path, cells).trials())
+    (chart,) = draw_charts(a_study(tmp_path, cells).trials())
     assert {(row[1], row[-1]) for row in chart.rows} == {("none", "true"), ("tls", "false")}
 
 
 def test_the_report_has_them_beside_the_other_charts(tmp_path: Path) -> None:
     run = secured(tmp_path)
-    names = [chart.name for chart in all_charts(read(run.path))]
-    assert set(names) & set(FACTORS) == {"security"}
+    names = [chart.name for chart in all_charts(read_run_view(run.path))]
+    assert set(names) & set(LEVEL_CHARTS) == {"security"}
     assert names.index("security") < names.index("latency")
 
 
 def test_in_a_report_of_several_runs_they_stand_in_for_the_bars_of_all_levels(tmp_path: Path) -> None:
-    run, other = secured(tmp_path), a_run(tmp_path / "other", rounds=1)
+    run, other = secured(tmp_path), build_run(tmp_path / "other", rounds=1)
     renamed = other.path.rename(tmp_path / "second")
-    page = report([run.path, renamed], tmp_path / "out").read_text("utf-8")
+    page = write_report([run.path, renamed], tmp_path / "out").read_text("utf-8")
     figures = dict(re.findall(r'<figure id="([^"]*)">(.*?)</figure>', page, re.DOTALL))
     assert {name: "<svg" in figure for name, figure in figures.items() if "latency" in name or "security" in name} == {
         "made-up-security": True,

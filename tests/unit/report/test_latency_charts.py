@@ -1,4 +1,4 @@
-"""The figure: what it shows, and that the same data give the same bytes."""
+"""Tests the latency chart: its content, and that the same data give the same bytes."""
 
 import csv
 import math
@@ -10,48 +10,48 @@ from pathlib import Path
 import pytest
 
 from bench.report import style
-from bench.report.charts.chart import save
-from bench.report.charts.latency import charts, points
+from bench.report.charts.chart import save_charts
+from bench.report.charts.latency import build_points, draw_charts
 from bench.results.histograms import Percentiles
-from bench.results.store import Run
-from tests.unit.builders import CELLS, a_run, a_trial
+from bench.results.store import RunFolder
+from tests.unit.builders import CELLS, build_run, build_trial
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    run = a_run(tmp_path_factory.mktemp("results"), skipped={"rest:httpx+msgpack": "it was left out <here>"})
-    save(charts(run.trials(), run.manifest), run.path / "charts")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    run = build_run(tmp_path_factory.mktemp("results"), skipped={"rest:httpx+msgpack": "it was left out <here>"})
+    save_charts(draw_charts(run.trials(), run.manifest), run.path / "charts")
     return run
 
 
-def texts(run: Run) -> list[str]:
+def texts(run: RunFolder) -> list[str]:
     root = ET.parse(run.path / "charts" / "latency.svg").getroot()
     return ["".join(node.itertext()).strip() for node in root.iter(f"{SVG}text")]
 
 
-def test_the_same_data_give_the_same_bytes(run: Run, tmp_path: Path) -> None:
-    save(charts(run.trials(), run.manifest), tmp_path)
+def test_the_same_data_give_the_same_bytes(run: RunFolder, tmp_path: Path) -> None:
+    save_charts(draw_charts(run.trials(), run.manifest), tmp_path)
     for name in ("latency.svg", "latency.png", "latency.csv"):
         assert (tmp_path / name).read_bytes() == (run.path / "charts" / name).read_bytes()
 
 
-def test_every_cell_is_labelled_with_its_codec(run: Run) -> None:
+def test_every_cell_is_labelled_with_its_codec(run: RunFolder) -> None:
     found = " ".join(texts(run))
     for label in ("REST", "gRPC", "gRPC+json", "RabbitMQ", "Kafka", "protobuf, grpcio", "REST:httpx+msgpack"):
         assert label in found
 
 
-def test_a_cell_that_is_missing_is_drawn_as_not_available_with_its_reason(run: Run) -> None:
+def test_a_cell_that_is_missing_is_drawn_as_not_available_with_its_reason(run: RunFolder) -> None:
     assert "n/a: it was left out <here>" in texts(run)
 
 
-def test_the_figure_says_how_much_stands_behind_it(run: Run) -> None:
+def test_the_figure_says_how_much_stands_behind_it(run: RunFolder) -> None:
     assert "n per row: 6 trials of 900 orders, at 150 orders/s." in texts(run)
 
 
-def test_the_svg_has_a_role_a_title_and_a_sentence_for_those_who_cannot_see_it(run: Run) -> None:
+def test_the_svg_has_a_role_a_title_and_a_sentence_for_those_who_cannot_see_it(run: RunFolder) -> None:
     root = ET.parse(run.path / "charts" / "latency.svg").getroot()
     assert root.get("role") == "img"
     assert root.find(f"{SVG}title") is not None
@@ -60,7 +60,7 @@ def test_the_svg_has_a_role_a_title_and_a_sentence_for_those_who_cannot_see_it(r
     assert re.search(r"REST 5\.\d+ ms \(p50\) and 1\d\.\d ms \(p99\); gRPC ", described)
 
 
-def test_what_is_drawn_stands_in_a_csv_beside_it(run: Run) -> None:
+def test_what_is_drawn_stands_in_a_csv_beside_it(run: RunFolder) -> None:
     with (run.path / "charts" / "latency.csv").open() as file:
         rows = list(csv.DictReader(file))
     trials = run.trials()
@@ -72,36 +72,36 @@ def test_what_is_drawn_stands_in_a_csv_beside_it(run: Run) -> None:
 
 
 def test_trials_that_are_not_valid_are_not_drawn(tmp_path: Path) -> None:
-    run = Run.create(tmp_path, "run", {})
+    run = RunFolder.create(tmp_path, "run", {})
     for number in range(1, 4):
-        run.add_trial(a_trial(round=number, valid=number != 2), {})
-    assert {point.rounds for point in points(run.trials())} == {(1, 3)}
+        run.add_trial(build_trial(round=number, valid=number != 2), {})
+    assert {point.rounds for point in build_points(run.trials())} == {(1, 3)}
 
 
 def test_an_invalid_cell_is_drawn_over_all_its_trials_and_says_so(tmp_path: Path) -> None:
-    run = Run.create(tmp_path, "run", {})
+    run = RunFolder.create(tmp_path, "run", {})
     for number in range(1, 4):
-        run.add_trial(a_trial(round=number, valid=False, planned=0 if number == 2 else 900), {})
-        run.add_trial(a_trial(round=number, slot=2, cell="grpc", transport="grpc"), {})
-    assert {point.rounds for point in points(run.trials()) if point.cell == "rest"} == {(1, 3)}
-    save(charts(run.trials(), run.manifest), run.path / "charts")
+        run.add_trial(build_trial(round=number, valid=False, planned=0 if number == 2 else 900), {})
+        run.add_trial(build_trial(round=number, slot=2, cell="grpc", transport="grpc"), {})
+    assert {point.rounds for point in build_points(run.trials()) if point.cell == "rest"} == {(1, 3)}
+    save_charts(draw_charts(run.trials(), run.manifest), run.path / "charts")
     assert " ".join(texts(run)).count("INVALID") == 1
 
 
 def test_censored_missing_and_invalid_are_said_in_words(tmp_path: Path) -> None:
-    run = Run.create(tmp_path, "run", {})
-    run.add_trial(a_trial(accept=Percentiles(p50_us=100), finish=Percentiles(p50_us=100, p99_us=math.inf)), {})
-    run.add_trial(a_trial(slot=2, cell="grpc", transport="grpc", planned=0, complete=False, valid=False), {})
-    run.add_trial(a_trial(slot=3, cell="broker", finish=Percentiles(p50_us=math.inf, p99_us=math.inf)), {})
-    save(charts(run.trials(), run.manifest), run.path / "charts")
+    run = RunFolder.create(tmp_path, "run", {})
+    run.add_trial(build_trial(accept=Percentiles(p50_us=100), finish=Percentiles(p50_us=100, p99_us=math.inf)), {})
+    run.add_trial(build_trial(slot=2, cell="grpc", transport="grpc", planned=0, complete=False, valid=False), {})
+    run.add_trial(build_trial(slot=3, cell="broker", finish=Percentiles(p50_us=math.inf, p99_us=math.inf)), {})
+    save_charts(draw_charts(run.trials(), run.manifest), run.path / "charts")
     found = texts(run)
     assert {"p99 n/a: too few orders", "p99 ∞: not finished", "n/a: no trial"} <= set(found)
 
 
 def test_a_run_that_brought_no_number_is_drawn_too(tmp_path: Path) -> None:
-    run = Run.create(tmp_path, "run", {})
-    run.add_trial(a_trial(planned=0, complete=False, valid=False), {})
-    save(charts(run.trials(), run.manifest), run.path / "charts")
+    run = RunFolder.create(tmp_path, "run", {})
+    run.add_trial(build_trial(planned=0, complete=False, valid=False), {})
+    save_charts(draw_charts(run.trials(), run.manifest), run.path / "charts")
     assert "No trial brought a number." in texts(run)
 
 

@@ -1,4 +1,4 @@
-"""The page: what it says, that its numbers are the data's, and that it holds where data are hard."""
+"""Tests the report page: its text, its numbers, and hard cases."""
 
 import html
 import json
@@ -14,17 +14,17 @@ import pytest
 from markupsafe import Markup
 from typer.testing import CliRunner
 
-from bench.advise.report import report
+from bench.advise.report import write_report
 from bench.cli.app import app
 from bench.errors import ResultsError
 from bench.paths import REFERENCE
-from bench.report.page import write
-from bench.report.run_view import Reading, read
-from bench.report.wording import best
+from bench.report.page import write_page
+from bench.report.run_view import RunView, read_run_view
+from bench.report.wording import mark_best_cells
 from bench.results.histograms import Percentiles
-from bench.results.store import Run
-from tests.unit.builders import CELLS, a_run, a_trial
-from tests.unit.report.edge_cases import HARD, one_round
+from bench.results.store import RunFolder
+from tests.unit.builders import CELLS, build_run, build_trial
+from tests.unit.report.edge_cases import EDGE_CASES, build_one_round
 
 ENDS = ("estimate", "low", "high")
 KEPT = (
@@ -80,7 +80,7 @@ def summary_at(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-def kept(run: Run, where: list[str]) -> Any:
+def kept(run: RunFolder, where: list[str]) -> Any:
     """The number that stands at a place of a run's files, found again without the report's code."""
     part, which, *names = where
     if part in ("capacity", "aa"):
@@ -100,7 +100,7 @@ def kept(run: Run, where: list[str]) -> Any:
     return row
 
 
-def assert_numbers_are_the_datas(page: str, runs: dict[str, Run]) -> int:
+def assert_numbers_are_the_datas(page: str, runs: dict[str, RunFolder]) -> int:
     """How many there are."""
     count = 0
     for said, values, of in Numbers(page).found:
@@ -125,15 +125,15 @@ def text_of(page: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    run = a_run(tmp_path_factory.mktemp("results"), machine={"cores": 2, "cpu_model": "a made-up one"}, seed=1)
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    run = build_run(tmp_path_factory.mktemp("results"), machine={"cores": 2, "cpu_model": "a made-up one"}, seed=1)
     run.write_summary()
-    report([run.path], run.path)
+    write_report([run.path], run.path)
     return run
 
 
 @pytest.fixture(scope="module")
-def page(run: Run) -> str:
+def page(run: RunFolder) -> str:
     return (run.path / "report.html").read_text("utf-8")
 
 
@@ -141,13 +141,13 @@ def test_the_page_says_on_its_face_what_was_measured_with(page: str) -> None:
     assert "Measured with Python clients and services, on 2 cores (a made-up one)." in text_of(page)
 
 
-def test_every_number_of_the_page_is_the_datas(run: Run, page: str) -> None:
+def test_every_number_of_the_page_is_the_datas(run: RunFolder, page: str) -> None:
     assert assert_numbers_are_the_datas(page, {run.path.name: run}) > 100
 
 
 def test_every_number_of_the_report_that_is_kept_stands_in_the_files_of_its_runs() -> None:
     page = (REFERENCE / "report" / "report.html").read_text("utf-8")
-    runs = {name: Run.open(REFERENCE / name) for name in KEPT}
+    runs = {name: RunFolder.open(REFERENCE / name) for name in KEPT}
     assert assert_numbers_are_the_datas(page, runs) > 1000
     assert {of.split(" ")[0] for _, _, of in Numbers(page).found} == set(KEPT)
     assert len(page.encode()) < 1_500_000
@@ -165,15 +165,15 @@ def test_a_run_at_one_rate_says_which_command_draws_the_curve(page: str) -> None
     assert 'id="ratios"' in page
 
 
-def test_the_same_data_give_the_same_bytes(run: Run, tmp_path: Path) -> None:
-    report([run.path], tmp_path)
+def test_the_same_data_give_the_same_bytes(run: RunFolder, tmp_path: Path) -> None:
+    write_report([run.path], tmp_path)
     made = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
     assert len(made) > 15
     for path in made:
         assert (tmp_path / path).read_bytes() == (run.path / path).read_bytes(), path
 
 
-def test_each_chart_has_a_picture_and_what_it_draws_beside_it(run: Run, page: str) -> None:
+def test_each_chart_has_a_picture_and_what_it_draws_beside_it(run: RunFolder, page: str) -> None:
     charts = {path.stem for path in (run.path / "charts").glob("*.svg")}
     assert {"ratios", "latency", "spectrum", "costs", "trials"} <= charts
     for name in charts:
@@ -193,20 +193,22 @@ def test_nothing_on_the_page_comes_from_elsewhere(page: str) -> None:
     assert len(page) < 1_500_000
 
 
-def test_what_the_other_parts_hand_in_stands_on_the_page(run: Run, tmp_path: Path) -> None:
-    made = write([read(run.path)], tmp_path, claims=Markup("<p>pros</p>"), chooser=Markup("<p>form</p>"), script="1")
+def test_what_the_other_parts_hand_in_stands_on_the_page(run: RunFolder, tmp_path: Path) -> None:
+    made = write_page(
+        [read_run_view(run.path)], tmp_path, claims=Markup("<p>pros</p>"), chooser=Markup("<p>form</p>"), script="1"
+    )
     page = made.read_text("utf-8")
     assert "<p>pros</p>" in page
     assert "<p>form</p>" in page
     assert "script-src 'sha256-" in page
 
 
-@pytest.mark.parametrize("name", HARD)
+@pytest.mark.parametrize("name", EDGE_CASES)
 def test_a_hard_case_is_told_in_words(tmp_path: Path, name: str) -> None:
-    make, words = HARD[name]
+    make, words = EDGE_CASES[name]
     run = make(tmp_path)
     run.write_summary()
-    page = report([run.path], run.path).read_text("utf-8")
+    page = write_report([run.path], run.path).read_text("utf-8")
     said = text_of(page)
     for wanted in words:
         assert wanted in said
@@ -215,25 +217,25 @@ def test_a_hard_case_is_told_in_words(tmp_path: Path, name: str) -> None:
     assert len(page) < 1_500_000
 
 
-def test_two_runs_on_one_page_keep_their_charts_apart(run: Run, tmp_path: Path) -> None:
-    other = one_round(tmp_path / "other")
+def test_two_runs_on_one_page_keep_their_charts_apart(run: RunFolder, tmp_path: Path) -> None:
+    other = build_one_round(tmp_path / "other")
     renamed = other.path.rename(tmp_path / "second")
-    Run.open(renamed).write_summary()
-    page = report([run.path, renamed], tmp_path / "out").read_text("utf-8")
+    RunFolder.open(renamed).write_summary()
+    page = write_report([run.path, renamed], tmp_path / "out").read_text("utf-8")
     assert (tmp_path / "out" / "charts" / "second-latency.csv").is_file()
     assert (tmp_path / "out" / "charts" / "made-up-latency.csv").is_file()
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
-    assert_numbers_are_the_datas(page, {"made-up": run, "second": Run.open(renamed)})
+    assert_numbers_are_the_datas(page, {"made-up": run, "second": RunFolder.open(renamed)})
 
 
 def test_the_best_is_called_so_where_it_is_shown_and_a_tie_where_it_is_not(tmp_path: Path) -> None:
-    run = Run.create(tmp_path, "made-up", {"profile": {}})
+    run = RunFolder.create(tmp_path, "made-up", {"profile": {}})
     for number in range(1, 7):
         for slot, (cell, p50_us) in enumerate((("rest", 5000), ("grpc", 5100), ("events", 9000)), 1):
             found = Percentiles(p50_us=p50_us + (-1) ** number * 10)
-            run.add_trial(a_trial(round=number, slot=slot, cell=cell, transport=cell, finish=found), {})
-    page = report([run.path], run.path).read_text("utf-8")
+            run.add_trial(build_trial(round=number, slot=slot, cell=cell, transport=cell, finish=found), {})
+    page = write_report([run.path], run.path).read_text("utf-8")
     rows = {
         cell: re.search(rf'<th scope="row">{cell}<.*?</tr>', page, re.DOTALL)[0] for cell in ("REST", "gRPC", "Kafka")
     }  # type: ignore[index]
@@ -244,58 +246,58 @@ def test_the_best_is_called_so_where_it_is_shown_and_a_tie_where_it_is_not(tmp_p
 
 
 def test_where_too_few_rounds_give_no_interval_nothing_ties(tmp_path: Path) -> None:
-    trials = a_run(tmp_path, rounds=5).trials()
-    assert best(trials, "finish_p50_us") == {}
+    trials = build_run(tmp_path, rounds=5).trials()
+    assert mark_best_cells(trials, "finish_p50_us") == {}
 
 
-def damaged(run: Run, name: str, old: str, new: str) -> Reading:
+def damaged(run: RunFolder, name: str, old: str, new: str) -> RunView:
     """The run as it is read after ``old`` in its file has become ``new``."""
     path = run.path / name
     text = path.read_text()
     assert re.search(old, text)
     path.write_text(re.sub(old, new, text, count=1))
-    return read(run.path)
+    return read_run_view(run.path)
 
 
-def doubts_of(reading: Reading) -> str:
+def doubts_of(reading: RunView) -> str:
     return "; ".join(caveat.text for caveat in reading.doubts)
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Run:
-    return a_run(tmp_path, rounds=2)
+def small(tmp_path: Path) -> RunFolder:
+    return build_run(tmp_path, rounds=2)
 
 
-def test_a_damaged_row_is_named_and_the_rest_is_shown(small: Run) -> None:
+def test_a_damaged_row_is_named_and_the_rest_is_shown(small: RunFolder) -> None:
     reading = damaged(small, "trials.csv", "\n2,1,rest,", "\n2,one,rest,")
-    page = text_of(write([reading], small.path).read_text("utf-8"))
+    page = text_of(write_page([reading], small.path).read_text("utf-8"))
     assert "trials.csv, row 6, cannot be read: slot is 'one'; it is left out" in page
     assert "the median order over REST (json) finishes in" in page
 
 
-def test_a_damaged_histogram_is_named_by_its_line(small: Run) -> None:
+def test_a_damaged_histogram_is_named_by_its_line(small: RunFolder) -> None:
     reading = damaged(small, "histograms.hlog", "HISTFA", "HIS!FA")
     assert sum(1 for _ in reading.run.histograms()) == 2 * 10 - 1
     assert doubts_of(reading) == "histograms.hlog, line 5, cannot be read: it holds no histogram; it is left out"
 
 
-def test_of_many_damaged_rows_the_first_are_named(small: Run) -> None:
+def test_of_many_damaged_rows_the_first_are_named(small: RunFolder) -> None:
     said = doubts_of(damaged(small, "trials.csv", "round,slot,cell", "round,cell"))
     assert "trials.csv, row 1, cannot be read" in said
     assert "and 5 more like it" in said
 
 
-def test_a_run_that_is_not_over_says_how_far_it_is(small: Run) -> None:
+def test_a_run_that_is_not_over_says_how_far_it_is(small: RunFolder) -> None:
     cells = [{"name": name} for name in CELLS]
     small.update_manifest(cells=cells, profile={**small.manifest["profile"], "rounds": 7})
-    (caveat,) = read(small.path).doubts
+    (caveat,) = read_run_view(small.path).doubts
     assert caveat.text.startswith("10 of 35 trials are there")
     assert "make bench RESUME=made-up" in caveat.next_step
 
 
 def test_a_run_without_a_trial_yet_says_so(tmp_path: Path) -> None:
-    run = Run.create(tmp_path, "made-up", {"profile": {}})
-    assert "no trial is there" in text_of(report([run.path], run.path).read_text("utf-8"))
+    run = RunFolder.create(tmp_path, "made-up", {"profile": {}})
+    assert "no trial is there" in text_of(write_report([run.path], run.path).read_text("utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -312,7 +314,7 @@ def test_what_cannot_be_shown_at_all_is_one_sentence(tmp_path: Path, content: st
     if content is not None:
         (folder / "manifest.json").write_text(content)
     with pytest.raises(ResultsError, match=said):
-        report([folder], folder)
+        write_report([folder], folder)
 
 
 @pytest.mark.parametrize(
@@ -326,7 +328,7 @@ def test_what_cannot_be_shown_at_all_is_one_sentence(tmp_path: Path, content: st
 def test_what_a_person_got_wrong_is_one_sentence_and_a_code(
     tmp_path: Path, settings: list[str], code: int, said: str
 ) -> None:
-    Run.create(tmp_path, "made-up", {"profile": {}})
+    RunFolder.create(tmp_path, "made-up", {"profile": {}})
     done = CliRunner().invoke(app, ["report", *settings, "--results", str(tmp_path)])
     assert done.exit_code == code
     assert said in done.stderr

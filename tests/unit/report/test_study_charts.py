@@ -1,4 +1,4 @@
-"""The charts of a study: forests, lines over sizes, and what happened around an outage."""
+"""Tests the charts of a study: ratios, sizes and outages."""
 
 import csv
 import math
@@ -12,8 +12,8 @@ import pytest
 
 from bench.report.charts import effects as of_effects
 from bench.report.charts import timeline as of_outage
-from bench.report.charts.chart import save
-from bench.stats.effects import effects
+from bench.report.charts.chart import save_charts
+from bench.stats.effects import compute_effects
 
 ROUNDS = 6
 
@@ -54,7 +54,7 @@ def a_design(**changes: Any) -> pd.DataFrame:
 
 def test_a_forest_has_every_step_of_every_method(tmp_path: Path) -> None:
     trials = a_design()
-    save(of_effects.charts(trials, effects(trials)), tmp_path)
+    save_charts(of_effects.draw_charts(trials, compute_effects(trials)), tmp_path)
     drawn = rows_of(tmp_path / "effects.csv")
     completion = [row for row in drawn if row["metric"] == "finish_p50_us"]
     assert {(row["transport"], row["level"], row["base"]) for row in completion} == {
@@ -69,7 +69,7 @@ def test_a_forest_has_every_step_of_every_method(tmp_path: Path) -> None:
 def test_a_method_over_another_product_is_called_so_in_the_forest_and_at_the_lines(tmp_path: Path) -> None:
     trials = a_design()
     trials.loc[trials["transport"] == "events", "product"] = "rabbitmq"
-    for chart in of_effects.charts(trials, effects(trials)):
+    for chart in of_effects.draw_charts(trials, compute_effects(trials)):
         chart.save(tmp_path)
         drawn = (tmp_path / f"{chart.name}.svg").read_text()
         assert "events on RabbitMQ" in drawn
@@ -79,9 +79,9 @@ def test_a_method_over_another_product_is_called_so_in_the_forest_and_at_the_lin
 def test_one_round_has_a_forest_without_intervals(tmp_path: Path) -> None:
     trials = a_design()
     once = trials[trials["round"] == 1]
-    found = effects(once)
+    found = compute_effects(once)
     found["low"] = found["high"] = None  # as plain python has it
-    save(of_effects.charts(once, found), tmp_path)
+    save_charts(of_effects.draw_charts(once, found), tmp_path)
     assert all(row["low"] == "" for row in rows_of(tmp_path / "effects.csv"))
 
 
@@ -89,7 +89,7 @@ def test_a_ratio_that_is_infinite_or_zero_is_drawn_at_the_edge(tmp_path: Path) -
     trials = a_design()
     trials.loc[(trials["codec"] == "avro") & (trials["transport"] == "rest"), "finish_p50_us"] = math.inf
     trials.loc[(trials["codec"] == "json") & (trials["transport"] == "events"), "finish_p50_us"] = math.inf
-    save(of_effects.charts(trials, effects(trials)), tmp_path)
+    save_charts(of_effects.draw_charts(trials, compute_effects(trials)), tmp_path)
     assert {row["ratio"] for row in rows_of(tmp_path / "effects.csv") if row["metric"] == "finish_p50_us"} == {
         "inf",
         "0",
@@ -99,7 +99,7 @@ def test_a_ratio_that_is_infinite_or_zero_is_drawn_at_the_edge(tmp_path: Path) -
 
 def test_lines_over_sizes_have_a_point_for_each_size_and_the_slope_of_effects_csv(tmp_path: Path) -> None:
     trials = a_design()
-    save(of_effects.charts(trials, effects(trials)), tmp_path)
+    save_charts(of_effects.draw_charts(trials, compute_effects(trials)), tmp_path)
     drawn = [row for row in rows_of(tmp_path / "size.csv") if row["metric"] == "finish_p50_us"]
     assert len(drawn) == 2 * 2 * 3
     json = [row for row in drawn if row["context"] == "codec=json"]
@@ -110,11 +110,11 @@ def test_lines_over_sizes_have_a_point_for_each_size_and_the_slope_of_effects_cs
 def test_without_sizes_or_without_factors_there_is_no_such_chart(tmp_path: Path) -> None:
     one_size = a_design()
     one_size = one_size[one_size["order_bytes"] == 1024]
-    save(of_effects.charts(one_size, effects(one_size)), tmp_path / "one size")
+    save_charts(of_effects.draw_charts(one_size, compute_effects(one_size)), tmp_path / "one size")
     assert {path.suffix for path in (tmp_path / "one size").iterdir()} == {".svg", ".png", ".csv"}
     assert not (tmp_path / "one size" / "size.svg").exists()
     alone = one_size[one_size["codec"] == "json"]
-    save(of_effects.charts(alone, effects(alone)), tmp_path / "nothing")
+    save_charts(of_effects.draw_charts(alone, compute_effects(alone)), tmp_path / "nothing")
     assert not (tmp_path / "nothing").exists()
 
 
@@ -150,7 +150,7 @@ OUTAGES = [
 
 
 def test_around_an_outage_acceptance_and_completion_are_drawn_for_every_fault(tmp_path: Path) -> None:
-    save(of_outage.charts(a_timeline(), OUTAGES), tmp_path)
+    save_charts(of_outage.draw_charts(a_timeline(), OUTAGES), tmp_path)
     drawn = rows_of(tmp_path / "outage.csv")
     (away,) = (row for row in drawn if row["cell"] == "rest@stop-payment" and row["from_s"] == "1.0")
     assert (away["accept_ms"], away["finish_ms"], away["failed_share"]) == ("inf", "inf", "1")
@@ -162,5 +162,5 @@ def test_around_an_outage_acceptance_and_completion_are_drawn_for_every_fault(tm
 
 
 def test_without_a_timeline_nothing_is_drawn(tmp_path: Path) -> None:
-    save(of_outage.charts(a_timeline().iloc[:0], []), tmp_path / "none")
+    save_charts(of_outage.draw_charts(a_timeline().iloc[:0], []), tmp_path / "none")
     assert not (tmp_path / "none").exists()

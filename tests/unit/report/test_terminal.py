@@ -1,4 +1,4 @@
-"""The table on the terminal."""
+"""Tests the results table on the terminal."""
 
 import io
 import math
@@ -11,18 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bench.report.formatting import digits
-from bench.report.terminal.run import first_look, hops_table
-from bench.results.caveats import unsteady
+from bench.report.formatting import format_number
+from bench.report.terminal.run import hops_table, render_run
+from bench.results.caveats import not_steady
 from bench.results.histograms import Percentiles
-from bench.results.rows import Step
-from bench.results.store import Run
-from tests.unit.builders import a_run, a_trial
+from bench.results.rows import HopRow
+from bench.results.store import RunFolder
+from tests.unit.builders import build_run, build_trial
 
 
-def shown(run: Run, width: int = 80) -> str:
+def shown(run: RunFolder, width: int = 80) -> str:
     console = Console(width=width, color_system=None, file=(out := io.StringIO()))
-    console.print(first_look(run.summary(), run.manifest))
+    console.print(render_run(run.summary(), run.manifest))
     return out.getvalue()
 
 
@@ -31,114 +31,114 @@ def one_line(text: str) -> str:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return Run.create(tmp_path, "run", {})
+def run(tmp_path: Path) -> RunFolder:
+    return RunFolder.create(tmp_path, "run", {})
 
 
 def test_every_cell_has_a_row_with_client_and_codec(tmp_path: Path) -> None:
-    text = shown(a_run(tmp_path))
+    text = shown(build_run(tmp_path))
     for word in ("rest", "aiohttp", "grpc+json", "protobuf", "broker", "aio-pika", "events", "aiokafka", "6/6"):
         assert word in text
 
 
 def test_it_fits_eighty_columns_without_cutting_a_number(tmp_path: Path) -> None:
-    text = shown(a_run(tmp_path))
+    text = shown(build_run(tmp_path))
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 80
 
 
 def test_with_six_rounds_intervals_stand_below_the_medians(tmp_path: Path) -> None:
-    text = shown(a_run(tmp_path))
+    text = shown(build_run(tmp_path))
     assert "no-interval" not in text
     assert re.search(r"aiohttp +(\d+\.\d+- +){4}", text)
 
 
 def test_with_one_round_it_says_what_would_give_an_interval(tmp_path: Path) -> None:
-    text = one_line(shown(a_run(tmp_path, rounds=1)))
+    text = one_line(shown(build_run(tmp_path, rounds=1)))
     assert "no 95 % interval" in text
     assert "Next: measure with ROUNDS=6 or more" in text
 
 
 def test_ratios_name_method_and_format(tmp_path: Path) -> None:
-    text = one_line(shown(a_run(tmp_path)))
+    text = one_line(shown(build_run(tmp_path)))
     assert "grpc (protobuf) finishes in" in text
     assert "grpc (json) finishes in" in text
     assert "times the time of rest (json) at p50, durability fast (95 % interval" in text
 
 
-def test_an_interval_that_holds_one_is_called_no_difference(run: Run) -> None:
+def test_an_interval_that_holds_one_is_called_no_difference(run: RunFolder) -> None:
     for number in range(1, 7):
-        run.add_trial(a_trial(round=number), {})
+        run.add_trial(build_trial(round=number), {})
         near = Percentiles(p50_us=5300 + (-1) ** number * 100)
-        run.add_trial(a_trial(round=number, slot=2, cell="grpc", transport="grpc", finish=near), {})
+        run.add_trial(build_trial(round=number, slot=2, cell="grpc", transport="grpc", finish=near), {})
     assert "no difference shown" in one_line(shown(run))
 
 
-def test_a_ratio_with_a_censored_round_has_no_upper_end(run: Run) -> None:
+def test_a_ratio_with_a_censored_round_has_no_upper_end(run: RunFolder) -> None:
     for number in range(1, 7):
-        run.add_trial(a_trial(round=number), {})
+        run.add_trial(build_trial(round=number), {})
         slow = Percentiles(p50_us=math.inf if number == 1 else 10600)
-        run.add_trial(a_trial(round=number, slot=2, cell="grpc", transport="grpc", finish=slow), {})
+        run.add_trial(build_trial(round=number, slot=2, cell="grpc", transport="grpc", finish=slow), {})
     assert (
         "finishes in 2.00 times the time of rest (json) at p50, durability fast (95 % interval 2.00 to ∞)"
         in one_line(shown(run))
     )
 
 
-def test_an_invalid_cell_says_so_in_its_row_and_below(run: Run) -> None:
-    run.add_trial(a_trial(), {})
-    run.add_trial(a_trial(slot=2, cell="grpc", transport="grpc", valid=False), {})
+def test_an_invalid_cell_says_so_in_its_row_and_below(run: RunFolder) -> None:
+    run.add_trial(build_trial(), {})
+    run.add_trial(build_trial(slot=2, cell="grpc", transport="grpc", valid=False), {})
     assert shown(run).count("INVALID") == 2
     assert "INVALID, so shown and not compared: grpc;" in one_line(shown(run))
 
 
-def test_an_invalid_cell_with_an_interval_is_not_said_to_lack_one(run: Run) -> None:
+def test_an_invalid_cell_with_an_interval_is_not_said_to_lack_one(run: RunFolder) -> None:
     for number in range(1, 7):
-        run.add_trial(a_trial(round=number, valid=number < 4), {})
+        run.add_trial(build_trial(round=number, valid=number < 4), {})
     assert "no-interval" not in shown(run)
 
 
-def test_losses_stand_in_the_row(run: Run) -> None:
-    run.add_trial(a_trial(failed=1200, unfinished=34, lost=12, valid=False), {})
+def test_losses_stand_in_the_row(run: RunFolder) -> None:
+    run.add_trial(build_trial(failed=1200, unfinished=34, lost=12, valid=False), {})
     text = shown(run)
     assert "1,234" in text
     assert "12 lost" in text
     assert "0/1" in text
 
 
-def test_a_censored_percentile_is_infinite_and_a_missing_one_is_not_available(run: Run) -> None:
-    run.add_trial(a_trial(accept=Percentiles(p50_us=100), finish=Percentiles(p50_us=100, p99_us=math.inf)), {})
+def test_a_censored_percentile_is_infinite_and_a_missing_one_is_not_available(run: RunFolder) -> None:
+    run.add_trial(build_trial(accept=Percentiles(p50_us=100), finish=Percentiles(p50_us=100, p99_us=math.inf)), {})
     row = next(line for line in shown(run).splitlines() if line.startswith("rest"))
     assert row.split()[1:5] == ["0.100", "n/a", "0.100", "∞"]
 
 
 def test_what_an_accepted_order_survives_is_said_once_for_methods_that_agree(tmp_path: Path) -> None:
     traits = {"rest": {"survives": "D0: no"}, "grpc": {"survives": "D0: no"}, "broker": {"survives": "D1: some"}}
-    text = shown(a_run(tmp_path, traits=traits), width=400)
+    text = shown(build_run(tmp_path, traits=traits), width=400)
     assert "What an accepted order survives, durability fast: rest and grpc, D0: no. broker, D1: some." in text
 
 
 def test_a_skipped_transport_says_why(tmp_path: Path) -> None:
-    run = a_run(tmp_path, rounds=1, skipped={"events": "there is no Java [17]; type `apt-get install x`"})
+    run = build_run(tmp_path, rounds=1, skipped={"events": "there is no Java [17]; type `apt-get install x`"})
     assert "events skipped: there is no Java [17]; type `apt-get install x`" in one_line(shown(run))
 
 
-def test_a_doubt_is_marked_at_the_cell_it_touches(run: Run) -> None:
-    run.add_trial(a_trial(), {})
-    run.add_trial(a_trial(slot=2, cell="grpc", transport="grpc", caveats=(unsteady(10.0),)), {})
+def test_a_doubt_is_marked_at_the_cell_it_touches(run: RunFolder) -> None:
+    run.add_trial(build_trial(), {})
+    run.add_trial(build_trial(slot=2, cell="grpc", transport="grpc", caveats=(not_steady(10.0),)), {})
     text = one_line(shown(run))
     assert "grpc (2)" in text
     assert "rest (" not in text.split("finishes")[0]
     assert "(2) unsteady: orders in flight and the median response were not seen to settle in 10.0 s" in text
 
 
-def test_a_run_without_trials_is_shown_too(run: Run) -> None:
+def test_a_run_without_trials_is_shown_too(run: RunFolder) -> None:
     assert "method" in shown(run)
 
 
 @given(st.floats(1e-6, 1e9))
 def test_three_digits_are_kept_and_no_exponent_is_shown(number: float) -> None:
-    text = digits(number)
+    text = format_number(number)
     assert float(text.replace(",", "")) == pytest.approx(number, rel=0.0051)
     assert "e" not in text
 
@@ -148,17 +148,17 @@ def test_three_digits_are_kept_and_no_exponent_is_shown(number: float) -> None:
     [(0, "0"), (0.4512, "0.451"), (5.305, "5.30"), (9.999, "10.0"), (11, "11.0"), (719.6, "720"), (1441.0, "1,440")],
 )
 def test_numbers_are_written_as_people_read_them(number: Any, text: str) -> None:
-    assert digits(number) == text
+    assert format_number(number) == text
 
 
-def test_how_long_the_services_took_to_start_is_said(run: Run) -> None:
+def test_how_long_the_services_took_to_start_is_said(run: RunFolder) -> None:
     for round_, ready_s in enumerate((1.5, 1.62, 1.9), 1):
-        run.add_trial(a_trial(round=round_, ready_s=ready_s), {})
+        run.add_trial(build_trial(round=round_, ready_s=ready_s), {})
     assert "probe order through all of them: rest 1.62 s." in " ".join(shown(run).split())
 
 
-def test_what_is_burnt_without_any_load_is_said_apart_in_the_order_of_the_cells(run: Run) -> None:
-    run.add_trial(a_trial(), {})
+def test_what_is_burnt_without_any_load_is_said_apart_in_the_order_of_the_cells(run: RunFolder) -> None:
+    run.add_trial(build_trial(), {})
     run.update_manifest(
         cells=[{"name": "rest"}, {"name": "broker@50"}, {"name": "broker@100"}],
         idle_cpu_ms_per_s={"broker": {"services": 9, "broker": 21.5}, "rest": {"services": 8.04}},
@@ -166,19 +166,19 @@ def test_what_is_burnt_without_any_load_is_said_apart_in_the_order_of_the_cells(
     assert "in ms of CPU: rest 8.04 services, broker 9.00 services and 21.5 broker;" in " ".join(shown(run).split())
 
 
-def test_where_nothing_burns_without_load_nothing_is_said(run: Run) -> None:
-    run.add_trial(a_trial(), {})
+def test_where_nothing_burns_without_load_nothing_is_said(run: RunFolder) -> None:
+    run.add_trial(build_trial(), {})
     run.update_manifest(cells=[{"name": "memory"}], idle_cpu_ms_per_s={"memory": {}})
     assert "Without any load" not in shown(run)
 
 
-def test_hops_are_medians_over_trials_of_what_an_order_spends_at_a_service(run: Run) -> None:
+def test_hops_are_medians_over_trials_of_what_an_order_spends_at_a_service(run: RunFolder) -> None:
     for round_, mean_us in enumerate((10.0, 20.0, 90.0), 1):
         steps = [
-            Step(number=number, service=service, message="m", part="handle", n=5, mean_us=mean_us, p50_us=1.0)
+            HopRow(number=number, service=service, message="m", part="handle", n=5, mean_us=mean_us, p50_us=1.0)
             for number, service in enumerate(("user", "product", "user"), 1)
         ]
-        run.add_trial(a_trial(round=round_), {}, steps)
+        run.add_trial(build_trial(round=round_), {}, steps)
     Console(file=(text := io.StringIO()), width=90).print(hops_table(run.hops()))
     rows = [line.split() for line in text.getvalue().splitlines()]
     assert ["user", "handle", "40.0"] in rows

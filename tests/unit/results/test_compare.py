@@ -1,4 +1,4 @@
-"""Two runs side by side: what differs first, then what came of it, and what cannot be compared is refused."""
+"""Tests the comparison of two runs: their differences, and what cannot be compared."""
 
 import io
 import re
@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from bench.cli.app import NO_RESULTS, USAGE, app
 from bench.errors import UsageError
-from bench.report.terminal.compare import compared
-from bench.results.compare import Change, Comparison, compare
-from bench.results.store import Run
+from bench.report.terminal.compare import render_comparison
+from bench.results.compare import Difference, RunComparison, compare_runs
+from bench.results.store import RunFolder
 from tests.unit.advise.test_ranking import LUCK
-from tests.unit.builders import a_trial
+from tests.unit.builders import build_trial
 
 MANIFEST: Mapping[str, Any] = {
     "machine": {"cpu_model": "AMD EPYC", "cores": 2, "load_1m": 0.5},
@@ -27,21 +27,21 @@ MANIFEST: Mapping[str, Any] = {
 }
 
 
-def a_run(root: Path, name: str, times: float = 1.0, rounds: int = 6, **manifest: Any) -> Run:
-    run = Run.create(root, name, {**MANIFEST, **manifest})
+def a_run(root: Path, name: str, times: float = 1.0, rounds: int = 6, **manifest: Any) -> RunFolder:
+    run = RunFolder.create(root, name, {**MANIFEST, **manifest})
     for number in range(1, rounds + 1):
-        run.add_trial(a_trial(round=number, cpu_us_per_order_services=2000 * times * LUCK[number - 1]), {})
+        run.add_trial(build_trial(round=number, cpu_us_per_order_services=2000 * times * LUCK[number - 1]), {})
     return run
 
 
-def text(comparison: Comparison) -> str:
+def text(comparison: RunComparison) -> str:
     console = Console(width=80, color_system=None, file=(out := io.StringIO()))
-    console.print(compared(comparison), highlight=False)
+    console.print(render_comparison(comparison), highlight=False)
     return out.getvalue()
 
 
 def test_the_ratio_is_b_over_a_with_an_interval(tmp_path: Path) -> None:
-    (cell,) = compare(a_run(tmp_path, "a"), a_run(tmp_path, "b", times=1.5)).cells
+    (cell,) = compare_runs(a_run(tmp_path, "a"), a_run(tmp_path, "b", times=1.5)).cells
     a, b, ratio = cell.metrics["cpu_us_per_order_services"]
     assert b.value == pytest.approx(1.5 * (a.value or 0))
     assert ratio.value == pytest.approx(1.5, rel=0.01)
@@ -50,14 +50,14 @@ def test_the_ratio_is_b_over_a_with_an_interval(tmp_path: Path) -> None:
 
 
 def test_runs_that_do_not_differ_show_no_difference(tmp_path: Path) -> None:
-    said = text(compare(a_run(tmp_path, "a"), a_run(tmp_path, "b")))
+    said = text(compare_runs(a_run(tmp_path, "a"), a_run(tmp_path, "b")))
     assert "Of the environment nothing differs." in said
     assert "Of the settings nothing differs." in said
     assert not re.search(r" \*$", said, re.MULTILINE)
 
 
 def test_a_difference_beyond_a_tenth_is_marked(tmp_path: Path) -> None:
-    said = text(compare(a_run(tmp_path, "a"), a_run(tmp_path, "b", times=2)))
+    said = text(compare_runs(a_run(tmp_path, "a"), a_run(tmp_path, "b", times=2)))
     (row,) = re.findall(r"^ CPU of services, us.*$", said, re.MULTILINE)
     assert re.search(r"2\.00 +1\.\d+ to 2\.\d+ \*$", row)
 
@@ -67,12 +67,12 @@ def test_what_differs_in_environment_and_settings_is_said_first(tmp_path: Path) 
         "versions": {"aiohttp": "3.15.0", "uvloop": "0.23"},
         "profile": {"durability": "fast", "rates_per_s": [150.0], "burst": {"peak": 5.0}},
     }
-    comparison = compare(a_run(tmp_path, "a"), a_run(tmp_path, "b", **other))
+    comparison = compare_runs(a_run(tmp_path, "a"), a_run(tmp_path, "b", **other))
     assert comparison.environment == (
-        Change(what="versions.aiohttp", a="3.14.5", b="3.15.0"),
-        Change(what="versions.uvloop", a="", b="0.23"),
+        Difference(what="versions.aiohttp", a="3.14.5", b="3.15.0"),
+        Difference(what="versions.uvloop", a="", b="0.23"),
     )
-    assert comparison.settings == (Change(what="burst.peak", a="10", b="5"),)
+    assert comparison.settings == (Difference(what="burst.peak", a="10", b="5"),)
     said = text(comparison)
     assert said.index("versions.aiohttp") < said.index("burst.peak") < said.index("finish p50")
 
@@ -80,20 +80,20 @@ def test_what_differs_in_environment_and_settings_is_said_first(tmp_path: Path) 
 def test_another_machine_is_a_caveat_and_another_load_of_it_is_none(tmp_path: Path) -> None:
     a = a_run(tmp_path, "a")
     other = a_run(tmp_path, "b", machine={"cpu_model": "Xeon", "cores": 2, "load_1m": 0.5})
-    assert "different machines, or of one that was changed (cpu_model)" in compare(a, other).caveats[0]
+    assert "different machines, or of one that was changed (cpu_model)" in compare_runs(a, other).caveats[0]
     busier = a_run(tmp_path, "c", machine={"cpu_model": "AMD EPYC", "cores": 2, "load_1m": 3.0})
-    assert not [caveat for caveat in compare(a, busier).caveats if "machines" in caveat]
+    assert not [caveat for caveat in compare_runs(a, busier).caveats if "machines" in caveat]
 
 
 def test_the_machines_speed_in_both_is_said(tmp_path: Path) -> None:
-    comparison = compare(a_run(tmp_path, "a"), a_run(tmp_path, "b", canary_us=390.0))
+    comparison = compare_runs(a_run(tmp_path, "a"), a_run(tmp_path, "b", canary_us=390.0))
     assert "took 1.30 times as long in B as in A" in " ".join(comparison.caveats)
 
 
 def test_failures_and_losses_stand_above_speed_and_count_in_invalid_trials_too(tmp_path: Path) -> None:
     b = a_run(tmp_path, "b")
-    b.add_trial(a_trial(round=7, failed=40, lost=3, valid=False, complete=False), {})
-    comparison = compare(a_run(tmp_path, "a"), b)
+    b.add_trial(build_trial(round=7, failed=40, lost=3, valid=False, complete=False), {})
+    comparison = compare_runs(a_run(tmp_path, "a"), b)
     assert comparison.cells[0].orders[1]["failed"] == 40
     assert comparison.cells[0].trials == (6, 6)
     said = text(comparison)
@@ -102,16 +102,16 @@ def test_failures_and_losses_stand_above_speed_and_count_in_invalid_trials_too(t
 
 
 def test_three_trials_give_a_ratio_without_an_interval(tmp_path: Path) -> None:
-    said = text(compare(a_run(tmp_path, "a", rounds=3), a_run(tmp_path, "b", rounds=3)))
+    said = text(compare_runs(a_run(tmp_path, "a", rounds=3), a_run(tmp_path, "b", rounds=3)))
     assert "no interval" in said
 
 
 def test_a_cell_of_one_run_alone_and_one_of_other_settings_are_left_out_with_the_reason(tmp_path: Path) -> None:
     a, b = a_run(tmp_path, "a"), a_run(tmp_path, "b")
-    a.add_trial(a_trial(cell="grpc", transport="grpc"), {})
+    a.add_trial(build_trial(cell="grpc", transport="grpc"), {})
     for run, size in ((a, 1024), (b, 2048)):
-        run.add_trial(a_trial(cell="broker", transport="broker", order_bytes=size), {})
-    assert compare(a, b).left_out == {
+        run.add_trial(build_trial(cell="broker", transport="broker", order_bytes=size), {})
+    assert compare_runs(a, b).left_out == {
         "grpc": "not in B",
         "broker": "order_bytes is 1024 in A and 2048 in B",
     }
@@ -119,37 +119,37 @@ def test_a_cell_of_one_run_alone_and_one_of_other_settings_are_left_out_with_the
 
 def test_an_invalid_cell_is_not_compared(tmp_path: Path) -> None:
     a, b = a_run(tmp_path, "a"), a_run(tmp_path, "b")
-    b.add_trial(a_trial(cell="grpc", transport="grpc", valid=False), {})
-    a.add_trial(a_trial(cell="grpc", transport="grpc"), {})
-    assert compare(a, b).left_out == {"grpc": "INVALID in B, 0 of 1 trials are valid"}
+    b.add_trial(build_trial(cell="grpc", transport="grpc", valid=False), {})
+    a.add_trial(build_trial(cell="grpc", transport="grpc"), {})
+    assert compare_runs(a, b).left_out == {"grpc": "INVALID in B, 0 of 1 trials are valid"}
 
 
 def test_runs_without_a_cell_in_common_are_refused(tmp_path: Path) -> None:
-    b = Run.create(tmp_path, "b", dict(MANIFEST))
-    b.add_trial(a_trial(cell="grpc", transport="grpc"), {})
+    b = RunFolder.create(tmp_path, "b", dict(MANIFEST))
+    b.add_trial(build_trial(cell="grpc", transport="grpc"), {})
     with pytest.raises(UsageError, match=r"no cell in common .*not in B: rest; not in A: grpc"):
-        compare(a_run(tmp_path, "a"), b)
+        compare_runs(a_run(tmp_path, "a"), b)
 
 
 def test_another_class_of_durability_is_refused(tmp_path: Path) -> None:
     b = a_run(tmp_path, "b", profile={**MANIFEST["profile"], "durability": "safe"})
     with pytest.raises(UsageError, match=r"of durability fast and .* of safe"):
-        compare(a_run(tmp_path, "a"), b)
+        compare_runs(a_run(tmp_path, "a"), b)
 
 
 def test_another_schema_is_refused_where_columns_mean_something_else(tmp_path: Path) -> None:
     a, b = a_run(tmp_path, "a"), a_run(tmp_path, "b")
     b.update_manifest(schema_version=4)
-    assert compare(a, b).cells
+    assert compare_runs(a, b).cells
     b.update_manifest(schema_version=3)
     with pytest.raises(UsageError, match=r"of schema 5 and .* of schema 3"):
-        compare(a, b)
+        compare_runs(a, b)
 
 
 def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:
     run = a_run(tmp_path, "a")
     with pytest.raises(UsageError, match="A and B are both"):
-        compare(run, Run.open(run.path))
+        compare_runs(run, RunFolder.open(run.path))
 
 
 def typed(*words: str) -> tuple[int, str]:
@@ -160,7 +160,7 @@ def typed(*words: str) -> tuple[int, str]:
 def test_the_command_ends_well_and_a_refusal_is_a_sentence_with_a_code(tmp_path: Path) -> None:
     a_run(tmp_path, "a"), a_run(tmp_path, "b")
     results = ("--results", str(tmp_path))
-    assert typed("compare", "A=a", "B=latest", *results)[0] == 0
+    assert typed("compare_runs", "A=a", "B=latest", *results)[0] == 0
     for words, code, said in (
         (("A=a",), USAGE, "B= is missing; give two runs, for instance A=default B=latest"),
         (("A=a", "B=a"), USAGE, "A and B are both"),
@@ -172,4 +172,4 @@ def test_the_command_ends_well_and_a_refusal_is_a_sentence_with_a_code(tmp_path:
         assert (found, output.count("\n")) == (code, 1), output
         assert said in output
     (tmp_path / "b" / "manifest.json").write_text("{")
-    assert typed("compare", "A=a", "B=b", *results)[0] == NO_RESULTS
+    assert typed("compare_runs", "A=a", "B=b", *results)[0] == NO_RESULTS

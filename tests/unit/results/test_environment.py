@@ -1,4 +1,4 @@
-"""The fingerprint of the machine."""
+"""Tests the recorded description of the machine."""
 
 import json
 import os
@@ -8,25 +8,25 @@ from typing import Any
 
 import pytest
 
-from bench.results.environment import fsync_us, git, in_words, machine, versions
+from bench.results.environment import describe_machine, measure_fsync_us, read_git_state, read_machine, read_versions
 
 
 def test_the_fingerprint_says_what_decides_the_numbers(tmp_path: Path) -> None:
-    found = machine(tmp_path)
+    found = read_machine(tmp_path)
     assert found["cores"] == os.cpu_count()
     assert found["kernel"] == os.uname().release
     assert found["congestion_control"] == Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
-    assert found["fsync_us"] > 0
+    assert found["measure_fsync_us"] > 0
     assert json.loads(json.dumps(found)) == found
 
 
 def test_the_fsync_probe_leaves_nothing_behind(tmp_path: Path) -> None:
-    fsync_us(tmp_path)
+    measure_fsync_us(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_where_one_cannot_write_there_is_no_fsync_price(tmp_path: Path) -> None:
-    assert fsync_us(tmp_path / "missing") is None
+    assert measure_fsync_us(tmp_path / "missing") is None
 
 
 @pytest.mark.parametrize(
@@ -38,11 +38,11 @@ def test_where_one_cannot_write_there_is_no_fsync_price(tmp_path: Path) -> None:
     ],
 )
 def test_a_machine_is_told_in_words(found: dict[str, Any], words: str) -> None:
-    assert in_words(found) == words
+    assert describe_machine(found) == words
 
 
 def test_versions_name_python_and_the_libraries() -> None:
-    assert {"python", "grpcio", "aiohttp", "aio-pika", "aiokafka"} <= versions().keys()
+    assert {"python", "grpcio", "aiohttp", "aio-pika", "aiokafka"} <= read_versions().keys()
 
 
 def test_a_changed_tree_is_dirty(tmp_path: Path) -> None:
@@ -54,12 +54,12 @@ def test_a_changed_tree_is_dirty(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("one")
     run("add", "file")
     run("commit", "-m", "one")
-    assert git(tmp_path)["dirty"] is False
+    assert read_git_state(tmp_path)["dirty"] is False
     (tmp_path / "file").write_text("two")
-    found = git(tmp_path)
+    found = read_git_state(tmp_path)
     assert found["dirty"] is True
     assert len(found["commit"]) == 40
 
 
 def test_a_folder_without_git_has_no_commit(tmp_path: Path) -> None:
-    assert git(tmp_path) == {"commit": None, "dirty": None}
+    assert read_git_state(tmp_path) == {"commit": None, "dirty": None}

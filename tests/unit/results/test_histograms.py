@@ -1,4 +1,4 @@
-"""Percentiles of a histogram, and the log of all of them."""
+"""Tests histogram percentiles and the histogram log."""
 
 import math
 import re
@@ -12,14 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.results import histograms as hlog
-from bench.results.histograms import empty_histogram, percentiles
-from tests.unit.builders import a_histogram
+from bench.results.histograms import compute_percentiles, empty_histogram
+from tests.unit.builders import build_histogram
 
 
 def written(folder: Path) -> Path:
     path = folder / "histograms.hlog"
-    hlog.append(path, "r1-s1-rest", {"accept": a_histogram(1.0), "finish": a_histogram(5.0)}, 1_700_000_000.25, 6)
-    hlog.append(path, "r1-s2-grpc+json", {"finish": a_histogram(7.0)}, 1_700_000_010, 6)
+    hlog.append_histograms(
+        path, "r1-s1-rest", {"accept": build_histogram(1.0), "finish": build_histogram(5.0)}, 1_700_000_000.25, 6
+    )
+    hlog.append_histograms(path, "r1-s2-grpc+json", {"finish": build_histogram(7.0)}, 1_700_000_010, 6)
     return path
 
 
@@ -35,8 +37,8 @@ def test_the_librarys_own_reader_reads_the_log(tmp_path: Path) -> None:
 
 
 def test_what_is_read_back_equals_what_was_written(tmp_path: Path) -> None:
-    read = {(trial, series): histogram for trial, series, histogram in hlog.read(written(tmp_path))}
-    assert read["r1-s2-grpc+json", "finish"].equals(a_histogram(7.0))
+    read = {(trial, series): histogram for trial, series, histogram in hlog.read_histograms(written(tmp_path))}
+    assert read["r1-s2-grpc+json", "finish"].equals(build_histogram(7.0))
 
 
 def test_lines_have_the_form_that_java_writes(tmp_path: Path) -> None:
@@ -49,36 +51,36 @@ def test_lines_have_the_form_that_java_writes(tmp_path: Path) -> None:
 def test_a_half_written_last_line_is_left_out_and_then_overwritten(tmp_path: Path) -> None:
     path = written(tmp_path)
     path.write_bytes(path.read_bytes()[:-20])
-    assert [trial for trial, _, _ in hlog.read(path)] == ["r1-s1-rest", "r1-s1-rest"]
-    hlog.append(path, "r2-s1-rest", {"finish": a_histogram(1.0)}, 1_700_000_020, 6)
-    assert [trial for trial, _, _ in hlog.read(path)] == ["r1-s1-rest", "r1-s1-rest", "r2-s1-rest"]
+    assert [trial for trial, _, _ in hlog.read_histograms(path)] == ["r1-s1-rest", "r1-s1-rest"]
+    hlog.append_histograms(path, "r2-s1-rest", {"finish": build_histogram(1.0)}, 1_700_000_020, 6)
+    assert [trial for trial, _, _ in hlog.read_histograms(path)] == ["r1-s1-rest", "r1-s1-rest", "r2-s1-rest"]
 
 
 def test_a_tag_with_a_comma_is_refused() -> None:
     with pytest.raises(ValueError, match="no comma"):
-        hlog.tag("rest,json", "finish")
+        hlog.build_tag("rest,json", "finish")
 
 
 def test_too_few_samples_have_no_percentile() -> None:
-    found = percentiles(a_histogram(5.0, orders=661))
+    found = compute_percentiles(build_histogram(5.0, orders=661))
     assert found.p90_us is not None
     assert found.p99_us is None
-    assert percentiles(a_histogram(5.0, orders=662)).p99_us is not None
+    assert compute_percentiles(build_histogram(5.0, orders=662)).p99_us is not None
 
 
 def test_orders_that_did_not_finish_count_as_infinitely_slow() -> None:
-    found = percentiles(a_histogram(5.0, orders=900), censored=100)
+    found = compute_percentiles(build_histogram(5.0, orders=900), censored=100)
     assert isinstance(found.p50_us, int)
     assert (found.p99_us, found.max_us) == (math.inf, math.inf)
-    assert found.p90_us == a_histogram(5.0, orders=900).get_max_value()
+    assert found.p90_us == build_histogram(5.0, orders=900).get_max_value()
 
 
 def test_with_nothing_recorded_every_percentile_is_empty() -> None:
-    assert percentiles(empty_histogram()).max_us is None
+    assert compute_percentiles(empty_histogram()).max_us is None
 
 
 def test_with_all_orders_lost_every_percentile_is_infinite() -> None:
-    assert percentiles(empty_histogram(), censored=700).p50_us == math.inf
+    assert compute_percentiles(empty_histogram(), censored=700).p50_us == math.inf
 
 
 @given(st.lists(st.integers(1, 50_000_000), min_size=64, max_size=200), st.integers(0, 50))
@@ -87,7 +89,7 @@ def test_percentiles_are_the_samples_at_their_ranks_to_three_digits(values: list
     for value in values:
         histogram.record_value(value)
     ordered = [*sorted(values), *[math.inf] * censored]
-    found = percentiles(histogram, censored)
+    found = compute_percentiles(histogram, censored)
     assert found.p50_us == pytest.approx(ordered[math.ceil(len(ordered) / 2) - 1], rel=1e-3)
     assert found.p90_us == pytest.approx(ordered[-(-len(ordered) * 9 // 10) - 1], rel=1e-3)
 
@@ -101,11 +103,11 @@ def counting_to(orders: int) -> HdrHistogram:
 
 
 def test_the_interval_of_a_percentile_runs_between_the_samples_at_its_ranks() -> None:
-    assert hlog.interval(counting_to(1000), 0, Fraction(99, 100)) == (983, 997)
+    assert hlog.compute_quantile_interval(counting_to(1000), 0, Fraction(99, 100)) == (983, 997)
 
 
 def test_the_interval_is_rounded_outwards_to_what_the_histogram_can_tell() -> None:
-    low, high = hlog.interval(counting_to(10_000), 0, Fraction(99, 100))
+    low, high = hlog.compute_quantile_interval(counting_to(10_000), 0, Fraction(99, 100))
     assert low is not None
     assert high is not None
     assert 9880 / 1.001 <= low <= 9880
@@ -115,10 +117,10 @@ def test_the_interval_is_rounded_outwards_to_what_the_histogram_can_tell() -> No
 
 
 def test_an_end_that_falls_on_a_censored_order_is_infinite() -> None:
-    assert hlog.interval(counting_to(990), 10, Fraction(99, 100)) == (983, math.inf)
-    assert hlog.interval(counting_to(500), 500, Fraction(99, 100)) == (math.inf, math.inf)
+    assert hlog.compute_quantile_interval(counting_to(990), 10, Fraction(99, 100)) == (983, math.inf)
+    assert hlog.compute_quantile_interval(counting_to(500), 500, Fraction(99, 100)) == (math.inf, math.inf)
 
 
 def test_an_end_for_which_there_are_too_few_orders_is_none() -> None:
-    assert hlog.interval(counting_to(100), 0, Fraction(99, 100)) == (97, None)
-    assert hlog.interval(empty_histogram(), 0, Fraction(99, 100)) == (None, None)
+    assert hlog.compute_quantile_interval(counting_to(100), 0, Fraction(99, 100)) == (97, None)
+    assert hlog.compute_quantile_interval(empty_histogram(), 0, Fraction(99, 100)) == (None, None)

@@ -1,4 +1,4 @@
-"""Tables that were damaged since they were written: the file and the row are named."""
+"""Tests that damaged result tables are reported with file and row."""
 
 import io
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bench.errors import ResultsError
-from bench.results.recover import sound
-from bench.results.store import Run
-from tests.unit.builders import a_run
+from bench.results.recover import split_valid_rows
+from bench.results.store import RunFolder
+from tests.unit.builders import build_run
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return a_run(tmp_path, rounds=1)
+def run(tmp_path: Path) -> RunFolder:
+    return build_run(tmp_path, rounds=1)
 
 
-def edited(run: Run, edit: Callable[[list[str]], None]) -> None:
+def edited(run: RunFolder, edit: Callable[[list[str]], None]) -> None:
     """Line 3 of trials.csv, cell by cell."""
     path = run.path / "trials.csv"
     lines = path.read_text().splitlines()
@@ -39,19 +39,19 @@ def edited(run: Run, edit: Callable[[list[str]], None]) -> None:
         (26, "1e", "is '1e'"),
     ],
 )
-def test_a_cell_that_does_not_read_is_named_with_its_row(run: Run, column: int, cell: str, said: str) -> None:
+def test_a_cell_that_does_not_read_is_named_with_its_row(run: RunFolder, column: int, cell: str, said: str) -> None:
     edited(run, lambda cells: cells.__setitem__(column, cell))
     with pytest.raises(ResultsError, match=rf"trials\.csv is damaged in row 2: .*{said}"):
         run.trials()
 
 
-def test_a_line_that_lost_its_end_in_the_middle_of_a_file_is_named(run: Run) -> None:
+def test_a_line_that_lost_its_end_in_the_middle_of_a_file_is_named(run: RunFolder) -> None:
     edited(run, lambda cells: cells.__delitem__(slice(40, None)))
     with pytest.raises(ResultsError, match=r"trials\.csv is damaged in row 2: 40 cells"):
         run.trials()
 
 
-def test_bytes_that_are_no_text_are_named_with_their_row(run: Run) -> None:
+def test_bytes_that_are_no_text_are_named_with_their_row(run: RunFolder) -> None:
     path = run.path / "trials.csv"
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:3], b"1,1,\xff\xfe\n", *lines[3:]]))
@@ -59,13 +59,13 @@ def test_bytes_that_are_no_text_are_named_with_their_row(run: Run) -> None:
         run.trials()
 
 
-def test_a_half_written_last_line_is_left_out(run: Run) -> None:
+def test_a_half_written_last_line_is_left_out(run: RunFolder) -> None:
     with (run.path / "trials.csv").open("a") as file:
         file.write("2,1,re")
     assert len(run.trials()) == 5
 
 
-def test_another_table_with_a_line_too_long_is_named_too(run: Run) -> None:
+def test_another_table_with_a_line_too_long_is_named_too(run: RunFolder) -> None:
     (run.path / "capacity.csv").write_text("cell,transport\nrest,rest\nrest,rest,rest\n")
     with pytest.raises(ResultsError, match=r"capacity\.csv is damaged in row 2: 3 cells instead of 2"):
         run.capacities()
@@ -90,7 +90,7 @@ def test_whatever_stands_in_a_cell_the_row_is_read_or_it_is_named_and_the_others
 ) -> None:
     cells = {"name": "grpc", "round": "2", "took_us": "", "valid": "false", column: cell}
     content = f"{SOUND}{','.join(cells.values())}\nevents,3,7,true\n"
-    kept, wrong = sound(content, COLUMNS)
+    kept, wrong = split_valid_rows(content, COLUMNS)
     kinds = {name: kind for name, kind in COLUMNS.items() if kind is not bool}
     read = pd.read_csv(io.StringIO(kept), dtype=kinds, keep_default_na=False, na_values={"took_us": [""]})
     first, last = read.iloc[0], read.iloc[-1]
@@ -101,10 +101,10 @@ def test_whatever_stands_in_a_cell_the_row_is_read_or_it_is_named_and_the_others
 
 def test_a_line_ends_where_it_was_ended_and_not_at_other_marks_of_unicode() -> None:
     content = SOUND.replace("rest", "re\u2028s\x0bt\x85")
-    assert sound(content, COLUMNS) == (content, {})
+    assert split_valid_rows(content, COLUMNS) == (content, {})
 
 
 @pytest.mark.parametrize("cell", ["9" * 400, "1e5", "1_000", "\u0661", ""])
 def test_what_is_no_whole_number_that_a_table_can_hold_is_named(cell: str) -> None:
-    _, wrong = sound(SOUND.replace("1", cell, 1), COLUMNS)
+    _, wrong = split_valid_rows(SOUND.replace("1", cell, 1), COLUMNS)
     assert wrong == {1: f"round is {cell[:40]!r}"}

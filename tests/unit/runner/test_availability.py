@@ -1,4 +1,4 @@
-"""Which cells are refused before the first trial, and what is said of them."""
+"""Tests which cells are skipped before the first trial, and the reasons given."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 from bench.profile.loader import load
 from bench.profile.matrix import cells
 from bench.provision import Broker, Unavailable
-from bench.runner.availability import NETWORK, why_not
+from bench.runner.availability import NETWORK, find_unavailable_reason
 
 OURS = Broker("kafka", "127.0.0.1:9092", "native", "4.3.0", (1,), near="127.0.0.1:9093")
 SECURED = replace(OURS, security="tls", further={"auth": "127.0.0.1:9095"})
@@ -19,7 +19,7 @@ GIVEN = replace(OURS, provided_by="given", pids=(), near="")
 def why(fault: str, broker: Broker | Unavailable, security: str = "none", network: Unavailable | None = None) -> str:
     profile = load(flags={"TRANSPORT": "events", "FAULT": fault, "STORE": "sqlite", "SECURITY": security})
     shared = {"kafka": broker} | ({} if network is None else {NETWORK: network})
-    return why_not(cells(profile)[0], profile, shared)
+    return find_unavailable_reason(cells(profile)[0], profile, shared)
 
 
 @pytest.mark.parametrize("fault", ["none", "stop-payment", "kill-payment", "stop-broker", "kill-broker", "cut-payment"])

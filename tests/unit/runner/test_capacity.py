@@ -1,4 +1,4 @@
-"""The capacity study, with trials made up from a capacity that is known."""
+"""Tests the capacity study on made-up trials with a known capacity."""
 
 import asyncio
 from dataclasses import replace
@@ -13,11 +13,11 @@ from bench.profile.matrix import methods
 from bench.profile.schema import Cell, Profile
 from bench.results.caveats import Caveat
 from bench.results.histograms import Percentiles
-from bench.results.rows import Trial
-from bench.results.store import Run
-from bench.runner.capacity import curve, outcome_of, search, settings_of, slo_of
-from bench.runner.capacity_search import Done
-from tests.unit.builders import a_trial
+from bench.results.rows import TrialRow
+from bench.results.store import RunFolder
+from bench.runner.capacity import build_curve_cells, build_search_settings, judge_trial, require_slo_ms, search_capacity
+from bench.runner.capacity_search import SearchResult
+from tests.unit.builders import build_trial
 
 
 def a_profile(**flags: str) -> Profile:
@@ -35,8 +35,8 @@ def doubt(name: str) -> Caveat:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return Run.create(tmp_path, "study", {"profile": {}, "facts": {}})
+def run(tmp_path: Path) -> RunFolder:
+    return RunFolder.create(tmp_path, "study", {"profile": {}, "facts": {}})
 
 
 class Shop:
@@ -46,17 +46,17 @@ class Shop:
         self.capacity_per_s = capacity_per_s
         self.asked: list[tuple[float, int, float]] = []
 
-    async def measure(self, cell: Cell, number: int, duration_s: float) -> Trial:
+    async def measure(self, cell: Cell, number: int, duration_s: float) -> TrialRow:
         self.asked.append((cell.rate_per_s, number, duration_s))
         quick = cell.rate_per_s <= self.capacity_per_s
-        return a_trial(cell=cell.name, offered_per_s=cell.rate_per_s, finish=QUICK if quick else SLOW)
+        return build_trial(cell=cell.name, offered_per_s=cell.rate_per_s, finish=QUICK if quick else SLOW)
 
 
-def searched(run: Run, shop: Shop, cell: Cell = REST, **flags: str) -> Done:
-    return asyncio.run(search(run, a_profile(**flags), cell, shop.measure))
+def searched(run: RunFolder, shop: Shop, cell: Cell = REST, **flags: str) -> SearchResult:
+    return asyncio.run(search_capacity(run, a_profile(**flags), cell, shop.measure))
 
 
-def test_a_search_that_was_begun_with_other_settings_does_not_go_on(run: Run) -> None:
+def test_a_search_that_was_begun_with_other_settings_does_not_go_on(run: RunFolder) -> None:
     searched(run, Shop(90.0))
     with pytest.raises(ResultsError, match=r"search\.csv cannot go on: trial 1 of the history tried"):
         searched(run, Shop(90.0), RATE="31")
@@ -65,56 +65,56 @@ def test_a_search_that_was_begun_with_other_settings_does_not_go_on(run: Run) ->
 @pytest.mark.parametrize(
     ("trial", "outcome"),
     [
-        (a_trial(finish=QUICK), "pass"),
-        (a_trial(finish=SLOW), "fail"),
-        (a_trial(finish=QUICK, complete=False), "fail"),
-        (a_trial(finish=QUICK, caveats=(doubt("below-rate"),)), "fail"),
-        (a_trial(finish=QUICK, caveats=(doubt("backlog"),)), "fail"),
-        (a_trial(finish=FEW), "fail"),
+        (build_trial(finish=QUICK), "pass"),
+        (build_trial(finish=SLOW), "fail"),
+        (build_trial(finish=QUICK, complete=False), "fail"),
+        (build_trial(finish=QUICK, caveats=(doubt("below-rate"),)), "fail"),
+        (build_trial(finish=QUICK, caveats=(doubt("backlog"),)), "fail"),
+        (build_trial(finish=FEW), "fail"),
         # What the machine did to it does not make a trial that passed a failure.
-        (a_trial(finish=QUICK, valid=False, caveats=(doubt("canary"),)), "pass"),
-        (a_trial(finish=QUICK, valid=False, caveats=(doubt("late-driver"),)), "pass"),
-        (a_trial(finish=SLOW, caveats=(doubt("late-driver"), doubt("below-rate"))), "generator"),
-        (a_trial(finish=SLOW, caveats=(doubt("busy-driver"),)), "generator"),
-        (a_trial(finish=SLOW, caveats=(doubt("steal"),)), "generator"),
+        (build_trial(finish=QUICK, valid=False, caveats=(doubt("canary"),)), "pass"),
+        (build_trial(finish=QUICK, valid=False, caveats=(doubt("late-driver"),)), "pass"),
+        (build_trial(finish=SLOW, caveats=(doubt("late-driver"), doubt("below-rate"))), "generator"),
+        (build_trial(finish=SLOW, caveats=(doubt("busy-driver"),)), "generator"),
+        (build_trial(finish=SLOW, caveats=(doubt("steal"),)), "generator"),
     ],
 )
-def test_a_trial_passes_fails_or_says_nothing_about_the_method(trial: Trial, outcome: str) -> None:
-    assert outcome_of(trial, 100_000) == outcome
+def test_a_trial_passes_fails_or_says_nothing_about_the_method(trial: TrialRow, outcome: str) -> None:
+    assert judge_trial(trial, 100_000) == outcome
 
 
 @pytest.mark.parametrize("name", ["failed", "died", "audit"])
 def test_a_trial_that_says_nothing_of_its_method_is_no_answer(name: str) -> None:
     with pytest.raises(StartFailed, match="text"):
-        outcome_of(a_trial(complete=False, caveats=(doubt(name),)), 100_000)
+        judge_trial(build_trial(complete=False, caveats=(doubt(name),)), 100_000)
 
 
-def test_the_words_of_a_searchs_doubts_are_kept(run: Run) -> None:
+def test_the_words_of_a_searchs_doubts_are_kept(run: RunFolder) -> None:
     class Doubtful(Shop):
-        async def measure(self, cell: Cell, number: int, duration_s: float) -> Trial:
+        async def measure(self, cell: Cell, number: int, duration_s: float) -> TrialRow:
             trial = await super().measure(cell, number, duration_s)
             return msgspec.structs.replace(trial, round=number, slot=90, caveats=(doubt("unsteady"),))
 
     searched(run, Doubtful(90.0))
-    assert "r1-s90-rest" in [entry["trial"] for entry in Run.open(run.path).manifest["caveats"]]
-    assert run.forget_unmeasured() == []
-    assert "r1-s90-rest" in [entry["trial"] for entry in Run.open(run.path).manifest["caveats"]]
+    assert "r1-s90-rest" in [entry["trial"] for entry in RunFolder.open(run.path).manifest["caveats"]]
+    assert run.drop_unmeasured() == []
+    assert "r1-s90-rest" in [entry["trial"] for entry in RunFolder.open(run.path).manifest["caveats"]]
 
 
 @pytest.mark.parametrize("capacity_per_s", [57.0, 200.0, 731.0])
-def test_a_known_capacity_is_found_and_kept(run: Run, capacity_per_s: float) -> None:
+def test_a_known_capacity_is_found_and_kept(run: RunFolder, capacity_per_s: float) -> None:
     done = searched(run, Shop(capacity_per_s))
     assert done.answer == "capacity"
     assert done.last_pass_per_s is not None
     assert done.last_pass_per_s <= capacity_per_s < done.last_pass_per_s * 1.031
     (row,) = run.capacities().to_dict("records")
     assert (row["cell"], row["answer"], float(row["last_pass_per_s"])) == ("rest", "capacity", done.last_pass_per_s)
-    assert len(run.tried("rest")) == int(row["trials"])
+    assert len(run.read_probes("rest")) == int(row["trials"])
 
 
-def test_what_was_tried_is_not_tried_again(run: Run) -> None:
+def test_what_was_tried_is_not_tried_again(run: RunFolder) -> None:
     class Interrupted(Shop):
-        async def measure(self, cell: Cell, number: int, duration_s: float) -> Trial:
+        async def measure(self, cell: Cell, number: int, duration_s: float) -> TrialRow:
             if number == 6:
                 raise asyncio.CancelledError
             return await super().measure(cell, number, duration_s)
@@ -132,7 +132,7 @@ def test_what_was_tried_is_not_tried_again(run: Run) -> None:
     assert straight.asked == shop.asked + going_on.asked
 
 
-def test_a_search_that_has_its_answer_is_not_kept_twice(run: Run) -> None:
+def test_a_search_that_has_its_answer_is_not_kept_twice(run: RunFolder) -> None:
     done = searched(run, Shop(300))
     again = Shop(300)
     assert searched(run, again) == done
@@ -140,13 +140,13 @@ def test_a_search_that_has_its_answer_is_not_kept_twice(run: Run) -> None:
     assert len(run.capacities()) == 1
 
 
-def test_each_method_has_a_history_of_its_own(run: Run) -> None:
+def test_each_method_has_a_history_of_its_own(run: RunFolder) -> None:
     searched(run, Shop(300))
-    assert run.tried("grpc") == []
+    assert run.read_probes("grpc") == []
     assert searched(run, Shop(90), GRPC).last_pass_per_s == pytest.approx(89, abs=2)
 
 
-def test_a_slow_rate_gets_time_enough_for_a_p99(run: Run) -> None:
+def test_a_slow_rate_gets_time_enough_for_a_p99(run: RunFolder) -> None:
     shop = Shop(20)
     searched(run, shop)
     assert {duration_s for per_s, _, duration_s in shop.asked if per_s > 140} == {6.0}
@@ -154,20 +154,20 @@ def test_a_slow_rate_gets_time_enough_for_a_p99(run: Run) -> None:
 
 
 def test_the_search_starts_at_the_highest_rate_of_the_profile() -> None:
-    assert settings_of(a_profile(RATE="10,40")).start_per_s == 40
+    assert build_search_settings(a_profile(RATE="10,40")).start_per_s == 40
 
 
 def test_a_profile_without_an_objective_is_no_study() -> None:
     with pytest.raises(UsageError, match="profile 'default' has no objective"):
-        slo_of(load("default"))
+        require_slo_ms(load("default"))
 
 
-def done(last_pass_per_s: float | None) -> Done:
-    return Done(last_pass_per_s, None, "capacity" if last_pass_per_s else "none", "")
+def done(last_pass_per_s: float | None) -> SearchResult:
+    return SearchResult(last_pass_per_s, None, "capacity" if last_pass_per_s else "none", "")
 
 
 def test_the_curve_has_equal_rates_and_shares_of_each_capacity() -> None:
-    cells = list(curve(a_profile(), {REST: done(400), GRPC: done(260)}))
+    cells = list(build_curve_cells(a_profile(), {REST: done(400), GRPC: done(260)}))
     assert [(cell.name, cell.rate_per_s) for cell in cells] == [
         ("rest@50", 50),
         ("rest@100", 100),
@@ -184,11 +184,11 @@ def test_the_curve_has_equal_rates_and_shares_of_each_capacity() -> None:
 
 
 def test_equal_rates_are_those_that_every_method_carries_with_room_to_spare() -> None:
-    cells = curve(a_profile(), {REST: done(400), GRPC: done(240)})
+    cells = build_curve_cells(a_profile(), {REST: done(400), GRPC: done(240)})
     assert [cell.name for cell in cells if "%" not in cell.name] == ["rest@50", "rest@100", "grpc@50", "grpc@100"]
 
 
 def test_a_method_without_a_capacity_has_no_curve() -> None:
-    cells = curve(a_profile(), {REST: done(400), GRPC: done(None)})
+    cells = build_curve_cells(a_profile(), {REST: done(400), GRPC: done(None)})
     assert {cell.transport for cell in cells} == {"rest"}
-    assert list(curve(a_profile(), {REST: done(None)})) == []
+    assert list(build_curve_cells(a_profile(), {REST: done(None)})) == []

@@ -1,15 +1,15 @@
-"""In which order the cells of a round are measured."""
+"""Tests the order in which the cells of a round are measured."""
 
 import pytest
 
 from bench.profile.loader import load
 from bench.profile.matrix import cells
 from bench.profile.schema import Cell, Profile
-from bench.runner.runner import in_turn
+from bench.runner.runner import shuffle_round
 
 
 def turns(profile: Profile, rounds: int) -> list[list[Cell]]:
-    return [in_turn(profile, cells(profile), round_) for round_ in range(1, rounds + 1)]
+    return [shuffle_round(profile, cells(profile), round_) for round_ in range(1, rounds + 1)]
 
 
 def test_every_cell_has_its_turn_once_a_round() -> None:
@@ -28,7 +28,7 @@ def test_every_cell_comes_first_and_last_in_some_rounds() -> None:
 @pytest.mark.parametrize("round_", [1, 2, 7])
 def test_the_same_seed_has_the_same_order_and_another_seed_another(round_: int) -> None:
     profile, other = load(), load(flags={"SEED": "999"})
-    assert in_turn(profile, cells(profile), round_) == in_turn(profile, cells(profile), round_)
+    assert shuffle_round(profile, cells(profile), round_) == shuffle_round(profile, cells(profile), round_)
     assert turns(profile, 9) != turns(other, 9)
 
 

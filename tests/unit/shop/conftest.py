@@ -1,4 +1,4 @@
-"""An empty store of either kind."""
+"""A fixture with an empty store, once in memory and once in SQLite."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from shop.store import MemoryStore, SqliteStore, Store
 
 @pytest.fixture(params=["memory", "sqlite"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """Either store, empty."""
+    """An empty store in memory or in SQLite."""
     made: Store = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "store.sqlite")
     yield made
     made.close()

@@ -1,4 +1,4 @@
-"""Whatever is ordered, and however often it is delivered, money and stock add up."""
+"""Tests that money and stock add up for any orders and redeliveries."""
 
 import dataclasses
 from collections import Counter
@@ -13,23 +13,23 @@ from hypothesis import strategies as st
 from shop.catalogue import PRICES_CENTS, SOLD_OUT_SKU
 from shop.messages import Message, Order, PlaceOrder
 from shop.payments import DECLINED_CARD, GOOD_CARD, PaymentService
-from shop.products import ProductService, units_by_sku
-from shop.service import Service, Tally, number_of
+from shop.products import ProductService, count_units_by_sku
+from shop.service import Service, Tally, hash_order_id
 from shop.shipping import ShippingService
 from shop.store import MemoryStore, SqliteStore, Store
 from shop.users import UserService
-from shop.workflow import consumer_of, is_outcome
-from tests.unit.shop.builders import OTHER, SKU, an_order_of, books, walk
+from shop.workflow import find_consumer, is_outcome
+from tests.unit.shop.builders import OTHER_SKU, SKU, build_order_with_lines, read_books, run_workflow
 
 QUANTITIES = st.lists(
-    st.tuples(st.sampled_from([SKU, OTHER, SOLD_OUT_SKU, "SKU-NONE"]), st.integers(-1, 4)), max_size=4
+    st.tuples(st.sampled_from([SKU, OTHER_SKU, SOLD_OUT_SKU, "SKU-NONE"]), st.integers(-1, 4)), max_size=4
 )
 PLANS = st.lists(st.tuples(QUANTITIES, st.sampled_from([GOOD_CARD, GOOD_CARD, DECLINED_CARD, "12"])), max_size=8)
-STOCK = {SKU: 12, OTHER: 6, SOLD_OUT_SKU: 0}
+STOCK = {SKU: 12, OTHER_SKU: 6, SOLD_OUT_SKU: 0}
 
 
 def orders_of(plan: list[tuple[list[tuple[str, int]], str]]) -> list[Order]:
-    return [an_order_of(*wanted, order_id=f"o{n}", card=card) for n, (wanted, card) in enumerate(plan)]
+    return [build_order_with_lines(*wanted, order_id=f"o{n}", card=card) for n, (wanted, card) in enumerate(plan)]
 
 
 def shops(folder: Path, kind: str, stack: ExitStack) -> dict[str, Service]:
@@ -57,14 +57,14 @@ def test_deliveries_with_repeats_leave_the_same_books_as_without(kind: str, plan
         delivered: list[Message] = []
         while waiting:
             message = waiting.pop(data.draw(st.integers(0, len(waiting) - 1), label="next"))
-            fact = once[consumer_of(message)].handle(message)
-            assert often[consumer_of(message)].handle(message) == fact
+            fact = once[find_consumer(message)].handle(message)
+            assert often[find_consumer(message)].handle(message) == fact
             delivered.append(message)
             for again in data.draw(st.lists(st.sampled_from(delivered), max_size=2), label="again"):
-                often[consumer_of(again)].handle(again)
+                often[find_consumer(again)].handle(again)
             if not is_outcome(fact):
                 waiting.append(fact)
-        assert {n: books(s) for n, s in often.items()} == {n: books(s) for n, s in once.items()}
+        assert {n: read_books(s) for n, s in often.items()} == {n: read_books(s) for n, s in once.items()}
         for sku in STOCK:
             assert often["product"].store.quantity(sku) == once["product"].store.quantity(sku)
 
@@ -76,9 +76,9 @@ def test_money_and_stock_add_up(kind: str, plan) -> None:
     with TemporaryDirectory() as folder, ExitStack() as stack:
         services = shops(Path(folder), kind, stack)
         orders = orders_of(plan)
-        ends = [walk(services, PlaceOrder(order)) for order in orders]
+        ends = [run_workflow(services, PlaceOrder(order)) for order in orders]
         shipped = [end for end in ends if end.status == "shipped"]
-        sold = sum((Counter(units_by_sku(end.order)) for end in shipped), Counter())
+        sold = sum((Counter(count_units_by_sku(end.order)) for end in shipped), Counter())
         for sku, units in STOCK.items():
             assert services["product"].store.quantity(sku) == units - sold[sku]
             assert units >= sold[sku]
@@ -92,5 +92,5 @@ def test_money_and_stock_add_up(kind: str, plan) -> None:
         assert dataclasses.asdict(services["shipping"].audit().get("order-shipped", Tally())) == {
             "count": len(shipped),
             "amount_cents": money,
-            "order_ids": sum(number_of(end.order.order_id) for end in shipped) % 2**64,
+            "order_ids": sum(hash_order_id(end.order.order_id) for end in shipped) % 2**64,
         }

@@ -1,4 +1,4 @@
-"""A database of its own for each service, and batches that are one transaction."""
+"""Tests the SQLite store: a database per service, a transaction per batch."""
 
 import sqlite3
 from pathlib import Path
@@ -7,14 +7,14 @@ import pytest
 
 from shop.catalogue import SOLD_OUT_SKU
 from shop.factory import open_service
-from shop.messages import Line, OrderPlaced, OutOfStock, PlaceOrder, StockReserved
+from shop.messages import OrderLine, OrderPlaced, OutOfStock, PlaceOrder, StockReserved
 from shop.payments import DECLINED_CARD, PaymentService
 from shop.products import ProductService
-from shop.service import Service, Tally, number_of
+from shop.service import Service, Tally, hash_order_id
 from shop.store import Decision, SqliteStore, Store
 from shop.workflow import SERVICES
-from tests.conftest import an_order
-from tests.unit.shop.builders import SKU, Spoilt, an_order_of, books, walk
+from tests.conftest import build_order
+from tests.unit.shop.builders import SKU, FailingPaymentService, build_order_with_lines, read_books, run_workflow
 
 # SQLite
 
@@ -25,32 +25,32 @@ def reopened(tmp_path: Path, name: str) -> Service:
 
 def test_sqlite_keeps_decisions_over_a_restart(tmp_path: Path) -> None:
     first = reopened(tmp_path, "payment")
-    answer = first.handle(StockReserved(an_order(), 910))
-    before = books(first)
+    answer = first.handle(StockReserved(build_order(), 910))
+    before = read_books(first)
     first.store.close()
     second = reopened(tmp_path, "payment")
-    assert second.handle(StockReserved(an_order(), 910)) == answer
-    assert books(second) == before
+    assert second.handle(StockReserved(build_order(), 910)) == answer
+    assert read_books(second) == before
     second.store.close()
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_sqlite_keeps_tallies_and_balance_over_a_restart(tmp_path: Path, name: str) -> None:
     services = {other: open_service(other, folder=tmp_path) for other in SERVICES}
-    for number, changes in enumerate([{}, {"card": DECLINED_CARD}, {"lines": (Line(SOLD_OUT_SKU, "", 1, 1),)}]):
-        walk(services, PlaceOrder(an_order(f"order-{number}", **changes)))
-    before = books(services[name])
+    for number, changes in enumerate([{}, {"card": DECLINED_CARD}, {"lines": (OrderLine(SOLD_OUT_SKU, "", 1, 1),)}]):
+        run_workflow(services, PlaceOrder(build_order(f"order-{number}", **changes)))
+    before = read_books(services[name])
     for service in services.values():
         service.store.close()
     again = reopened(tmp_path, name)
-    assert books(again) == before
+    assert read_books(again) == before
     assert again.audit()
     again.store.close()
 
 
 def test_sqlite_does_not_refill_the_stock_at_a_restart(tmp_path: Path) -> None:
     first = ProductService(SqliteStore(tmp_path / "product.sqlite"), {SKU: 10})
-    first.handle(OrderPlaced(an_order_of((SKU, 4)), "a@b"))
+    first.handle(OrderPlaced(build_order_with_lines((SKU, 4)), "a@b"))
     first.store.close()
     second = ProductService(SqliteStore(tmp_path / "product.sqlite"), {SKU: 10})
     assert second.store.quantity(SKU) == 6
@@ -93,9 +93,9 @@ def test_a_full_disk_is_an_error_and_the_store_goes_on_when_there_is_room(tmp_pa
     (pages,) = store._db.execute("PRAGMA page_count").fetchone()
     store._db.execute(f"PRAGMA max_page_count={pages}")
     with pytest.raises(sqlite3.OperationalError, match="full"):
-        payment.handle_all([StockReserved(an_order(f"order-{number}"), 1) for number in range(1_000)])
+        payment.handle_all([StockReserved(build_order(f"order-{number}"), 1) for number in range(1_000)])
     store._db.execute("PRAGMA max_page_count=100000")
-    payment.handle(StockReserved(an_order(), 1))
+    payment.handle(StockReserved(build_order(), 1))
     assert payment.balance() == {"taken_cents": 1}
     assert payment.audit()["payment-taken"].count == 1
     store.close()
@@ -106,14 +106,14 @@ def test_a_full_disk_is_an_error_and_the_store_goes_on_when_there_is_room(tmp_pa
 
 def test_an_exception_inside_a_batch_leaves_nothing_of_it_in_sqlite(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "store.sqlite")
-    payment = Spoilt(store)
-    payment.handle(StockReserved(an_order("before"), 5))
+    payment = FailingPaymentService(store)
+    payment.handle(StockReserved(build_order("before"), 5))
     with pytest.raises(ZeroDivisionError):
-        payment.handle_all([StockReserved(an_order("good"), 7), StockReserved(an_order("spoilt"), 7)])
+        payment.handle_all([StockReserved(build_order("good"), 7), StockReserved(build_order("spoilt"), 7)])
     assert [order_id for order_id, _ in store.decisions()] == ["before"]
     assert payment.balance() == {"taken_cents": 5}
     assert payment.audit()["payment-taken"].count == 1
-    payment.handle(StockReserved(an_order("good"), 7))
+    payment.handle(StockReserved(build_order("good"), 7))
     assert payment.balance() == {"taken_cents": 12}
     store.close()
 
@@ -124,11 +124,11 @@ def test_nobody_sees_a_batch_half_done(tmp_path: Path) -> None:
     counts = []
 
     class Watched(PaymentService):
-        def _judge(self, message: StockReserved) -> Decision:
+        def _decide(self, message: StockReserved) -> Decision:
             counts.append(other.execute("SELECT count(*) FROM decisions").fetchone()[0])
-            return super()._judge(message)
+            return super()._decide(message)
 
-    Watched(store).handle_all([StockReserved(an_order(order_id), 1) for order_id in "abc"])
+    Watched(store).handle_all([StockReserved(build_order(order_id), 1) for order_id in "abc"])
     assert counts == [0, 0, 0]
     assert other.execute("SELECT count(*) FROM decisions").fetchone() == (3,)
     other.close()
@@ -137,16 +137,18 @@ def test_nobody_sees_a_batch_half_done(tmp_path: Path) -> None:
 
 def test_a_batch_sees_what_its_own_beginning_did(store: Store) -> None:
     product = ProductService(store, {SKU: 3})
-    facts = product.handle_all([OrderPlaced(an_order_of((SKU, 2), order_id=order_id), "a@b") for order_id in "abc"])
+    facts = product.handle_all(
+        [OrderPlaced(build_order_with_lines((SKU, 2), order_id=order_id), "a@b") for order_id in "abc"]
+    )
     assert [type(fact) for fact in facts] == [StockReserved, OutOfStock, OutOfStock]
 
 
 def test_after_an_exception_inside_a_batch_tallies_and_books_still_agree(store: Store) -> None:
     """Kafka's consumer handles a spoilt batch again one by one; what memory kept of it must be counted then."""
-    payment = Spoilt(store)
-    good = StockReserved(an_order("good"), 7)
+    payment = FailingPaymentService(store)
+    good = StockReserved(build_order("good"), 7)
     with pytest.raises(ZeroDivisionError):
-        payment.handle_all([good, StockReserved(an_order("spoilt"), 7)])
+        payment.handle_all([good, StockReserved(build_order("spoilt"), 7)])
     payment.handle(good)
     assert payment.balance() == {"taken_cents": 7}
-    assert payment.audit() == {"payment-taken": Tally(1, 7, number_of("good"))}
+    assert payment.audit() == {"payment-taken": Tally(1, 7, hash_order_id("good"))}

@@ -1,4 +1,4 @@
-"""The same method as both arms: intervals, noise, and an effect that must be found out."""
+"""Tests A/A runs: intervals, noise, and detection of a known effect."""
 
 import io
 import math
@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from bench.report.terminal.run import AA_METRICS, aa_table
-from bench.stats.aa import PAIRS, aa, by_speed
+from bench.stats.aa import PAIRS_PER_RUN, summarise_aa, summarise_aa_by_speed
 from bench.stats.paired import paired_ratio
 
 ROUNDS = 180
@@ -41,86 +41,89 @@ def the(found: pd.DataFrame, metric: str = "finish_p50_us") -> dict[str, Any]:
 
 
 def test_of_arms_that_are_the_same_about_95_percent_of_the_intervals_hold_1() -> None:
-    row = the(aa(bank()))
-    assert (row["pairs"], row["runs"]) == (ROUNDS, ROUNDS // PAIRS)
+    row = the(summarise_aa(bank()))
+    assert (row["pairs"], row["runs"]) == (ROUNDS, ROUNDS // PAIRS_PER_RUN)
     assert row["held"] >= 26
     assert row["held_low"] < 0.95 < row["held_high"]
     assert row["low"] < 1 < row["high"]
 
 
 def test_an_arm_that_is_a_fifth_slower_is_found_out() -> None:
-    row = the(aa(bank(slower=1.2)))
+    row = the(summarise_aa(bank(slower=1.2)))
     assert row["held"] == 0
     assert row["ratio"] == pytest.approx(1.2, rel=0.02)
 
 
 def test_noise_from_pair_to_pair_is_that_of_the_ratios() -> None:
-    assert the(aa(bank(noise=0.08, rounds=1000)))["pair_noise"] == pytest.approx(0.08, rel=0.1)
+    assert the(summarise_aa(bank(noise=0.08, rounds=1000)))["pair_noise"] == pytest.approx(0.08, rel=0.1)
 
 
 def test_an_interval_without_an_end_is_infinitely_wide() -> None:
     trials = bank()
     trials.loc[trials["cell"] == "rest@b", "finish_p50_us"] = math.inf
-    assert the(aa(trials))["half_width"] == math.inf
+    assert the(summarise_aa(trials))["half_width"] == math.inf
 
 
 def test_half_the_width_of_six_rounds_intervals_says_what_they_can_tell() -> None:
     widths = []
     trials = bank(noise=0.1)
     a, b = (list(trials.loc[trials["cell"] == f"rest@{arm}", "finish_p50_us"]) for arm in "ab")
-    for at in range(0, ROUNDS, PAIRS):
-        logs = sorted(math.log(one / other) for one, other in zip(b[at : at + PAIRS], a[at : at + PAIRS], strict=True))
+    for at in range(0, ROUNDS, PAIRS_PER_RUN):
+        logs = sorted(
+            math.log(one / other)
+            for one, other in zip(b[at : at + PAIRS_PER_RUN], a[at : at + PAIRS_PER_RUN], strict=True)
+        )
         widths.append(math.exp((logs[-1] - logs[0]) / 2) - 1)  # of six, from the least to the most
-    assert the(aa(trials))["half_width"] == pytest.approx(statistics.median(widths))
+    assert the(summarise_aa(trials))["half_width"] == pytest.approx(statistics.median(widths))
 
 
 def test_a_run_is_six_successive_rounds_whatever_the_order_of_the_rows() -> None:
     trials = bank(rounds=13)
     shuffled = trials.sample(frac=1.0, random_state=1)
-    assert aa(shuffled).equals(aa(trials))
+    assert summarise_aa(shuffled).equals(summarise_aa(trials))
     a, b = (list(trials.loc[trials["cell"] == f"rest@{arm}", "finish_p50_us"]) for arm in "ab")
-    runs = [paired_ratio(b[at : at + PAIRS], a[at : at + PAIRS]) for at in (0, PAIRS)]
+    runs = [paired_ratio(b[at : at + PAIRS_PER_RUN], a[at : at + PAIRS_PER_RUN]) for at in (0, PAIRS_PER_RUN)]
     held = sum(run.low is not None and run.high is not None and run.low <= 1 <= run.high for run in runs)
-    assert (the(aa(trials))["runs"], the(aa(trials))["held"]) == (2, held)
+    assert (the(summarise_aa(trials))["runs"], the(summarise_aa(trials))["held"]) == (2, held)
 
 
 def test_a_round_with_an_invalid_trial_is_left_out() -> None:
     trials = bank()
     trials.loc[3, "valid"] = False
-    assert the(aa(trials))["pairs"] == ROUNDS - 1
+    assert the(summarise_aa(trials))["pairs"] == ROUNDS - 1
 
 
 def test_a_metric_that_is_always_zero_has_no_ratio_and_no_row() -> None:
-    assert set(aa(bank())["metric"]) == {"finish_p50_us"}
+    assert set(summarise_aa(bank())["metric"]) == {"finish_p50_us"}
 
 
 def test_a_metric_that_may_be_negative_has_no_ratio_and_no_row() -> None:
     trials = bank()
     trials["little"] = [0.01, -0.02] * ROUNDS
-    assert set(aa(trials)["metric"]) == {"finish_p50_us"}
+    assert set(summarise_aa(trials)["metric"]) == {"finish_p50_us"}
 
 
 def test_too_few_rounds_for_a_run_still_have_a_ratio() -> None:
-    row = the(aa(bank(rounds=2)))
+    row = the(summarise_aa(bank(rounds=2)))
     assert (row["pairs"], row["runs"], row["held"]) == (2, 0, 0)
     assert row["ratio"] > 0
 
 
 def test_nothing_valid_is_nothing_to_show() -> None:
-    assert aa(bank(valid=False)).empty
+    assert summarise_aa(bank(valid=False)).empty
 
 
 def test_pairs_are_told_apart_by_whether_the_machine_changed_its_speed_between_their_trials() -> None:
     trials = bank(slowness=1.0)
     trials.loc[trials["round"] <= 30, "slowness"] = 1.6
     trials.loc[(trials["round"] <= 12) & (trials["cell"] == "rest@b"), ["slowness", "valid"]] = [1.0, False]
-    pairs = {of: the(rows)["pairs"] for of, rows in by_speed(trials).groupby("of")}
+    pairs = {of: the(rows)["pairs"] for of, rows in summarise_aa_by_speed(trials).groupby("of")}
     assert pairs == {"all": ROUNDS, "alike": ROUNDS - 12, "changed": 12}
 
 
 @pytest.mark.parametrize("rounds", [ROUNDS, 2])
 def test_the_table_says_how_many_intervals_held(rounds: int) -> None:
-    found = aa(bank(rounds=rounds))
+    found = summarise_aa(bank(rounds=rounds))
     Console(file=(text := io.StringIO()), width=80).print(aa_table(found))
     row = the(found)
     assert f"{row['held']}/{row['runs']}" in text.getvalue()
@@ -128,7 +131,7 @@ def test_the_table_says_how_many_intervals_held(rounds: int) -> None:
 
 
 def test_the_table_fits_eighty_columns_without_cutting_a_name() -> None:
-    found = pd.concat([aa(bank()).assign(metric=metric) for metric in AA_METRICS])
+    found = pd.concat([summarise_aa(bank()).assign(metric=metric) for metric in AA_METRICS])
     Console(file=(text := io.StringIO()), width=80).print(aa_table(found))
     assert "…" not in text.getvalue()
     assert all(metric in text.getvalue() for metric in AA_METRICS)

@@ -1,4 +1,4 @@
-"""Binomial and Student's t, against scipy and published tables."""
+"""Tests binomial and Student's t distributions against scipy and published tables."""
 
 import math
 

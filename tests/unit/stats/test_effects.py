@@ -1,4 +1,4 @@
-"""What each factor of a design does, from trials that were made up with known effects."""
+"""Tests factor effects on made-up trials with known effects."""
 
 import io
 import math
@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from bench.report.terminal.run import effects_table
-from bench.stats.effects import effects
+from bench.stats.effects import compute_effects
 
 ROUNDS = 8
 
@@ -49,7 +49,7 @@ def the(found: pd.DataFrame, **wanted: Any) -> Mapping[str, Any]:
 
 
 def test_a_level_is_set_against_the_base_in_each_context() -> None:
-    found = effects(design())
+    found = compute_effects(design())
     small = the(found, kind="ratio", context="order_bytes=1024")
     large = the(found, kind="ratio", context="order_bytes=65536")
     assert (small["factor"], small["level"], small["base"]) == ("codec", "avro", "json")
@@ -59,12 +59,12 @@ def test_a_level_is_set_against_the_base_in_each_context() -> None:
 
 
 def test_the_luck_that_a_round_shares_is_not_in_a_ratio() -> None:
-    row = the(effects(design()), kind="ratio", context="order_bytes=1024")
+    row = the(compute_effects(design()), kind="ratio", context="order_bytes=1024")
     assert row["high"] / row["low"] < 1.1
 
 
 def test_a_main_effect_is_over_all_contexts() -> None:
-    row = the(effects(design()), kind="main")
+    row = the(compute_effects(design()), kind="main")
     assert row["n"] == ROUNDS
     assert 0.82 < row["estimate"] < 0.9
 
@@ -84,7 +84,7 @@ def test_a_main_effect_is_over_contexts_that_have_every_level_on_every_method() 
                 saved = 1.0 if level == "none" else 0.5 if codec == "json" else 0.9
                 row |= {"compression": level, "cell": f"{transport}+{codec}+{level}", "finish_p50_us": 1000 * saved}
                 rows.append(row)
-    found = effects(pd.DataFrame(rows))
+    found = compute_effects(pd.DataFrame(rows))
     for transport, level in (("rest", "gzip"), ("rest", "zstd"), ("events", "gzip")):
         main = the(found, kind="main", transport=transport, factor="compression", level=level)
         assert main["estimate"] == pytest.approx(0.5)
@@ -92,7 +92,7 @@ def test_a_main_effect_is_over_contexts_that_have_every_level_on_every_method() 
 
 
 def test_an_interaction_is_how_much_a_ratio_differs_between_contexts() -> None:
-    row = the(effects(design()), kind="interaction")
+    row = the(compute_effects(design()), kind="interaction")
     expected = ((3600 + 1280) / (4000 + 1920)) / ((3600 + 20) / (4000 + 30))
     assert row["context"] == "order_bytes=65536 against 1024"
     assert row["estimate"] == pytest.approx(expected, rel=0.03)
@@ -100,7 +100,7 @@ def test_an_interaction_is_how_much_a_ratio_differs_between_contexts() -> None:
 
 
 def test_a_size_has_a_slope_and_what_is_left_at_0_in_each_context() -> None:
-    found = effects(design())
+    found = compute_effects(design())
     for codec, per_kib, at_0 in (("json", 30.0, 4000.0), ("avro", 20.0, 3600.0)):
         slope, rest = (the(found, kind=kind, context=f"codec={codec}") for kind in ("slope", "at 0"))
         assert slope["low"] < per_kib < slope["high"]
@@ -110,21 +110,21 @@ def test_a_size_has_a_slope_and_what_is_left_at_0_in_each_context() -> None:
 def test_an_invalid_trial_is_left_out_and_so_is_a_cell_with_too_many() -> None:
     trials = design()
     trials.loc[0, "valid"] = False
-    assert the(effects(trials), kind="ratio", context="order_bytes=1024")["n"] == ROUNDS - 1
+    assert the(compute_effects(trials), kind="ratio", context="order_bytes=1024")["n"] == ROUNDS - 1
     trials.loc[trials["cell"] == "rest+avro@1024", "valid"] = False
-    assert "order_bytes=1024" not in set(effects(trials)["context"])
+    assert "order_bytes=1024" not in set(compute_effects(trials)["context"])
 
 
 def test_where_no_factor_varies_there_are_no_effects() -> None:
-    assert effects(design(codec="json", order_bytes=1024)).empty
-    assert effects(design(valid=False)).empty
+    assert compute_effects(design(codec="json", order_bytes=1024)).empty
+    assert compute_effects(design(valid=False)).empty
 
 
 def test_a_round_that_is_censored_in_both_leaves_no_ratio_rather_than_a_flattering_one() -> None:
     trials = design()
     trials.loc[trials["round"] == 2, "finish_p50_us"] = math.inf
     for kind in ("ratio", "main", "interaction"):
-        rows = effects(trials)
+        rows = compute_effects(trials)
         rows = rows[(rows["kind"] == kind) & (rows["factor"] == "codec")]
         assert len(rows)
         assert rows["estimate"].isna().all()
@@ -135,27 +135,27 @@ def test_a_level_that_is_censored_in_some_rounds_counts_with_them_as_slower() ->
     trials = design()
     slow = (trials["codec"] == "avro") & (trials["order_bytes"] == 1024) & (trials["round"] <= 6)
     trials.loc[slow, "finish_p50_us"] = math.inf
-    assert the(effects(trials), kind="ratio", context="order_bytes=1024")["estimate"] == math.inf
+    assert the(compute_effects(trials), kind="ratio", context="order_bytes=1024")["estimate"] == math.inf
 
 
 def test_a_factor_with_one_context_has_a_main_effect_too() -> None:
     trials = design()
     small = trials[trials["order_bytes"] == 1024]
-    assert the(effects(small), kind="main")["n"] == ROUNDS
+    assert the(compute_effects(small), kind="main")["n"] == ROUNDS
 
 
 def test_what_one_method_varies_is_no_context_of_another() -> None:
     other = design(transport="grpc", client="grpcio", codec="protobuf")
     other = other.drop_duplicates(["round", "order_bytes"])
     other["cell"] = "grpc" + other["cell"]
-    found = effects(pd.concat([design(), other]))
+    found = compute_effects(pd.concat([design(), other]))
     assert set(found[found["transport"] == "grpc"]["context"]) == {""}
 
 
 def test_each_method_has_its_own() -> None:
     both = pd.concat([design(), design(transport="grpc", client="grpcio")])
     both["cell"] = both["transport"] + both["cell"]
-    assert set(effects(both)["transport"]) == {"rest", "grpc"}
+    assert set(compute_effects(both)["transport"]) == {"rest", "grpc"}
 
 
 def pairings(**changes: Any) -> pd.DataFrame:
@@ -177,7 +177,7 @@ def pairings(**changes: Any) -> pd.DataFrame:
 
 
 def test_methods_over_the_same_products_tell_the_method_from_the_product() -> None:
-    found = effects(pairings())
+    found = compute_effects(pairings())
     assert set(found["transport"]) == {"broker", "events", "broker+events"}
     both = found[found["transport"] == "broker+events"]
     method, product = (the(both, factor=factor, kind="main") for factor in ("transport", "product"))
@@ -191,7 +191,7 @@ def test_methods_over_the_same_products_tell_the_method_from_the_product() -> No
 
 
 def test_a_client_that_goes_with_its_product_is_no_context_of_it() -> None:
-    row = the(effects(pairings()), transport="broker", kind="ratio")
+    row = the(compute_effects(pairings()), transport="broker", kind="ratio")
     assert (row["factor"], row["level"], row["context"], row["client"]) == ("product", "kafka", "", "")
     assert row["estimate"] == pytest.approx(4 / 3, rel=0.03)
 
@@ -199,20 +199,20 @@ def test_a_client_that_goes_with_its_product_is_no_context_of_it() -> None:
 def test_the_product_is_said_where_a_method_has_one_throughout() -> None:
     trials = pairings()
     over = {"broker": "kafka", "events": "rabbitmq"}
-    assert set(effects(trials)["product"]) == {""}
+    assert set(compute_effects(trials)["product"]) == {""}
     alone = trials[trials["transport"].map(over) == trials["product"]]
-    both = effects(pd.concat([alone, alone.assign(codec="avro", cell=alone["cell"] + "+avro")]))
+    both = compute_effects(pd.concat([alone, alone.assign(codec="avro", cell=alone["cell"] + "+avro")]))
     assert dict(zip(both["transport"], both["product"], strict=True)) == over
 
 
 def test_clients_of_one_product_are_a_factor() -> None:
     trials = pairings(product="kafka")
-    row = the(effects(trials[trials["transport"] == "events"]), kind="main")
+    row = the(compute_effects(trials[trials["transport"] == "events"]), kind="main")
     assert (row["factor"], row["level"], row["base"]) == ("client", "aiokafka", "aio-pika")
 
 
 def test_the_table_has_ratios_and_lines() -> None:
-    Console(file=(text := io.StringIO()), width=100).print(effects_table(effects(design())))
+    Console(file=(text := io.StringIO()), width=100).print(effects_table(compute_effects(design())))
     assert "avro for json" in text.getvalue()
     assert "a KiB more" in text.getvalue()
     assert " x" in text.getvalue()
@@ -221,5 +221,5 @@ def test_the_table_has_ratios_and_lines() -> None:
 def test_bytes_are_not_compared_where_connections_are_closed() -> None:
     """What a closed one carried is not counted, and nothing would seem to be on the wire."""
     trials = design(wire_bytes_per_order=1.0).assign(keep_alive_s=lambda rows: (rows["codec"] == "avro") * 60.0)
-    found = effects(trials.assign(codec="json"))
+    found = compute_effects(trials.assign(codec="json"))
     assert set(found[found["factor"] == "keep_alive_s"]["metric"]) == {"finish_p50_us"}

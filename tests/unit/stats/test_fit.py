@@ -1,4 +1,4 @@
-"""A line through measurements whose errors grow with them, beside scipy."""
+"""Tests weighted line fits against scipy."""
 
 import math
 import random
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.optimize import curve_fit
 
-from bench.stats.fit import line
+from bench.stats.fit import fit_line
 
 KIB = [0.2, 4.0, 64.0, 256.0, 1024.0]
 
@@ -21,7 +21,7 @@ def measured(slope: float, intercept: float, noise: float, seed: int) -> tuple[l
 @pytest.mark.parametrize("seed", range(5))
 def test_slope_and_intercept_with_their_errors_are_scipys(seed: int) -> None:
     x, y = measured(slope=12.0, intercept=5000.0, noise=0.1, seed=seed)
-    found = line(x, y)
+    found = fit_line(x, y)
     places, values = np.array(x), np.array(y)
     assert found.slope.value is not None
     assert found.intercept.value is not None
@@ -39,7 +39,7 @@ def test_95_percent_of_the_intervals_hold_the_slope(noise: float) -> None:
     for seed in range(1000):
         # Of a log-normal scatter the median is 1 and the mean, which a line goes through, is more.
         x, y = measured(slope=12.0, intercept=5000.0, noise=noise, seed=seed)
-        found = line(x, [value / math.exp(noise**2 / 2) for value in y])
+        found = fit_line(x, [value / math.exp(noise**2 / 2) for value in y])
         assert found.slope.low is not None
         assert found.slope.high is not None
         held += found.slope.low <= 12.0 <= found.slope.high
@@ -60,7 +60,7 @@ def test_some_95_percent_of_the_intervals_hold_slope_and_intercept_where_a_round
             (5000.0 + 12.0 * at) * of_round[n // len(KIB)] * math.exp(draw.gauss(0, 0.05) - 0.05**2 / 2)
             for n, at in enumerate(x)
         ]
-        found = line(x, y, [n // len(KIB) for n in range(len(x))])
+        found = fit_line(x, y, [n // len(KIB) for n in range(len(x))])
         for name, estimate, truth in (("slope", found.slope, 12.0), ("intercept", found.intercept, 5000.0)):
             assert estimate.low is not None
             assert estimate.high is not None
@@ -71,18 +71,18 @@ def test_some_95_percent_of_the_intervals_hold_slope_and_intercept_where_a_round
 def test_what_a_round_shares_does_not_bend_the_line() -> None:
     x = [1.0, 10.0, 100.0, 1.0, 10.0, 100.0]
     y = [2 * (100.0 + 3 * at) for at in x[:3]] + [0.5 * (100.0 + 3 * at) for at in x[3:]]
-    found = line(x, y, [1, 1, 1, 2, 2, 2])
+    found = fit_line(x, y, [1, 1, 1, 2, 2, 2])
     assert found.slope.value is not None
     assert found.intercept.value is not None
     assert found.intercept.value / found.slope.value == pytest.approx(100 / 3, rel=1e-6)
 
 
 def test_what_is_no_line_says_where_it_is_farthest_off() -> None:
-    bent = line(KIB * 3, [1000 + (5 if at <= 64 else 40) * at for at in KIB * 3])
+    bent = fit_line(KIB * 3, [1000 + (5 if at <= 64 else 40) * at for at in KIB * 3])
     assert "no straight line: at " in (bent.slope.reason or "")
     assert bent.slope.value is not None
     x, y = measured(slope=12.0, intercept=5000.0, noise=0.03, seed=1)
-    assert not line(x, y).slope.reason
+    assert not fit_line(x, y).slope.reason
 
 
 @pytest.mark.parametrize(
@@ -95,11 +95,11 @@ def test_what_is_no_line_says_where_it_is_farthest_off() -> None:
     ],
 )
 def test_what_makes_no_line_has_a_reason(x: list[float], y: list[float], why: str) -> None:
-    found = line(x, y)
+    found = fit_line(x, y)
     assert (found.slope.value, found.slope.low) == (None, None)
     assert why in (found.slope.reason or "")
 
 
 def test_places_and_values_are_as_many() -> None:
     with pytest.raises(ValueError, match="make no line"):
-        line([1.0], [1.0, 2.0])
+        fit_line([1.0], [1.0, 2.0])

@@ -1,4 +1,4 @@
-"""Ratios between cells by paired rounds, against scipy's signed-rank test, published tables and simulation."""
+"""Tests paired ratios against scipy's signed-rank test, tables and simulation."""
 
 import math
 import random
@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.stats.paired import log_ratios, paired_ratio, signed_rank
+from bench.stats.paired import find_signed_rank_bound, log_ratios, paired_ratio
 
 POSITIVE = st.floats(1e-3, 1e6)
 INF = math.inf
@@ -25,20 +25,20 @@ def in_rounds(*ratios: float) -> tuple[list[float], list[float]]:
     [(6, 0), (7, 2), (8, 3), (9, 5), (10, 8), (11, 10), (12, 13), (15, 25), (20, 52), (25, 89)],
 )
 def test_ranks_are_one_more_than_the_published_critical_values(n: int, critical: int) -> None:
-    assert signed_rank(n)[0] == critical + 1
+    assert find_signed_rank_bound(n)[0] == critical + 1
 
 
 def test_six_rounds_give_the_extremes_with_96_9_percent() -> None:
-    assert signed_rank(6) == (1, 0.96875)
+    assert find_signed_rank_bound(6) == (1, 0.96875)
 
 
 @pytest.mark.parametrize("n", [1, 5])
 def test_fewer_than_six_rounds_have_no_rank(n: int) -> None:
-    assert signed_rank(n) == (0, 0.0)
+    assert find_signed_rank_bound(n) == (0, 0.0)
 
 
 def test_a_hundred_rounds_agree_with_the_normal_approximation() -> None:
-    k, coverage = signed_rank(100)
+    k, coverage = find_signed_rank_bound(100)
     spread = math.sqrt(100 * 101 * 201 / 24)
     assert k == pytest.approx(100 * 101 / 4 - 1.96 * spread, abs=2)
     assert coverage == pytest.approx(0.95, abs=0.001)
@@ -169,7 +169,7 @@ NOISE: dict[str, Callable[[random.Random], float]] = {
 @pytest.mark.parametrize("noise", NOISE)
 def test_the_interval_holds_the_true_ratio_as_often_as_it_says(noise: str, n: int) -> None:
     draw, trials, held = random.Random(f"{noise}{n}"), 3000, 0
-    coverage = signed_rank(n)[1]
+    coverage = find_signed_rank_bound(n)[1]
     for _ in range(trials):
         luck = [draw.lognormvariate(0, 0.3) for _ in range(n)]
         found = paired_ratio([1.25 * each * math.exp(NOISE[noise](draw)) for each in luck], luck)

@@ -1,4 +1,4 @@
-"""Quantiles and intervals, against scipy and against simulation."""
+"""Tests quantiles and their intervals against scipy and simulation."""
 
 import math
 import random
@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.stats.intervals import coverage, fewest, geometric_mean, interval_rank, median_of
-from bench.stats.quantiles import index_of_rank, interval_ranks, rank, samples_needed
+from bench.stats.intervals import count_values_needed, coverage, estimate_median, geometric_mean, interval_rank
+from bench.stats.quantiles import find_bucket, interval_ranks, quantile_rank, samples_needed
 
 QUANTILES = [Fraction(1, 2), Fraction(9, 10), Fraction(99, 100), Fraction(999, 1000)]
 POSITIVE = st.floats(1e-3, 1e6)
@@ -22,7 +22,7 @@ def test_a_rank_picks_what_numpys_inverted_cdf_picks(values: list[int], quantile
     expected = numpy.quantile(values, float(quantile), method="inverted_cdf")
     # Floating point may put q * n just above a whole number, where the fraction is exact.
     exact = (len(values) * quantile).denominator == 1
-    picked = sorted(values)[rank(quantile, len(values)) - 1]
+    picked = sorted(values)[quantile_rank(quantile, len(values)) - 1]
     assert picked == expected or exact
 
 
@@ -87,17 +87,17 @@ def test_the_interval_of_p99_holds_it_as_often_as_it_says(draw: str) -> None:
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=40), st.integers(1, 250))
 def test_the_class_of_a_rank_is_where_the_sample_lies(counts: list[int], wanted: int) -> None:
     samples = [index for index, count in enumerate(counts) for _ in range(count)]
-    assert index_of_rank(counts, wanted) == (samples[wanted - 1] if wanted <= len(samples) else None)
+    assert find_bucket(counts, wanted) == (samples[wanted - 1] if wanted <= len(samples) else None)
 
 
 def test_six_trials_give_their_extremes_with_96_9_percent() -> None:
-    found = median_of([3, 1, 2, 6, 5, 4])
+    found = estimate_median([3, 1, 2, 6, 5, 4])
     assert (found.value, found.low, found.high) == (3.5, 1, 6)
     assert found.coverage == pytest.approx(0.96875)
 
 
 def test_five_trials_give_a_median_and_say_why_no_interval() -> None:
-    found = median_of([3, 1, 2, 5, 4])
+    found = estimate_median([3, 1, 2, 5, 4])
     assert (found.value, found.low, found.high) == (3, None, None)
     assert found.reason == "95% need 6 rounds, there are 5"
 
@@ -118,7 +118,7 @@ def test_the_interval_is_the_shortest_that_scipys_binomial_allows(n: int) -> Non
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=6, max_size=60))
 def test_the_interval_agrees_with_scipys_quantile_test(values: list[float]) -> None:
-    found = median_of(values)
+    found = estimate_median(values)
     interval = stats.quantile_test(values, q=0, p=0.5).confidence_interval(0.95)
     assert found.low is not None
     assert found.low <= interval.low  # ours is the symmetric one of the two that exist
@@ -130,7 +130,7 @@ def test_the_interval_holds_the_true_median_as_often_as_it_says() -> None:
     draw = random.Random(7)
     hits = 0
     for _ in range(3000):
-        found = median_of([draw.lognormvariate(0, 1) for _ in range(9)])
+        found = estimate_median([draw.lognormvariate(0, 1) for _ in range(9)])
         assert found.low is not None
         assert found.high is not None
         hits += found.low <= 1 <= found.high
@@ -138,15 +138,15 @@ def test_the_interval_holds_the_true_median_as_often_as_it_says() -> None:
 
 
 def test_a_censored_trial_makes_the_upper_end_infinite() -> None:
-    assert median_of([1, 2, 3, 4, 5, math.inf]).high == math.inf
+    assert estimate_median([1, 2, 3, 4, 5, math.inf]).high == math.inf
 
 
 def test_nothing_measured_is_no_number() -> None:
-    assert median_of([]).value is None
+    assert estimate_median([]).value is None
 
 
 def test_fewest_trials_for_95_percent_are_six() -> None:
-    assert fewest() == 6
+    assert count_values_needed() == 6
 
 
 @given(st.lists(POSITIVE, min_size=1, max_size=30))

@@ -1,4 +1,4 @@
-"""Slopes of windows, against scipy, and what the warm-up and the backlog make of them."""
+"""Tests slopes against scipy, and their use for warm-up and backlog."""
 
 import math
 import random
@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.stats.trend import backlog_grows, slope, steady
+from bench.stats.trend import backlog_grows, fit_slope, is_steady
 
 FLAT = [10.0, 12.0, 9.0, 11.0, 10.0]
 RISING = [10.0, 20.5, 29.0, 41.0, 50.0]
@@ -17,7 +17,7 @@ RISING = [10.0, 20.5, 29.0, 41.0, 50.0]
 @given(st.lists(st.floats(-1000, 1000), min_size=3, max_size=60))
 def test_slope_and_interval_are_scipys(values: list[float]) -> None:
     assume(len(set(values)) > 1)  # scipy gives equal ones no interval
-    found, expected = slope(values), stats.linregress(range(len(values)), values)
+    found, expected = fit_slope(values), stats.linregress(range(len(values)), values)
     margin = expected.stderr * stats.t.ppf(0.975, len(values) - 2)
     scale = 1e-6 * max(1.0, *map(abs, values))
     assert found.per_window == pytest.approx(expected.slope, abs=scale)
@@ -27,20 +27,20 @@ def test_slope_and_interval_are_scipys(values: list[float]) -> None:
 
 @given(st.floats(0.001, 1e6), st.integers(3, 50))
 def test_windows_that_are_all_equal_neither_rise_nor_fall(value: float, n: int) -> None:
-    found = slope([value] * n)
+    found = fit_slope([value] * n)
     assert not found.rises
     assert not found.falls
 
 
 def test_a_line_without_scatter_rises_or_falls() -> None:
-    assert slope([1, 2, 3, 4]).rises
-    assert slope([4, 3, 2, 1]).falls
+    assert fit_slope([1, 2, 3, 4]).rises
+    assert fit_slope([4, 3, 2, 1]).falls
 
 
 def test_the_interval_holds_the_true_slope_in_95_percent() -> None:
     draw, held = random.Random(1), 0
     for _ in range(3000):
-        found = slope([0.7 * at + draw.gauss(0, 2) for at in range(5)])
+        found = fit_slope([0.7 * at + draw.gauss(0, 2) for at in range(5)])
         held += found.low <= 0.7 <= found.high
     assert held / 3000 == pytest.approx(0.95, abs=0.012)
 
@@ -48,30 +48,30 @@ def test_the_interval_holds_the_true_slope_in_95_percent() -> None:
 @pytest.mark.parametrize("values", [[], [1.0, 2.0], [1.0, math.inf, 2.0], [1.0, math.nan, 2.0]])
 def test_too_few_or_infinite_windows_have_no_slope(values: list[float]) -> None:
     with pytest.raises(ValueError, match="3 finite values"):
-        slope(values)
+        fit_slope(values)
 
 
 def test_flat_windows_are_steady() -> None:
-    assert steady(FLAT, FLAT)
+    assert is_steady(FLAT, FLAT)
 
 
 @pytest.mark.parametrize("moving", [RISING, RISING[::-1]])
 def test_a_slope_in_either_series_is_not_steady(moving: list[float]) -> None:
-    assert not steady(moving, FLAT)
-    assert not steady(FLAT, moving)
+    assert not is_steady(moving, FLAT)
+    assert not is_steady(FLAT, moving)
 
 
 def test_only_the_last_windows_count() -> None:
-    assert steady([500.0, 100.0, *FLAT], [90.0, 40.0, *FLAT])
+    assert is_steady([500.0, 100.0, *FLAT], [90.0, 40.0, *FLAT])
 
 
 def test_fewer_windows_than_asked_for_are_not_known_to_be_steady() -> None:
-    assert not steady(FLAT[:4], FLAT[:4])
+    assert not is_steady(FLAT[:4], FLAT[:4])
 
 
 @pytest.mark.parametrize("empty", [math.inf, math.nan])
 def test_a_window_in_which_nothing_finished_is_not_steady(empty: float) -> None:
-    assert not steady(FLAT, [*FLAT[:4], empty])
+    assert not is_steady(FLAT, [*FLAT[:4], empty])
 
 
 def test_the_backlog_grows_only_when_more_and_more_orders_are_in_flight() -> None:

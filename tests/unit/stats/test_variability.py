@@ -1,4 +1,4 @@
-"""Steadiness of metrics and of intervals, and Little's law."""
+"""Tests the variability of metrics and intervals, and Little's law."""
 
 import math
 import random
@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.stats.little import little_gap
+from bench.stats.little import littles_law_error
 from bench.stats.paired import log_ratios, paired_ratio
-from bench.stats.variability import clopper_pearson, coefficient_of_variation, pair_noise, share_holding
+from bench.stats.variability import clopper_pearson, coefficient_of_variation, count_intervals_covering, pair_noise
 
 
 @given(st.lists(st.floats(1, 1e6), min_size=2, max_size=30))
@@ -55,7 +55,7 @@ def test_a_share_of_nothing_is_refused(successes: int, n: int) -> None:
 
 
 def test_an_interval_that_ends_at_the_truth_holds_it() -> None:
-    found = share_holding([(0.9, 1.0), (1.0, 1.2), (1.01, 1.1), (0.5, 0.99), (0.0, math.inf)])
+    found = count_intervals_covering([(0.9, 1.0), (1.0, 1.2), (1.01, 1.1), (0.5, 0.99), (0.0, math.inf)])
     assert (found.held, found.n, found.share) == (3, 5, 0.6)
 
 
@@ -66,7 +66,7 @@ def test_intervals_of_equal_arms_hold_one_as_often_as_thirty_runs_allow() -> Non
         return [draw.lognormvariate(1, 0.1) for _ in range(8)]
 
     ratios = [paired_ratio(arm(), arm()) for _ in range(30)]
-    found = share_holding(
+    found = count_intervals_covering(
         (ratio.low, ratio.high) for ratio in ratios if ratio.low is not None and ratio.high is not None
     )
     assert found.n == 30
@@ -76,13 +76,13 @@ def test_intervals_of_equal_arms_hold_one_as_often_as_thirty_runs_allow() -> Non
 @pytest.mark.parametrize("load", [0.2, 0.5, 0.9])
 def test_littles_law_holds_for_a_queue_with_one_exponential_server(load: float) -> None:
     per_s, served_per_s = 100 * load, 100
-    assert little_gap(load / (1 - load), per_s / (served_per_s - per_s)) == pytest.approx(0, abs=1e-12)
+    assert littles_law_error(load / (1 - load), per_s / (served_per_s - per_s)) == pytest.approx(0, abs=1e-12)
 
 
 def test_instants_that_leave_out_the_wait_break_littles_law() -> None:
-    assert little_gap(mean_in_flight=1.0, mean_by_instants=0.5) == pytest.approx(1.0)
+    assert littles_law_error(mean_in_flight=1.0, mean_by_instants=0.5) == pytest.approx(1.0)
 
 
 def test_littles_law_says_nothing_of_no_orders() -> None:
     with pytest.raises(ValueError, match="says nothing"):
-        little_gap(0, 0)
+        littles_law_error(0, 0)

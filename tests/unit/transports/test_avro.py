@@ -1,4 +1,4 @@
-"""Avro beside the library of the Apache project, which has no code in common with ours."""
+"""Tests the Avro codec against Apache's own library."""
 
 import io
 import json
@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.paths import ROOT
-from shop.messages import KIND, MESSAGES, OutOfStock, PlaceOrder
-from tests.conftest import an_order
+from shop.messages import KIND_BY_TYPE, MESSAGES, OutOfStock, PlaceOrder
+from tests.conftest import build_order
 from tests.unit.transports.test_wire import each_message, few, messages_of
 from transports.errors import Unreadable
-from transports.wire import codec_named
-from transports.wire.avro import SCHEMA, AvroCodec, head_of
+from transports.wire import load_codec
+from transports.wire.avro import SCHEMA, AvroCodec, build_head
 
 AVSC = ROOT / "transports" / "wire" / "orders.avsc"
 APACHE = avro.schema.parse(AVSC.read_text())
-CODEC = codec_named("avro")
+CODEC = load_codec("avro")
 HEAD_BYTES = 10
 
 
@@ -50,7 +50,7 @@ def test_a_body_is_read_by_apaches_library_with_the_schema_alone(message_type, d
 
 
 def test_a_body_of_apaches_library_is_the_same_bytes() -> None:
-    message = PlaceOrder(an_order(document=b"x" * 50))
+    message = PlaceOrder(build_order(document=b"x" * 50))
     written = io.BytesIO()
     avro.io.DatumWriter(APACHE).write(CODEC.convert(message), avro.io.BinaryEncoder(written))
     assert CODEC.encode(message)[HEAD_BYTES:] == written.getvalue()
@@ -58,7 +58,7 @@ def test_a_body_of_apaches_library_is_the_same_bytes() -> None:
 
 def test_the_fingerprint_is_the_specifications_of_the_canonical_form() -> None:
     assert rabin('"null"') == 0x63DD24E7CC258F8A  # of the specification's own test vectors
-    body = CODEC.encode(PlaceOrder(an_order()))
+    body = CODEC.encode(PlaceOrder(build_order()))
     assert body[:2] == b"\xc3\x01"
     assert int.from_bytes(body[2:HEAD_BYTES], "little") == rabin(APACHE.canonical_form)
 
@@ -75,12 +75,12 @@ def test_of_an_unknown_schema_the_fingerprint_is_said() -> None:
 
 def test_a_record_of_another_kind_is_unreadable() -> None:
     with pytest.raises(Unreadable, match="not a PlaceOrder in avro"):
-        CODEC.decode(KIND[PlaceOrder], CODEC.encode(OutOfStock(an_order(), "")))
+        CODEC.decode(KIND_BY_TYPE[PlaceOrder], CODEC.encode(OutOfStock(build_order(), "")))
 
 
 def test_bytes_behind_a_record_are_no_part_of_it() -> None:
     with pytest.raises(Unreadable, match="3 bytes behind it"):
-        CODEC.decode(KIND[PlaceOrder], CODEC.encode(PlaceOrder(an_order())) + b"abc")
+        CODEC.decode(KIND_BY_TYPE[PlaceOrder], CODEC.encode(PlaceOrder(build_order())) + b"abc")
 
 
 def test_a_known_schema_without_a_message_of_ours_is_said() -> None:
@@ -88,4 +88,4 @@ def test_a_known_schema_without_a_message_of_ours_is_said() -> None:
     codec = AvroCodec(known=[other])
     number = [record["name"] for record in other].index("OutOfLuck")
     with pytest.raises(Unreadable, match="OutOfLuck in avro, which is no message here"):
-        codec.type_of_answer(head_of(other, number))
+        codec.read_answer_type(build_head(other, number))

@@ -1,4 +1,4 @@
-"""Which product carries a method: named, refused, and seen in the names of cells."""
+"""Tests the choice of a method's backend: names, refusals and cell names."""
 
 import asyncio
 import subprocess
@@ -15,17 +15,17 @@ from confluent_kafka import KafkaError as TheirError
 from bench.errors import UsageError
 from bench.profile.loader import load
 from bench.profile.matrix import cells
-from shop.messages import KIND, OrderClosed
-from shop.workflow import SERVICES, consumed_by
+from shop.messages import KIND_BY_TYPE, OrderClosed
+from shop.workflow import SERVICES, list_consumed_types
 from transports.backends.kafka.config import Config
-from transports.backends.kafka.librdkafka import consumer_options, producer_options, translated
-from transports.backends.kafka.topology import _hang_up
+from transports.backends.kafka.librdkafka import build_consumer_options, build_producer_options, translate_error
+from transports.backends.kafka.topology import _abort_closed_connections
 from transports.backends.routes import Routes
 from transports.base import Setting, Style
 from transports.broker.routes import PIPELINE
 from transports.errors import SettingError
 from transports.events.routes import CHOREOGRAPHY
-from transports.registry import heeding, named, products
+from transports.registry import list_backends, load_transport, select_transport
 
 
 @pytest.mark.parametrize(
@@ -38,14 +38,14 @@ from transports.registry import heeding, named, products
     ],
 )
 def test_a_pairing_has_its_methods_style_and_its_products_server(method: str, product: str, style: Style) -> None:
-    traits = named(method, product).traits
+    traits = load_transport(method, product).traits
     assert (traits.style, traits.needs) == (style, {product})
 
 
 @pytest.mark.parametrize(("method", "product"), [("broker", "rabbitmq"), ("events", "kafka")])
 def test_without_a_product_a_method_runs_over_its_own(method: str, product: str) -> None:
-    assert named(method) is named(method, product)
-    assert products(method) == ("kafka", "rabbitmq")
+    assert load_transport(method) is load_transport(method, product)
+    assert list_backends(method) == ("kafka", "rabbitmq")
 
 
 @pytest.mark.parametrize(
@@ -60,18 +60,20 @@ def test_a_service_loads_no_library_of_another_product_or_client(method: str, ot
 
 def test_a_product_that_a_method_does_not_have_is_refused_by_name() -> None:
     with pytest.raises(SettingError, match="no product of broker 'kafak'; did you mean 'kafka'\\?"):
-        named("broker", "kafak")
+        load_transport("broker", "kafak")
     with pytest.raises(SettingError, match="rest runs over no product; leave PRODUCT out"):
-        named("rest", "kafka")
-    assert heeding("rest", "kafka") is named("rest")
+        load_transport("rest", "kafka")
+    assert select_transport("rest", "kafka") is load_transport("rest")
 
 
 @pytest.mark.parametrize("routes", [PIPELINE, CHOREOGRAPHY], ids=lambda routes: routes.style.value)
 def test_a_service_listens_wherever_a_message_that_it_consumes_goes(routes: Routes) -> None:
-    assert set(routes.place_of) == set(KIND)
+    assert set(routes.place_of) == set(KIND_BY_TYPE)
     for service in SERVICES:
-        assert {routes.place_of[message] for message in consumed_by(service)} == set(routes.heard_by(service))
-        assert routes.outcome not in routes.heard_by(service)
+        assert {routes.place_of[message] for message in list_consumed_types(service)} == set(
+            routes.subscriptions(service)
+        )
+        assert routes.outcome not in routes.subscriptions(service)
     assert routes.place_of[OrderClosed] == routes.outcome
 
 
@@ -83,7 +85,7 @@ def test_another_product_than_a_methods_own_stands_in_the_name_of_its_cell() -> 
         ("events", "kafka"),
     ]
     assert [cell.pairing for cell in found] == ["rest", "broker+kafka", "events"]
-    assert found[1].kind is named("broker", "kafka")
+    assert found[1].kind is load_transport("broker", "kafka")
 
 
 def test_a_product_goes_with_a_client_a_codec_and_a_compression() -> None:
@@ -151,12 +153,15 @@ def test_a_design_may_be_measured_over_another_product() -> None:
     ],
 )
 def test_errors_of_librdkafka_are_those_of_aiokafka(code: int, ours: type[KafkaError]) -> None:
-    assert isinstance(translated(confluent_kafka.KafkaError(code)), ours)
+    assert isinstance(translate_error(confluent_kafka.KafkaError(code)), ours)
 
 
 def test_librdkafka_looks_every_second_at_the_latest_whether_a_broker_is_back() -> None:
     setting = Setting(trial="t", servers={"kafka": "127.0.0.1:9092"})
-    for options in (producer_options(Config(), setting, "buyer"), consumer_options(Config(), setting, "user", "g")):
+    for options in (
+        build_producer_options(Config(), setting, "buyer"),
+        build_consumer_options(Config(), setting, "user", "g"),
+    ):
         assert options["reconnect.backoff.max.ms"] == 1000
 
 
@@ -168,7 +173,7 @@ async def test_only_connections_that_aiokafka_has_closed_are_hung_up() -> None:
 
     closed, still_open = connection("closed"), connection("open")
     kafka: Any = SimpleNamespace(_client=SimpleNamespace(_conns={1: still_open, 2: closed}))
-    hanging_up = asyncio.create_task(_hang_up(kafka))
+    hanging_up = asyncio.create_task(_abort_closed_connections(kafka))
     await asyncio.sleep(0)
     closed._writer = None
     await asyncio.wait_for(gone["closed"].wait(), 30)

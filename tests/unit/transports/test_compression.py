@@ -1,4 +1,4 @@
-"""Bodies made smaller and large again."""
+"""Tests compression and decompression of bodies."""
 
 import gzip
 import zlib

@@ -1,4 +1,4 @@
-"""What a service does with a message: who is asked, who handles on the way back, and how a disk is shared."""
+"""Tests how a service processes a message: calls, answers on the way back, group commit."""
 
 import asyncio
 import threading
@@ -26,13 +26,13 @@ from shop.payments import DECLINED_CARD, PaymentService
 from shop.service import Handler, Service
 from shop.store import Decision, MemoryStore
 from shop.workflow import SERVICES
-from tests.conftest import an_order
-from transports.dispatch import Desk, answer
+from tests.conftest import build_order
+from transports.dispatch import MessageProcessor, handle_in_chain
 from transports.errors import Failed, Unreachable
-from transports.wire import codec_named
+from transports.wire import load_codec
 
-ORDER = an_order()
-JSON = codec_named("json")
+ORDER = build_order()
+JSON = load_codec("json")
 
 
 @dataclass
@@ -48,8 +48,8 @@ class Asked:
 
 
 async def answered(service: str, message: Message, ask: Asked) -> Message:
-    async with Desk(open_service(service)) as desk:
-        return JSON.decode_answer(await answer(desk, JSON, message, ask))
+    async with MessageProcessor(open_service(service)) as desk:
+        return JSON.decode_answer(await handle_in_chain(desk, JSON, message, ask))
 
 
 # Who is asked, and who handles what comes back
@@ -78,14 +78,16 @@ async def test_what_comes_back_for_a_service_upstream_is_not_opened() -> None:
     async def ask(service: str, message: Message) -> bytes:
         return sealed
 
-    async with Desk(open_service("product")) as desk:
-        assert await answer(desk, JSON, OrderPlaced(ORDER, "a@b"), ask) is sealed
+    async with MessageProcessor(open_service("product")) as desk:
+        assert await handle_in_chain(desk, JSON, OrderPlaced(ORDER, "a@b"), ask) is sealed
 
 
 async def test_a_fact_for_a_service_upstream_is_the_answer_and_nobody_is_asked() -> None:
     ask = Asked({})
     assert isinstance(await answered("shipping", PaymentTaken(ORDER, 5, "PAY-1"), ask), OrderShipped)
-    sold_out = await answered("product", OrderPlaced(an_order(lines=()), "a@b"), Asked({StockReserved: ORDER_SHIPPED}))
+    sold_out = await answered(
+        "product", OrderPlaced(build_order(lines=()), "a@b"), Asked({StockReserved: ORDER_SHIPPED})
+    )
     assert sold_out == ORDER_SHIPPED
     assert not ask.asked
 
@@ -97,15 +99,15 @@ async def test_a_declined_payment_is_handled_by_product_on_the_way_back() -> Non
     service = open_service("product")
     before = service.store.quantity("SKU-0003")
     ask = Asked({StockReserved: PaymentDeclined(ORDER, 5, "no money")})
-    async with Desk(service) as desk:
-        content = await answer(desk, JSON, OrderPlaced(ORDER, "a@b"), ask)
+    async with MessageProcessor(service) as desk:
+        content = await handle_in_chain(desk, JSON, OrderPlaced(ORDER, "a@b"), ask)
     assert JSON.decode_answer(content) == StockReleased(ORDER, "no money")
     assert service.store.quantity("SKU-0003") == before
     assert service.audit()["stock-released"].count == 1
 
 
 async def test_a_declined_payment_is_not_released_by_payment_itself() -> None:
-    declined = await answered("payment", StockReserved(an_order(card=DECLINED_CARD), 5), Asked({}))
+    declined = await answered("payment", StockReserved(build_order(card=DECLINED_CARD), 5), Asked({}))
     assert isinstance(declined, PaymentDeclined)
 
 
@@ -117,19 +119,19 @@ async def test_out_of_stock_is_closed_by_user() -> None:
 async def test_an_outcome_from_further_along_is_passed_on_as_it_is() -> None:
     closed = OrderClosed(ORDER, "rejected", 0, "", "odd")
     service = open_service("user")
-    async with Desk(service) as desk:
-        content = await answer(desk, JSON, PlaceOrder(ORDER), Asked({OrderPlaced: closed}))
+    async with MessageProcessor(service) as desk:
+        content = await handle_in_chain(desk, JSON, PlaceOrder(ORDER), Asked({OrderPlaced: closed}))
     assert JSON.decode_answer(content) == closed
     assert set(service.audit()) == {"order-placed"}
 
 
 async def test_a_chain_of_four_desks_asks_each_once_and_in_order() -> None:
     asked: list[str] = []
-    desks = {name: Desk(open_service(name)) for name in SERVICES}
+    desks = {name: MessageProcessor(open_service(name)) for name in SERVICES}
 
     async def ask(service: str, message: Message) -> bytes:
         asked.append(service)
-        return await answer(desks[service], JSON, message, ask)
+        return await handle_in_chain(desks[service], JSON, message, ask)
 
     closed = JSON.decode_answer(await ask("user", PlaceOrder(ORDER)))
     assert asked == ["user", "product", "payment", "shipping"]
@@ -152,9 +154,9 @@ async def test_an_error_from_further_along_leaves_what_was_handled_before_it() -
     async def ask(name: str, message: Message) -> bytes:
         raise Unreachable("gone")
 
-    async with Desk(service) as desk:
+    async with MessageProcessor(service) as desk:
         with pytest.raises(Unreachable):
-            await answer(desk, JSON, OrderPlaced(ORDER, "a@b"), ask)
+            await handle_in_chain(desk, JSON, OrderPlaced(ORDER, "a@b"), ask)
     assert service.audit()["stock-reserved"].count == 1
 
 
@@ -165,18 +167,18 @@ async def test_over_memory_handlers_run_in_the_loops_own_thread() -> None:
     threads = []
 
     class Spy(PaymentService):
-        def _judge(self, message: StockReserved) -> Decision:
+        def _decide(self, message: StockReserved) -> Decision:
             threads.append(threading.current_thread())
-            return super()._judge(message)
+            return super()._decide(message)
 
-    async with Desk(Spy(MemoryStore())) as desk:
+    async with MessageProcessor(Spy(MemoryStore())) as desk:
         await desk.handle(StockReserved(ORDER, 1))
-        await desk.handle_all([StockReserved(an_order("order-2"), 1)])
+        await desk.handle_all([StockReserved(build_order("order-2"), 1)])
     assert threads == [threading.current_thread()] * 2
 
 
 async def test_over_memory_an_error_reaches_whoever_asked() -> None:
-    async with Desk(open_service("payment")) as desk:
+    async with MessageProcessor(open_service("payment")) as desk:
         with pytest.raises(KeyError):
             await desk.handle(PlaceOrder(ORDER))
         assert isinstance(await desk.handle(StockReserved(ORDER, 1)), PaymentTaken)
@@ -199,9 +201,9 @@ class Slow(Service):
         self.go = threading.Event()
 
     def handlers(self) -> Mapping[type[Message], Handler]:
-        return {StockReserved: Handler(self._judge, lambda m, d: None, self._told)}
+        return {StockReserved: Handler(self._decide, lambda m, d: None, self._told)}
 
-    def _judge(self, message: StockReserved) -> Decision:
+    def _decide(self, message: StockReserved) -> Decision:
         return Decision("payment-taken", message.total_cents, message.order.order_id)
 
     def _told(self, message: StockReserved, decision: Decision) -> Message:
@@ -219,7 +221,7 @@ class Slow(Service):
 
 
 def reserved(order_id: str) -> StockReserved:
-    return StockReserved(an_order(order_id), 1)
+    return StockReserved(build_order(order_id), 1)
 
 
 @pytest_asyncio.fixture
@@ -233,7 +235,7 @@ async def begun(service: Slow) -> None:
     assert await asyncio.to_thread(service.busy.wait, 10)
 
 
-async def later(desk: Desk, *order_ids: str) -> list[asyncio.Task[Message]]:
+async def later(desk: MessageProcessor, *order_ids: str) -> list[asyncio.Task[Message]]:
     """Tasks that have all asked the desk already."""
     tasks = [asyncio.create_task(desk.handle(reserved(order_id))) for order_id in order_ids]
     await asyncio.sleep(0)
@@ -242,7 +244,7 @@ async def later(desk: Desk, *order_ids: str) -> list[asyncio.Task[Message]]:
 
 async def test_over_a_disk_handlers_run_in_one_thread_beside_the_loop(slow: Slow) -> None:
     slow.go.set()
-    async with Desk(slow) as desk:
+    async with MessageProcessor(slow) as desk:
         for order_id in "abc":
             await desk.handle(reserved(order_id))
     assert len(slow.threads) == 1
@@ -250,7 +252,7 @@ async def test_over_a_disk_handlers_run_in_one_thread_beside_the_loop(slow: Slow
 
 
 async def test_what_came_while_the_disk_was_busy_shares_one_transaction(slow: Slow) -> None:
-    async with Desk(slow) as desk:
+    async with MessageProcessor(slow) as desk:
         first = await later(desk, "a")
         await begun(slow)
         rest = await later(desk, "b", "c", "d")
@@ -261,7 +263,7 @@ async def test_what_came_while_the_disk_was_busy_shares_one_transaction(slow: Sl
 
 
 async def test_batches_that_share_a_transaction_get_their_own_facts_back(slow: Slow) -> None:
-    async with Desk(slow) as desk:
+    async with MessageProcessor(slow) as desk:
         first = await later(desk, "a")
         await begun(slow)
         batch = asyncio.create_task(desk.handle_all([reserved("b"), reserved("c")]))
@@ -277,7 +279,7 @@ async def test_batches_that_share_a_transaction_get_their_own_facts_back(slow: S
 
 
 async def test_the_loop_goes_on_while_the_disk_is_busy(slow: Slow) -> None:
-    async with Desk(slow) as desk:
+    async with MessageProcessor(slow) as desk:
         (first,) = await later(desk, "a")
         await begun(slow)
         assert not first.done()
@@ -286,7 +288,7 @@ async def test_the_loop_goes_on_while_the_disk_is_busy(slow: Slow) -> None:
 
 
 async def test_an_error_reaches_everyone_whose_transaction_it_spoilt_and_nobody_else(slow: Slow) -> None:
-    async with Desk(slow) as desk:
+    async with MessageProcessor(slow) as desk:
         first = await later(desk, "a")
         await begun(slow)
         spoilt = await later(desk, "b", "spoilt")
@@ -297,7 +299,7 @@ async def test_an_error_reaches_everyone_whose_transaction_it_spoilt_and_nobody_
 
 
 async def test_whoever_stops_waiting_takes_nothing_from_the_others(slow: Slow) -> None:
-    async with Desk(slow) as desk:
+    async with MessageProcessor(slow) as desk:
         first = await later(desk, "a")
         await begun(slow)
         impatient, patient = await later(desk, "b", "c")
@@ -311,7 +313,7 @@ async def test_whoever_stops_waiting_takes_nothing_from_the_others(slow: Slow) -
 
 
 async def test_whoever_stops_waiting_while_in_hand_does_not_stop_the_desk(slow: Slow) -> None:
-    async with Desk(slow) as desk:
+    async with MessageProcessor(slow) as desk:
         (impatient,) = await later(desk, "a")
         await begun(slow)
         impatient.cancel()
@@ -322,7 +324,7 @@ async def test_whoever_stops_waiting_while_in_hand_does_not_stop_the_desk(slow: 
 
 
 async def test_what_is_in_hand_at_exit_is_finished_first(slow: Slow) -> None:
-    async with Desk(slow) as desk:
+    async with MessageProcessor(slow) as desk:
         first = await later(desk, "a")
         await begun(slow)
         rest = await later(desk, "b")
@@ -334,7 +336,7 @@ async def test_what_is_in_hand_at_exit_is_finished_first(slow: Slow) -> None:
 async def test_over_sqlite_a_fact_is_told_only_after_its_commit(tmp_path: Path) -> None:
     service = open_service("payment", folder=tmp_path)
     other = open_service("payment", folder=tmp_path)
-    async with Desk(service) as desk:
+    async with MessageProcessor(service) as desk:
         await desk.handle(reserved("a"))
         assert [order_id for order_id, _ in other.store.decisions()] == ["a"]
     service.store.close()

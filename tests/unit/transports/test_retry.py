@@ -1,4 +1,4 @@
-"""Asking again."""
+"""Tests retries of unreachable services."""
 
 import asyncio
 import time
@@ -6,7 +6,7 @@ import time
 import pytest
 
 from transports.errors import Failed, Unreachable
-from transports.retry import reached
+from transports.retry import retry_unreachable
 
 
 class Door:
@@ -26,27 +26,27 @@ class Door:
 
 def test_a_caller_that_is_not_reached_is_asked_again() -> None:
     door = Door(shut=3)
-    assert asyncio.run(reached(door.ask, retries=3, deadline_s=30)) == "in"
+    assert asyncio.run(retry_unreachable(door.ask, retries=3, deadline_s=30)) == "in"
     assert len(door.within_s) == 4
 
 
 def test_after_so_many_retries_the_last_error_is_raised() -> None:
     door = Door(shut=9)
     with pytest.raises(Unreachable):
-        asyncio.run(reached(door.ask, retries=2, deadline_s=30))
+        asyncio.run(retry_unreachable(door.ask, retries=2, deadline_s=30))
     assert len(door.within_s) == 3
 
 
 def test_what_was_answered_is_not_asked_again() -> None:
     door = Door(shut=1, error=Failed("the other side failed"))
     with pytest.raises(Failed):
-        asyncio.run(reached(door.ask, retries=5, deadline_s=30))
+        asyncio.run(retry_unreachable(door.ask, retries=5, deadline_s=30))
     assert len(door.within_s) == 1
 
 
 def test_each_attempt_may_take_what_is_left_of_the_deadline() -> None:
     door = Door(shut=2)
-    asyncio.run(reached(door.ask, retries=5, deadline_s=30))
+    asyncio.run(retry_unreachable(door.ask, retries=5, deadline_s=30))
     assert door.within_s[0] == pytest.approx(30, abs=0.5)
     assert door.within_s == sorted(door.within_s, reverse=True)
 
@@ -55,6 +55,6 @@ def test_the_deadline_ends_it_however_many_retries_are_left() -> None:
     door = Door(shut=10**6)
     begun_s = time.monotonic()
     with pytest.raises(Unreachable):
-        asyncio.run(reached(door.ask, retries=10**6, deadline_s=0.3))
+        asyncio.run(retry_unreachable(door.ask, retries=10**6, deadline_s=0.3))
     assert time.monotonic() - begun_s < 5
     assert 1 < len(door.within_s) < 1000

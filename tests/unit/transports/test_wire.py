@@ -1,4 +1,4 @@
-"""Messages as bytes: every codec, every message, there and back, and what comes of bytes that are none."""
+"""Tests that every codec round-trips every message and refuses invalid bytes."""
 
 import base64
 import filecmp
@@ -14,16 +14,27 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bench.paths import ROOT
-from shop.messages import KIND, MESSAGES, TYPE, Line, Message, Order, OrderClosed, OutOfStock, PaymentTaken, PlaceOrder
-from tests.conftest import an_order
+from shop.messages import (
+    KIND_BY_TYPE,
+    MESSAGES,
+    TYPE_BY_KIND,
+    Message,
+    Order,
+    OrderClosed,
+    OrderLine,
+    OutOfStock,
+    PaymentTaken,
+    PlaceOrder,
+)
+from tests.conftest import build_order
 from transports.errors import SettingError, Unreadable
-from transports.wire import codec_named, codecs
+from transports.wire import list_codecs, load_codec
 from transports.wire import orders_pb2 as pb
 
 CHECKOUT = ROOT
 INT64 = st.integers(-(2**63), 2**63 - 1)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)  # a lone surrogate is no text on any wire
-LINES = st.lists(st.builds(Line, TEXT, TEXT, INT64, INT64), max_size=3).map(tuple)
+LINES = st.lists(st.builds(OrderLine, TEXT, TEXT, INT64, INT64), max_size=3).map(tuple)
 ORDERS = st.builds(Order, TEXT, TEXT, TEXT, TEXT, LINES, st.binary(max_size=30))
 FIELDS = {"order": ORDERS, "total_cents": INT64, "status": st.sampled_from(["shipped", "rejected"])}
 
@@ -33,17 +44,17 @@ def messages_of(message: type[Message]) -> st.SearchStrategy[Message]:
 
 
 few = settings(max_examples=30, deadline=None)
-each_codec = pytest.mark.parametrize("codec", [codec_named(name) for name in codecs()], ids=codecs())
-each_message = pytest.mark.parametrize("message_type", MESSAGES, ids=KIND.values())
-each_kind = pytest.mark.parametrize("kind", TYPE)
+each_codec = pytest.mark.parametrize("codec", [load_codec(name) for name in list_codecs()], ids=list_codecs())
+each_message = pytest.mark.parametrize("message_type", MESSAGES, ids=KIND_BY_TYPE.values())
+each_kind = pytest.mark.parametrize("kind", TYPE_BY_KIND)
 
 
 def test_there_are_json_msgpack_protobuf_and_avro() -> None:
-    assert codecs() == ("json", "msgpack", "protobuf", "avro")
+    assert list_codecs() == ("json", "msgpack", "protobuf", "avro")
 
 
 def test_kinds_are_the_names_of_the_messages_with_hyphens() -> None:
-    assert {kind: message.__name__ for kind, message in TYPE.items()} == {
+    assert {kind: message.__name__ for kind, message in TYPE_BY_KIND.items()} == {
         "place-order": "PlaceOrder",
         "order-placed": "OrderPlaced",
         "stock-reserved": "StockReserved",
@@ -62,7 +73,7 @@ def test_kinds_are_the_names_of_the_messages_with_hyphens() -> None:
 @given(data=st.data())
 def test_a_message_comes_back_from_its_bytes(codec, message_type, data) -> None:
     message = data.draw(messages_of(message_type))
-    assert codec.decode(KIND[message_type], codec.encode(message)) == message
+    assert codec.decode(KIND_BY_TYPE[message_type], codec.encode(message)) == message
 
 
 @each_codec
@@ -80,18 +91,20 @@ def test_an_answer_comes_back_as_the_same_fact(codec, message_type, data) -> Non
 @given(data=st.data())
 def test_an_answer_says_what_it_is_before_it_is_decoded(codec, message_type, data) -> None:
     fact = data.draw(messages_of(message_type))
-    assert codec.type_of_answer(codec.encode_answer(fact)[:12]) is message_type
+    assert codec.read_answer_type(codec.encode_answer(fact)[:12]) is message_type
 
 
 def test_an_answer_in_json_with_spaces_says_what_it_is_too() -> None:
-    spaced = json.dumps({"out_of_stock": json.loads(codec_named("json").encode(OutOfStock(an_order(), "")))}, indent=2)
-    assert codec_named("json").type_of_answer(spaced.encode()) is OutOfStock
+    spaced = json.dumps(
+        {"out_of_stock": json.loads(load_codec("json").encode(OutOfStock(build_order(), "")))}, indent=2
+    )
+    assert load_codec("json").read_answer_type(spaced.encode()) is OutOfStock
 
 
 @each_codec
 def test_a_decoded_order_can_be_kept_in_a_set(codec) -> None:
-    decoded = codec.decode("place-order", codec.encode(PlaceOrder(an_order())))
-    assert decoded in {PlaceOrder(an_order())}
+    decoded = codec.decode("place-order", codec.encode(PlaceOrder(build_order())))
+    assert decoded in {PlaceOrder(build_order())}
 
 
 @each_message
@@ -99,7 +112,7 @@ def test_a_decoded_order_can_be_kept_in_a_set(codec) -> None:
 @given(data=st.data())
 def test_a_json_body_is_the_plain_object_of_its_fields(message_type, data) -> None:
     message = data.draw(messages_of(message_type))
-    body = json.loads(codec_named("json").encode(message))
+    body = json.loads(load_codec("json").encode(message))
     assert list(body) == list(message_type.__dataclass_fields__)
     assert body["order"]["lines"] == [
         {"sku": line.sku, "name": line.name, "quantity": line.quantity, "price_cents": line.price_cents}
@@ -112,13 +125,13 @@ def test_a_json_body_is_the_plain_object_of_its_fields(message_type, data) -> No
 @few
 @given(data=st.data())
 def test_a_json_answer_has_one_member_named_after_its_kind(message_type, data) -> None:
-    codec, fact = codec_named("json"), data.draw(messages_of(message_type))
+    codec, fact = load_codec("json"), data.draw(messages_of(message_type))
     answer = json.loads(codec.encode_answer(fact))
-    assert answer == {KIND[message_type].replace("-", "_"): json.loads(codec.encode(fact))}
+    assert answer == {KIND_BY_TYPE[message_type].replace("-", "_"): json.loads(codec.encode(fact))}
 
 
 def test_a_json_body_is_compact() -> None:
-    body = codec_named("json").encode(PlaceOrder(an_order()))
+    body = load_codec("json").encode(PlaceOrder(build_order()))
     assert body.decode() == json.dumps(json.loads(body), separators=(",", ":"), ensure_ascii=False)
 
 
@@ -127,7 +140,7 @@ def test_a_json_body_is_compact() -> None:
 @given(data=st.data())
 def test_a_protobuf_body_is_read_by_the_generated_module_alone(message_type, data) -> None:
     message = data.draw(messages_of(message_type))
-    read = getattr(pb, message_type.__name__).FromString(codec_named("protobuf").encode(message))
+    read = getattr(pb, message_type.__name__).FromString(load_codec("protobuf").encode(message))
     for name in message_type.__dataclass_fields__.keys() - {"order", "status"}:
         assert getattr(read, name) == getattr(message, name)
     assert [(line.sku, line.name, line.quantity, line.price_cents) for line in read.order.lines] == [
@@ -140,22 +153,22 @@ def test_a_protobuf_body_is_read_by_the_generated_module_alone(message_type, dat
 @few
 @given(data=st.data())
 def test_a_protobuf_answer_is_a_oneof_with_the_fact(message_type, data) -> None:
-    codec, fact = codec_named("protobuf"), data.draw(messages_of(message_type))
+    codec, fact = load_codec("protobuf"), data.draw(messages_of(message_type))
     answer = pb.Answer.FromString(codec.encode_answer(fact))
     member = answer.WhichOneof("fact")
-    assert member == KIND[message_type].replace("-", "_")
+    assert member == KIND_BY_TYPE[message_type].replace("-", "_")
     assert getattr(answer, member) == getattr(pb, message_type.__name__).FromString(codec.encode(fact))
 
 
 def test_a_protobuf_outcome_says_its_status_in_the_words_of_the_proto() -> None:
-    closed = OrderClosed(an_order(), "shipped", 1, "RR", "")
-    read = pb.OrderClosed.FromString(codec_named("protobuf").encode(closed))
+    closed = OrderClosed(build_order(), "shipped", 1, "RR", "")
+    read = pb.OrderClosed.FromString(load_codec("protobuf").encode(closed))
     assert pb.OrderClosed.Status.Name(read.status) == "SHIPPED"
 
 
 def test_bytes_made_by_the_generated_module_alone_are_read() -> None:
     body = pb.PaymentTaken(order=pb.Order(order_id="o", card="4"), total_cents=7, payment_id="p").SerializeToString()
-    assert codec_named("protobuf").decode("payment-taken", body) == PaymentTaken(Order("o", "", "4", "", ()), 7, "p")
+    assert load_codec("protobuf").decode("payment-taken", body) == PaymentTaken(Order("o", "", "4", "", ()), 7, "p")
 
 
 @each_codec
@@ -172,7 +185,7 @@ def test_bytes_made_by_the_generated_module_alone_are_read() -> None:
 def test_garbage_is_unreadable_and_nothing_else(codec, kind, body) -> None:
     # Random bytes may be a message by chance in protobuf, whose every field may be missing.
     try:
-        assert isinstance(codec.decode(kind, body), TYPE[kind])
+        assert isinstance(codec.decode(kind, body), TYPE_BY_KIND[kind])
     except Unreadable as error:
         assert codec.name in str(error)
 
@@ -186,9 +199,9 @@ def test_garbage_is_unreadable_and_nothing_else(codec, kind, body) -> None:
 @example(b'{"order_closed":null}')
 @example(b"\x80")
 def test_garbage_is_no_answer(codec, body) -> None:
-    for read in (codec.decode_answer, codec.type_of_answer):
+    for read in (codec.decode_answer, codec.read_answer_type):
         try:
-            assert (read(body) if read == codec.type_of_answer else type(read(body))) in MESSAGES
+            assert (read(body) if read == codec.read_answer_type else type(read(body))) in MESSAGES
         except Unreadable as error:
             assert codec.name in str(error)
 
@@ -202,15 +215,15 @@ def test_a_message_with_damaged_bytes_is_another_message_or_unreadable(codec, da
     at = data.draw(st.integers(0, len(body) - 1))
     body[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
     with suppress(Unreadable):
-        assert type(codec.decode(KIND[type(message)], bytes(body))) is type(message)
+        assert type(codec.decode(KIND_BY_TYPE[type(message)], bytes(body))) is type(message)
 
 
 @each_codec
 @each_message
 def test_a_message_that_was_cut_short_is_unreadable(codec, message_type) -> None:
-    values = {"order": an_order(), "status": "shipped", "total_cents": 5}
+    values = {"order": build_order(), "status": "shipped", "total_cents": 5}
     message = message_type(**{name: values.get(name, "x" * 40) for name in message_type.__dataclass_fields__})
-    body, kind = codec.encode(message), KIND[message_type]
+    body, kind = codec.encode(message), KIND_BY_TYPE[message_type]
     assert codec.decode(kind, body) == message
     for length in range(len(body)):
         with pytest.raises(Unreadable):
@@ -219,9 +232,9 @@ def test_a_message_that_was_cut_short_is_unreadable(codec, message_type) -> None
 
 @pytest.mark.parametrize("name", ["json", "msgpack"])
 def test_a_kind_with_fields_of_another_is_unreadable(name: str) -> None:
-    codec = codec_named(name)
+    codec = load_codec(name)
     with pytest.raises(Unreadable, match="total_cents"):
-        codec.decode("payment-taken", codec.encode(PlaceOrder(an_order())))
+        codec.decode("payment-taken", codec.encode(PlaceOrder(build_order())))
 
 
 @each_codec
@@ -235,13 +248,13 @@ def test_a_message_without_an_order_is_unreadable(codec) -> None:
 
 @each_codec
 def test_an_outcome_with_a_status_that_is_none_is_unreadable(codec) -> None:
-    body = codec.encode(OrderClosed(an_order(), "shipped", 1, "RR", ""))
+    body = codec.encode(OrderClosed(build_order(), "shipped", 1, "RR", ""))
     if codec.name == "protobuf":
         unknown = pb.OrderClosed.FromString(body)
         unknown.status = 0
         damaged = unknown.SerializeToString()
     elif codec.name == "avro":
-        symbol_at = len(codec.encode(PlaceOrder(an_order())))  # the order comes first in both
+        symbol_at = len(codec.encode(PlaceOrder(build_order())))  # the order comes first in both
         damaged = body[:symbol_at] + b"\x08" + body[symbol_at + 1 :]
     else:
         damaged = body.replace(b"shipped", b"shopped")
@@ -253,22 +266,22 @@ def test_an_outcome_with_a_status_that_is_none_is_unreadable(codec) -> None:
 @pytest.mark.parametrize("kind", ["order-lost", "PlaceOrder", "place_order", "decode"])
 def test_an_unknown_kind_is_unreadable_and_named(codec, kind: str) -> None:
     with pytest.raises(Unreadable, match=kind):
-        codec.decode(kind, codec.encode(PlaceOrder(an_order())))
+        codec.decode(kind, codec.encode(PlaceOrder(build_order())))
 
 
 @pytest.mark.parametrize(("misspelt", "meant"), [("jason", "json"), ("protobuff", "protobuf"), ("msgpac", "msgpack")])
 def test_a_misspelt_codec_is_answered_with_the_nearest_name(misspelt: str, meant: str) -> None:
     with pytest.raises(SettingError, match=f"no codec '{misspelt}'; did you mean '{meant}'?"):
-        codec_named(misspelt)
+        load_codec(misspelt)
 
 
 def test_a_codec_that_resembles_none_is_answered_with_all_names() -> None:
     with pytest.raises(SettingError, match="no codec 'xml'; there are: json, msgpack, protobuf, avro"):
-        codec_named("xml")
+        load_codec("xml")
 
 
 def test_a_codec_is_made_once() -> None:
-    assert codec_named("json") is codec_named("json")
+    assert load_codec("json") is load_codec("json")
 
 
 def test_asking_for_json_does_not_load_protobuf() -> None:
@@ -300,7 +313,7 @@ def test_nesting_without_end_is_unreadable(codec, kind: str | None) -> None:
         "json": b'{"x":' + b"[" * 100_000,
         "msgpack": b"\x81\xa1x" + b"\x91" * 100_000,
         "protobuf": b"\x0b" * 100_000,
-        "avro": codec_named("avro").encode(PlaceOrder(an_order()))[:11] + b"\xff" * 100_000,  # nothing nests there
+        "avro": load_codec("avro").encode(PlaceOrder(build_order()))[:11] + b"\xff" * 100_000,  # nothing nests there
     }[codec.name]
     with pytest.raises(Unreadable):
         codec.decode(kind, bottomless) if kind else codec.decode_answer(bottomless)

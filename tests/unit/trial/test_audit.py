@@ -1,4 +1,4 @@
-"""Books that agree close; a lost, doubled or invented order does not."""
+"""Tests the audit: matching books pass; lost, duplicated or invented orders fail."""
 
 import copy
 from collections.abc import Callable
@@ -6,42 +6,42 @@ from typing import Any
 
 import pytest
 
-from bench.load.protocol import Audit
-from bench.load.recorder import Sum
+from bench.load.protocol import DriverAudit
+from bench.load.recorder import PackedTally
 from bench.load.workload.orders import Mix, Workload
-from bench.provision.service_main import audit_of
-from bench.trial.audit import asked_again, charged_unheard, lost, problems
+from bench.provision.service_main import build_audit
+from bench.trial.audit import count_charged_unconfirmed, count_lost, count_redelivered, find_problems
 from shop.factory import open_service
 from shop.messages import Message, OrderClosed
-from shop.service import number_of
-from shop.workflow import SERVICES, consumer_of
+from shop.service import hash_order_id
+from shop.workflow import SERVICES, find_consumer
 
 ORDERS = 40
 Books = dict[str, Any]
 
 
-def a_day() -> tuple[Audit, Books]:
+def a_day() -> tuple[DriverAudit, Books]:
     """Orders that ship, are sold out or are declined, as the driver and as the shop have them in their books."""
     workload = Workload(prefix="a", seed=1, payload_bytes=512, mix=Mix(sold_out=0.2, declined=0.2))
     services = {name: open_service(name) for name in SERVICES}
-    driver = Audit(sent=ORDERS)
+    driver = DriverAudit(sent=ORDERS)
     for number in range(ORDERS):
         message: Message = workload.order(number)
         while not isinstance(message, OrderClosed):
-            message = services[consumer_of(message)].handle(message)
+            message = services[find_consumer(message)].handle(message)
         total = driver.shipped if message.status == "shipped" else driver.rejected
         total.count += 1
         total.amount_cents += message.total_cents if message.status == "shipped" else 0
-        total.order_ids = (total.order_ids + number_of(message.order.order_id)) % 2**64
-    return driver, {name: audit_of(service) for name, service in services.items()}
+        total.order_ids = (total.order_ids + hash_order_id(message.order.order_id)) % 2**64
+    return driver, {name: build_audit(service) for name, service in services.items()}
 
 
 def test_the_books_of_a_day_on_which_nothing_went_wrong_close() -> None:
     driver, books = a_day()
     assert driver.shipped.count > 0
     assert driver.rejected.count > 0
-    assert problems(driver, books) == []
-    assert lost(driver, 0, books) == 0
+    assert find_problems(driver, books) == []
+    assert count_lost(driver, 0, books) == 0
 
 
 def tally(service: str, fact: str, key: str, by: int) -> Callable[[Books], None]:
@@ -77,20 +77,20 @@ def balance(service: str, key: str, by: int) -> Callable[[Books], None]:
 def test_what_does_not_add_up_is_named(tamper: Callable[[Books], None], said: str) -> None:
     driver, books = a_day()
     tamper(books)
-    assert any(said in problem for problem in problems(driver, books))
+    assert any(said in problem for problem in find_problems(driver, books))
 
 
-def in_doubt(driver: Audit, orders: int) -> Audit:
+def in_doubt(driver: DriverAudit, orders: int) -> DriverAudit:
     """The same driver, had it not heard of so many of its shipped orders."""
     one = copy.deepcopy(driver)
     one.unfinished = orders
-    one.shipped = Sum(count=driver.shipped.count - orders, amount_cents=0, order_ids=0)
+    one.shipped = PackedTally(count=driver.shipped.count - orders, amount_cents=0, order_ids=0)
     return one
 
 
 def test_orders_in_doubt_may_have_ended_at_the_shop() -> None:
     driver, books = a_day()
-    assert problems(in_doubt(driver, 3), books) == []
+    assert find_problems(in_doubt(driver, 3), books) == []
 
 
 @pytest.mark.parametrize(
@@ -107,43 +107,43 @@ def test_with_orders_in_doubt_the_shop_has_no_more_than_those_and_no_less_than_w
 ) -> None:
     driver, books = a_day()
     books[service]["tallies"][fact]["count"] += by
-    assert any(what in problem for problem in problems(in_doubt(driver, 3), books))
+    assert any(what in problem for problem in find_problems(in_doubt(driver, 3), books))
 
 
 def test_an_accepted_order_that_neither_has_is_lost() -> None:
     driver, books = a_day()
-    assert lost(in_doubt(driver, 3), 3, books) == 0
+    assert count_lost(in_doubt(driver, 3), 3, books) == 0
     books["user"]["tallies"]["shipped"]["count"] -= 2
-    assert lost(in_doubt(driver, 3), 3, books) == 2
+    assert count_lost(in_doubt(driver, 3), 3, books) == 2
 
 
 def test_orders_that_were_charged_and_never_heard_of_are_counted() -> None:
     driver, books = a_day()
-    assert charged_unheard(driver, books) == 0
+    assert count_charged_unconfirmed(driver, books) == 0
     driver.shipped.count -= 3
     driver.failed += 3
-    assert problems(driver, books) == []
-    assert charged_unheard(driver, books) == 3
+    assert find_problems(driver, books) == []
+    assert count_charged_unconfirmed(driver, books) == 3
 
 
 def test_a_second_charge_does_not_hide_among_the_orders_in_doubt() -> None:
     driver, books = a_day()
     driver.failed += 3
     books["payment"]["tallies"]["payment-taken"]["count"] += 1
-    assert any("charges of" in problem for problem in problems(driver, books))
+    assert any("charges of" in problem for problem in find_problems(driver, books))
 
 
 def test_stock_released_twice_does_not_hide_among_the_orders_in_doubt() -> None:
     driver, books = a_day()
     driver.failed += 3
     books["product"]["tallies"]["stock-released"]["count"] += 1
-    assert any("reservations released" in problem for problem in problems(driver, books))
+    assert any("reservations released" in problem for problem in find_problems(driver, books))
 
 
 def test_messages_that_were_answered_before_are_counted_over_all_services() -> None:
     driver, books = a_day()
-    assert asked_again(books) == 0
+    assert count_redelivered(books) == 0
     books["payment"]["repeated"] = 2
     books["user"]["repeated"] = 1
-    assert asked_again(books) == 3
-    assert problems(driver, books) == []
+    assert count_redelivered(books) == 3
+    assert find_problems(driver, books) == []

@@ -1,4 +1,4 @@
-"""New connections: what is measured in a round, what a run keeps of it, and what is made of it."""
+"""Tests the measurement of new connections, its storage and its effects."""
 
 import io
 from pathlib import Path
@@ -11,16 +11,16 @@ from bench.errors import UsageError
 from bench.paths import ROOT
 from bench.profile import loader as profiles
 from bench.report.charts import factor_levels as levels
-from bench.report.terminal.connections import WIDTH, cold_starts_of, cold_table, lines
-from bench.results.lookup import kept_runs
-from bench.results.rows import ColdStart
-from bench.results.store import Run
-from bench.trial.connections import name_of, slots, to_do
-from transports.security import CIPHER
+from bench.report.terminal.connections import TABLE_WIDTH, build_connection_rows, connections_table, read_cold_starts
+from bench.results.lookup import find_reference_runs
+from bench.results.rows import ColdStartRow
+from bench.results.store import RunFolder
+from bench.trial.connections import build_round_order, format_measured_name, list_pending
+from transports.security import CIPHER_SUITE
 
 
-def cold_start(round_: int, security: str, cold_us: float, transport: str = "rest") -> ColdStart:
-    return ColdStart(
+def cold_start(round_: int, security: str, cold_us: float, transport: str = "rest") -> ColdStartRow:
+    return ColdStartRow(
         round=round_,
         cell=f"{transport}@{security}",
         transport=transport,
@@ -28,16 +28,16 @@ def cold_start(round_: int, security: str, cold_us: float, transport: str = "res
         product="",
         codec="json",
         security=security,
-        negotiated_cipher="" if security == "none" else CIPHER,
+        negotiated_cipher="" if security == "none" else CIPHER_SUITE,
         connections=15,
         cold_us=cold_us,
         warm_us=100.0,
     )
 
 
-def a_run(root: Path, rounds: int = 6) -> Run:
+def a_run(root: Path, rounds: int = 6) -> RunFolder:
     """REST, over which TLS makes a new connection three times as slow, and an echo beside it, ten times."""
-    run = Run.create(root, "made-up", {"profile": {"designed": True, "cold": True}})
+    run = RunFolder.create(root, "made-up", {"profile": {"designed": True, "cold": True}})
     for number in range(1, rounds + 1):
         for transport, security, cold_us in (
             ("rest", "tls", 3000.0),
@@ -51,7 +51,9 @@ def a_run(root: Path, rounds: int = 6) -> Run:
 
 def test_levels_come_from_the_least_secure_on_with_ratios_to_it() -> None:
     found = list(
-        lines([cold_start(n, level, us * n) for n in range(1, 8) for level, us in (("auth", 300), ("none", 100))])
+        build_connection_rows(
+            [cold_start(n, level, us * n) for n in range(1, 8) for level, us in (("auth", 300), ("none", 100))]
+        )
     )
     assert [line.security for line in found] == ["none", "auth"]
     assert found[0].cold_ratio is None
@@ -62,14 +64,16 @@ def test_levels_come_from_the_least_secure_on_with_ratios_to_it() -> None:
 
 
 def test_a_round_without_the_level_none_is_in_no_ratio() -> None:
-    found = list(lines([cold_start(1, "none", 100), cold_start(1, "tls", 200), cold_start(2, "tls", 5000)]))
+    found = list(
+        build_connection_rows([cold_start(1, "none", 100), cold_start(1, "tls", 200), cold_start(2, "tls", 5000)])
+    )
     assert found[1].cold_ratio is not None
     assert found[1].cold_ratio.value == pytest.approx(2)
 
 
 def test_a_round_has_every_cell_and_the_bare_echo_at_the_levels_that_it_knows_in_an_order_of_its_own() -> None:
     asked = profiles.load("security", {"TRANSPORT": "rest,broker", "SECURITY": "none,auth"})
-    rounds = [[name_of(what) for what in slots(asked, number)] for number in range(6)]
+    rounds = [[format_measured_name(what) for what in build_round_order(asked, number)] for number in range(6)]
     assert {*rounds[0]} == {"rest@none", "rest@auth", "broker@none", "broker@auth", "echo@none"}
     assert all({*one} == {*rounds[0]} for one in rounds)
     assert len({tuple(one) for one in rounds}) > 1
@@ -77,7 +81,7 @@ def test_a_round_has_every_cell_and_the_bare_echo_at_the_levels_that_it_knows_in
 
 def test_what_a_run_keeps_is_read_back_as_it_was_measured(tmp_path: Path) -> None:
     run = a_run(tmp_path, rounds=1)
-    assert cold_starts_of(Run.open(run.path).cold_starts())[2] == cold_start(1, "none", 1000.0)
+    assert read_cold_starts(RunFolder.open(run.path).cold_starts())[2] == cold_start(1, "none", 1000.0)
 
 
 def test_the_effects_of_a_run_have_new_connections_with_intervals(tmp_path: Path) -> None:
@@ -92,7 +96,7 @@ def test_the_effects_of_a_run_have_new_connections_with_intervals(tmp_path: Path
 
 def test_a_chart_has_the_first_order_and_the_next_by_level(tmp_path: Path) -> None:
     run = a_run(tmp_path)
-    (chart,) = levels.cold_charts(run.cold_starts())
+    (chart,) = levels.draw_connection_charts(run.cold_starts())
     assert chart.name == "cold"
     medians = {row[:4]: row[6] for row in chart.rows if row[4] == "median"}
     assert medians["REST", "tls", "rest@tls", "cold_us"] == "10500"
@@ -119,7 +123,7 @@ def test_a_connection_of_another_suite_is_in_no_number(tmp_path: Path) -> None:
     run = a_run(tmp_path)
     run.add_cold_start(msgspec.structs.replace(cold_start(7, "tls", 1.0), negotiated_cipher="TLS_AES_256_GCM_SHA384"))
     assert list(run.cold_starts().query("not valid")["cold_us"]) == [1.0]
-    assert min(row.cold_us for row in cold_starts_of(run.cold_starts()) if row.transport == "rest") == 1000.0
+    assert min(row.cold_us for row in read_cold_starts(run.cold_starts()) if row.transport == "rest") == 1000.0
 
 
 def test_a_row_without_its_number_is_left_out(tmp_path: Path) -> None:
@@ -131,9 +135,9 @@ def test_a_row_without_its_number_is_left_out(tmp_path: Path) -> None:
 
 def test_the_page_on_security_has_the_table_of_the_run_that_is_kept() -> None:
     """As the study printed it; made here from its file."""
-    run = Run.open(kept_runs()["security"])
+    run = RunFolder.open(find_reference_runs()["security"])
     said = io.StringIO()
-    Console(width=WIDTH, file=said).print(cold_table(cold_starts_of(run.cold_starts())))
+    Console(width=TABLE_WIDTH, file=said).print(connections_table(read_cold_starts(run.cold_starts())))
     rows = [line.rstrip() for line in said.getvalue().splitlines()[1:] if line.strip()]
     assert len(rows) == 1 + 5 * 4 + 3
     page = (ROOT / "docs" / "security.md").read_text()
@@ -145,7 +149,10 @@ def test_what_is_to_do_has_a_round_that_warms_before_it_and_is_nothing_when_all_
     asked = profiles.load("security", {"TRANSPORT": "rest,broker", "SECURITY": "none,tls"})
     names = {"rest@none", "rest@tls"}
     there = {(round_, name) for round_ in (1, 2) for name in (*names, "echo@none", "echo@tls")}
-    assert to_do(asked, 2, names, there) == []
-    left = [(round_, name_of(what)) for round_, _, what in to_do(asked, 2, names, there - {(2, "rest@tls")})]
+    assert list_pending(asked, 2, names, there) == []
+    left = [
+        (round_, format_measured_name(what))
+        for round_, _, what in list_pending(asked, 2, names, there - {(2, "rest@tls")})
+    ]
     assert {name for round_, name in left if round_ == 0} == {*names, "echo@none", "echo@tls"}
     assert [one for one in left if one[0]] == [(2, "rest@tls")]

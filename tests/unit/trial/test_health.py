@@ -1,21 +1,21 @@
-"""From what a trial reports to what is judged of it."""
+"""Tests the health figures that are derived from a trial's report."""
 
 import os
 
 import msgspec
 import pytest
 
-from bench.load.protocol import MachineCost, PartCost, TrialReport
-from bench.load.recorder import Record
-from bench.trial.row import health_of
-from bench.trial.validity import doubts
+from bench.load.protocol import MachineUsage, PartUsage, TrialReport
+from bench.load.recorder import DriverRecord
+from bench.trial.row import build_health
+from bench.trial.validity import find_invalidating_caveats
 
 S = 1_000_000_000
 
 
 def a_report(**changes: object) -> TrialReport:
     """600 orders in 6 s, each 20 ms under way, the last of them 1.5 ms late and twice as long under way."""
-    record = Record()
+    record = DriverRecord()
     for number in range(700):
         record.finish.record(20_000 if number else 40_000)
         record.finish_service.record(19_900 if number else 38_500)
@@ -30,8 +30,8 @@ def a_report(**changes: object) -> TrialReport:
         "window_s": 6.0,
         "achieved_per_s": 115.5,
         "driver_cpu_ns": 1 * S,
-        "costs": {"services": PartCost(cpu_ns=3 * S, peak_rss_mib=80.0, context_switches=9)},
-        "machine": MachineCost(duration_s=6.0, busy_s=5.2, steal_s=0.03),
+        "costs": {"services": PartUsage(cpu_ns=3 * S, peak_rss_mib=80.0, context_switches=9)},
+        "machine": MachineUsage(duration_s=6.0, busy_s=5.2, steal_s=0.03),
         "in_flight_mean": 2.02,
         "in_flight_by_instants": 2.0,
     }
@@ -39,7 +39,7 @@ def a_report(**changes: object) -> TrialReport:
 
 
 def test_each_figure_is_taken_from_its_own_place() -> None:
-    health = health_of(a_report(), slowness=1.2)
+    health = build_health(a_report(), slowness=1.2)
     assert health.achieved_share == pytest.approx(0.99)
     assert health.lateness_p50_us == 100
     assert (health.response_p99_us, health.service_p99_us) == pytest.approx((20_000, 19_900), rel=0.001)
@@ -48,56 +48,56 @@ def test_each_figure_is_taken_from_its_own_place() -> None:
     assert health.steal_share == pytest.approx(0.03 / 6 / (os.cpu_count() or 1))
     assert health.others_cores == pytest.approx((5.2 - 1 - 3) / 6)
     assert health.slowness == 1.2
-    assert doubts(health) == []
+    assert find_invalidating_caveats(health) == []
 
 
 def test_orders_that_failed_have_ended_too() -> None:
-    health = health_of(a_report(planned=700, achieved_per_s=110, failed=40), slowness=None)
+    health = build_health(a_report(planned=700, achieved_per_s=110, failed=40), slowness=None)
     assert health.achieved_share == pytest.approx(660 / 700)
     assert health.ended_share == pytest.approx(1.0)
 
 
 def test_orders_that_never_end_are_not_waited_for_in_vain() -> None:
-    health = health_of(a_report(achieved_per_s=110, unfinished=40), slowness=None)
+    health = build_health(a_report(achieved_per_s=110, unfinished=40), slowness=None)
     assert health.achieved_share == pytest.approx(660 / 700)
     assert health.ended_share == pytest.approx(1.0)
 
 
 def test_orders_that_end_after_the_window_have_not_ended_in_it() -> None:
-    health = health_of(a_report(achieved_per_s=50, finished=500, unfinished=200), slowness=None)
+    health = build_health(a_report(achieved_per_s=50, finished=500, unfinished=200), slowness=None)
     assert health.ended_share == pytest.approx(300 / 500)
 
 
 def test_a_trial_in_which_nothing_was_under_way_says_nothing_of_littles_law() -> None:
-    assert health_of(a_report(in_flight_mean=0.0, in_flight_by_instants=0.0), slowness=None).little is None
+    assert build_health(a_report(in_flight_mean=0.0, in_flight_by_instants=0.0), slowness=None).little is None
 
 
 def test_chance_at_the_edges_is_three_roots_of_twice_the_orders_in_flight() -> None:
-    assert health_of(a_report(in_flight_mean=50.0), slowness=None).edge_share == pytest.approx(3 * 10 / 700)
+    assert build_health(a_report(in_flight_mean=50.0), slowness=None).edge_share == pytest.approx(3 * 10 / 700)
 
 
 def test_what_others_used_is_not_known_beside_a_broker_whose_processes_are_not() -> None:
-    assert health_of(a_report(), slowness=None, alone=False).others_cores is None
+    assert build_health(a_report(), slowness=None, alone=False).others_cores is None
 
 
 def test_sends_are_set_against_the_plan_and_not_the_other_way_round() -> None:
-    record = Record()
+    record = DriverRecord()
     for number in range(600):
         record.gap_planned.record(10_000)
         record.gap_sent.record(100_000 if number % 10 == 0 else 0)
     bunched = TrialReport.of("trial-1", 0, record, "hash").histograms
     report = a_report()
     report.histograms = report.histograms | {name: bunched[name] for name in ("gap_sent", "gap_planned")}
-    gap = health_of(report, None).gap
+    gap = build_health(report, None).gap
     assert gap is not None
     assert gap.distance == pytest.approx(0.9)
     assert not gap.passed
 
 
 def test_load_processes_share_what_they_used() -> None:
-    assert health_of(a_report(workers=2), None).driver_share == pytest.approx(1 / 12)
+    assert build_health(a_report(workers=2), None).driver_share == pytest.approx(1 / 12)
 
 
 def test_a_trial_that_did_not_run_says_nothing_but_of_the_machine() -> None:
-    health = health_of(TrialReport(trial="trial-1"), slowness=2.5)
-    assert [caveat.name for caveat in doubts(health)] == ["canary"]
+    health = build_health(TrialReport(trial="trial-1"), slowness=2.5)
+    assert [caveat.name for caveat in find_invalidating_caveats(health)] == ["canary"]

@@ -1,4 +1,4 @@
-"""Where the time went."""
+"""Tests the breakdown of an order's time by hop."""
 
 import random
 from contextlib import AsyncExitStack
@@ -9,31 +9,31 @@ import pytest
 
 from bench.load.workload.orders import Mix, Workload
 from bench.stats.paired import paired_ratio
-from bench.trial.hops import PATH, Sampled, agree, steps
+from bench.trial.hops import SHIPPED_PATH, SampledOrder, build_path_steps, find_clock_mismatch
 from shop.factory import open_service
-from shop.messages import KIND, Message
+from shop.messages import KIND_BY_TYPE, Message
 from shop.service import Service
 from shop.workflow import SERVICES
 from transports.base import Setting
-from transports.registry import named
-from transports.tracing import Stamp, Trace
+from transports.registry import load_transport
+from transports.tracing import Stamp, Tracer
 
 US = 1000
 
 
-def an_order(order_id: str = "o-1", *, sent_us: int = 100, gap_us: int = 10) -> tuple[Sampled, list[Stamp]]:
+def an_order(order_id: str = "o-1", *, sent_us: int = 100, gap_us: int = 10) -> tuple[SampledOrder, list[Stamp]]:
     """Every transfer takes ``gap_us``, every wait 1 us, every handling 5 us of which the store took 2."""
     at, stamps = sent_us * US, []
-    for message in PATH:
+    for message in SHIPPED_PATH:
         arrived = at + gap_us * US
-        stamps.append(Stamp(order_id, KIND[message], arrived, arrived + US, arrived + 6 * US, 2 * US))
+        stamps.append(Stamp(order_id, KIND_BY_TYPE[message], arrived, arrived + US, arrived + 6 * US, 2 * US))
         at = arrived + 6 * US
-    return Sampled(order_id, 90 * US, sent_us * US, at, at + gap_us * US), stamps
+    return SampledOrder(order_id, 90 * US, sent_us * US, at, at + gap_us * US), stamps
 
 
 def test_every_step_of_a_shipped_order_is_named_and_timed() -> None:
     order, stamps = an_order()
-    found = steps([order], stamps)
+    found = build_path_steps([order], stamps)
     assert [(step.service, step.part) for step in found[:5]] == [
         ("user", "transfer"),
         ("user", "wait"),
@@ -49,7 +49,7 @@ def test_every_step_of_a_shipped_order_is_named_and_timed() -> None:
 def test_the_means_of_all_steps_add_up_to_the_mean_time_from_sent_to_finished() -> None:
     pairs = [an_order(f"o-{gap}", gap_us=gap) for gap in (3, 10, 47)]
     orders = [order for order, _ in pairs]
-    found = steps(orders, [stamp for _, stamps in pairs for stamp in stamps])
+    found = build_path_steps(orders, [stamp for _, stamps in pairs for stamp in stamps])
     whole_us = fmean((order.finished_ns - order.sent_ns) / US for order in orders)
     assert sum(step.mean_us for step in found) == pytest.approx(whole_us)
     assert {step.n for step in found} == {3}
@@ -79,7 +79,7 @@ def taking(service: Service, clock: Clock, draw: random.Random, mean_us: float) 
 
 async def handled_us(clock: Clock, seed: int, **slower: float) -> dict[str, float]:
     """A trial over memory: by service, the mean time that handlers took of an order."""
-    transport, draw = named("memory")(Setting(trial="fw-hops", trace_every=1)), random.Random(seed)
+    transport, draw = load_transport("memory")(Setting(trial="fw-hops", trace_every=1)), random.Random(seed)
     workload = Workload(prefix=f"h{seed}", seed=seed, payload_bytes=512, mix=Mix(sold_out=0.0, declined=0.0))
     orders, traces = [], []
     async with AsyncExitStack() as stack:
@@ -90,8 +90,8 @@ async def handled_us(clock: Clock, seed: int, **slower: float) -> dict[str, floa
         for number in range(200):
             order, sent_ns = workload.order(number), clock()
             finished = await (await client.submit(order)).finished
-            orders.append(Sampled(order.order.order_id, sent_ns, sent_ns, finished.at_ns, finished.at_ns))
-    found = steps(orders, [stamp for trace in traces for stamp in trace.stamps])
+            orders.append(SampledOrder(order.order.order_id, sent_ns, sent_ns, finished.at_ns, finished.at_ns))
+    found = build_path_steps(orders, [stamp for trace in traces for stamp in trace.stamps])
     assert {step.n for step in found} == {200}
     return {name: sum(s.mean_us for s in found if (s.service, s.part) == (name, "handle")) for name in SERVICES}
 
@@ -113,7 +113,7 @@ async def test_a_tenth_more_in_one_service_moves_its_hop_and_no_other(monkeypatc
 
 def test_stamps_may_come_in_any_order() -> None:
     order, stamps = an_order()
-    assert steps([order], reversed(stamps)) == steps([order], stamps)
+    assert build_path_steps([order], reversed(stamps)) == build_path_steps([order], stamps)
 
 
 @pytest.mark.parametrize("change", ["missing", "twice"])
@@ -121,30 +121,30 @@ def test_an_order_that_took_another_way_is_left_out(change: str) -> None:
     order, stamps = an_order("odd")
     whole, others = an_order("whole")
     changed = stamps[:-1] if change == "missing" else [*stamps, stamps[2]]
-    assert {step.n for step in steps([order, whole], changed + others)} == {1}
+    assert {step.n for step in build_path_steps([order, whole], changed + others)} == {1}
 
 
 def test_without_a_whole_order_there_are_no_steps() -> None:
     order, _ = an_order()
-    assert steps([order], []) == []
+    assert build_path_steps([order], []) == []
 
 
 def test_about_one_in_so_many_orders_is_wanted_and_always_the_same() -> None:
-    wanted = [f"order-{number}" for number in range(20_000) if Trace(20).wants(f"order-{number}")]
+    wanted = [f"order-{number}" for number in range(20_000) if Tracer(20).is_sampled(f"order-{number}")]
     assert 900 < len(wanted) < 1100
-    assert all(Trace(20).wants(order_id) for order_id in wanted)
+    assert all(Tracer(20).is_sampled(order_id) for order_id in wanted)
 
 
 def test_without_a_share_no_order_is_wanted() -> None:
-    assert not any(Trace(0).wants(f"order-{number}") for number in range(1000))
+    assert not any(Tracer(0).is_sampled(f"order-{number}") for number in range(1000))
 
 
 def test_clocks_that_lie_between_ours_agree() -> None:
-    assert agree({"user": (10, 15, 20), "payment": (30, 30, 40)}) == ""
+    assert find_clock_mismatch({"user": (10, 15, 20), "payment": (30, 30, 40)}) == ""
 
 
 @pytest.mark.parametrize("theirs_ns", [9_000, 121_000])
 def test_a_clock_outside_ours_is_named_with_how_far_it_is_off(theirs_ns: int) -> None:
-    assert agree({"payment": (10_000, theirs_ns, 120_000)}) == (
+    assert find_clock_mismatch({"payment": (10_000, theirs_ns, 120_000)}) == (
         "the clock of the payment process differs from ours by 1 us or more"
     )

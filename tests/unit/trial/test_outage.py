@@ -1,4 +1,4 @@
-"""What is said of an outage, from orders that were made up."""
+"""Tests outage figures on made-up orders."""
 
 import io
 import math
@@ -12,24 +12,24 @@ import pytest
 from rich.console import Console
 
 from bench.errors import UsageError
-from bench.load.order_log import raw_file
+from bench.load.order_log import open_order_log
 from bench.load.protocol import TrialSpec
-from bench.load.workload.shape import Step
+from bench.load.workload.shape import RateStep
 from bench.profile.fault import Fault, fault_of
 from bench.report.terminal.run import outage_table
-from bench.results.rows import Outage
+from bench.results.rows import OutageRow
 from bench.stats.outages import summarise_outages
-from bench.trial.disturbance import Trouble, is_disturbed
-from bench.trial.fault_injection import Away
-from bench.trial.outage import BIN_S, TOGETHER, Order, orders_of, outage_of, timeline
+from bench.trial.disturbance import Disturbance, is_disturbed
+from bench.trial.fault_injection import FaultWindow
+from bench.trial.outage import BIN_S, RECOVERY_GROUP, LoggedOrder, build_timeline, read_orders, summarize_outage
 from transports.base import Setting
 
 S = 1_000_000_000
-AWAY = Away(3 * S, 6 * S)
+AWAY = FaultWindow(3 * S, 6 * S)
 QUICK_US = 5_000.0
 
 
-def orders(*, per_s: int = 100, window_s: float = 12.0, drained_s: float = 1.0) -> list[Order]:
+def orders(*, per_s: int = 100, window_s: float = 12.0, drained_s: float = 1.0) -> list[LoggedOrder]:
     """One every 10 ms: those of the outage wait for its end, and those of a second more for the backlog."""
     found = []
     for number in range(round(per_s * window_s)):
@@ -37,12 +37,12 @@ def orders(*, per_s: int = 100, window_s: float = 12.0, drained_s: float = 1.0) 
         took_us = QUICK_US
         if 3.0 <= at_s < 6.0 + drained_s:
             took_us += max(0.0, (6.0 + drained_s - at_s)) * 1e6
-        found.append(Order(at_s, took_us, "finished"))
+        found.append(LoggedOrder(at_s, took_us, "finished"))
     return found
 
 
-def said(found: list[Order], away: Away = AWAY) -> Outage:
-    return outage_of(found, "stop-payment", away, 0, round_=1, slot=2, cell="broker")
+def said(found: list[LoggedOrder], away: FaultWindow = AWAY) -> OutageRow:
+    return summarize_outage(found, "stop-payment", away, 0, round_=1, slot=2, cell="broker")
 
 
 def test_orders_of_the_outage_are_delayed_and_none_is_lost() -> None:
@@ -59,15 +59,15 @@ def test_the_backlog_is_gone_when_the_last_order_of_before_has_ended() -> None:
 
 
 def test_orders_are_as_before_from_the_end_of_the_last_stretch_that_was_not() -> None:
-    assert said(orders(drained_s=1.0)).as_before_s == pytest.approx(1.0, abs=TOGETHER / 100)
+    assert said(orders(drained_s=1.0)).as_before_s == pytest.approx(1.0, abs=RECOVERY_GROUP / 100)
     assert said(orders(drained_s=0.0)).as_before_s == 0.0
 
 
 def test_orders_that_take_now_longer_and_now_less_as_they_always_do_are_as_before() -> None:
     draw, late = random.Random(5), 0
     for _ in range(300):
-        found = [Order((n + 0.5) / 25, QUICK_US * math.exp(draw.gauss(0, 0.5)), "finished") for n in range(200)]
-        late += said(found, Away(1 * S, 3 * S)).as_before_s != 0.0
+        found = [LoggedOrder((n + 0.5) / 25, QUICK_US * math.exp(draw.gauss(0, 0.5)), "finished") for n in range(200)]
+        late += said(found, FaultWindow(1 * S, 3 * S)).as_before_s != 0.0
     assert late <= 3
 
 
@@ -82,24 +82,24 @@ def test_a_window_that_ends_with_the_outage_has_no_order_to_tell_from() -> None:
 def test_orders_that_failed_or_never_ended_are_counted_and_not_delayed() -> None:
     found = orders()
     for number, status in ((310, "failed"), (320, "unfinished"), (330, "not_sent")):
-        found[number] = Order(found[number].planned_s, math.inf, status)
+        found[number] = LoggedOrder(found[number].planned_s, math.inf, status)
     outage = said(found)
     assert (outage.failed, outage.unfinished, outage.delayed) == (1, 2, 397)
     assert outage.backlog_gone_s == said(orders()).backlog_gone_s  # of those that finished
 
 
 def test_an_outage_from_the_first_order_on_has_nothing_before_it() -> None:
-    outage = said(orders(), Away(0, 6 * S))
+    outage = said(orders(), FaultWindow(0, 6 * S))
     assert (outage.before_p50_us, outage.as_before_s, outage.delayed) == (None, None, 0)
 
 
 def test_orders_are_read_from_the_raw_file(tmp_path: Path) -> None:
-    with raw_file(tmp_path / "raw.csv") as write:
+    with open_order_log(tmp_path / "raw.csv") as write:
         write(1, "failed", 7 * S, 7 * S + 10, 0, 0)
         write(0, "finished", 6 * S, 6 * S + 10, 6 * S + 20_000, 6 * S + 4_000_000)
-    assert orders_of(tmp_path / "raw.csv", opened_ns=5 * S) == [
-        Order(1.0, 4000.0, "finished", 20.0),
-        Order(2.0, math.inf, "failed", math.inf),
+    assert read_orders(tmp_path / "raw.csv", opened_ns=5 * S) == [
+        LoggedOrder(1.0, 4000.0, "finished", 20.0),
+        LoggedOrder(2.0, math.inf, "failed", math.inf),
     ]
 
 
@@ -107,7 +107,7 @@ def test_the_median_meanwhile_is_of_the_orders_planned_meanwhile() -> None:
     assert said(orders(drained_s=0.0)).during_p50_us == pytest.approx(QUICK_US + 1.5e6, rel=0.01)
     found = orders()
     for number in range(300, 460):  # more than half of the 300
-        found[number] = Order(found[number].planned_s, math.inf, "failed")
+        found[number] = LoggedOrder(found[number].planned_s, math.inf, "failed")
     assert said(found).during_p50_us == math.inf
 
 
@@ -117,10 +117,10 @@ def test_without_an_order_meanwhile_there_is_no_median_of_them() -> None:
 
 @pytest.mark.parametrize(("for_s", "disturbed"), [(2.0, True), (6.0, False)])
 def test_a_step_that_is_over_in_the_window_has_an_end_to_look_at(for_s: float, disturbed: bool) -> None:
-    given: dict[str, Any] = {"arrivals": "step", "step": Step(at_s=4.0, for_s=for_s), "duration_s": 10.0}
+    given: dict[str, Any] = {"arrivals": "step", "step": RateStep(at_s=4.0, for_s=for_s), "duration_s": 10.0}
     spec = TrialSpec(id="t", transport="rest", setting=Setting(trial="t"), **given)
     assert is_disturbed(spec, None) is disturbed
-    assert Trouble(spec, None, Away(4 * S, 6 * S)).missing is None
+    assert Disturbance(spec, None, FaultWindow(4 * S, 6 * S)).missing is None
 
 
 @pytest.mark.parametrize("text", ["stop-payment", "kill-broker", "cut-user", "delay-shipping"])
@@ -144,7 +144,7 @@ def test_what_is_no_fault_is_refused_with_an_example(text: str) -> None:
 
 def test_acceptance_before_and_meanwhile_is_of_the_same_orders() -> None:
     found = [
-        Order(order.planned_s, order.took_us, order.status, 500.0 if order.planned_s < 3 else 900.0)
+        LoggedOrder(order.planned_s, order.took_us, order.status, 500.0 if order.planned_s < 3 else 900.0)
         for order in orders()
     ]
     assert (said(found).accept_before_p50_us, said(found).accept_during_p50_us) == (500.0, 900.0)
@@ -152,8 +152,8 @@ def test_acceptance_before_and_meanwhile_is_of_the_same_orders() -> None:
 
 def test_the_timeline_counts_from_when_the_part_went_away() -> None:
     found = orders(drained_s=0.0)
-    found[305] = Order(found[305].planned_s, math.inf, "failed")
-    line = timeline(found, said(found))
+    found[305] = LoggedOrder(found[305].planned_s, math.inf, "failed")
+    line = build_timeline(found, said(found))
     assert (line[0].from_s, line[0].planned, line[0].finish_p50_us) == (-3.0, 25, QUICK_US)
     (first,) = (stretch for stretch in line if stretch.from_s == 0.0)
     assert first.failed == 1
@@ -161,7 +161,7 @@ def test_the_timeline_counts_from_when_the_part_went_away() -> None:
     assert len(line) == 12 / BIN_S
 
 
-def rows(*found: Outage) -> pd.DataFrame:
+def rows(*found: OutageRow) -> pd.DataFrame:
     frame = pd.DataFrame([msgspec.to_builtins(one) for one in found]).assign(valid=True)
     return frame.astype({"as_before_s": float, "accept_during_p50_us": float})
 

@@ -1,10 +1,10 @@
-"""Who is told to go through the network that a fault cuts, and who is not."""
+"""Tests which processes are routed through the fault proxy."""
 
 import pytest
 
 from bench.profile.fault import Fault
 from bench.provision import Broker
-from bench.trial.proxy_routes import BUYER, Links
+from bench.trial.proxy_routes import BUYER, ProxyRoutes
 from shop.workflow import SERVICES
 from transports.base import Setting
 
@@ -18,7 +18,7 @@ SETTING = Setting(trial="t", addresses=ADDRESSES, servers=SERVERS)
 
 
 def test_in_a_chain_whoever_asks_the_part_goes_through_the_network() -> None:
-    links = Links(CUT, SETTING, ())
+    links = ProxyRoutes(CUT, SETTING, ())
     payment = ADDRESSES["payment"]
     assert links.addresses == (payment,)
     for who in (BUYER, "user", "product", "shipping"):
@@ -28,7 +28,7 @@ def test_in_a_chain_whoever_asks_the_part_goes_through_the_network() -> None:
 
 def test_every_process_of_the_part_is_reached_through_the_network() -> None:
     two = Setting(trial="t", addresses={**ADDRESSES, "payment": "127.0.0.1:1,127.0.0.1:2"}, processes=2)
-    links = Links(CUT, two, ())
+    links = ProxyRoutes(CUT, two, ())
     assert links.addresses == ("127.0.0.1:1", "127.0.0.1:2")
     assert links.seen_by("product").addresses_of("payment") == ("127.0.0.2:1", "127.0.0.2:2")
 
@@ -37,7 +37,7 @@ def test_every_process_of_the_part_is_reached_through_the_network() -> None:
     ("broker", "there"), [(RABBIT, "amqp://guest:guest@127.0.0.2:5672/"), (KAFKA, "127.0.0.2:9093")]
 )
 def test_elsewhere_the_part_itself_goes_through_it_to_its_broker(broker: Broker, there: str) -> None:
-    links = Links(CUT, SETTING, (broker,))
+    links = ProxyRoutes(CUT, SETTING, (broker,))
     assert links.addresses == (broker.near,)
     assert links.seen_by("payment").servers == {**SERVERS, broker.name: there}
     for who in (BUYER, "user", "product", "shipping"):
@@ -46,6 +46,6 @@ def test_elsewhere_the_part_itself_goes_through_it_to_its_broker(broker: Broker,
 
 @pytest.mark.parametrize("fault", [None, STOP])
 def test_without_a_fault_of_the_network_nobody_does(fault: Fault | None) -> None:
-    links = Links(fault, SETTING, (RABBIT,))
+    links = ProxyRoutes(fault, SETTING, (RABBIT,))
     assert links.addresses == ()
     assert all(links.seen_by(who) == SETTING for who in (BUYER, *SERVICES))

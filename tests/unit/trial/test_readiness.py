@@ -1,4 +1,4 @@
-"""Services are ready when an order came back, whatever became of the first ones."""
+"""Tests that services count as ready once a probe order has come back."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from bench.errors import StartFailed
-from bench.load.workload.orders import shipped
+from bench.load.workload.orders import build_shipped_outcome
 from bench.trial import readiness as probing
-from bench.trial.readiness import probed
+from bench.trial.readiness import wait_until_ready
 from shop.messages import PlaceOrder
 from transports.base import Client, Finished, Receipt, Setting
 from transports.errors import Failed
@@ -27,7 +27,7 @@ class Buyer(Client):
         self.ids.append(order.order.order_id)
         await self.then(len(self.ids))
         finished: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
-        finished.set_result(Finished(shipped(order), 1))
+        finished.set_result(Finished(build_shipped_outcome(order), 1))
         return Receipt(1, finished)
 
 
@@ -61,7 +61,7 @@ async def is_lost(number: int) -> None:
 @pytest.mark.parametrize("then", [fails, is_lost])
 async def test_a_probe_that_does_not_come_back_is_followed_by_another(then: Then) -> None:
     shop = Shop(then)
-    await probed(shop)
+    await wait_until_ready(shop)
     assert len(set(shop.buyer.ids)) == len(shop.buyer.ids) == 3
 
 
@@ -70,4 +70,4 @@ async def test_services_that_answer_no_probe_are_not_ready_and_the_last_reason_i
         raise Failed(f"reason {number}")
 
     with pytest.raises(StartFailed, match=r"no probe order came back within 0.5 s: reason \d+"):
-        await probed(Shop(never))
+        await wait_until_ready(Shop(never))

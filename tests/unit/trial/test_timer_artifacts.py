@@ -1,10 +1,10 @@
-"""Latencies with a known cause outside the method."""
+"""Tests the detection of latency clusters that known timers cause."""
 
 import random
 
 import pytest
 
-from bench.trial.timer_artifacts import TIMERS, Timer, artefacts
+from bench.trial.timer_artifacts import KNOWN_TIMERS, KnownTimer, find_timer_artifacts
 
 
 def latencies_us(seed: int, *, centre_ms: float = 0.0, share: float = 0.0, n: int = 3000) -> dict[int, int]:
@@ -18,7 +18,7 @@ def latencies_us(seed: int, *, centre_ms: float = 0.0, share: float = 0.0, n: in
 
 
 def named(counts: dict[int, int], *needs: str, achieved_per_s: float = 150) -> list[str]:
-    found = artefacts(counts, needs=frozenset(needs), offered_per_s=150, achieved_per_s=achieved_per_s)
+    found = find_timer_artifacts(counts, needs=frozenset(needs), offered_per_s=150, achieved_per_s=achieved_per_s)
     return [caveat.text for caveat in found]
 
 
@@ -27,7 +27,7 @@ def test_latencies_without_a_timer_show_none(seed: int) -> None:
     assert named(latencies_us(seed)) == []
 
 
-@pytest.mark.parametrize("timer", TIMERS, ids=lambda timer: f"{timer.centre_ms:g} ms")
+@pytest.mark.parametrize("timer", KNOWN_TIMERS, ids=lambda timer: f"{timer.centre_ms:g} ms")
 def test_a_cluster_above_a_timer_is_named_with_its_cause(timer: object) -> None:
     centre_ms, cause = timer.centre_ms, timer.cause  # type: ignore[attr-defined]
     (text,) = named(latencies_us(1, centre_ms=centre_ms, share=0.05), "kafka")
@@ -36,9 +36,9 @@ def test_a_cluster_above_a_timer_is_named_with_its_cause(timer: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "timer", [timer for timer in TIMERS if timer.needs], ids=lambda timer: f"{timer.centre_ms:g} ms"
+    "timer", [timer for timer in KNOWN_TIMERS if timer.needs], ids=lambda timer: f"{timer.centre_ms:g} ms"
 )
-def test_a_timer_of_kafka_is_not_suspected_where_there_is_none(timer: Timer) -> None:
+def test_a_timer_of_kafka_is_not_suspected_where_there_is_none(timer: KnownTimer) -> None:
     assert named(latencies_us(1, centre_ms=timer.centre_ms, share=0.05), "rabbitmq") == []
 
 

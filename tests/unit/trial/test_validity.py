@@ -1,4 +1,4 @@
-"""Which trials are to be believed."""
+"""Tests which trials are valid, and the caveats of others."""
 
 import asyncio
 import math
@@ -8,9 +8,16 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from bench.stats.gap_test import GapTest
-from bench.trial.speed_probe import Canary
-from bench.trial.validity import Health, backlog_grew, doubts, gap_test, remarks, spread
+from bench.stats.gap_test import GapTestResult
+from bench.trial.speed_probe import SpeedProbe
+from bench.trial.validity import (
+    Health,
+    find_invalidating_caveats,
+    find_remarks,
+    format_spread,
+    has_backlog_grown,
+    run_gap_test,
+)
 
 WELL = Health(
     achieved_share=1.0,
@@ -18,7 +25,7 @@ WELL = Health(
     lateness_p50_us=50,
     response_p99_us=10_400,
     service_p99_us=10_000,
-    gap=GapTest(0.01, 0.05),
+    gap=GapTestResult(0.01, 0.05),
     driver_share=0.2,
     little=0.01,
     steal_share=0.0,
@@ -28,7 +35,7 @@ WELL = Health(
 ILL = {
     "below-rate": {"ended_share": 0.9},
     "late-driver": {"lateness_p50_us": 1500},
-    "gaps": {"gap": GapTest(0.2, 0.05)},
+    "gaps": {"gap": GapTestResult(0.2, 0.05)},
     "busy-driver": {"driver_share": 0.95},
     "little": {"little": -0.2},
     "backlog": {"backlog_grew": True},
@@ -43,7 +50,7 @@ def healthy(**changes: object) -> Health:
 
 
 def names(health: Health) -> list[str]:
-    return [caveat.name for caveat in doubts(health)]
+    return [caveat.name for caveat in find_invalidating_caveats(health)]
 
 
 def test_a_healthy_trial_is_not_doubted() -> None:
@@ -52,7 +59,7 @@ def test_a_healthy_trial_is_not_doubted() -> None:
 
 @pytest.mark.parametrize(("name", "change"), ILL.items(), ids=ILL)
 def test_each_ill_is_named_with_what_to_do(name: str, change: dict[str, object]) -> None:
-    (caveat,) = doubts(healthy(**change))
+    (caveat,) = find_invalidating_caveats(healthy(**change))
     assert caveat.name == name
     assert caveat.next_step
 
@@ -99,7 +106,7 @@ def test_sends_that_follow_the_plan_but_for_half_a_millisecond_pass() -> None:
     planned = gaps_of(900)
     draw = random.Random(8)
     sent = [max(0, gap + draw.randint(-500, 500)) for gap in planned]
-    assert gap_test(Counter(sent), Counter(planned)).passed  # type: ignore[union-attr]
+    assert run_gap_test(Counter(sent), Counter(planned)).passed  # type: ignore[union-attr]
 
 
 def test_sends_in_bunches_of_ten_milliseconds_do_not_pass() -> None:
@@ -110,7 +117,7 @@ def test_sends_in_bunches_of_ten_milliseconds_do_not_pass() -> None:
         beat_us = -(-at_us // 10_000) * 10_000
         sent.append(beat_us - last_us)
         last_us = beat_us
-    assert not gap_test(Counter(sent), Counter(planned)).passed  # type: ignore[union-attr]
+    assert not run_gap_test(Counter(sent), Counter(planned)).passed  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -124,11 +131,11 @@ def test_sends_in_bunches_of_ten_milliseconds_do_not_pass() -> None:
     ],
 )
 def test_a_backlog_grows_when_orders_in_flight_rise_by_a_part_of_what_comes(in_flight: list[float], grew: bool) -> None:
-    assert backlog_grew(in_flight, planned=900) is grew
+    assert has_backlog_grown(in_flight, planned=900) is grew
 
 
 def test_without_gaps_there_is_no_test() -> None:
-    assert gap_test({}, {}) is None
+    assert run_gap_test({}, {}) is None
 
 
 @pytest.mark.parametrize(("slowness", "said"), [(1.6, ["speed"]), (1.2, []), (None, [])])
@@ -136,28 +143,28 @@ def test_a_machine_that_has_changed_its_speed_is_said_and_no_reason_to_doubt(
     slowness: float | None, said: list[str]
 ) -> None:
     health = healthy(slowness=slowness)
-    assert [caveat.name for caveat in remarks(health)] == said
+    assert [caveat.name for caveat in find_remarks(health)] == said
     assert names(health) == []
 
 
 def test_the_canary_is_the_median_of_a_trial_over_the_best_so_far() -> None:
-    canary = Canary()
+    canary = SpeedProbe()
     assert [canary.slowness(runs_us) for runs_us in ([200.0], [100.0, 90.0, 500.0], [150.0])] == [1.0, 1.0, 1.5]
 
 
 def test_the_canary_of_a_run_that_goes_on_knows_the_best_of_before() -> None:
-    assert Canary(100.0).slowness([150.0]) == 1.5
+    assert SpeedProbe(100.0).slowness([150.0]) == 1.5
 
 
 def test_a_canary_that_never_ran_says_nothing() -> None:
-    assert Canary().slowness([]) is None
+    assert SpeedProbe().slowness([]) is None
 
 
 def test_the_canary_sings_beside_what_is_measured_and_not_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.trial.speed_probe.PERIOD_S", 0.001)
 
     async def sing() -> tuple[int, int]:
-        async with Canary().beside() as runs_us:
+        async with SpeedProbe().sampling() as runs_us:
             while len(runs_us) < 3:  # noqa: ASYNC110 - the condition is a list
                 await asyncio.sleep(0.001)
         before = len(runs_us)
@@ -170,5 +177,5 @@ def test_the_canary_sings_beside_what_is_measured_and_not_after_it(monkeypatch: 
 
 def test_the_spread_of_a_run_is_told_for_each_thing_that_is_judged() -> None:
     trials = pd.DataFrame({"round": [1, 2, 3], "little": [-0.01, 0.02, 0.04], "slowness": [1.0, 1.2, 1.1]})
-    lines = [line.split() for line in spread(trials).splitlines()]
+    lines = [line.split() for line in format_spread(trials).splitlines()]
     assert lines == [["min", "median", "max"], ["little", "-0.01", "0.02", "0.04"], ["slowness", "1", "1.1", "1.2"]]

@@ -1,5 +1,5 @@
-"""Kafka: topics, consumer groups and commits."""
+"""The Kafka backend: topics, consumer groups and offset commits."""
 
-from transports.backends.kafka.transport import KafkaTransport, traits_of
+from transports.backends.kafka.transport import KafkaTransport, build_traits
 
-__all__ = ["KafkaTransport", "traits_of"]
+__all__ = ["KafkaTransport", "build_traits"]

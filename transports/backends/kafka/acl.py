@@ -1,4 +1,4 @@
-"""Who may do what on Kafka, as rules of its authorizer (ACLs): aiokafka's admin client has no calls for them."""
+"""Creates and deletes Kafka ACL rules, for which aiokafka's admin client has no calls."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from transports.errors import NotAccepted
 # Numbers of the protocol: org.apache.kafka.common.acl and .resource.
 _RESOURCE = {"topic": 2, "group": 3}
 _OPERATION = {"read": 3, "write": 4}
-_ANY, _LITERAL, _ALLOW = 1, 3, 3
+_ANY_OPERATION, _LITERAL, _ALLOW = 1, 3, 3
 
 
 @dataclass(frozen=True, slots=True)
-class Right:
-    """A role may read or write a topic, or read (be a member of) a group."""
+class AclRule:
+    """A rule that allows a role to read or write a topic, or to read (be a member of) a group."""
 
     role: str
     operation: Literal["read", "write"]
@@ -26,8 +26,8 @@ class Right:
     name: str
 
 
-class _Creations(CreateAclsRequest):  # type: ignore[misc]
-    """Of many rules, which Kafka writes down together; aiokafka's own is of one."""
+class _CreateRulesRequest(CreateAclsRequest):  # type: ignore[misc]
+    """A request that creates many rules at once; aiokafka's own creates one."""
 
     def __init__(self, rules: Sequence[tuple[Any, ...]]) -> None:
         self._rules = rules
@@ -36,8 +36,8 @@ class _Creations(CreateAclsRequest):  # type: ignore[misc]
         return request_struct_class(self._rules)
 
 
-class _Deletions(DeleteAclsRequest):  # type: ignore[misc]
-    """The same of filters of rules."""
+class _DeleteRulesRequest(DeleteAclsRequest):  # type: ignore[misc]
+    """A request that deletes the rules that match any of many filters."""
 
     def __init__(self, filters: Sequence[tuple[Any, ...]]) -> None:
         self._filters = filters
@@ -46,8 +46,8 @@ class _Deletions(DeleteAclsRequest):  # type: ignore[misc]
         return request_struct_class(self._filters)
 
 
-async def grant(client: AIOKafkaClient, rights: Sequence[Right]) -> None:
-    """Idempotent. Raises KafkaError, and NotAccepted where Kafka keeps no rules."""
+async def create_rules(client: AIOKafkaClient, rights: Sequence[AclRule]) -> None:
+    """Creates the rules. Idempotent. Raises KafkaError, and NotAccepted if Kafka has no authorizer that keeps rules."""
     rules = [
         (
             _RESOURCE[right.resource],
@@ -60,14 +60,16 @@ async def grant(client: AIOKafkaClient, rights: Sequence[Right]) -> None:
         )
         for right in rights
     ]
-    response = await client.send(client.get_random_node(), _Creations(rules))
+    response = await client.send(client.get_random_node(), _CreateRulesRequest(rules))
     for right, (code, message) in zip(rights, response.creation_responses, strict=True):
         if code:
             raise NotAccepted(f"Kafka did not take a right for {right.name}: {message or for_code(code).__name__}")
 
 
-async def revoke(client: AIOKafkaClient, rights: Sequence[Right]) -> None:
-    """All rules about these topics and groups; those that are not there are no error. Raises KafkaError."""
+async def delete_rules(client: AIOKafkaClient, rights: Sequence[AclRule]) -> None:
+    """Deletes all rules about the topics and groups of ``rights``; missing ones are no error. Raises KafkaError."""
     places = dict.fromkeys((right.resource, right.name) for right in rights)
-    filters = [(_RESOURCE[resource], name, _LITERAL, None, None, _ANY, _ANY) for resource, name in places]
-    await client.send(client.get_random_node(), _Deletions(filters))
+    filters = [
+        (_RESOURCE[resource], name, _LITERAL, None, None, _ANY_OPERATION, _ANY_OPERATION) for resource, name in places
+    ]
+    await client.send(client.get_random_node(), _DeleteRulesRequest(filters))

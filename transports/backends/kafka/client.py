@@ -1,4 +1,4 @@
-"""The buyer: orders at the topic of orders, hears outcomes on a partition of its own."""
+"""The buyer on Kafka: produces orders and reads outcomes from its own partition."""
 
 import asyncio
 import logging
@@ -10,30 +10,30 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, RequestTimedOutError
 
 from shop.messages import PlaceOrder
-from transports.backends.kafka.bounded_decompression import Reader, up_to
-from transports.backends.kafka.client_libraries import Producer, from_now_on, producing
+from transports.backends.kafka.bounded_decompression import BoundedReader, limit_decompression
+from transports.backends.kafka.client_libraries import Producer, open_producer, read_from_end
 from transports.backends.kafka.config import Config, max_batch_bytes
-from transports.backends.kafka.headers import kind_header, reply_header
-from transports.backends.kafka.topology import ASK_AGAIN_S, Places, passes
+from transports.backends.kafka.headers import build_kind_header, build_reply_header
+from transports.backends.kafka.topology import RETRY_PAUSE_S, TrialTopics, is_transient
 from transports.base import Client, Receipt, Setting
 from transports.errors import NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable
-from transports.pending import Outcomes
+from transports.pending import PendingOutcomes
 from transports.security import BUYER
-from transports.wire import codec_named
+from transports.wire import load_codec
 
 _log = logging.getLogger(__name__)
 
 
 class KafkaClient(Client):
-    def __init__(self, producer: Producer, reader: Reader, places: Places, setting: Setting) -> None:
+    def __init__(self, producer: Producer, reader: BoundedReader, places: TrialTopics, setting: Setting) -> None:
         self._producer = producer
         self._setting = setting
-        self._codec = codec_named(setting.codec)
-        self._topic = places.topic_of[PlaceOrder]
-        self._headers = [reply_header(setting.worker)]
-        if not places.kind_at:
-            self._headers.append(kind_header(PlaceOrder))
-        self._outcomes = Outcomes(self._codec)
+        self._codec = load_codec(setting.codec)
+        self._topic = places.topic_by_type[PlaceOrder]
+        self._headers = [build_reply_header(setting.worker)]
+        if not places.kind_by_topic:
+            self._headers.append(build_kind_header(PlaceOrder))
+        self._outcomes = PendingOutcomes(self._codec)
         self._reader = reader
 
     async def submit(self, order: PlaceOrder) -> Receipt:
@@ -41,32 +41,32 @@ class KafkaClient(Client):
         if len(body) > self._setting.max_order_bytes:
             raise TooLarge(len(body), self._setting.max_order_bytes)
         order_id = order.order.order_id
-        finished = self._outcomes.expect(order_id)
+        finished = self._outcomes.register(order_id)
         try:
             async with asyncio.timeout(self._setting.deadline_s):
                 sent = await self._producer.send(self._topic, body, key=order_id.encode(), headers=self._headers)
                 await sent
         except BaseException as error:
-            self._outcomes.give_up(order_id)
+            self._outcomes.abandon(order_id)
             if isinstance(error, KafkaError | TimeoutError):
-                raise translated(error, self._setting) from error
+                raise translate_error(error, self._setting) from error
             raise
         return Receipt(time.monotonic_ns(), finished)
 
     async def listen(self) -> None:
-        """Outcomes as they come, until cancelled."""
-        with up_to(max_batch_bytes(self._setting)):
+        """Receives outcomes until cancelled."""
+        with limit_decompression(max_batch_bytes(self._setting)):
             await self._listen()
 
     async def _listen(self) -> None:
         while True:
             try:
-                fetched, left_out = await self._reader.fetched(timeout_ms=1000)
+                fetched, left_out = await self._reader.fetch(timeout_ms=1000)
             except KafkaError as error:
-                if not passes(error):
-                    self._outcomes.fail(translated(error, self._setting))
+                if not is_transient(error):
+                    self._outcomes.fail(translate_error(error, self._setting))
                 _log.warning("outcomes are late: %r", error)
-                await asyncio.sleep(ASK_AGAIN_S)
+                await asyncio.sleep(RETRY_PAUSE_S)
                 continue
             at_ns = time.monotonic_ns()
             for place in left_out:
@@ -74,12 +74,12 @@ class KafkaClient(Client):
             for records in fetched.values():
                 for record in records:
                     key = (record.key or b"").decode(errors="replace")
-                    if not self._outcomes.hear(key, record.value or b"", at_ns):
+                    if not self._outcomes.receive_outcome(key, record.value or b"", at_ns):
                         self.duplicated += 1
 
 
-def translated(error: KafkaError | TimeoutError, setting: Setting) -> TransportError:
-    """Theirs to ours."""
+def translate_error(error: KafkaError | TimeoutError, setting: Setting) -> TransportError:
+    """Returns the TransportError for an error of aiokafka."""
     where = setting.servers["kafka"]
     if isinstance(error, TimeoutError | KafkaTimeoutError | RequestTimedOutError):
         return NoOutcome(f"Kafka at {where} did not acknowledge within {setting.deadline_s:g} s")
@@ -89,14 +89,14 @@ def translated(error: KafkaError | TimeoutError, setting: Setting) -> TransportE
 
 
 @asynccontextmanager
-async def buying(setting: Setting, config: Config, places: Places) -> AsyncIterator[Client]:
-    """Raises Unreachable."""
-    mine = TopicPartition(places.outcomes, setting.worker)
+async def connect_buyer(setting: Setting, config: Config, places: TrialTopics) -> AsyncIterator[Client]:
+    """Opens the buyer's producer and consumer as a Client. Raises Unreachable."""
+    mine = TopicPartition(places.outcome_topic, setting.worker)
     async with AsyncExitStack() as stack:
         try:
-            producer = await stack.enter_async_context(producing(config, setting, BUYER))
-            consumer, begins = await stack.enter_async_context(from_now_on(config, setting, BUYER, mine))
-            reader = Reader(consumer, {mine: begins})
+            producer = await stack.enter_async_context(open_producer(config, setting, BUYER))
+            consumer, begins = await stack.enter_async_context(read_from_end(config, setting, BUYER, mine))
+            reader = BoundedReader(consumer, {mine: begins})
         except KafkaError as error:
             raise Unreachable(f"Kafka does not answer at {setting.servers['kafka']}: {error}") from error
         client = KafkaClient(producer, reader, places, setting)

@@ -1,6 +1,6 @@
-"""Two client libraries behind two functions: what sends records, and what takes them.
+"""Opens Kafka producers and consumers with the chosen library, aiokafka or confluent-kafka.
 
-The interface is the part of aiokafka's that is used here, so that aiokafka itself stands behind it as it is.
+The interface is the part of aiokafka's that is used here, so aiokafka's own classes fit without a wrapper.
 """
 
 import asyncio
@@ -12,13 +12,13 @@ from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from transports.backends.kafka.config import Config, consumer_options, producer_options
-from transports.backends.kafka.topology import Places, started
+from transports.backends.kafka.config import Config, build_consumer_options, build_producer_options
+from transports.backends.kafka.topology import TrialTopics, run_client
 from transports.base import Setting
 
 
-class Record(Protocol):
-    """As it was fetched."""
+class FetchedRecord(Protocol):
+    """A record as fetched from Kafka."""
 
     topic: str
     partition: int
@@ -38,19 +38,22 @@ class Producer(Protocol):
         *,
         headers: Sequence[tuple[str, bytes]] | None = None,
     ) -> "asyncio.Future[Any]":
-        """Returns when the record is on its way; the future says that it is acknowledged. Both raise KafkaError."""
+        """Queues the record and returns a future that resolves when Kafka has acknowledged it.
+
+        Both raise KafkaError.
+        """
 
 
 class Consumer(Protocol):
     async def getmany(self, *, timeout_ms: int = 0) -> dict[TopicPartition, list[Any]]:
-        """What has come, waited for so long. Raises KafkaError."""
+        """Returns fetched records by partition, after waiting up to ``timeout_ms``. Raises KafkaError."""
 
     async def commit(self, offsets: dict[TopicPartition, int]) -> None:
-        """Raises KafkaError."""
+        """Commits the offsets of this consumer's group. Raises KafkaError."""
 
 
-def versions(config: Config) -> str:
-    """The chosen library with its version, for the record."""
+def describe_versions(config: Config) -> str:
+    """Returns the name and version of the chosen library, for the manifest."""
     if config.client == "confluent":
         library = import_module("transports.backends.kafka.librdkafka").LIBRARY
         return f"confluent-kafka {version('confluent-kafka')}, librdkafka {library}"
@@ -58,49 +61,55 @@ def versions(config: Config) -> str:
 
 
 @asynccontextmanager
-async def producing(config: Config, setting: Setting, role: str) -> AsyncIterator[Producer]:
-    """Raises KafkaError."""
+async def open_producer(config: Config, setting: Setting, role: str) -> AsyncIterator[Producer]:
+    """Opens a producer with the role's credentials. Raises KafkaError."""
     if config.client == "confluent":
-        async with _confluent().producing(config, setting, role) as other:
+        async with _import_confluent().producing(config, setting, role) as other:
             yield other
         return
-    producer = AIOKafkaProducer(**producer_options(config, setting, role))
-    async with started(producer):
+    producer = AIOKafkaProducer(**build_producer_options(config, setting, role))
+    async with run_client(producer):
         yield producer
 
 
 @asynccontextmanager
-async def in_group(config: Config, setting: Setting, service: str, places: Places) -> AsyncIterator[Consumer]:
-    """A member of the service's group, which has its partitions. Raises KafkaError."""
-    topics, group = places.heard_by[service], places.group_of[service]
+async def join_group(config: Config, setting: Setting, service: str, places: TrialTopics) -> AsyncIterator[Consumer]:
+    """Opens a consumer in the service's group, with its partitions assigned. Raises KafkaError."""
+    topics, group = places.subscriptions[service], places.group_by_service[service]
     if config.client == "confluent":
-        async with _confluent().in_group(config, setting, service, topics, group) as other:
+        async with _import_confluent().in_group(config, setting, service, topics, group) as other:
             yield other
         return
     consumer = AIOKafkaConsumer(
-        *topics, group_id=group, auto_offset_reset="earliest", **consumer_options(config, setting, service)
+        *topics, group_id=group, auto_offset_reset="earliest", **build_consumer_options(config, setting, service)
     )
-    async with started(consumer):
+    async with run_client(consumer):
         yield consumer
 
 
 @asynccontextmanager
-async def from_now_on(
+async def read_from_end(
     config: Config, setting: Setting, role: str, at: TopicPartition
 ) -> AsyncIterator[tuple[Consumer, int]]:
-    """Whatever comes to this partition, which nobody else reads, and the offset of the first. Raises KafkaError."""
+    """Opens a consumer at the end of partition ``at``, and gives it with its first offset. Raises KafkaError.
+
+    It is assigned the partition without a group: nobody else reads it.
+    """
     if config.client == "confluent":
-        async with _confluent().from_now_on(config, setting, role, at) as other:
+        async with _import_confluent().from_now_on(config, setting, role, at) as other:
             yield other
         return
-    consumer = AIOKafkaConsumer(auto_offset_reset="earliest", **consumer_options(config, setting, role))
+    consumer = AIOKafkaConsumer(auto_offset_reset="earliest", **build_consumer_options(config, setting, role))
     # By assignment and without a group: nobody else reads this partition.
     consumer.assign([at])
-    async with started(consumer):
+    async with run_client(consumer):
         await consumer.seek_to_end(at)
         yield consumer, await consumer.position(at)
 
 
-def _confluent() -> Any:
-    """Imported when asked for: librdkafka in a process that uses aiokafka would be counted as memory of the method."""
+def _import_confluent() -> Any:
+    """Returns the confluent module, imported on demand.
+
+    In a process that uses aiokafka, librdkafka would be counted as memory of the method.
+    """
     return import_module("transports.backends.kafka.confluent")

@@ -1,4 +1,4 @@
-"""What can be set on Kafka."""
+"""Options of the Kafka backend and of its aiokafka clients."""
 
 from typing import Any, Literal
 
@@ -37,7 +37,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def max_batch_bytes(setting: Setting) -> int:
-    """What Kafka takes at once: a message of any allowed size and what Kafka wraps around it."""
+    """Returns the largest batch Kafka must take: a message of the maximum size plus Kafka's overhead, in bytes."""
     return setting.max_message_bytes + setting.HEADROOM_BYTES
 
 
@@ -45,7 +45,7 @@ COMPRESSIONS = frozenset({"gzip", "lz4", "zstd", "snappy"})
 """Of record batches: what is on its way together is compressed together."""
 
 
-def producer_options(config: Config, setting: Setting, role: str) -> dict[str, Any]:
+def build_producer_options(config: Config, setting: Setting, role: str) -> dict[str, Any]:
     return {
         **kafka(setting, role),
         "acks": "all",
@@ -60,7 +60,7 @@ def producer_options(config: Config, setting: Setting, role: str) -> dict[str, A
     }
 
 
-def consumer_options(config: Config, setting: Setting, role: str) -> dict[str, Any]:
+def build_consumer_options(config: Config, setting: Setting, role: str) -> dict[str, Any]:
     return {
         **kafka(setting, role),
         "enable_auto_commit": False,

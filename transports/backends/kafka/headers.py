@@ -1,27 +1,27 @@
-"""What travels beside a record's body."""
+"""Reads and writes the headers of Kafka records."""
 
-from shop.messages import KIND, Message
-from transports.backends.kafka.client_libraries import Record
+from shop.messages import KIND_BY_TYPE, Message
+from transports.backends.kafka.client_libraries import FetchedRecord
 
-WHAT = "kind"
+KIND_HEADER = "kind"
 """The kind of message, where its topic has several."""
 
-REPLY = "reply"
+REPLY_HEADER = "reply"
 """Travels along with an order: the partition on which its buyer listens."""
 
-LIES_AT = "lies-at"
+LOCATION_HEADER = "lies-at"
 """Of a dead letter without key and body: TOPIC/PARTITION/OFFSET of what is too large to be copied."""
 
 
-def kind_header(message_type: type[Message]) -> tuple[str, bytes]:
-    return WHAT, KIND[message_type].encode()
+def build_kind_header(message_type: type[Message]) -> tuple[str, bytes]:
+    return KIND_HEADER, KIND_BY_TYPE[message_type].encode()
 
 
-def reply_header(worker: int) -> tuple[str, bytes]:
-    """What the orders of this load process carry."""
-    return REPLY, str(worker).encode()
+def build_reply_header(worker: int) -> tuple[str, bytes]:
+    """Returns the header that names the reply partition of this load process."""
+    return REPLY_HEADER, str(worker).encode()
 
 
-def header(record: Record, wanted: str) -> bytes:
-    """Empty for one that is not there."""
+def read_header(record: FetchedRecord, wanted: str) -> bytes:
+    """Returns the value of header ``wanted``, or empty bytes if there is none."""
     return next((value or b"" for name, value in record.headers if name == wanted), b"")

@@ -1,4 +1,4 @@
-"""librdkafka as it is set and made here: options, errors, and how its threads are scheduled."""
+"""Builds librdkafka clients: options, error translation and thread scheduling."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError as TheirError
 
 from transports.backends.kafka.config import Config, max_batch_bytes
 from transports.base import Setting
-from transports.security import AUTH, MTLS, NONE, keys_of
+from transports.security import AUTH, MTLS, NONE, find_keys
 
 LIBRARY: str = confluent_kafka.libversion()[0]
 
@@ -21,43 +21,48 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_OUT_OF_TIME = frozenset({TheirError._MSG_TIMED_OUT, TheirError._TIMED_OUT, TheirError._TIMED_OUT_QUEUE})
-_AWAY = frozenset({TheirError._TRANSPORT, TheirError._ALL_BROKERS_DOWN, TheirError._RESOLVE, TheirError._DESTROY})
+_TIMEOUT_CODES = frozenset({TheirError._MSG_TIMED_OUT, TheirError._TIMED_OUT, TheirError._TIMED_OUT_QUEUE})
+_UNREACHABLE_CODES = frozenset(
+    {TheirError._TRANSPORT, TheirError._ALL_BROKERS_DOWN, TheirError._RESOLVE, TheirError._DESTROY}
+)
 
 
-def as_usual() -> None:
-    """This thread, and those that it starts, are scheduled as any others.
+def use_normal_scheduling() -> None:
+    """Sets this thread, and those it starts, to the normal scheduling policy.
 
-    The load process runs in real time where it may, and threads have that from whoever starts them. Librdkafka's and
-    those that hear from it would then take turns with the event loop for every record: an order cost the load process
-    three to five times as much.
+    The load process runs with real-time priority if it may, and new threads inherit that. librdkafka's threads would
+    then alternate with the event loop for every record, which made an order cost the load process three to five times
+    as much.
     """
     with suppress(PermissionError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
-def made(make: Callable[[dict[str, Any]], T], options: dict[str, Any]) -> T:
-    """A client whose threads are scheduled as any others."""
-    with ThreadPoolExecutor(1, initializer=as_usual) as pool:
+def build_client(make: Callable[[dict[str, Any]], T], options: dict[str, Any]) -> T:
+    """Returns the client that ``make(options)`` builds, with its threads at normal priority."""
+    with ThreadPoolExecutor(1, initializer=use_normal_scheduling) as pool:
         return pool.submit(make, options).result()
 
 
-def translated(error: TheirError) -> KafkaError:
-    """Theirs to aiokafka's: above zero both have the protocol's numbers, below it librdkafka has its own."""
+def translate_error(error: TheirError) -> KafkaError:
+    """Returns the aiokafka error for an error of librdkafka.
+
+    Positive codes are the Kafka protocol's, the same for both; negative ones are librdkafka's own.
+    """
     code = error.code()
-    if code in _OUT_OF_TIME:
+    if code in _TIMEOUT_CODES:
         return KafkaTimeoutError(error.str())
-    if code in _AWAY:
+    if code in _UNREACHABLE_CODES:
         return KafkaConnectionError(error.str())
     return for_code(code)(error.str())
 
 
-def _access(setting: Setting, role: str) -> dict[str, str]:
-    """What ``transports.security.kafka`` says to aiokafka. Raises SettingError."""
+def _build_access_options(setting: Setting, role: str) -> dict[str, str]:
+    """Returns address and credentials, as ``transports.security.kafka`` does for aiokafka. Raises SettingError."""
     where = {"bootstrap.servers": setting.servers["kafka"]}
     if setting.security == NONE:
         return where
-    keys = keys_of(setting.keys, role)
+    keys = find_keys(setting.keys, role)
     where |= {"security.protocol": "ssl", "ssl.ca.location": str(keys.authority)}
     if setting.security == MTLS:
         where |= {"ssl.certificate.location": str(keys.certificate), "ssl.key.location": str(keys.key)}
@@ -71,8 +76,8 @@ def _access(setting: Setting, role: str) -> dict[str, str]:
     return where
 
 
-def _common(config: Config, setting: Setting, role: str) -> dict[str, Any]:
-    return _access(setting, role) | {
+def _build_common_options(config: Config, setting: Setting, role: str) -> dict[str, Any]:
+    return _build_access_options(setting, role) | {
         "connections.max.idle.ms": round(config.idle_s * 1000),
         "socket.nagle.disable": True,
         # A broker that is back is found within a second, as by the other clients, and not within ten.
@@ -81,9 +86,9 @@ def _common(config: Config, setting: Setting, role: str) -> dict[str, Any]:
     }
 
 
-def producer_options(config: Config, setting: Setting, role: str) -> dict[str, Any]:
-    """What ``config.producer_options`` says to aiokafka."""
-    return _common(config, setting, role) | {
+def build_producer_options(config: Config, setting: Setting, role: str) -> dict[str, Any]:
+    """Returns librdkafka's options for what ``config.build_producer_options`` sets for aiokafka."""
+    return _build_common_options(config, setting, role) | {
         "acks": "all",
         "enable.idempotence": True,
         "linger.ms": config.linger_ms,
@@ -95,9 +100,9 @@ def producer_options(config: Config, setting: Setting, role: str) -> dict[str, A
     }
 
 
-def consumer_options(config: Config, setting: Setting, role: str, group: str) -> dict[str, Any]:
-    """What ``config.consumer_options`` says to aiokafka."""
-    return _common(config, setting, role) | {
+def build_consumer_options(config: Config, setting: Setting, role: str, group: str) -> dict[str, Any]:
+    """Returns librdkafka's options for what ``config.build_consumer_options`` sets for aiokafka."""
+    return _build_common_options(config, setting, role) | {
         "group.id": group,
         "auto.offset.reset": "earliest",
         "enable.auto.commit": False,

@@ -1,4 +1,4 @@
-"""A service in its consumer group: a batch is handled in order, its facts are sent, acknowledged, then committed."""
+"""Consumes for a service on Kafka: handles batches, sends facts, then commits offsets."""
 
 import asyncio
 import logging
@@ -10,33 +10,40 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from shop.messages import Message
-from shop.workflow import is_outcome, kinds_consumed_by
-from transports.backends.kafka.bounded_decompression import Reader, up_to
-from transports.backends.kafka.client_libraries import Consumer, Producer, Record
+from shop.workflow import is_outcome, list_consumed_kinds
+from transports.backends.kafka.bounded_decompression import BoundedReader, limit_decompression
+from transports.backends.kafka.client_libraries import Consumer, FetchedRecord, Producer
 from transports.backends.kafka.config import max_batch_bytes
-from transports.backends.kafka.headers import LIES_AT, REPLY, WHAT, header, kind_header, reply_header
-from transports.backends.kafka.topology import ASK_AGAIN_S, Places, passes, unreachable
-from transports.base import Serving, Setting
-from transports.dispatch import Desk
+from transports.backends.kafka.headers import (
+    KIND_HEADER,
+    LOCATION_HEADER,
+    REPLY_HEADER,
+    build_kind_header,
+    build_reply_header,
+    read_header,
+)
+from transports.backends.kafka.topology import RETRY_PAUSE_S, TrialTopics, build_unreachable, is_transient
+from transports.base import ServingStats, Setting
+from transports.dispatch import MessageProcessor
 from transports.errors import TooLarge, Unreadable
-from transports.wire import codec_named
+from transports.wire import load_codec
 
 _log = logging.getLogger(__name__)
 
-_IDLE_MS = 200
+_FETCH_WAIT_MS = 200
 Offsets = dict[TopicPartition, int]
 
 
-class Member:
-    """One process of a service's group."""
+class GroupMember:
+    """One process of a service's consumer group."""
 
     def __init__(
         self,
-        desk: Desk,
-        serving: Serving,
+        desk: MessageProcessor,
+        serving: ServingStats,
         consumer: Consumer,
         producer: Producer,
-        places: Places,
+        places: TrialTopics,
         setting: Setting,
     ) -> None:
         self._desk = desk
@@ -44,29 +51,30 @@ class Member:
         self._consumer = consumer
         self._producer = producer
         self._setting = setting
-        self._codec = codec_named(setting.codec)
+        self._codec = load_codec(setting.codec)
         self._places = places
-        self._reply_partitions = {reply_header(worker)[1]: worker for worker in range(setting.workers)}
-        self._kinds = frozenset(kinds_consumed_by(desk.service.name))
+        self._reply_partitions = {build_reply_header(worker)[1]: worker for worker in range(setting.workers)}
+        self._kinds = frozenset(list_consumed_kinds(desk.service.name))
         self._stopping = False
         self._failing_since_s = 0.0
-        self._reader = Reader(consumer)
-        self._commits = _Commits(consumer, setting)
+        self._reader = BoundedReader(consumer)
+        self._commits = _CommitQueue(consumer, setting)
 
     async def run(self) -> None:
-        """Until ``stop``; then what is in hand is acknowledged and committed.
+        """Consumes until ``stop``, then waits for the acknowledgements and commits.
 
-        Raises Unreachable when Kafka does not take a fact: whoever is next in the group gets its cause again.
+        Raises Unreachable when Kafka does not take a fact: the message that led to it is delivered again to the next
+        member.
         """
         committing = asyncio.create_task(self._commits.run())
         try:
-            with up_to(max_batch_bytes(self._setting)):
+            with limit_decompression(max_batch_bytes(self._setting)):
                 while not self._stopping and not committing.done():
-                    fetched = await self._fetched()
+                    fetched = await self._fetch()
                     if fetched:
                         await self._take(fetched)
         except KafkaError as error:
-            raise unreachable(self._setting, error) from error
+            raise build_unreachable(self._setting, error) from error
         finally:
             self._commits.finish()
             await committing
@@ -74,17 +82,17 @@ class Member:
     def stop(self) -> None:
         self._stopping = True
 
-    async def _fetched(self) -> dict[TopicPartition, list[Record]]:
-        """Raises KafkaError for what will not pass, or has not within the deadline."""
+    async def _fetch(self) -> dict[TopicPartition, list[FetchedRecord]]:
+        """Returns fetched records. Raises KafkaError for a permanent error, or one that outlasts the deadline."""
         try:
-            fetched, left_out = await self._reader.fetched(_IDLE_MS)
+            fetched, left_out = await self._reader.fetch(_FETCH_WAIT_MS)
         except KafkaError as error:
             now_s = time.monotonic()
             self._failing_since_s = self._failing_since_s or now_s
-            if not passes(error) or now_s - self._failing_since_s > self._setting.deadline_s:
+            if not is_transient(error) or now_s - self._failing_since_s > self._setting.deadline_s:
                 raise
             _log.warning("Kafka is not ready: %r", error)
-            await asyncio.sleep(ASK_AGAIN_S)
+            await asyncio.sleep(RETRY_PAUSE_S)
             return {}
         self._failing_since_s = 0.0
         for place in left_out:
@@ -93,11 +101,13 @@ class Member:
             await (await self._note(place))
         return fetched
 
-    async def _take(self, fetched: dict[TopicPartition, list[Record]]) -> None:
-        """Facts are on their way when this returns. Their acknowledgements and the commit are waited for elsewhere:
-        waiting here would add both to every batch that comes next."""
+    async def _take(self, fetched: dict[TopicPartition, list[FetchedRecord]]) -> None:
+        """Handles fetched records and sends the facts.
+
+        Acknowledgements and commits are awaited elsewhere: waiting here would add both to every following batch.
+        """
         arrived_ns = time.monotonic_ns()
-        readable: list[Record] = []
+        readable: list[FetchedRecord] = []
         messages: list[Message] = []
         sent: list[asyncio.Future[Any]] = []
         for records in fetched.values():
@@ -108,29 +118,29 @@ class Member:
                 except Unreadable as error:
                     self._serving.unreadable += 1
                     _log.warning("unreadable, to the dead-letter topic: %s", error)
-                    sent.append(await self._bury(record))
+                    sent.append(await self._send_to_dead_letters(record))
         for record, fact in zip(readable, await self._handle(messages, arrived_ns), strict=True):
             if fact is None:
                 self._serving.failed += 1
-                sent.append(await self._bury(record))
+                sent.append(await self._send_to_dead_letters(record))
                 continue
             body = self._codec.encode(fact)
-            partition = self._reply_partition(record) if is_outcome(fact) else None
+            partition = self._find_reply_partition(record) if is_outcome(fact) else None
             try:
                 if len(body) > self._setting.max_message_bytes:
                     raise TooLarge(len(body), self._setting.max_message_bytes)
-                topic, headers = self._places.topic_of[type(fact)], self._headers_of(fact, record)
+                topic, headers = self._places.topic_by_type[type(fact)], self._build_headers(fact, record)
                 sent.append(await self._send(topic, body, record, headers, partition))
             except (TooLarge, MessageSizeTooLargeError) as error:
                 self._serving.failed += 1
                 _log.warning("a fact is too large, its cause goes to the dead-letter topic: %s", error)
-                sent.append(await self._bury(record))
+                sent.append(await self._send_to_dead_letters(record))
             else:
                 self._serving.handled += 1
         self._commits.add(sent, {partition: records[-1].offset + 1 for partition, records in fetched.items()})
 
     async def _handle(self, messages: list[Message], arrived_ns: int) -> Sequence[Message | None]:
-        """The facts that follow, None for a message that cannot be handled at all."""
+        """Returns the facts that follow, None for a message whose handler raises."""
         try:
             return await self._desk.handle_all(messages, arrived_ns)
         except Exception as error:  # noqa: BLE001 - one bad message must not stop the others
@@ -140,23 +150,23 @@ class Member:
         # One of them spoils the batch: each by itself tells which.
         return [fact for message in messages for fact in await self._handle([message], arrived_ns)]
 
-    def _read(self, record: Record) -> Message:
-        kind = self._places.kind_at.get(record.topic) or header(record, WHAT).decode(errors="replace")
+    def _read(self, record: FetchedRecord) -> Message:
+        kind = self._places.kind_by_topic.get(record.topic) or read_header(record, KIND_HEADER).decode(errors="replace")
         if kind not in self._kinds:
             raise Unreadable(f"the {self._desk.service.name} service consumes no {kind!r}")
         return self._codec.decode(kind, record.value or b"")
 
-    def _headers_of(self, fact: Message, cause: Record) -> list[tuple[str, bytes]]:
-        """Those of its cause travel along."""
-        if self._places.kind_at:
+    def _build_headers(self, fact: Message, cause: FetchedRecord) -> list[tuple[str, bytes]]:
+        """Returns the headers of a fact; those of the record that led to it are copied."""
+        if self._places.kind_by_topic:
             return list(cause.headers)
-        return [kind_header(type(fact)), *(pair for pair in cause.headers if pair[0] != WHAT)]
+        return [build_kind_header(type(fact)), *(pair for pair in cause.headers if pair[0] != KIND_HEADER)]
 
     async def _send(
         self,
         topic: str,
         body: bytes,
-        cause: Record,
+        cause: FetchedRecord,
         headers: list[tuple[str, bytes]],
         partition: int | None = None,
     ) -> "asyncio.Future[Any]":
@@ -165,10 +175,10 @@ class Member:
         )
         return acknowledged
 
-    async def _bury(self, record: Record) -> "asyncio.Future[Any]":
-        """To the dead-letter topic as it is; where it lies instead, when it is too large to be sent once more.
+    async def _send_to_dead_letters(self, record: FetchedRecord) -> "asyncio.Future[Any]":
+        """Sends the record to the dead-letter topic, or only its location if it is too large to be sent again.
 
-        Kafka limits a record as its producer compressed it, and here it is not compressed.
+        Kafka limits a record by its compressed size, and here it is sent uncompressed.
         """
         try:
             return await self._send(self._places.dead_letters, record.value or b"", record, list(record.headers))
@@ -178,21 +188,21 @@ class Member:
             return await self._note(place)
 
     async def _note(self, place: str) -> "asyncio.Future[Any]":
-        """A dead letter that says where it lies."""
+        """Sends a dead letter that says where the record is."""
         note: asyncio.Future[Any] = await self._producer.send(
-            self._places.dead_letters, b"", headers=[(LIES_AT, place.encode())]
+            self._places.dead_letters, b"", headers=[(LOCATION_HEADER, place.encode())]
         )
         return note
 
-    def _reply_partition(self, record: Record) -> int:
-        """Where the buyer listens; 0 for an order that does not say, or names a partition that is not there."""
-        return self._reply_partitions.get(header(record, REPLY), 0)
+    def _find_reply_partition(self, record: FetchedRecord) -> int:
+        """Returns the buyer's reply partition; 0 if the record names none or one that does not exist."""
+        return self._reply_partitions.get(read_header(record, REPLY_HEADER), 0)
 
 
-class _Commits:
-    """Offsets are committed after the facts that follow from them are acknowledged, in the order of the batches.
+class _CommitQueue:
+    """Commits offsets, in the order of the batches, once the facts that follow from them are acknowledged.
 
-    While one commit is on its way the next batches gather, and one commit takes them all.
+    While one commit is in progress the next batches gather, and one commit then covers them all.
     """
 
     def __init__(self, consumer: Consumer, setting: Setting) -> None:
@@ -204,11 +214,14 @@ class _Commits:
         self._batches.put_nowait((sent, offsets))
 
     def finish(self) -> None:
-        """Have ``run`` commit what was added and return."""
+        """Makes ``run`` commit what was added and return."""
         self._batches.put_nowait(None)
 
     async def run(self) -> None:
-        """Raises Unreachable when a fact was not taken; nothing at or behind its batch is committed."""
+        """Commits until ``finish`` is called.
+
+        Raises Unreachable if a fact was not acknowledged; then neither its batch nor later ones are committed.
+        """
         finishing = False
         while not finishing:
             batch = await self._batches.get()
@@ -218,7 +231,7 @@ class _Commits:
                 try:
                     await asyncio.gather(*sent)
                 except KafkaError as error:
-                    raise unreachable(self._setting, error) from error
+                    raise build_unreachable(self._setting, error) from error
                 offsets |= reached
                 if self._batches.empty():
                     break

@@ -1,4 +1,4 @@
-"""Kafka for any method: traits, and the parts joined."""
+"""Base class of transports on Kafka: traits, server and client."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -8,22 +8,22 @@ from typing import ClassVar
 from aiokafka.errors import KafkaError
 
 from shop.service import Service
-from transports.backends.kafka.client import buying
-from transports.backends.kafka.client_libraries import in_group, producing, versions
+from transports.backends.kafka.client import connect_buyer
+from transports.backends.kafka.client_libraries import describe_versions, join_group, open_producer
 from transports.backends.kafka.config import COMPRESSIONS, Config
-from transports.backends.kafka.server import Member
-from transports.backends.kafka.topology import Places, create, delete, unreachable
+from transports.backends.kafka.server import GroupMember
+from transports.backends.kafka.topology import TrialTopics, build_unreachable, create_topology, delete_topology
 from transports.backends.routes import Routes
-from transports.base import Acceptance, Client, Serving, Setting, Traits, Transport
-from transports.dispatch import Desk
+from transports.base import Acceptance, Client, ServingStats, Setting, Traits, Transport
+from transports.dispatch import MessageProcessor
 from transports.errors import SettingError
-from transports.options import config_from
-from transports.security import SECURED
-from transports.tracing import Trace
+from transports.options import parse_options
+from transports.security import ENCRYPTED_LEVELS
+from transports.tracing import Tracer
 
 
-def traits_of(routes: Routes) -> Traits:
-    """What a method with these routes promises over Kafka."""
+def build_traits(routes: Routes) -> Traits:
+    """Returns the traits of a method with these routes over Kafka."""
     return Traits(
         style=routes.style,
         accepted=Acceptance.ON_ACKNOWLEDGED,
@@ -38,14 +38,14 @@ def traits_of(routes: Routes) -> Traits:
         stamped=True,
         scales=True,
         replays=True,
-        securities=SECURED,
+        securities=ENCRYPTED_LEVELS,
         largest_bytes=8 * 1024 * 1024,  # message.max.bytes in bench/provision/kafka.py
         needs=frozenset({"kafka"}),
     )
 
 
 class KafkaTransport(Transport):
-    """Whoever subclasses it says the method's name, its routes and its traits."""
+    """Base class of transports on Kafka; a subclass sets ``method``, ``routes`` and ``traits``."""
 
     product = "kafka"
     method: ClassVar[str]
@@ -58,11 +58,11 @@ class KafkaTransport(Transport):
             raise SettingError(
                 f"the {self.method} transport needs Kafka: give KAFKA_BOOTSTRAP, or type `make up`", code="no-server"
             )
-        self._config = config_from(self.method, setting.options, Config)
-        self._places = Places(self.routes, setting)
+        self._config = parse_options(self.method, setting.options, Config)
+        self._places = TrialTopics(self.routes, setting)
 
     def facts(self) -> Mapping[str, str]:
-        library = versions(self._config)
+        library = describe_versions(self._config)
         partitions = max(self._config.partitions, self.setting.processes)
         flush = "flush.messages=1" if self.setting.durability == "safe" else "default flush"
         return {
@@ -71,21 +71,21 @@ class KafkaTransport(Transport):
         }
 
     async def prepare(self) -> None:
-        await create(self.setting, self._config, self._places)
+        await create_topology(self.setting, self._config, self._places)
 
     async def remove(self) -> None:
-        await delete(self.setting, self._places)
+        await delete_topology(self.setting, self._places)
 
     @asynccontextmanager
-    async def serve(self, service: Service) -> AsyncIterator[Serving]:
+    async def serve(self, service: Service) -> AsyncIterator[ServingStats]:
         setting, places = self.setting, self._places
-        serving = Serving(Trace(setting.trace_every))
+        serving = ServingStats(Tracer(setting.trace_every))
         try:
             async with AsyncExitStack() as stack:
-                desk = await stack.enter_async_context(Desk(service, serving.trace))
-                producer = await stack.enter_async_context(producing(self._config, setting, service.name))
-                consumer = await stack.enter_async_context(in_group(self._config, setting, service.name, places))
-                member = Member(desk, serving, consumer, producer, places, setting)
+                desk = await stack.enter_async_context(MessageProcessor(service, serving.trace))
+                producer = await stack.enter_async_context(open_producer(self._config, setting, service.name))
+                consumer = await stack.enter_async_context(join_group(self._config, setting, service.name, places))
+                member = GroupMember(desk, serving, consumer, producer, places, setting)
                 # A member that dies takes its service with it: a service that consumes nothing looks like a slow one.
                 async with asyncio.TaskGroup() as group:
                     group.create_task(member.run())
@@ -94,9 +94,9 @@ class KafkaTransport(Transport):
                     finally:
                         member.stop()
         except KafkaError as error:
-            raise unreachable(setting, error) from error
+            raise build_unreachable(setting, error) from error
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Client]:
-        async with buying(self.setting, self._config, self._places) as client:
+        async with connect_buyer(self.setting, self._config, self._places) as client:
             yield client

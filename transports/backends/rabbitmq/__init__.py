@@ -1,5 +1,5 @@
-"""RabbitMQ: queues, confirms and acknowledgements, over aio-pika."""
+"""The RabbitMQ backend: queues, publisher confirms and acknowledgements, by aio-pika."""
 
-from transports.backends.rabbitmq.transport import RabbitMQTransport, traits_of
+from transports.backends.rabbitmq.transport import RabbitMQTransport, build_traits
 
-__all__ = ["RabbitMQTransport", "traits_of"]
+__all__ = ["RabbitMQTransport", "build_traits"]

@@ -1,4 +1,4 @@
-"""What can be set on RabbitMQ."""
+"""Options of the RabbitMQ backend."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Putting a message where its key leads and waiting for the broker's confirm."""
+"""Publishes messages to RabbitMQ and waits for the publisher confirm."""
 
 import asyncio
 
@@ -8,14 +8,14 @@ from aio_pika.abc import AbstractExchange, AbstractRobustChannel
 from aio_pika.exceptions import DeliveryError, PublishError
 from aiormq.exceptions import ChannelInvalidStateError
 
-from shop.messages import KIND, Message
+from shop.messages import KIND_BY_TYPE, Message
 from transports.backends.rabbitmq.topology import LIBRARY_ERRORS
 from transports.base import Setting
 from transports.errors import NoOutcome, NotAccepted, TooLarge, Unreachable
 from transports.security import AUTH
-from transports.wire import codec_named
+from transports.wire import load_codec
 
-_PAUSE_S = 0.01
+_RETRY_PAUSE_S = 0.01
 
 
 class Publisher:
@@ -27,25 +27,25 @@ class Publisher:
         limit_bytes: int,
         role: str,
     ) -> None:
-        """``role`` is whose messages these are, which they say at auth, where RabbitMQ lets nobody say another's."""
+        """``role`` is the sender, named in each message at level auth, where RabbitMQ rejects a false one."""
         self._channel = channel
         self._exchange = exchange
-        self._codec = codec_named(setting.codec)
+        self._codec = load_codec(setting.codec)
         self._limit_bytes = limit_bytes
         self._deadline_s = setting.deadline_s
         self._user = role if setting.security == AUTH else None
         self._mode = DeliveryMode.PERSISTENT if setting.durability == "safe" else DeliveryMode.NOT_PERSISTENT
 
     async def publish(self, key: str, message: Message, reply_to: str | None) -> None:
-        """Returns with the confirm. Raises TooLarge, NotAccepted (no queue there, or refused), NoOutcome, Unreachable.
+        """Publishes the message and returns when the broker has confirmed it.
 
-        The size is checked here because one message that the broker rejects closes the channel, and with it every
-        other publish in flight on it.
+        Raises TooLarge, NotAccepted (no such queue, or refused), NoOutcome and Unreachable. The size is checked here
+        because a message that the broker rejects closes the channel, and with it every other publish in flight on it.
         """
         body = self._codec.encode(message)
         if len(body) > self._limit_bytes:
             raise TooLarge(len(body), self._limit_bytes)
-        kind, order_id = KIND[type(message)], message.order.order_id
+        kind, order_id = KIND_BY_TYPE[type(message)], message.order.order_id
         amqp = AmqpMessage(
             body,
             type=kind,
@@ -68,7 +68,7 @@ class Publisher:
                         return
                     except ChannelInvalidStateError:  # lost a moment ago, which it does not know yet; nothing was sent
                         sent = False
-                        await asyncio.sleep(_PAUSE_S)
+                        await asyncio.sleep(_RETRY_PAUSE_S)
         except (DeliveryError, PublishError) as error:
             raise NotAccepted(f"RabbitMQ did not take a message for {key}: {error}") from error
         except TimeoutError as error:

@@ -1,4 +1,4 @@
-"""A service on its queue: handle, publish, confirm, acknowledge."""
+"""Consumes for a service on RabbitMQ: handle, publish, wait for the confirm, acknowledge."""
 
 import asyncio
 import logging
@@ -9,38 +9,43 @@ from contextlib import asynccontextmanager, suppress
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from shop.messages import Message
-from shop.workflow import is_outcome, kinds_consumed_by
+from shop.workflow import is_outcome, list_consumed_kinds
 from transports.backends.rabbitmq.publisher import Publisher
-from transports.backends.rabbitmq.topology import LIBRARY_ERRORS, Places, queue_on
-from transports.base import Serving, Setting
-from transports.dispatch import Desk
+from transports.backends.rabbitmq.topology import LIBRARY_ERRORS, TrialQueues, find_queue
+from transports.base import ServingStats, Setting
+from transports.dispatch import MessageProcessor
 from transports.errors import NoOutcome, Unreachable, Unreadable
-from transports.security import AUTH, teller_of
-from transports.wire import codec_named
+from transports.security import AUTH, find_producer_role
+from transports.wire import load_codec
 
 _log = logging.getLogger(__name__)
 
-_CANCEL_S = 5.0
+_CANCEL_TIMEOUT_S = 5.0
 
 
-class Consumer:
-    """What a service does with a delivery."""
+class DeliveryHandler:
+    """Handles the deliveries of one service."""
 
-    def __init__(self, desk: Desk, serving: Serving, publisher: Publisher, places: Places, setting: Setting) -> None:
+    def __init__(
+        self, desk: MessageProcessor, serving: ServingStats, publisher: Publisher, places: TrialQueues, setting: Setting
+    ) -> None:
         self._desk = desk
         self._serving = serving
         self._publisher = publisher
         self._places = places
-        self._codec = codec_named(setting.codec)
-        self._senders_are_told = setting.security == AUTH
-        self._kinds = frozenset(kinds_consumed_by(desk.service.name))
-        self._in_hand = 0
+        self._codec = load_codec(setting.codec)
+        self._verifies_senders = setting.security == AUTH
+        self._kinds = frozenset(list_consumed_kinds(desk.service.name))
+        self._in_progress = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
     async def take(self, delivery: AbstractIncomingMessage) -> None:
-        """Acknowledged when the fact that follows is confirmed; what cannot succeed goes to the dead-letter queue."""
-        self._in_hand += 1
+        """Handles a delivery and acknowledges it when the resulting fact is confirmed.
+
+        A message that can never succeed goes to the dead-letter queue.
+        """
+        self._in_progress += 1
         self._idle.clear()
         try:
             await self._take(delivery)
@@ -48,8 +53,8 @@ class Consumer:
             # The connection is gone, so the broker delivers this message again.
             _log.warning("lost RabbitMQ with a message in hand: %r", error)
         finally:
-            self._in_hand -= 1
-            if not self._in_hand:
+            self._in_progress -= 1
+            if not self._in_progress:
                 self._idle.set()
 
     async def _take(self, delivery: AbstractIncomingMessage) -> None:
@@ -81,30 +86,32 @@ class Consumer:
         if kind not in self._kinds:
             raise Unreadable(f"the {self._desk.service.name} service consumes no {kind!r}")
         # Its right to an exchange lets a user reach every queue behind it: who it was is told by RabbitMQ.
-        if self._senders_are_told and delivery.user_id != (teller := teller_of(kind)):
+        if self._verifies_senders and delivery.user_id != (teller := find_producer_role(kind)):
             raise Unreadable(f"{delivery.user_id or 'nobody'} may not send {kind!r}, which comes from {teller}")
         return self._codec.decode(kind, delivery.body)
 
     async def _publish(self, fact: Message, reply_to: str | None) -> None:
-        key = self._places.key_for(fact, reply_to)
+        key = self._places.choose_routing_key(fact, reply_to)
         if key is not None:
             await self._publisher.publish(key, fact, None if is_outcome(fact) else reply_to)
 
     async def finished(self) -> None:
-        """Wait until nothing is in hand."""
+        """Waits until no delivery is in progress."""
         await self._idle.wait()
 
 
 @asynccontextmanager
-async def consuming(channel: AbstractChannel, consumer: Consumer, queue: str, prefetch: int) -> AsyncIterator[None]:
-    """Deliveries to ``consumer`` until exit; then no new ones, and those in hand are finished."""
+async def consume_queue(
+    channel: AbstractChannel, consumer: DeliveryHandler, queue: str, prefetch: int
+) -> AsyncIterator[None]:
+    """Consumes ``queue`` with ``consumer`` until exit; then takes no new deliveries and finishes those in progress."""
     await channel.set_qos(prefetch_count=prefetch)
-    source = await queue_on(channel, queue)
+    source = await find_queue(channel, queue)
     tag = await source.consume(consumer.take)
     try:
         yield
     finally:
         with suppress(*LIBRARY_ERRORS):
-            async with asyncio.timeout(_CANCEL_S):  # aio-pika waits for a broker that is away without end
+            async with asyncio.timeout(_CANCEL_TIMEOUT_S):  # aio-pika waits for a broker that is away without end
                 await source.cancel(tag)
         await consumer.finished()

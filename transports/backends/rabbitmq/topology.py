@@ -1,12 +1,12 @@
-"""The queues of a trial, and connections to them.
+"""Declares and deletes the queues of a trial on RabbitMQ, and connects to them.
 
     TRIAL.user TRIAL.product TRIAL.payment TRIAL.shipping     a queue per service
-    TRIAL.reply.0 … or TRIAL.order-closed.0 …                 where a load process hears outcomes
+    TRIAL.reply.0 … or TRIAL.order-closed.0 …                 a queue of outcomes per load process
     TRIAL.unreadable                                          the dead-letter queue
 
-In a pipeline everything goes through the default exchange, straight to a queue by its name. In a choreography it goes
-to the topic exchange TRIAL.facts under what it is: place-order, order-placed … order-closed.0 for the load process
-that ordered; a queue is bound to whatever its subscriber consumes.
+In a pipeline every message goes through the default exchange, straight to a queue by the queue's name. In a
+choreography it goes to the topic exchange TRIAL.facts with its kind as routing key: place-order, order-placed …
+order-closed.0 for the load process that ordered. Each queue is bound to the keys that its subscriber consumes.
 """
 
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ from shop.workflow import SERVICES
 from transports.backends.routes import Routes
 from transports.base import Setting
 from transports.errors import Unreachable
-from transports.security import amqp
+from transports.security import build_amqp_options
 
 LIBRARY_ERRORS = (AMQPError, ChannelInvalidStateError, ConnectionError, OSError)
 """What aio-pika raises when the broker is gone or refuses; TimeoutError is an OSError."""
@@ -31,63 +31,66 @@ RECONNECT_S = 0.5
 """Between two tries to get back to a broker that is gone: aio-pika's own 5 s would be most of a short outage."""
 
 
-class Places:
-    """Of a trial: its queues, and under which key a message comes to them."""
+class TrialQueues:
+    """Names of the queues of a trial, and the routing key of each message type."""
 
     def __init__(self, routes: Routes, setting: Setting) -> None:
         trial = setting.trial
-        self.exchange = f"{trial}.facts" if routes.published else ""
+        self.exchange = f"{trial}.facts" if routes.is_choreography else ""
         """The default exchange has no name, and its keys are names of queues."""
-        before = "" if routes.published else f"{trial}."
-        self.key_of = {message: f"{before}{place}" for message, place in routes.place_of.items()}
+        before = "" if routes.is_choreography else f"{trial}."
+        self.routing_key_by_type = {message: f"{before}{place}" for message, place in routes.place_of.items()}
         self.dead_letters = f"{trial}.unreadable"
-        self.replies = tuple(f"{before}{routes.outcome}.{worker}" for worker in range(setting.workers))
+        self.reply_keys = tuple(f"{before}{routes.outcome}.{worker}" for worker in range(setting.workers))
         """By load process, the key of its outcomes."""
-        self.queue_of = {service: f"{trial}.{service}" for service in SERVICES}
+        self.queue_by_service = {service: f"{trial}.{service}" for service in SERVICES}
         self.reply_queues = tuple(f"{trial}.{routes.outcome}.{worker}" for worker in range(setting.workers))
-        self.keys_heard = {queue: routes.heard_by(service) for service, queue in self.queue_of.items()} | {
-            queue: (key,) for queue, key in zip(self.reply_queues, self.replies, strict=True)
-        }
+        self.binding_keys = {
+            queue: routes.subscriptions(service) for service, queue in self.queue_by_service.items()
+        } | {queue: (key,) for queue, key in zip(self.reply_queues, self.reply_keys, strict=True)}
         """By queue, what it is bound to in a choreography."""
-        self._published = routes.published
+        self._is_choreography = routes.is_choreography
 
-    def key_for(self, fact: Message, reply_to: str | None) -> str | None:
-        """Where ``fact`` goes. An outcome that nobody waits for goes nowhere in a pipeline; a choreography publishes it
-        all the same, to the first load process."""
+    def choose_routing_key(self, fact: Message, reply_to: str | None) -> str | None:
+        """Returns the routing key for ``fact``, or None for an outcome that nobody waits for in a pipeline.
+
+        A choreography publishes such an outcome all the same, to the first load process.
+        """
         if type(fact) is not OrderClosed:
-            return self.key_of[type(fact)]
-        if self._published and reply_to not in self.replies:
-            return self.replies[0]
+            return self.routing_key_by_type[type(fact)]
+        if self._is_choreography and reply_to not in self.reply_keys:
+            return self.reply_keys[0]
         return reply_to
 
 
 @asynccontextmanager
 async def channel(setting: Setting, purpose: str) -> AsyncIterator[AbstractRobustChannel]:
-    """A channel with publisher confirms on a connection of its own.
+    """Opens a channel with publisher confirms on a connection of its own.
 
-    ``purpose`` begins with the role that comes: a service, the buyer, or the harness. Publishing and consuming each
-    want one: the broker slows a publisher down by not reading from its socket. Raises Unreachable.
+    ``purpose`` begins with the role that connects: a service, the buyer or the harness. Publishing and consuming each
+    need one: the broker slows a publisher down by not reading from its socket. Raises Unreachable.
     """
     role = purpose.partition(".")[0]
     try:
         connection = await aio_pika.connect_robust(
-            **amqp(setting, role),
+            **build_amqp_options(setting, role),
             timeout=setting.deadline_s,
             client_properties={"connection_name": f"{setting.trial}.{purpose}"},
             reconnect_interval=RECONNECT_S,
         )
     except LIBRARY_ERRORS as error:
         raise Unreachable(
-            f"RabbitMQ does not answer at {shown(setting.servers['rabbitmq'])}: {error or type(error).__name__}"
+            f"RabbitMQ does not answer at {hide_password(setting.servers['rabbitmq'])}: {error or type(error).__name__}"
         ) from error
     async with connection:
         yield await connection.channel(publisher_confirms=True, on_return_raises=True)
 
 
-async def queue_on(channel: AbstractChannel, name: str) -> AbstractQueue:
-    """A queue that is there already, whose consumers come back when the connection does.
+async def find_queue(channel: AbstractChannel, name: str) -> AbstractQueue:
+    """Returns an existing queue, whose consumers are restored when the connection is.
 
-    Asked for: aio-pika forgets the consumers of a queue that it has only been told of. Raises Unreachable.
+    It is fetched by name: aio-pika does not restore consumers of a queue object made without asking. Raises
+    Unreachable.
     """
     try:
         return await channel.get_queue(name)
@@ -95,8 +98,8 @@ async def queue_on(channel: AbstractChannel, name: str) -> AbstractQueue:
         raise Unreachable(f"RabbitMQ has no queue {name}: {error or type(error).__name__}") from error
 
 
-async def exchange_on(channel: AbstractChannel, places: Places) -> AbstractExchange:
-    """Where messages are published. Raises Unreachable."""
+async def find_exchange(channel: AbstractChannel, places: TrialQueues) -> AbstractExchange:
+    """Returns the exchange to which messages are published. Raises Unreachable."""
     if not places.exchange:
         return channel.default_exchange
     try:
@@ -105,35 +108,35 @@ async def exchange_on(channel: AbstractChannel, places: Places) -> AbstractExcha
         raise Unreachable(f"RabbitMQ has no exchange {places.exchange}: {error or type(error).__name__}") from error
 
 
-def shown(url: str) -> str:
-    """The URL without its password."""
+def hide_password(url: str) -> str:
+    """Returns the URL without user and password."""
     scheme, _, rest = url.rpartition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
-async def declare(setting: Setting, places: Places) -> None:
-    """Create the queues. ``fast``: classic queues. ``safe``: quorum queues, fsynced before they confirm.
+async def declare_topology(setting: Setting, places: TrialQueues) -> None:
+    """Creates the queues. ``fast``: classic queues. ``safe``: quorum queues, fsynced before they confirm.
 
-    A queue outlives its broker's restart either way; whether what is in it does is said by each message.
+    A queue survives a restart of its broker either way; each message says whether it does.
     """
     async with channel(setting, "harness.prepare") as ch:
         kind: dict[str, str] = {"x-queue-type": "quorum"} if setting.durability == "safe" else {}
         dead_letters = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": places.dead_letters}
         await ch.declare_queue(places.dead_letters, durable=True, arguments={**kind})
         queues = [await ch.declare_queue(name, durable=True, arguments={**kind}) for name in places.reply_queues]
-        for name in places.queue_of.values():
+        for name in places.queue_by_service.values():
             queues.append(await ch.declare_queue(name, durable=True, arguments={**kind, **dead_letters}))
         if places.exchange:
             await ch.declare_exchange(places.exchange, ExchangeType.TOPIC, durable=True)
             for queue in queues:
-                for key in places.keys_heard[queue.name]:
+                for key in places.binding_keys[queue.name]:
                     await queue.bind(places.exchange, key)
 
 
-async def delete(setting: Setting, places: Places) -> None:
-    """Delete them, with whatever is in them. A queue that is not there is no error."""
+async def delete_topology(setting: Setting, places: TrialQueues) -> None:
+    """Deletes the queues and their messages. A missing queue is no error."""
     async with channel(setting, "harness.remove") as ch:
-        for name in (*places.queue_of.values(), *places.reply_queues, places.dead_letters):
+        for name in (*places.queue_by_service.values(), *places.reply_queues, places.dead_letters):
             await ch.queue_delete(name)
         if places.exchange:
             await ch.exchange_delete(places.exchange)

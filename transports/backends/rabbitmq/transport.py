@@ -1,4 +1,4 @@
-"""RabbitMQ for any method: traits, and the parts joined."""
+"""Base class of transports on RabbitMQ: traits, server and client."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -6,22 +6,22 @@ from importlib.metadata import version
 from typing import ClassVar
 
 from shop.service import Service
-from transports.backends.rabbitmq.client import buying
+from transports.backends.rabbitmq.client import connect_buyer
 from transports.backends.rabbitmq.config import Config
 from transports.backends.rabbitmq.publisher import Publisher
-from transports.backends.rabbitmq.server import Consumer, consuming
-from transports.backends.rabbitmq.topology import Places, channel, declare, delete, exchange_on
+from transports.backends.rabbitmq.server import DeliveryHandler, consume_queue
+from transports.backends.rabbitmq.topology import TrialQueues, channel, declare_topology, delete_topology, find_exchange
 from transports.backends.routes import Routes
-from transports.base import Acceptance, Client, Serving, Setting, Traits, Transport
-from transports.dispatch import Desk
+from transports.base import Acceptance, Client, ServingStats, Setting, Traits, Transport
+from transports.dispatch import MessageProcessor
 from transports.errors import SettingError
-from transports.options import config_from
-from transports.security import SECURED
-from transports.tracing import Trace
+from transports.options import parse_options
+from transports.security import ENCRYPTED_LEVELS
+from transports.tracing import Tracer
 
 
-def traits_of(routes: Routes) -> Traits:
-    """What a method with these routes promises over RabbitMQ."""
+def build_traits(routes: Routes) -> Traits:
+    """Returns the traits of a method with these routes over RabbitMQ."""
     return Traits(
         style=routes.style,
         accepted=Acceptance.ON_CONFIRM,
@@ -34,14 +34,14 @@ def traits_of(routes: Routes) -> Traits:
         concurrency="up to the prefetch of 200 messages",
         stamped=True,
         scales=True,
-        securities=SECURED,
+        securities=ENCRYPTED_LEVELS,
         largest_bytes=16 * 1024 * 1024,  # max_message_size in bench/provision/rabbitmq.py
         needs=frozenset({"rabbitmq"}),
     )
 
 
 class RabbitMQTransport(Transport):
-    """Whoever subclasses it says the method's name, its routes and its traits."""
+    """Base class of transports on RabbitMQ; a subclass sets ``method``, ``routes`` and ``traits``."""
 
     product = "rabbitmq"
     method: ClassVar[str]
@@ -54,8 +54,8 @@ class RabbitMQTransport(Transport):
             raise SettingError(
                 f"the {self.method} transport needs RabbitMQ: give RABBITMQ_URL, or type `make up`", code="no-server"
             )
-        self._config = config_from(self.method, setting.options, Config)
-        self._places = Places(self.routes, setting)
+        self._config = parse_options(self.method, setting.options, Config)
+        self._places = TrialQueues(self.routes, setting)
 
     def facts(self) -> Mapping[str, str]:
         queue = "quorum queues, persistent" if self.setting.durability == "safe" else "classic queues, transient"
@@ -63,26 +63,28 @@ class RabbitMQTransport(Transport):
         return {"client": libraries, "server": f"{libraries}; {queue} messages, prefetch {self._config.prefetch}"}
 
     async def prepare(self) -> None:
-        await declare(self.setting, self._places)
+        await declare_topology(self.setting, self._places)
 
     async def remove(self) -> None:
-        await delete(self.setting, self._places)
+        await delete_topology(self.setting, self._places)
 
     @asynccontextmanager
-    async def serve(self, service: Service) -> AsyncIterator[Serving]:
+    async def serve(self, service: Service) -> AsyncIterator[ServingStats]:
         setting, places = self.setting, self._places
-        serving = Serving(Trace(setting.trace_every))
+        serving = ServingStats(Tracer(setting.trace_every))
         async with (
-            Desk(service, serving.trace) as desk,
+            MessageProcessor(service, serving.trace) as desk,
             channel(setting, f"{service.name}.out") as out,
             channel(setting, service.name) as inward,
         ):
-            publisher = Publisher(out, await exchange_on(out, places), setting, setting.max_message_bytes, service.name)
-            consumer = Consumer(desk, serving, publisher, places, setting)
-            async with consuming(inward, consumer, places.queue_of[service.name], self._config.prefetch):
+            publisher = Publisher(
+                out, await find_exchange(out, places), setting, setting.max_message_bytes, service.name
+            )
+            consumer = DeliveryHandler(desk, serving, publisher, places, setting)
+            async with consume_queue(inward, consumer, places.queue_by_service[service.name], self._config.prefetch):
                 yield serving
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Client]:
-        async with buying(self.setting, self._places) as client:
+        async with connect_buyer(self.setting, self._places) as client:
             yield client

@@ -1,4 +1,7 @@
-"""aio-pika: consume, publish on, confirm, acknowledge; the queues and connections are the transport's own."""
+"""Bare RabbitMQ chain on aio-pika: consumes, publishes on, confirms, acknowledges.
+
+Its queues and connections are the transport's own.
+"""
 
 import asyncio
 import time
@@ -8,25 +11,28 @@ from contextlib import asynccontextmanager
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractIncomingMessage
 
-from bench.calibration.baseline.bare import Pass
-from bench.calibration.baseline.bare.route import ROUTE, hops_of
-from shop.messages import KIND, OrderClosed
-from shop.workflow import FRONT
+from bench.calibration.baseline.bare import PassBody
+from bench.calibration.baseline.bare.route import ROUTE, find_hops
+from shop.messages import KIND_BY_TYPE, OrderClosed
+from shop.workflow import ENTRY_SERVICE
 from transports.backends.rabbitmq.config import Config
-from transports.backends.rabbitmq.topology import Places, channel
+from transports.backends.rabbitmq.topology import TrialQueues, channel
 from transports.base import Setting
 from transports.broker.routes import PIPELINE
 
-_ORDER = KIND[ROUTE[0]]
+_ORDER = KIND_BY_TYPE[ROUTE[0]]
 
 
 @asynccontextmanager
 async def serve(service: str, setting: Setting) -> AsyncIterator[None]:
-    places = Places(PIPELINE, setting)
+    places = TrialQueues(PIPELINE, setting)
     # By what a message is: what it becomes, and the queue for that; None is the reply queue that it names.
     hops = {
-        KIND[taken]: (KIND[passed], None if passed is OrderClosed else places.key_of[passed])
-        for taken, passed in hops_of(service).items()
+        KIND_BY_TYPE[taken]: (
+            KIND_BY_TYPE[passed],
+            None if passed is OrderClosed else places.routing_key_by_type[passed],
+        )
+        for taken, passed in find_hops(service).items()
     }
     async with channel(setting, f"{service}.out") as out, channel(setting, service) as inward:
         publish = out.default_exchange.publish
@@ -47,16 +53,16 @@ async def serve(service: str, setting: Setting) -> AsyncIterator[None]:
             await delivery.ack()
 
         await inward.set_qos(prefetch_count=Config().prefetch)
-        queue = await inward.get_queue(places.queue_of[service], ensure=False)
+        queue = await inward.get_queue(places.queue_by_service[service], ensure=False)
         await queue.consume(take)
         yield
 
 
 @asynccontextmanager
-async def connect(setting: Setting) -> AsyncIterator[Pass]:
+async def connect(setting: Setting) -> AsyncIterator[PassBody]:
     waiting: dict[str, asyncio.Future[tuple[bytes, int]]] = {}
-    places = Places(PIPELINE, setting)
-    replies, orders = places.reply_queues[setting.worker], places.queue_of[FRONT]
+    places = TrialQueues(PIPELINE, setting)
+    replies, orders = places.reply_queues[setting.worker], places.queue_by_service[ENTRY_SERVICE]
 
     async def hear(delivery: AbstractIncomingMessage) -> None:
         waiting.pop(delivery.correlation_id or "").set_result((delivery.body, time.monotonic_ns()))

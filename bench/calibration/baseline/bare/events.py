@@ -1,4 +1,7 @@
-"""aiokafka: a batch is fetched and sent on; one commit at a time follows the acknowledgements, beside the fetching."""
+"""Bare Kafka chain on aiokafka: fetches a batch, sends it on, commits offsets after acks.
+
+One commit at a time runs beside the fetching.
+"""
 
 import asyncio
 import time
@@ -8,10 +11,10 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from bench.calibration.baseline.bare import Pass
-from bench.calibration.baseline.bare.route import ROUTE, hops_of
-from transports.backends.kafka.config import Config, consumer_options, producer_options
-from transports.backends.kafka.topology import Places, started
+from bench.calibration.baseline.bare import PassBody
+from bench.calibration.baseline.bare.route import ROUTE, find_hops
+from transports.backends.kafka.config import Config, build_consumer_options, build_producer_options
+from transports.backends.kafka.topology import TrialTopics, run_client
 from transports.base import Setting
 from transports.events.routes import CHOREOGRAPHY
 from transports.security import BUYER
@@ -22,16 +25,16 @@ _Batch = tuple[Sequence["asyncio.Future[Any]"], dict[TopicPartition, int]]
 
 @asynccontextmanager
 async def serve(service: str, setting: Setting) -> AsyncIterator[None]:
-    places = Places(CHOREOGRAPHY, setting)
-    hops = {places.topic_of[taken]: places.topic_of[passed] for taken, passed in hops_of(service).items()}
-    producer = AIOKafkaProducer(**producer_options(Config(), setting, service))
+    places = TrialTopics(CHOREOGRAPHY, setting)
+    hops = {places.topic_by_type[taken]: places.topic_by_type[passed] for taken, passed in find_hops(service).items()}
+    producer = AIOKafkaProducer(**build_producer_options(Config(), setting, service))
     consumer = AIOKafkaConsumer(
         *hops,
-        group_id=places.group_of[service],
+        group_id=places.group_by_service[service],
         auto_offset_reset="earliest",
-        **consumer_options(Config(), setting, service),
+        **build_consumer_options(Config(), setting, service),
     )
-    async with started(producer), started(consumer), asyncio.TaskGroup() as group:
+    async with run_client(producer), run_client(consumer), asyncio.TaskGroup() as group:
         batches: asyncio.Queue[_Batch] = asyncio.Queue()
         tasks = (
             group.create_task(_pass_on(consumer, producer, hops, batches)),
@@ -71,12 +74,12 @@ async def _commit(consumer: AIOKafkaConsumer, batches: "asyncio.Queue[_Batch]") 
 
 
 @asynccontextmanager
-async def connect(setting: Setting) -> AsyncIterator[Pass]:
+async def connect(setting: Setting) -> AsyncIterator[PassBody]:
     waiting: dict[bytes, asyncio.Future[tuple[bytes, int]]] = {}
-    places = Places(CHOREOGRAPHY, setting)
-    orders, back = places.topic_of[ROUTE[0]], TopicPartition(places.outcomes, setting.worker)
-    producer = AIOKafkaProducer(**producer_options(Config(), setting, BUYER))
-    consumer = AIOKafkaConsumer(**consumer_options(Config(), setting, BUYER))
+    places = TrialTopics(CHOREOGRAPHY, setting)
+    orders, back = places.topic_by_type[ROUTE[0]], TopicPartition(places.outcome_topic, setting.worker)
+    producer = AIOKafkaProducer(**build_producer_options(Config(), setting, BUYER))
+    consumer = AIOKafkaConsumer(**build_consumer_options(Config(), setting, BUYER))
     consumer.assign([back])
 
     async def listen() -> None:
@@ -87,7 +90,7 @@ async def connect(setting: Setting) -> AsyncIterator[Pass]:
                 for record in records:
                     waiting.pop(record.key).set_result((record.value, at_ns))
 
-    async with started(producer), started(consumer):
+    async with run_client(producer), run_client(consumer):
         await consumer.seek_to_end(back)
         await consumer.position(back)
         listening = asyncio.create_task(listen())

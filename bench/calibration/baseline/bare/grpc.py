@@ -1,4 +1,7 @@
-"""grpc.aio with one generic unary handler of bytes; no reflection, no health."""
+"""Bare gRPC chain on grpc.aio: one generic unary handler that passes bytes on.
+
+It has neither reflection nor health checks.
+"""
 
 import time
 from collections.abc import AsyncIterator
@@ -6,11 +9,11 @@ from contextlib import asynccontextmanager
 
 import grpc
 
-from bench.calibration.baseline.bare import Pass
-from bench.calibration.baseline.bare.route import onward_of
-from shop.workflow import FRONT
+from bench.calibration.baseline.bare import PassBody
+from bench.calibration.baseline.bare.route import next_service
+from shop.workflow import ENTRY_SERVICE
 from transports.base import Setting
-from transports.grpc.config import Config, channel_options
+from transports.grpc.config import Config, build_channel_options
 
 _SERVICE, _METHOD = "bare.Chain", "Pass"
 _PATH = f"/{_SERVICE}/{_METHOD}"
@@ -18,8 +21,8 @@ _PATH = f"/{_SERVICE}/{_METHOD}"
 
 @asynccontextmanager
 async def serve(service: str, setting: Setting) -> AsyncIterator[None]:
-    onward = onward_of(service)
-    options = channel_options(setting.max_message_bytes)
+    onward = next_service(service)
+    options = build_channel_options(setting.max_message_bytes)
     server = grpc.aio.server(options=[*options, ("grpc.so_reuseport", 0)])
     async with grpc.aio.insecure_channel(setting.addresses[onward or service], options) as channel:
         ask = channel.unary_unary(_PATH, None, None)
@@ -42,9 +45,9 @@ async def serve(service: str, setting: Setting) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def connect(setting: Setting) -> AsyncIterator[Pass]:
-    options = channel_options(setting.max_message_bytes)
-    async with grpc.aio.insecure_channel(setting.addresses[FRONT], options) as channel:
+async def connect(setting: Setting) -> AsyncIterator[PassBody]:
+    options = build_channel_options(setting.max_message_bytes)
+    async with grpc.aio.insecure_channel(setting.addresses[ENTRY_SERVICE], options) as channel:
         ask = channel.unary_unary(_PATH, None, None)
 
         async def pass_(key: str, body: bytes) -> tuple[bytes, int]:

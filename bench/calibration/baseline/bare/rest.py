@@ -1,4 +1,7 @@
-"""FastAPI on uvicorn with one route that posts the body on with aiohttp, and answers with what came back."""
+"""Bare REST chain on FastAPI: one route that posts the body on with aiohttp.
+
+It answers with what came back; uvicorn serves it.
+"""
 
 import time
 from collections.abc import AsyncIterator
@@ -8,12 +11,12 @@ import aiohttp
 from fastapi import FastAPI, Request, Response
 from yarl import URL
 
-from bench.calibration.baseline.bare import Pass
-from bench.calibration.baseline.bare.route import onward_of
-from shop.workflow import FRONT
+from bench.calibration.baseline.bare import PassBody
+from bench.calibration.baseline.bare.route import next_service
+from shop.workflow import ENTRY_SERVICE
 from transports.base import Setting
 from transports.rest.config import Config
-from transports.rest.server import listening
+from transports.rest.server import run_server
 
 _JSON = "application/json"
 _HEADERS = {"content-type": _JSON}
@@ -22,7 +25,7 @@ _HEADERS = {"content-type": _JSON}
 @asynccontextmanager
 async def serve(service: str, setting: Setting) -> AsyncIterator[None]:
     app = FastAPI()
-    onward = onward_of(service)
+    onward = next_service(service)
     async with _session(setting) as session:
         if onward is None:
 
@@ -38,13 +41,13 @@ async def serve(service: str, setting: Setting) -> AsyncIterator[None]:
                 async with session.post(url, data=await request.body(), headers=_HEADERS) as response:
                     return Response(await response.read(), media_type=_JSON)
 
-        async with listening(app, setting.addresses[service], Config()):
+        async with run_server(app, setting.addresses[service], Config()):
             yield
 
 
 @asynccontextmanager
-async def connect(setting: Setting) -> AsyncIterator[Pass]:
-    url = _url(setting, FRONT)
+async def connect(setting: Setting) -> AsyncIterator[PassBody]:
+    url = _url(setting, ENTRY_SERVICE)
     async with _session(setting) as session:
 
         async def pass_(key: str, body: bytes) -> tuple[bytes, int]:
@@ -55,7 +58,7 @@ async def connect(setting: Setting) -> AsyncIterator[Pass]:
 
 
 def _session(setting: Setting) -> aiohttp.ClientSession:
-    """As transports.rest.client_libraries has it for its own client."""
+    """Returns a session configured as that of transports.rest.engines."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=Config().idle_s),
         timeout=aiohttp.ClientTimeout(total=setting.deadline_s),
