@@ -34,7 +34,7 @@ class ExitCode(IntEnum):
 
 
 class Refusal(Exception):
-    """``str(error)`` is one sentence: what is wrong, and what to do next. ``code`` stays the same when it is reworded."""
+    """``str(error)`` is one sentence: what is wrong, and what to do next. ``code`` stays when it is reworded."""
 
     exit_code: ClassVar[ExitCode] = ExitCode.FAILED
 
@@ -91,4 +91,4 @@ class DoubtfulRun(Refusal):
 
 def unknown_word(what: str, word: str, known: tuple[str, ...]) -> UsageError:
     """The refusal of a word that is none of ``known``: with the nearest one, or with all of them."""
-    return UsageError(describe_unknown(what, word, known), code=f"unknown-{what.split()[0]}")
+    return UsageError(describe_unknown(what, word, known), code=f"unknown-{what.partition(' ')[0]}")

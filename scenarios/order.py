@@ -4,7 +4,7 @@ On Locust's page, "Number of users" is the offered load: in open mode every user
 in closed mode for one buyer who orders again as soon as the last order has ended. It can be edited while it runs.
 """
 
-from bench.load.locust.master import OrderUser
+from scenarios import OrderUser
 
 
 class Buyer(OrderUser):

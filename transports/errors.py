@@ -69,7 +69,15 @@ class SettingError(ValueError):
         self.code = code
 
 
+MAX_LISTED = 8
+"""So many words are listed to somebody whose word is like none of them."""
+
+
 def describe_unknown(what: str, name: str, known: tuple[str, ...]) -> str:
-    """Returns one sentence that says that ``name`` is not in ``known``, and gives the nearest known one, or all."""
-    near = get_close_matches(name.lower(), known, n=1)
-    return f"no {what} {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}")
+    """One sentence about a name that is none of ``known``: with the nearest one, or with all where they are few."""
+    by_lower = {word.lower(): word for word in known}
+    if near := get_close_matches(name.lower(), by_lower, n=1):
+        return f"no {what} {name!r}; did you mean {by_lower[near[0]]!r}?"
+    if len(known) <= MAX_LISTED:
+        return f"no {what} {name!r}; there are: {', '.join(known)}"
+    return f"no {what} {name!r}, nor anything like it; --help lists what there is"

@@ -127,7 +127,8 @@ def _claim_in_comparison(view: MethodComparison, metrics: Sequence[str], look: C
                     method=row.method,
                     kind=kind,
                     subject=metric,
-                    text=f"{less if kind == 'pro' else more} {where}: {_format_with_unit(own, unit)}, {_format_ratios(others)}{lined}",
+                    text=f"{less if kind == 'pro' else more} {where}: "
+                    f"{_format_with_unit(own, unit)}, {_format_ratios(others)}{lined}",
                     source="trials.csv",
                     run=view.run,
                     cell=row.cell,
@@ -197,7 +198,8 @@ def _claim_size_slopes(found: Evidence, look: ChartLookup) -> Iterator[Claim]:
                     method=method,
                     kind=kind,
                     subject=SLOPE_SUBJECT,
-                    text=f"a KiB more ({where}) adds {_format_with_unit(own, 'us')} to completion, {_format_ratios(others)}{but}",
+                    text=f"a KiB more ({where}) adds {_format_with_unit(own, 'us')} to completion, "
+                    f"{_format_ratios(others)}{but}",
                     source="effects.csv" if is_effect else "trials.csv",
                     run=run,
                     chart=find_chart(look, run, SLOPE_SUBJECT, method.transport, value),
@@ -291,6 +293,7 @@ def _format_share(percent: Estimate) -> str:
 
 def _format_ratios(ratios: Mapping[Method, Estimate]) -> str:
     return ", ".join(
-        f"{format_number(ratio.value or 0)} times {other.title}'s ({format_number(ratio.low or 0)} to {format_number(ratio.high or 0)})"
+        f"{format_number(ratio.value or 0)} times {other.title}'s "
+        f"({format_number(ratio.low or 0)} to {format_number(ratio.high or 0)})"
         for other, ratio in ratios.items()
     )

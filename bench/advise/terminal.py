@@ -158,7 +158,8 @@ def _ground_sentences(advice: Advice) -> Iterator[str]:
     if len(advice.placed) > 1:
         yield (
             f"A method is ahead where the whole 95 % interval of the ratio of median completion lies beyond a tenth; "
-            f"what reaches into {1 / EQUIVALENCE_BAND:.2f} to {EQUIVALENCE_BAND:g} is a tie. Against {advice.names[first]}:"
+            f"what reaches into {1 / EQUIVALENCE_BAND:.2f} to {EQUIVALENCE_BAND:g} is a tie. "
+            f"Against {advice.names[first]}:"
         )
     for placed in advice.placed:
         name = advice.names[placed.method]

@@ -1,12 +1,10 @@
 """Measures what a codec costs by itself: bytes, and time to encode and decode an order.
 
-`make codecs` runs it, without any transport. Conversion and encoding are timed apart: protobuf and Avro take messages or
-dicts of their own, and making those costs more than writing them; msgspec writes the shop's dataclasses as they are.
+Conversion and encoding are timed apart, without any transport: protobuf and Avro take messages or dicts of their own,
+and making those costs more than writing them; msgspec writes the shop's dataclasses as they are.
 """
 
-import argparse
 import gc
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -190,23 +188,14 @@ def evolution_table() -> Table:
     return drawn
 
 
-def command(arguments: list[str]) -> int:
-    """The exit code: 0 measured, 130 stopped."""
-    parser = argparse.ArgumentParser("python -m bench.calibration.codecs", description="What a format costs by itself.")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"in which all formats take turns ({ROUNDS})")
-    parser.add_argument("--round-ms", type=float, default=ROUND_S * 1000, help="of each step in a round (20)")
-    asked = parser.parse_args(arguments)
-    console = Console()
-    try:
-        found = [
-            cost
-            for shape in PAYLOAD_SHAPES
-            for payload_bytes in SIZES_BYTES
-            for cost in measure_codecs(shape, payload_bytes, asked.rounds, asked.round_ms / 1000)
-        ]
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+def print_codec_costs(rounds: int, round_s: float, console: Console) -> None:
+    """Measures every codec and prints the table, how near the shortest by hand it comes, and what evolves."""
+    found = [
+        cost
+        for shape in PAYLOAD_SHAPES
+        for payload_bytes in SIZES_BYTES
+        for cost in measure_codecs(shape, payload_bytes, rounds, round_s)
+    ]
     console.print(cost_table(found))
     worst = max(found, key=lambda cost: cost.by_hand)
     met = "met" if worst.by_hand <= MAX_RATIO_TO_HAND_WRITTEN else "MISSED"
@@ -216,8 +205,3 @@ def command(arguments: list[str]) -> int:
         highlight=False,
     )
     console.print(evolution_table())
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(command(sys.argv[1:]))

@@ -7,11 +7,9 @@ cost        CPU of the driver for an order beyond what its client takes, and ord
 path        the same plan through Locust and by the driver called directly, on the same services, in turns
 """
 
-import argparse
 import asyncio
 import multiprocessing
 import os
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,8 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.calibration.baseline.load import run_open_loop
-from bench.cli.exits import outcome
-from bench.errors import LoadError, StartFailed
+from bench.errors import LoadError
 from bench.load.driver import Phases
 from bench.load.locust.control import Master, start_master, start_worker
 from bench.load.open_loop import OpenDriver
@@ -34,10 +31,9 @@ from bench.load.scheduling import raise_priority, restore_priority
 from bench.load.session import LoadSession
 from bench.load.workload.arrivals import Schedule
 from bench.load.workload.orders import Mix, Workload, build_shipped_outcome
-from bench.paths import ROOT
 from bench.profile.loader import load_profile
 from bench.profile.matrix import expand_cells
-from bench.provision.cleanup import open_ledger, resolve_home
+from bench.provision.cleanup import open_ledger
 from bench.provision.process import finish_despite_cancellation
 from bench.report.formatting import format_number
 from bench.stats.paired import paired_ratio
@@ -129,7 +125,7 @@ async def measure_lateness(folder: Path, seconds: float, rounds: int) -> AsyncIt
                     async with start_worker(locust, log=folder / f"{trial}.log", urgent=True):
                         found.append(_raise_on_error(await locust.run(spec)))
             said = f"lateness at {LATENESS_PER_S:,}/s on memory, {processes} other processes busy"
-            for percent, goal_ms in ((50, GOALS["measure_lateness p50"]), (99, GOALS["measure_lateness p99"])):
+            for percent, goal_ms in ((50, GOALS["lateness p50"]), (99, GOALS["lateness p99"])):
                 late_ms = [_percentile_ms(report, "lateness", percent) for report in found]
                 middle_ms = median(late_ms)
                 figure = (
@@ -280,7 +276,7 @@ async def measure_path(folder: Path, transport: str, seconds: float, pairs: int)
             f"p{percent} through Locust over the driver alone, {transport} at {PATH_PER_S}/s, {pairs} pairs",
             f"{format_number(value)}{interval}",
             "within 5 % of 1" if percent == 50 else "",
-            abs(value - 1) <= GOALS["measure_path"] if percent == 50 else None,
+            abs(value - 1) <= GOALS["path"] if percent == 50 else None,
         )
 
 
@@ -340,25 +336,3 @@ def overhead_table(lines: Sequence[OverheadRow]) -> Table:
         verdict = {True: "met", False: "[bold red]MISSED[/]", None: ""}[line.met]
         drawn.add_row(line.what, line.figure, line.goal, verdict)
     return drawn
-
-
-def command(arguments: list[str]) -> int:
-    """The exit code: 0 measured, whether goals were met or not; 1 failed; 130 stopped."""
-    parser = argparse.ArgumentParser(
-        "python -m bench.calibration.overhead", description="What the load generator itself adds."
-    )
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each trial (6)")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of lateness and of cost ({ROUNDS})")
-    parser.add_argument("--pairs", type=int, default=PAIRS, help=f"through Locust and directly ({PAIRS})")
-    parser.add_argument("--home", type=Path, default=ROOT / ".fourways", help="what a run needs while it lasts")
-    asked = parser.parse_args(arguments)
-    outcome(
-        measure_overhead(resolve_home(asked.home), asked.seconds, asked.rounds, asked.pairs, Console()),
-        LoadError,
-        StartFailed,
-    )
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(command(sys.argv[1:]))

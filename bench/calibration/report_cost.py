@@ -9,13 +9,11 @@ import csv
 import os
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from bench.errors import ResultsError
@@ -101,23 +99,12 @@ def measure_reports(run: RunFolder, folder: Path) -> Iterator[tuple[str, ReportC
     yield said, measure_report(folder / "cells", folder / "out-cells")
 
 
-def main(path: str = str(ROOT / "results" / "reference" / "default")) -> None:
-    """Prints a row for each report. Exits with 5 when the run cannot be read."""
+def report_cost_table(found: Iterable[tuple[str, ReportCost]]) -> Table:
+    """Returns the table, a row for each report."""
     table = Table(title="What a report costs", title_justify="left", box=None, pad_edge=False)
     table.add_column("of")
     for heading in ("seconds", "of CPU", "peak MiB", "page KiB"):
         table.add_column(heading, justify="right")
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            for what, cost in measure_reports(RunFolder.open(Path(path)), Path(folder)):
-                table.add_row(
-                    what, f"{cost.seconds:.1f}", f"{cost.cpu_s:.1f}", f"{cost.peak_mib:.0f}", f"{cost.page_kib:.0f}"
-                )
-    except ResultsError as error:
-        print(error, file=sys.stderr)
-        sys.exit(5)
-    Console().print(table)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    for what, cost in found:
+        table.add_row(what, f"{cost.seconds:.1f}", f"{cost.cpu_s:.1f}", f"{cost.peak_mib:.0f}", f"{cost.page_kib:.0f}")
+    return table

@@ -1,40 +1,68 @@
-"""How a command that measures ends: by itself, stopped, or with one sentence."""
+"""Ends a command: signals stop its work in order, and an error is one sentence with its code and exit code."""
 
 import asyncio
 import signal
 import sys
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, TypeVar
 
-import uvloop
-
-FAILED, USAGE, STOPPED = 1, 2, 130
+from bench.errors import ExitCode, Refusal
+from transports.errors import SettingError, TransportError
 
 T = TypeVar("T")
 
 
-def outcome(work: Coroutine[Any, Any, T], *failures: type[Exception]) -> T:
-    """What some work comes to in an event loop of its own; SIGINT and SIGTERM cancel it, so that it ends what it began.
+def end(sentence: str, code: str, exit_code: ExitCode) -> NoReturn:
+    """Print a sentence and its code on standard error, and exit. Raises SystemExit."""
+    print(f"{sentence} [{code}]", file=sys.stderr)
+    raise SystemExit(int(exit_code))
 
-    ``failures`` are those whose message is a sentence. Raises SystemExit after one on standard error: STOPPED, or
-    FAILED for any of them and for OSError.
-    """
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turns every error that a person can cause into its sentence, code and exit code."""
     try:
-        return uvloop.run(_stoppable(work))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("stopped; nothing is left running", file=sys.stderr)
-        raise SystemExit(STOPPED) from None
-    except failures as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(FAILED) from None
+        yield
+    except Refusal as error:
+        end(str(error), error.code, error.exit_code)
+    except SettingError as error:
+        end(str(error), error.code, ExitCode.USAGE)
+    except TransportError as error:
+        end(str(error), error.code, ExitCode.FAILED)
+    except BrokenPipeError:  # whoever read our output has gone, as `| head` does
+        sys.stderr.close()
+        raise SystemExit(int(ExitCode.FAILED)) from None
     except OSError as error:
-        print(f"{error.filename or 'the system'}: {error.strerror or error}; see to it and try again", file=sys.stderr)
-        raise SystemExit(FAILED) from None
+        what = error.filename or "the system"
+        end(f"{what}: {error.strerror or error}; see to it and try again", "system-error", ExitCode.FAILED)
 
 
-async def _stoppable(work: Coroutine[Any, Any, T]) -> T:
-    task = asyncio.current_task()
-    assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    return await work
+def run_to_end(work: Callable[[], Coroutine[Any, Any, T]], *, kept: str = "") -> T:
+    """Run some work in an event loop of its own, and return what it comes to.
+
+    SIGINT, SIGTERM and SIGHUP cancel it, so that it ends what it began; then the command ends with STOPPED, and
+    ``kept`` says what is left of it.
+    """
+    import uvloop  # noqa: PLC0415 - what refuses a typo does not need it
+
+    stopping: list[int] = []
+
+    async def stoppable() -> T:
+        loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work())
+
+        def stop(number: int) -> None:
+            stopping.append(number)
+            task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, stop, number)
+        return await task
+
+    with refusals():
+        try:
+            return uvloop.run(stoppable())
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            if not stopping:
+                raise
+            end(f"stopped; {kept}nothing is left running", "stopped", ExitCode.STOPPED)

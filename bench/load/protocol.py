@@ -89,7 +89,8 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
     """An order that is due while so many are in flight is not sent."""
     watch: ResourceWatch = ResourceWatch()
     raw: str = ""
-    """A file for every order of the window, see ``bench.load.order_log``; several workers add their number to its name."""
+    """A file for every order of the window, see ``bench.load.order_log``; several workers add their number to
+    its name."""
 
     def __post_init__(self) -> None:
         """Raises ValueError with a sentence."""

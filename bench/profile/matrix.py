@@ -125,7 +125,8 @@ def _check_traits(profile: Profile, transport: str, traits: Traits, codec: str |
         raise unknown_word(f"codec of {transport}", codec, tuple(sorted(traits.codecs)))
     if traits.largest_bytes is not None and profile.max_message_bytes > traits.largest_bytes:
         raise UsageError(
-            f"{transport} takes {traits.largest_bytes:,} bytes at once; lower MAX_MESSAGE or leave it out of TRANSPORT=",
+            f"{transport} takes {traits.largest_bytes:,} bytes at once; lower MAX_MESSAGE or leave it out of "
+            "TRANSPORT=",
             code="message-too-large",
         )
     known = ("none", *sorted(traits.compressions))

@@ -36,7 +36,19 @@ _FIELDS = {
 }
 """Keys whose field of Profile has another name."""
 _COMPOSED = frozenset(
-    "step_factor step_at_s step_for_s burst_peak burst_period_s fault fault_at_s fault_for_s replay store ports".split()
+    [
+        "step_factor",
+        "step_at_s",
+        "step_for_s",
+        "burst_peak",
+        "burst_period_s",
+        "fault",
+        "fault_at_s",
+        "fault_for_s",
+        "replay",
+        "store",
+        "ports",
+    ]
 )
 """Keys that are put together with others, or follow from them where they are not given."""
 

@@ -17,10 +17,10 @@ __all__ = [
     "URL_VARIABLES",
     "Broker",
     "Unavailable",
+    "find_free_ports",
     "is_broker_running",
     "provide_brokers",
-    "stop_kept_brokers",
-    "find_free_ports",
     "remove_orphans",
     "start_kept_brokers",
+    "stop_kept_brokers",
 ]

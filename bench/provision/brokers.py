@@ -266,14 +266,18 @@ def _format_insecure(name: str, url: str, level: str) -> str:
     variable = URL_VARIABLES[name]
     scheme = ", with amqps:// in front," if name == "rabbitmq" else ""
     return (
-        f"no {name} answers at {variable}={_hide_password(url)} as SECURITY={level} asks: give one that does{scheme} and its "
+        f"no {name} answers at {variable}={_hide_password(url)} as SECURITY={level} asks: "
+        f"give one that does{scheme} and its "
         f"keys with KEYS=, or unset {variable} to have one started"
     )
 
 
 def _format_unreachable(name: str, url: str) -> str:
     variable = URL_VARIABLES[name]
-    return f"no {name} answers at {variable}={_hide_password(url)}: start it, correct {variable}, or unset it to have one started"
+    return (
+        f"no {name} answers at {variable}={_hide_password(url)}: start it, correct {variable}, or unset it to have one "
+        "started"
+    )
 
 
 def _hide_password(url: str) -> str:

@@ -6,7 +6,6 @@ transports/security/keys.py describes the files; the authority's own signing key
 """
 
 import secrets
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -111,7 +110,7 @@ def validate_keys(folder: Path, now: datetime | None = None) -> None:
             raise UsageError(
                 f"the keys in {folder} are good from {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC, it is "
                 f"{at:%Y-%m-%d %H:%M}, and a run may take {LONGEST_RUN.seconds // 3600} hours: make new ones with "
-                "`python -m bench.provision.certificates`, or leave KEYS out",
+                "`fourways certificates FOLDER=…`, or leave KEYS out",
                 code="keys-expired",
             )
         secret = (keys.key, keys.password, *map(keys.token, list_callable_services(role)))
@@ -121,20 +120,3 @@ def validate_keys(folder: Path, now: datetime | None = None) -> None:
 def _write_private_file(path: Path, content: bytes) -> None:
     path.touch(mode=0o600)
     path.write_bytes(content)
-
-
-def main(arguments: list[str]) -> int:
-    """Make a folder of keys. Returns the exit code: 0 made, 1 could not be made, 2 wrong arguments."""
-    if len(arguments) != 1 or arguments[0].startswith("-"):
-        print("say where: python -m bench.provision.certificates FOLDER", file=sys.stderr)
-        return 2
-    try:
-        print(f"KEYS={make_keys(Path(arguments[0]).absolute())}")
-    except OSError as error:
-        print(f"{error.filename} cannot be made: {error.strerror}; choose another folder", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -80,7 +80,7 @@ def load_ledger(folder: Path) -> RunLedger:
         noted = json.loads((folder / "ledger.json").read_text())
         return RunLedger(
             folder=folder,
-            kept=noted["find_kept_ledgers"],
+            kept=noted["kept"],
             projects=[compose.ComposeProject(**{**p, "command": tuple(p["command"])}) for p in noted["projects"]],
             brokers=[Broker(**{**b, "pids": tuple(b["pids"])}) for b in noted["brokers"]],
         )

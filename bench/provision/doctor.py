@@ -1,24 +1,16 @@
-"""Checks this machine for `make doctor`: what is installed, what is missing, what to type.
+"""Checks this machine: what is installed, what is missing, what to type."""
 
-Exits with 0 when all four methods can run, else with 1.
-"""
-
-import argparse
-import asyncio
-import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from bench.paths import ROOT
 from bench.provision import URL_VARIABLES, Unavailable, compose, kafka, rabbitmq
@@ -26,7 +18,6 @@ from bench.provision import cleanup as ledger
 from bench.provision.brokers import find_existing_brokers
 from bench.provision.ports import find_free_ports, has_public_listener
 
-HOME = ROOT / ".fourways"
 MIN_JAVA_VERSION = 17
 
 
@@ -39,10 +30,10 @@ class Finding:
     detail: str
 
 
-def check_python_packages(wanted: Path) -> Finding:
-    """Return whether every package that requirements.in names is installed."""
-    lines = (line.partition("#")[0].strip() for line in wanted.read_text().splitlines())
-    names = [re.split(r"[<>=\[ ]", line)[0] for line in lines if line]
+def check_python_packages(project: Path) -> Finding:
+    """Return whether every package that this pyproject.toml depends on is installed."""
+    lines = tomllib.loads(project.read_text("utf-8"))["project"]["dependencies"]
+    names = [re.split(r"[<>=\[ ]", line)[0] for line in lines]
     absent = []
     for name in names:
         try:
@@ -51,7 +42,7 @@ def check_python_packages(wanted: Path) -> Finding:
             absent.append(name)
     if absent:
         return Finding("Python packages", "missing", f"{', '.join(absent)}: type `make setup`")
-    return Finding("Python packages", "ok", f"{len(names)} of requirements.in, Python {sys.version.split()[0]}")
+    return Finding("Python packages", "ok", f"{len(names)} that Fourways names, Python {sys.version.split()[0]}")
 
 
 def check_rabbitmq() -> Finding:
@@ -129,7 +120,7 @@ def check_leftovers_and_ports(home: Path) -> list[Finding]:
 
 async def run_checks(given: Mapping[str, str], home: Path) -> tuple[list[Finding], list[str]]:
     """Run all checks; return their findings, and the methods that cannot run."""
-    packages, server, runtime = check_python_packages(ROOT / "requirements.in"), check_rabbitmq(), check_java()
+    packages, server, runtime = check_python_packages(ROOT / "pyproject.toml"), check_rabbitmq(), check_java()
     jars = check_kafka_jars(home)
     command = await compose.find_engine()
     engine = (
@@ -149,25 +140,3 @@ async def run_checks(given: Mapping[str, str], home: Path) -> tuple[list[Finding
         if not can or packages.state != "ok":
             cannot.append(method)
     return [packages, server, runtime, *jars, engine, *standing_ones, *check_leftovers_and_ports(home)], cannot
-
-
-def main() -> int:
-    """Print the table of findings and return the exit code: 0 when all four methods can run, else 1."""
-    parser = argparse.ArgumentParser(prog="python -m bench.provision.doctor", description=__doc__)
-    parser.add_argument("--home", type=Path, default=HOME, help="brokers' data and jars")
-    home = ledger.resolve_home(parser.parse_args().home)
-    given = {name: os.environ.get(variable, "") for name, variable in URL_VARIABLES.items()}
-    findings, cannot = asyncio.run(run_checks(given, home))
-    table = Table("", "", "what it is, or what to type", box=None, pad_edge=False)
-    colours = {"ok": "green", "missing": "red", "note": "yellow", "-": "dim"}
-    for finding in findings:
-        colour = colours[finding.state]
-        table.add_row(finding.what, f"[{colour}]{finding.state}[/{colour}]", escape(finding.detail))
-    console = Console(highlight=False)
-    console.print(table)
-    console.print(f"\ncannot run: {', '.join(cannot)}" if cannot else "\nall four methods can run: `make bench`")
-    return 1 if cannot else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

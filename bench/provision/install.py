@@ -1,26 +1,22 @@
 """Installs what native brokers need: Debian packages and Kafka's jars.
 
-Run as `python -m bench.provision.install [TRANSPORTS]`; with transports named, installs only what these need. Debian
-packages are installed for root only; anybody else is told what to type. Exits with 0 either way, because REST and gRPC
-need nothing but Python.
+Debian packages are installed for root only; anybody else is told what to type. It ends well either way, because REST
+and gRPC need nothing but Python.
 """
 
 import hashlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bench.paths import STATE
 from bench.provision.brokers import URL_VARIABLES
 from transports.errors import SettingError
 from transports.registry import load_transport
 
-HOME = STATE
 POM_FILE = Path(__file__).with_name("kafka-pom.xml")
 POLICY_FILE = Path("/usr/sbin/policy-rc.d")
 POLICY_SCRIPT = (
@@ -53,19 +49,19 @@ def install_packages(packages: list[str], what_for: str = "native brokers", with
     """
     names = " ".join(packages)
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        print(f"setup: missing for {what_for}: {names}; on Debian type `sudo apt-get install {names}`,")
-        print(f"setup: {without}")
+        _say(f"missing for {what_for}: {names}; on Debian type `sudo apt-get install {names}`,")
+        _say(f"{without}")
         return False
-    print(f"setup: installing {names} with apt-get, since you are root", flush=True)
+    _say(f"installing {names} with apt-get, since you are root")
     started_epmd = shutil.which("epmd") is None
     with forbid_server_start(POLICY_FILE):
         done = _run_apt("install", packages) or (_run_apt("update", []) and _run_apt("install", packages))
     if not done:
-        print(f"setup: apt-get could not install {names}: type `apt-get install {names}` to see why")
+        _say(f"apt-get could not install {names}: type `apt-get install {names}` to see why")
         return False
     if "rabbitmq-server" in packages and Path("/run/systemd/system").exists():
         units = ["rabbitmq-server.service", *(["epmd.service", "epmd.socket"] if started_epmd else [])]
-        print(f"setup: {units[0]} will not start with the machine, as it listens on every interface")
+        _say(f"{units[0]} will not start with the machine, as it listens on every interface")
         subprocess.run(["systemctl", "disable", "--quiet", *units], check=False, stderr=subprocess.DEVNULL)
     return True
 
@@ -95,9 +91,9 @@ def fetch_kafka(home: Path) -> bool:
         if stamp.read_text() == wanted and any(libs.glob("kafka_2.13-*.jar")):
             return True
     if not shutil.which("mvn"):
-        print("setup: Kafka's jars need Maven and Java: install them, then `make setup` again")
+        _say("Kafka's jars need Maven and Java: install them, then `make setup` again")
         return False
-    print("setup: Kafka's jars with Maven (45 MB, about ten seconds)", flush=True)
+    _say("Kafka's jars with Maven (45 MB, about ten seconds)")
     fresh = home / "kafka" / f"libs.{os.getpid()}"
     # Into a folder of its own first, so that a set-up that is cut off leaves no half-filled one behind.
     done = subprocess.run(
@@ -110,8 +106,8 @@ def fetch_kafka(home: Path) -> bool:
     )
     if done.returncode != 0:
         shutil.rmtree(fresh, ignore_errors=True)
-        print(f"setup: Maven could not fetch Kafka: {_find_first_error(done.stdout)}")
-        print("setup: when the network is back, type `make setup` again. REST, gRPC and RabbitMQ run without it.")
+        _say(f"Maven could not fetch Kafka: {_find_first_error(done.stdout)}")
+        _say("when the network is back, type `make setup` again. REST, gRPC and RabbitMQ run without it.")
         return False
     stamp.unlink(missing_ok=True)
     shutil.rmtree(libs, ignore_errors=True)
@@ -140,28 +136,22 @@ def _find_first_error(said: str) -> str:
     return lines[0][:300]
 
 
-def needs_any_broker(transports: str) -> bool:
-    """Return whether any of these transports, named with commas, needs a broker that we start; True without names."""
-    names = [name.strip() for name in transports.split(",") if name.strip()]
-    return not names or any(map(_needs_broker, names))
-
-
-def _needs_broker(name: str) -> bool:
-    with suppress(SettingError):  # whoever asked for it is told by what comes after set-up
-        return not load_transport(name).traits.needs.isdisjoint(URL_VARIABLES)
-    return False
-
-
-def main(transports: str = "") -> None:
-    """Install what is missing. Always ends with exit code 0, unless it is interrupted."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    if not needs_any_broker(transports):
+def install_for(transports: Sequence[str], home: Path) -> None:
+    """Install what native brokers of these transports need and is missing; says so, and ends well either way."""
+    needs = {need for name in transports for need in _broker_needs(name)}
+    if not needs:
         return
     if packages := find_missing_packages():
         install_packages(packages)
-    (HOME / "kafka").mkdir(parents=True, exist_ok=True)
-    fetch_kafka(HOME)
+    (home / "kafka").mkdir(parents=True, exist_ok=True)
+    fetch_kafka(home)
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def _broker_needs(transport: str) -> frozenset[str]:
+    with suppress(SettingError):  # whoever asked for it is told by what comes after set-up
+        return load_transport(transport).traits.needs & URL_VARIABLES.keys()
+    return frozenset()
+
+
+def _say(sentence: str) -> None:
+    print(f"setup: {sentence}", file=sys.stderr, flush=True)

@@ -3,12 +3,10 @@
 It forwards connections to PROXY_HOST on to the same port of 127.0.0.1.
 """
 
-import argparse
 import asyncio
 import os
 import shutil
 import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -146,10 +144,3 @@ async def run_proxy(addresses: Sequence[str], *, home: Path, folder: Path, log: 
 def _stop_process(pid: int) -> None:
     with suppress(psutil.NoSuchProcess):
         stop_processes([psutil.Process(pid)])
-
-
-if __name__ == "__main__":  # `make test` builds it before several tests at once would
-    parser = argparse.ArgumentParser(prog="python -m bench.provision.toxiproxy", description=__doc__)
-    parser.add_argument("home", type=Path)
-    if why := asyncio.run(ensure_installed(parser.parse_args().home, print)):
-        print(why, file=sys.stderr)

@@ -93,13 +93,13 @@ def _describe_base(reading: RunView, cell: Mapping[str, Any]) -> Sentence:
     )
     name = f"{style.format_cell_name(cell['cell'], cell['transport'])} ({cell['codec']})"
     p50, p99 = (cell["metrics"].get(f"finish_{quantile}_us") for quantile in ("p50", "p99"))
-    if p50 is None or p50["trace_estimate"] is None:
+    if p50 is None or p50["estimate"] is None:
         return Sentence((f"{at}{name} brought too few orders to tell a median.",))
     parts: list[SentencePart] = [f"{at}the median order over {name} finishes in "]
     never = "no time: half did not finish"
     parts.append(trace_estimate(p50, f"{where} finish_p50_us", scale=1e-3, unit="ms", censored=never))
     parts.append(", and 99 in 100 within ")
-    if p99 is None or p99["trace_estimate"] is None:
+    if p99 is None or p99["estimate"] is None:
         parts.append("a time that so few orders do not tell")
     else:
         never = "no time: more failed"
@@ -130,7 +130,7 @@ def _describe_fastest(reading: RunView, names: Sequence[str]) -> Iterator[Senten
 
 def _describe_ratio_to_base(reading: RunView, ratio: Mapping[str, Any]) -> Iterator[Sentence]:
     metric = ratio["metrics"].get("finish_p50_us")
-    if metric is None or metric["trace_estimate"] is None:
+    if metric is None or metric["estimate"] is None:
         return
     where = f"{reading.name} ratios {ratio['cell']}"
     name = f"{style.format_cell_name(ratio['cell'], ratio['transport'])} ({ratio['codec']})"
@@ -138,7 +138,7 @@ def _describe_ratio_to_base(reading: RunView, ratio: Mapping[str, Any]) -> Itera
     parts += [f" times as long in the median as REST ({ratio['base_codec']}): {describe_ratio(parse_estimate(metric))}"]
     for other, said in (("finish_p99_us", "at p99"), ("cpu_us_per_order_services", "in CPU of the services")):
         also = ratio["metrics"].get(other)
-        if also is not None and also["trace_estimate"] is not None:
+        if also is not None and also["estimate"] is not None:
             parts += [
                 "; ",
                 trace_estimate(also, f"{where} {other}"),
@@ -172,7 +172,7 @@ def _describe_size_effect(reading: RunView) -> Iterator[Sentence]:
     if reading.trials[SIZE_COLUMN].nunique() < MIN_SIZES:
         return
     for number, row in enumerate(reading.summary.get("effects", ())):
-        if row["kind"] == "slope" and row["metric"] == "finish_p50_us" and row["trace_estimate"] is not None:
+        if row["kind"] == "slope" and row["metric"] == "finish_p50_us" and row["estimate"] is not None:
             name = style.format_method_name(row["transport"], row["product"])
             context = f" ({row['context'].replace('=', ' ')})" if row["context"] else ""
             bent = f"; {row['reason']}" if row["reason"] and "straight" in row["reason"] else ""
@@ -188,7 +188,7 @@ def _describe_factor_effects(reading: RunView) -> Iterator[Sentence]:
     rows = [
         (number, row)
         for number, row in enumerate(reading.summary.get("effects", ()))
-        if row["trace_estimate"] is not None and row["metric"] in _EFFECT_WORDING and _is_reported(row)
+        if row["estimate"] is not None and row["metric"] in _EFFECT_WORDING and _is_reported(row)
     ]
     ties: dict[str, list[str]] = {}
     elsewhere: list[Sentence] = []
@@ -249,7 +249,7 @@ def _equals_completion(row: Mapping[str, Any], rows: Sequence[tuple[int, Mapping
         return False
     of_completion = _effect_key({**row, "metric": "finish_p50_us"})
     return any(
-        one["kind"] == "main" and _effect_key(one) == of_completion and one["trace_estimate"] == row["trace_estimate"]
+        one["kind"] == "main" and _effect_key(one) == of_completion and one["estimate"] == row["estimate"]
         for _, one in rows
     )
 
@@ -258,7 +258,7 @@ def _describe_connections(reading: RunView) -> Iterator[Sentence]:
     """What is shown of a first order on a new connection, method by method."""
     by_method: dict[tuple[str, str, str], list[tuple[int, Mapping[str, Any]]]] = {}
     for number, row in enumerate(reading.summary.get("effects", ())):
-        if row["kind"] == "main" and row["metric"] == "cold_us" and row["trace_estimate"] is not None:
+        if row["kind"] == "main" and row["metric"] == "cold_us" and row["estimate"] is not None:
             name = style.format_method_name(row["transport"], row["product"])
             by_method.setdefault((name, row["factor"], row["base"]), []).append((number, row))
     for (name, factor, base), rows in by_method.items():
@@ -290,15 +290,15 @@ def _describe_outages(reading: RunView) -> Iterator[Sentence]:
 
 def _describe_outage(row: Mapping[str, Any], where: str) -> Iterator[SentencePart]:
     times, orders = row["times"], row["orders"]
-    if times["away_s"]["trace_estimate"] is not None:
-        yield from (" for ", trace_number(times["away_s"]["trace_estimate"], f"{where} away_s estimate"), " s")
+    if times["away_s"]["estimate"] is not None:
+        yield from (" for ", trace_number(times["away_s"]["estimate"], f"{where} away_s estimate"), " s")
     planned = trace_number(orders["planned"], f"{where} planned")
     bad = {name: orders[name] for name in ("failed", "unfinished", "lost") if orders[name] != 0}
     yield from (", of ", planned, " orders ") if bad else (", all ", planned, " orders finished")
     for place, (name, count) in enumerate(bad.items()):
         said = "unknown" if count is None else trace_number(count, f"{where} {name}")
         yield from (", " if place else "", said, f" {name}")
-    if times["as_before_s"]["trace_estimate"] is not None:
+    if times["as_before_s"]["estimate"] is not None:
         yield ", as before after "
         yield trace_estimate(times["as_before_s"], f"{where} as_before_s", unit="s", censored="more than the window's")
 

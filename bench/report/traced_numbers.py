@@ -63,7 +63,7 @@ def trace_estimate(
 
     Without brackets where there is no interval; "n/a" where there is no estimate.
     """
-    if metric is None or metric["trace_estimate"] is None:
+    if metric is None or metric["estimate"] is None:
         return "n/a"
     ends = ("estimate",) if metric["low"] is None else ("estimate", "low", "high")
     value, *between = (trace_number(metric[end], of, scale=scale, censored=censored) for end in ends)

@@ -21,7 +21,7 @@ def find_run_folder(name: str, results: Path, *, is_kept: bool = True) -> Path:
             return place.resolve() if place.name == "latest" else place
     known = f"the id or the folder of one in {results}, {'latest, or one of: ' if is_kept else 'or latest'}"
     raise UsageError(
-        f"there is no run {name}; give {known}{', '.join(sorted(find_reference_runs())) if is_kept else ''}",
+        f"there is no run {name!r}; give {known}{', '.join(sorted(find_reference_runs())) if is_kept else ''}",
         code="unknown-run",
     )
 

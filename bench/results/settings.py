@@ -425,6 +425,14 @@ SETTINGS: dict[str, SettingSpec] = _table(
 
 RENAMED: Mapping[str, str] = {"TRACE": "REPLAY", "HOPS": "TRACE_EVERY", "PRODUCT": "BACKEND", "COLD": "CONNECTIONS"}
 """Settings of schema 5 that have another name now."""
+SYNONYMS: Mapping[str, str] = {
+    "SIZE": "PAYLOAD",
+    "FORMAT": "CODEC",
+    "METHOD": "TRANSPORT",
+    "PAYLOAD": "SIZE",
+    "CODEC": "FORMAT",
+}
+"""Other names that people use for a setting, understood where a command does not have the name itself."""
 RENAMED_KEYS: Mapping[str, str] = {
     "trace": "replay",
     "hops_every": "trace_every",

@@ -24,7 +24,8 @@ def find_unavailable_reason(cell: CellSettings, shared: Mapping[str, Broker | Un
             return network.why
         if other := [broker for broker in there if broker.near and broker.security != cell.profile.security]:
             return (
-                f"{fault.name} at SECURITY={cell.profile.security} needs a {other[0].name} of that level alone: through the "
+                f"{fault.name} at SECURITY={cell.profile.security} needs a {other[0].name} of that "
+                "level alone: through the "
                 "network it is reached at one; measure it in a run without other levels"
             )
         far = [broker for broker in there if not broker.near]

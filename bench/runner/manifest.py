@@ -65,9 +65,9 @@ def resume_into(kept: RunFolder, now: Mapping[str, Any]) -> None:
 def collect_fixed_conditions(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what must be the same for all trials of a run, by the words for it."""
     return {
-        "commit": manifest["read_git_state"]["commit"],
-        "machine": [manifest["read_machine"][key] for key in ("cpu_model", "cores", "kernel")],
-        "set of library versions": manifest["read_versions"],
+        "commit": manifest["git"]["commit"],
+        "machine": [manifest["machine"][key] for key in ("cpu_model", "cores", "kernel")],
+        "set of library versions": manifest["versions"],
         "set of broker versions": {name: broker["version"] for name, broker in manifest["brokers"].items()},
         "list of cells": manifest["cells"],
     }
@@ -96,6 +96,6 @@ def describe_traits(cell: CellSettings) -> dict[str, Any]:
 def list_manifest_caveats(manifest: Mapping[str, Any]) -> tuple[Caveat, ...]:
     """Returns the caveats that the manifest itself gives rise to: uncommitted changes."""
     found = []
-    if manifest["read_git_state"].get("dirty"):
-        found.append(caveats.dirty_tree(str(manifest["read_git_state"].get("commit"))))
+    if manifest["git"].get("dirty"):
+        found.append(caveats.dirty_tree(str(manifest["git"].get("commit"))))
     return tuple(found)

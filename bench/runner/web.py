@@ -29,11 +29,8 @@ def build_page_options(profile: Profile, given: Collection[str]) -> dict[str, st
     return dict(known[flag] for flag in known if flag in given)
 
 
-async def serve_page(profile: Profile, house: RunPaths, port: int, say: Say, given: Collection[str] = ()) -> None:
-    """Serves Locust's page until cancelled. Settings that were ``given`` fill the page's fields, not the scenario's.
-
-    Raises UsageError, MissingServer, LoadError or StartFailed when it cannot begin.
-    """
+def check_web_profile(profile: Profile) -> None:
+    """Raises UsageError for a profile that Locust's page cannot drive."""
     if len(profile.transports) != 1:
         raise UsageError(
             "`make web` drives one transport; say which, for instance TRANSPORT=rest", code="one-transport"
@@ -43,6 +40,14 @@ async def serve_page(profile: Profile, house: RunPaths, port: int, say: Say, giv
             "on Locust's page users are the rate, and a replay has a rate of its own; leave ARRIVALS and REPLAY out",
             code="replay-on-page",
         )
+
+
+async def serve_page(profile: Profile, house: RunPaths, port: int, say: Say, given: Collection[str] = ()) -> None:
+    """Serves Locust's page until cancelled. Settings that were ``given`` fill the page's fields, not the scenario's.
+
+    Raises UsageError, MissingServer, LoadError or StartFailed when it cannot begin.
+    """
+    check_web_profile(profile)
     check_port_free(port)  # before anything is started
     cell = expand_cells(profile)[0]
     async with AsyncExitStack() as stack:

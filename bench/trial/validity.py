@@ -180,8 +180,13 @@ def _check_machine(health: Health) -> Iterator[Caveat]:
         )
 
 
+def measure_spread(trials: pd.DataFrame) -> pd.DataFrame:
+    """Measures least, median and largest of each judged column: a row a column, its name in ``column``."""
+    columns = [name for name in JUDGED_COLUMNS if name in trials]
+    return trials[columns].agg(["min", "median", "max"]).T.rename_axis("column").reset_index()
+
+
 def format_spread(trials: pd.DataFrame) -> str:
     """Formats least, median and largest of each judged column, a line each, over a table of trials."""
-    columns = [name for name in JUDGED_COLUMNS if name in trials]
-    shown = trials[columns].agg(["min", "median", "max"]).T
+    shown = measure_spread(trials).set_index("column").rename_axis(None)
     return str(shown.to_string(float_format=lambda value: f"{value:.4g}"))

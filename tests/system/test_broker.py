@@ -262,7 +262,7 @@ async def test_a_message_from_a_foreign_client_is_served_and_answered_where_it_a
         answer = await until_some(lambda: mine.get(fail=False, no_ack=True))
         assert (answer.type, answer.correlation_id) == ("order-closed", "theirs")
         closed = json.loads(answer.body)
-        assert (closed["status"], closed["build_tracking_number"]) == ("shipped", build_tracking_number("theirs"))
+        assert (closed["status"], closed["tracking_number"]) == ("shipped", build_tracking_number("theirs"))
         assert trial.client.duplicated == 0
 
 

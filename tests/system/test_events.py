@@ -182,7 +182,7 @@ async def test_an_outcome_goes_to_the_partition_that_the_header_names(servers: M
         await trial.publish("place-order", body, key=b"theirs", headers=[("reply", b"1")])
         (record,) = await read_records(servers, f"{trial.name}.order-closed", 1, partition=1)
         closed = json.loads(record.value)
-        assert (closed["status"], closed["build_tracking_number"]) == ("shipped", build_tracking_number("theirs"))
+        assert (closed["status"], closed["tracking_number"]) == ("shipped", build_tracking_number("theirs"))
         assert trial.client.duplicated == 0
 
 

@@ -280,7 +280,7 @@ async def test_reflection_tells_what_a_service_takes_and_health_that_it_serves(
     grpc: Shop, service: str, method: list[str]
 ) -> None:
     told = reflected(grpc, service)
-    assert told["run_services"] == [
+    assert told["services"] == [
         f"fourways.orders.{service.capitalize()}",
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",

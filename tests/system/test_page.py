@@ -17,7 +17,7 @@ from selenium.webdriver.support.ui import Select
 
 from bench.advise.report import write_report
 from bench.paths import ROOT
-from tests.browser.__main__ import find_node_modules
+from tests.browser.tools import find_node_modules
 from tests.unit.advise.test_ranking import a_study, four
 from tests.unit.report.edge_cases import build_all_failed
 

@@ -68,7 +68,7 @@ def find_keys(folder: str, role: str) -> RoleKeys:
 def _require_file(path: Path) -> Path:
     if not path.is_file():
         raise SettingError(
-            f"there is no {path}: give KEYS= a folder that `python -m bench.provision.certificates` made",
+            f"there is no {path}: give KEYS= a folder that `fourways certificates` made",
             code="no-keys",
         )
     return path

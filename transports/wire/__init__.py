@@ -2,4 +2,4 @@
 
 from transports.wire.codec import Codec, list_codecs, load_codec
 
-__all__ = ["Codec", "load_codec", "list_codecs"]
+__all__ = ["Codec", "list_codecs", "load_codec"]

@@ -11,6 +11,7 @@ import msgspec
 
 from bench.calibration.baseline import load
 from bench.calibration.baseline.arms import Arm, RunningArm, run_bare_arm, run_our_arm
+from bench.errors import OperationFailed
 from bench.load import resources as cost
 from bench.stats.quantiles import quantile_rank
 from shop.messages import PlaceOrder
@@ -22,8 +23,8 @@ MIN_ORDERS_PER_S = 20
 START_LIMIT_S = 30.0
 
 
-class SlotFailed(Exception):
-    """A slot could not be measured. ``str(error)`` is a sentence."""
+class SlotFailed(OperationFailed):
+    """A slot could not be measured."""
 
 
 class BaselineLoad(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,9 +111,13 @@ async def measure_slot(
         finally:
             await carrier.remove()
     except TimeoutError as error:
-        raise SlotFailed(f"{transport}, {arm}, round {number}: not done within {limit_s:.0f} s") from error
+        raise SlotFailed(
+            f"{transport}, {arm}, round {number}: not done within {limit_s:.0f} s", code="slot-failed"
+        ) from error
     except Exception as error:
-        raise SlotFailed(f"{transport}, {arm}, round {number}: {_innermost_message(error)}") from error
+        raise SlotFailed(
+            f"{transport}, {arm}, round {number}: {_innermost_message(error)}", code="slot-failed"
+        ) from error
     return Slot(transport=transport, round=number, place=place, arm=arm, load_1m=os.getloadavg()[0], measured=measured)
 
 

@@ -2,20 +2,25 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from rich.console import Console
+
 from bench.calibration.baseline.arms import Arm, build_orders
 from bench.calibration.baseline.measure import BaselineLoad, Slot, measure_slot
-from bench.provision import Broker, Unavailable, find_free_ports
+from bench.calibration.baseline.report import BaselineReport
+from bench.provision import Broker, Unavailable, find_free_ports, provide_brokers
 from bench.provision.base import Say
 from bench.provision.cleanup import open_ledger, resolve_home
 from bench.provision.process import finish_despite_cancellation
+from bench.runner.environment import RunPaths
 from shop.workflow import SERVICES
 from transports.base import Setting
 from transports.registry import load_transport
 
+BARE_TRANSPORTS = ("rest", "grpc", "broker", "events")
 ARMS: tuple[Arm, Arm] = ("ours", "bare")
 WARM_ROUNDS = 3
 
@@ -81,3 +86,35 @@ async def measure_rounds(
             )
             if number > 0:
                 yield done
+
+
+async def run_baseline(
+    transports: Sequence[str], rounds: int, load: BaselineLoad, paths: RunPaths, console: Console
+) -> None:
+    """Measure both arms of every transport, and print and save each as soon as it is done.
+
+    Raises SlotFailed, OSError.
+    """
+    progress = Console(stderr=True)
+
+    def say(sentence: str) -> None:
+        progress.print(sentence, highlight=False)
+
+    needs = sorted({need for name in transports for need in load_transport(name).traits.needs})
+    report = BaselineReport(paths.results, load)
+    async with (
+        provide_brokers(needs, given=paths.given, home=paths.home, say=say) as found,
+        open_run_folder(paths.home) as folder,
+    ):
+        report.servers = {name: broker.version for name, broker in found.items() if isinstance(broker, Broker)}
+        for name in transports:
+            if why := unavailable_broker(name, found):
+                report.skipped[name] = why
+            else:
+                logs = paths.home / "baseline-logs"
+                report.slots[name] = [
+                    slot async for slot in measure_rounds(name, rounds, load, found, folder, logs, say)
+                ]
+            report.save()
+            report.show(name, console)
+    console.print(f"all numbers: {report.path}", highlight=False)

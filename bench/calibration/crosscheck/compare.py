@@ -1,8 +1,6 @@
 """Runs our load generator and other tools in turns against the same running servers."""
 
-import argparse
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -16,9 +14,7 @@ from rich.table import Table
 
 from bench.calibration.crosscheck import tools
 from bench.calibration.crosscheck.echo import create_topic, open_kafka_echo, open_rabbit_echo
-from bench.calibration.crosscheck.tools import ToolFailed
-from bench.cli.exits import outcome
-from bench.errors import LoadError, StartFailed
+from bench.errors import LoadError
 from bench.load.closed_loop import ClosedDriver
 from bench.load.driver import Phases
 from bench.load.locust.control import Master, start_master, start_worker
@@ -27,11 +23,10 @@ from bench.load.protocol import TrialReport, TrialSpec
 from bench.load.recorder import DriverRecord
 from bench.load.workload.arrivals import Schedule
 from bench.load.workload.orders import Mix, Workload
-from bench.paths import ROOT
 from bench.profile.loader import load_profile
 from bench.profile.matrix import expand_cells
 from bench.provision import Broker, Unavailable, provide_brokers
-from bench.provision.cleanup import open_ledger, resolve_home
+from bench.provision.cleanup import open_ledger
 from bench.provision.process import finish_despite_cancellation
 from bench.report.formatting import format_number
 from bench.stats.quantiles import quantile_rank
@@ -197,7 +192,8 @@ async def run_crosscheck(asked: CrosscheckLoad, home: Path, console: Console) ->
     for witness in found:
         if witness.cpu_us:
             console.print(
-                f"{witness.what}: our client and driver used {format_number(median(witness.cpu_us) / 1000)} ms of CPU each.",
+                f"{witness.what}: our client and driver used "
+                f"{format_number(median(witness.cpu_us) / 1000)} ms of CPU each.",
                 highlight=False,
             )
 
@@ -224,22 +220,3 @@ def comparison_table(asked: CrosscheckLoad, found: Sequence[ToolComparison]) -> 
                 ("agree" if abs(median(ratios) - 1) <= AGREEMENT_TOLERANCE else "differ") if headline else "",
             )
     return drawn
-
-
-def command(arguments: list[str]) -> int:
-    """The exit code: 0 measured, 1 failed, 130 stopped."""
-    parser = argparse.ArgumentParser(
-        "python -m bench.calibration.crosscheck", description="Ours beside tools that others wrote."
-    )
-    parser.add_argument("--rate", type=int, default=100, help="orders or messages a second (100)")
-    parser.add_argument("--seconds", type=int, default=10, help="of each measurement, after 2 s of warm-up (10)")
-    parser.add_argument("--rounds", type=int, default=3, help="ours and theirs in turns (3)")
-    parser.add_argument("--home", type=Path, default=ROOT / ".fourways", help="where the tools are")
-    asked = parser.parse_args(arguments)
-    work = run_crosscheck(CrosscheckLoad(asked.rate, asked.seconds, asked.rounds), resolve_home(asked.home), Console())
-    outcome(work, LoadError, StartFailed, ToolFailed)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(command(sys.argv[1:]))

@@ -16,6 +16,7 @@ from statistics import median
 
 from google.protobuf.json_format import MessageToDict
 
+from bench.errors import OperationFailed
 from bench.load.workload.orders import Workload
 from transports.wire import load_codec, orders_pb2
 
@@ -24,7 +25,7 @@ WARM_RECORDS = 15_000
 """EndToEndLatency's mean was seen at 2.7 ms over 1,000 records, 1.5 over 5,000 and 0.75 over 20,000."""
 
 
-class ToolFailed(Exception):
+class ToolFailed(OperationFailed):
     """A tool is missing, ended with an error, or said something unexpected; ``str(error)`` is a sentence."""
 
 
@@ -47,7 +48,9 @@ async def run_vegeta(
     # Columns: when, code, latency in ns, and so on; see `vegeta encode`.
     lines = list(csv.reader((await _run_command([tools / "vegeta", "encode", "-to=csv", raw])).splitlines()))
     if any(line[1] != "200" for line in lines):
-        raise ToolFailed(f"vegeta saw answers other than 200: {sorted({line[1] for line in lines})}")
+        raise ToolFailed(
+            f"vegeta saw answers other than 200: {sorted({line[1] for line in lines})}", code="tool-failed"
+        )
     begin_ns = min(int(line[0]) for line in lines)
     return [int(line[2]) / 1000 for line in lines if int(line[0]) - begin_ns >= warm_up_s * 1e9]
 
@@ -70,7 +73,7 @@ async def run_ghz(
     said = json.loads(await _run_command([tools / "ghz", *call, *load, "--format", "json", address]))
     details = said["details"]
     if any(detail["status"] != "OK" for detail in details):
-        raise ToolFailed(f"ghz saw {said['statusCodeDistribution']}")
+        raise ToolFailed(f"ghz saw {said['statusCodeDistribution']}", code="tool-failed")
     at_s = [_parse_timestamp_s(detail["timestamp"]) for detail in details]
     begin_s = min(at_s)
     return [detail["latency"] / 1000 for detail, at in zip(details, at_s, strict=True) if at - begin_s >= warm_up_s]
@@ -95,7 +98,7 @@ async def run_perf_test(jars: Path, url: str, per_s: int, warm_up_s: int, second
     found = re.findall(r"time (\d+)\.\d+ s, .* consumer latency: \d+/(\d+)/", said)
     medians_us = [float(median_us) for at_s, median_us in found if int(at_s) > warm_up_s]
     if not medians_us:
-        raise ToolFailed(f"PerfTest said no latencies: {said[-200:]!r}")
+        raise ToolFailed(f"PerfTest said no latencies: {said[-200:]!r}", code="tool-failed")
     return median(medians_us)
 
 
@@ -111,7 +114,7 @@ async def run_end_to_end_latency(jars: Path, bootstrap: str, topic: str, size_by
         said = await _run_command(["java", "-cp", f"{jars}/*", "org.apache.kafka.tools.EndToEndLatency", *arguments])
         found = re.search(r"Avg latency: ([\d.]+) ms", said)
         if not found:
-            raise ToolFailed(f"EndToEndLatency said no mean: {said[-200:]!r}")
+            raise ToolFailed(f"EndToEndLatency said no mean: {said[-200:]!r}", code="tool-failed")
         sums_us.append(float(found[1]) * 1000 * records)
     return (sums_us[1] - sums_us[0]) / WARM_RECORDS
 
@@ -122,7 +125,9 @@ async def _run_command(command: Sequence[object]) -> str:
     try:
         process = await asyncio.create_subprocess_exec(*words, stdout=PIPE, stderr=PIPE)
     except FileNotFoundError as error:
-        raise ToolFailed(f"{words[0]} is not there; type `make witness`, which installs it (Go and Java)") from error
+        raise ToolFailed(
+            f"{words[0]} is not there; type `make witness`, which installs it (Go and Java)", code="tool-failed"
+        ) from error
     try:
         out, err = await process.communicate()
     finally:
@@ -130,5 +135,7 @@ async def _run_command(command: Sequence[object]) -> str:
             process.kill()
             await process.wait()
     if process.returncode:
-        raise ToolFailed(f"{Path(words[0]).name} failed: {err.decode(errors='replace').strip()[-300:]}")
+        raise ToolFailed(
+            f"{Path(words[0]).name} failed: {err.decode(errors='replace').strip()[-300:]}", code="tool-failed"
+        )
     return out.decode()

@@ -3,9 +3,7 @@
 `python -m bench.calibration.selftest.run`. The exit code is 1 when a result differs.
 """
 
-import argparse
 import os
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,11 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.calibration.selftest.cases import SINGLE_TRIAL_CASES, CheckResult, SingleTrialCase
-from bench.calibration.selftest.plays import MULTI_TRIAL_CASES, MultiTrialCase
+from bench.calibration.selftest.cases import CheckResult, SingleTrialCase
+from bench.calibration.selftest.plays import MultiTrialCase
 from bench.calibration.selftest.stub import ENTRY_POINT
-from bench.cli.exits import outcome
-from bench.errors import LoadError, StartFailed
+from bench.errors import LoadError
 from bench.load.locust.control import start_master, start_worker
 from bench.load.protocol import TrialReport, TrialSpec
 from transports.registry import ENTRY_POINT_GROUP
@@ -72,24 +69,3 @@ def results_table(name: str, lines: Sequence[CheckResult]) -> Table:
         verdict = Text("right", "green") if line.right else Text("WRONG", "bold red")
         drawn.add_row(line.what, line.expected, line.seen, verdict)
     return drawn
-
-
-def command(arguments: list[str]) -> int:
-    """Returns the exit code: 0 all as expected, 1 not, 130 stopped."""
-    parser = argparse.ArgumentParser(
-        "python -m bench.calibration.selftest", description="The harness against known answers."
-    )
-    parser.add_argument("--only", default="", metavar="WORDS", help="cases whose name has these words")
-    asked = parser.parse_args(arguments)
-    cases = [case for case in SINGLE_TRIAL_CASES if asked.only in case.name]
-    plays = [play for play in MULTI_TRIAL_CASES if asked.only in play.name]
-    if not cases and not plays:
-        names = "; ".join(one.name for one in (*SINGLE_TRIAL_CASES, *MULTI_TRIAL_CASES))
-        parser.error(f"no case has {asked.only!r} in its name; there are: {names}")
-    right = outcome(run_cases(cases, plays, Console()), LoadError, StartFailed)
-    print("everything came out as expected" if right else "something did not come out as expected; see above")
-    return 0 if right else 1
-
-
-if __name__ == "__main__":
-    sys.exit(command(sys.argv[1:]))

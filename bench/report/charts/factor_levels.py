@@ -263,14 +263,15 @@ def _draw_line(axes: Axes, points: Sequence[LevelPoint], unit: float) -> None:
     )
 
 
+def _format_ms(value_us: float | None) -> str:
+    return "unknown" if value_us is None else f"{format_number(value_us / 1000)} ms"
+
+
 def _describe(told: Sequence[LevelPoint]) -> str:
     """Describes the medians level by level, for readers who cannot see the chart."""
     parts = []
     for method in dict.fromkeys(point.method for point in told):
         of_method = [point for point in told if point.method == method]
-        said = ", ".join(
-            f"{point.level} {'unknown' if point.median.value is None else f'{format_number(point.median.value / 1000)} ms'}"
-            for point in of_method
-        )
+        said = ", ".join(f"{point.level} {_format_ms(point.median.value)}" for point in of_method)
         parts.append(f"{method.replace(chr(10), ', ')} {said}")
     return "; ".join(parts)

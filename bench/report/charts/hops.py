@@ -41,9 +41,7 @@ def draw_charts(hops: pd.DataFrame, transports: dict[str, str]) -> Iterator[Char
 
 def compute_medians(hops: pd.DataFrame) -> pd.DataFrame:
     """Returns by cell, stop and part the mean of a trial's sampled orders in milliseconds, as median over trials."""
-    stops = {
-        message: stop for stop, message in enumerate(dict.fromkeys(hops.sort_values("format_csv_number")["message"]), 1)
-    }
+    stops = {message: stop for stop, message in enumerate(dict.fromkeys(hops.sort_values("number")["message"]), 1)}
     found = (
         hops.groupby(["cell", "service", "message", "part"], sort=False)
         .agg(mean_ms=("mean_us", lambda means: means.median() / 1000), trials=("mean_us", "size"))

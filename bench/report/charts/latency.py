@@ -248,14 +248,15 @@ def _format_range(numbers: "pd.Series[Any]") -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
+def _format_ms(value_ms: float | None) -> str:
+    return "unknown" if value_ms is None else f"{format_number(value_ms)} ms"
+
+
 def _describe(drawn: Sequence[LatencyPoint]) -> str:
     """Describes the chart in a sentence, for readers who cannot see it."""
     parts = []
     for p50, p99 in zip(drawn[::2], drawn[1::2], strict=True):
         if p50.panel == "finish":
-            values = " and ".join(
-                f"{'unknown' if point.median.value is None else format_number(point.median.value) + ' ms'} ({point.quantile})"
-                for point in (p50, p99)
-            )
+            values = " and ".join(f"{_format_ms(point.median.value)} ({point.quantile})" for point in (p50, p99))
             parts.append(f"{style.format_cell_name(p50.cell, p50.transport)} {values}")
     return f"Orders finish in: {'; '.join(parts)}."

@@ -270,7 +270,8 @@ def _cell_row(cell: Mapping[str, Any], marks: Sequence[int], censored: str) -> I
         yield Text(said).append(below, style="dim")
     achieved = metrics["achieved_per_s"]["estimate"]
     yield Text(
-        f"{'n/a' if achieved is None else format_number(parse_number(achieved))}\n/{format_number(cell['offered_per_s'])}"
+        f"{'n/a' if achieved is None else format_number(parse_number(achieved))}"
+        f"\n/{format_number(cell['offered_per_s'])}"
     )
     yield _format_losses(cell["orders"])
     yield Text("\n".join(filter(None, (_format_cpu(part, metrics.get(f"cpu_us_per_order_{part}")) for part in PARTS))))

@@ -201,7 +201,7 @@ def an_engine(folder: Path, code: int, monkeypatch: pytest.MonkeyPatch) -> Path:
         return "1.2.3"
 
     monkeypatch.setattr(compose, "find_engine", engine)
-    monkeypatch.setattr(import_module("bench.provision.provide_brokers"), "version_at", answers)
+    monkeypatch.setattr(import_module("bench.provision.brokers"), "version_at", answers)
     return folder / "asked"
 
 

@@ -160,7 +160,7 @@ def typed(*words: str) -> tuple[int, str]:
 def test_the_command_ends_well_and_a_refusal_is_a_sentence_with_a_code(tmp_path: Path) -> None:
     a_run(tmp_path, "a"), a_run(tmp_path, "b")
     results = ("--results", str(tmp_path))
-    assert typed("compare_runs", "A=a", "B=latest", *results)[0] == 0
+    assert typed("compare", "A=a", "B=latest", *results)[0] == 0
     for words, code, said in (
         (("A=a",), USAGE, "B= is missing; give two runs, for instance A=default B=latest"),
         (("A=a", "B=a"), USAGE, "A and B are both"),
@@ -172,4 +172,4 @@ def test_the_command_ends_well_and_a_refusal_is_a_sentence_with_a_code(tmp_path:
         assert (found, output.count("\n")) == (code, 1), output
         assert said in output
     (tmp_path / "b" / "manifest.json").write_text("{")
-    assert typed("compare_runs", "A=a", "B=b", *results)[0] == NO_RESULTS
+    assert typed("compare", "A=a", "B=b", *results)[0] == NO_RESULTS

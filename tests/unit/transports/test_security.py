@@ -152,7 +152,7 @@ def test_no_password_is_in_what_rabbitmq_is_told(made: Made) -> None:
 
 
 def test_no_user_may_administer_more_than_queues(made: Made) -> None:
-    users = json.loads(format_definitions(Security(("tls", "auth"), str(made[1]))))["build_user_arguments"]
+    users = json.loads(format_definitions(Security(("tls", "auth"), str(made[1]))))["users"]
     assert {user["tags"] for user in users} == {""}
 
 

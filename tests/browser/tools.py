@@ -1,11 +1,7 @@
-"""`python -m tests.browser STATE` installs the tools of the browser tests.
-
-It exits with 0 whether or not they could be installed; the tests are skipped without them.
-"""
+"""Installs and finds the tools that a page is looked at with: Chromium, axe and html-validate."""
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from bench.provision.install import find_missing_packages, install_packages
@@ -47,9 +43,10 @@ def install_node_modules(state: Path) -> None:
         print(f"setup: npm could not install them: {done.stdout.strip()[:300] or 'it said nothing'}")
 
 
-if __name__ == "__main__":
+def install_browser_tools(state: Path) -> None:
+    """Installs what is missing; the tests that need it are skipped where it cannot be had."""
     if lacking := find_missing_packages(DEBIAN_PACKAGES):
         install_packages(
             lacking, "a look at the page", "then `make test` again. Only the tests in a browser need them."
         )
-    install_node_modules(Path(sys.argv[1]))
+    install_node_modules(state)

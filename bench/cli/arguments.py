@@ -1,0 +1,117 @@
+"""Reads what was typed after a subcommand: settings by name, from flags, KEY=VALUE or make.
+
+It imports the standard library and the tables alone, so that a wrong word is refused before anything is installed.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.cli.commands import RENAMED_COMMANDS, Command
+from bench.errors import UsageError, unknown_word
+from bench.paths import ROOT
+from bench.profile.parsing import parse
+from bench.results.settings import RENAMED, SETTINGS, SYNONYMS
+
+MAKE_PREFIX = "ASKED_"
+"""Make hands on what was typed as KEY=VALUE in the environment, as ASKED_KEY, which no shell reads."""
+TYPED_ONLY = frozenset({"RESULTS", "STATE", "RUN", "OUT", "A", "B", "ONLY", "FOLDER"})
+"""Settings that make takes from its command line and never from the environment, where others use these names."""
+_SERVER = re.compile(r"[A-Z0-9_]+_(URL|BOOTSTRAP)|KEYS")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a person asked of a subcommand."""
+
+    command: Command
+    words: Mapping[str, str] = field(default_factory=dict)
+    """By the names of settings, as typed."""
+    servers: Mapping[str, str] = field(default_factory=dict)
+    """RABBITMQ_URL, KAFKA_BOOTSTRAP, KEYS and the like, by name."""
+    line: str = ""
+    """The whole command as it was typed."""
+    json: bool = False
+
+    def value(self, name: str) -> Any:
+        """A setting as its kind has it, its default where it was not typed. Raises UsageError."""
+        spec = self.command.settings[name]
+        text = self.words.get(name)
+        if text is None:
+            return spec.default if spec.default is None else parse(spec, spec.default)
+        return parse(spec, text)
+
+    def path(self, name: str) -> Path:
+        """A folder or file: as it was typed, from where it was typed; a default lies in the checkout."""
+        return Path(self.words[name]) if name in self.words else ROOT / str(self.command.settings[name].default)
+
+    @property
+    def profile_words(self) -> dict[str, str]:
+        """The settings of a profile among what was typed."""
+        return {name: text for name, text in self.words.items() if name in SETTINGS}
+
+
+def read_words(command: Command, pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], dict[str, str]]:
+    """Settings by name, and servers by name, of (name, value) pairs in any case.
+
+    Every value is parsed, so that a wrong one is refused here. Raises UsageError: an unknown name with the nearest
+    right one, an old name with the new one, an empty value, a name that was given twice.
+    """
+    words: dict[str, str] = {}
+    servers: dict[str, str] = {}
+    for given, text in pairs:
+        name = given.upper().replace("-", "_")
+        if name not in command.settings and SYNONYMS.get(name) in command.settings:
+            name = SYNONYMS[name]
+        if name in words or name in servers:
+            raise UsageError(f"{name} is given twice; give it once", code="setting-twice")
+        if name not in command.settings:
+            if command.servers and _SERVER.fullmatch(name):
+                servers[name] = text
+                continue
+            if name in RENAMED and RENAMED[name] in command.settings:
+                raise UsageError(f"{name}= is called {RENAMED[name]}= now", code="renamed-setting")
+            synonyms = (name for name, meant in SYNONYMS.items() if meant in command.settings)
+            raise unknown_word("setting", name, (*command.settings, *synonyms))
+        if not text.strip():
+            raise UsageError(f"{name}= is empty; give it a value or leave it out", code="empty-setting")
+        parse(command.settings[name], text)
+        words[name] = text.strip()
+    return words, servers
+
+
+def split_pair(word: str) -> tuple[str, str]:
+    """KEY=VALUE as a pair. Raises UsageError for anything else."""
+    key, equals, value = word.partition("=")
+    if not equals:
+        raise UsageError(f"{word!r} is no setting; give KEY=VALUE or --key VALUE", code="no-setting")
+    return key, value
+
+
+def pairs_from_make(command: Command, environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What was typed to make, then what the environment has of the command's settings and was not typed."""
+    typed = {name.removeprefix(MAKE_PREFIX): text for name, text in environ.items() if name.startswith(MAKE_PREFIX)}
+    typed.pop("PYTHON", None)  # of set-up, which is over
+    around = [
+        (name, environ[name])
+        for name in command.settings
+        if name in environ and name not in typed and name not in TYPED_ONLY and name != "PYTHON"
+    ]
+    return [*typed.items(), *around]
+
+
+def forget_make(environ: "os._Environ[str]") -> None:
+    """Take make's settings out of the environment, so that no program that is started from here reads them."""
+    for name in [name for name in environ if name.startswith(MAKE_PREFIX)]:
+        del environ[name]
+
+
+def refuse_unknown_command(words: Iterable[str], known: tuple[str, ...]) -> UsageError:
+    """The refusal of a subcommand that there is not: with the new word for an old one, or with the nearest."""
+    word = " ".join(words)
+    if word in RENAMED_COMMANDS:
+        return UsageError(f"{word} is called {RENAMED_COMMANDS[word]} now", code="renamed-command")
+    return unknown_word("command", word, known)

@@ -1,0 +1,25 @@
+"""`fourways health`: how near a run's trials came to the limits of validity."""
+
+from bench.cli.arguments import Asked
+from bench.cli.output import print_json
+from bench.results.lookup import find_run_folder
+from bench.results.store import RunFolder
+from bench.stats.aa import summarise_aa_by_speed
+from bench.stats.summary import RATIO_METRICS
+from bench.trial.validity import format_spread, measure_spread
+
+
+def run(asked: Asked) -> None:
+    """Print the spread of what validity is judged by; for an A/A run, what a change of speed does as well.
+
+    Raises UsageError, ResultsError.
+    """
+    kept = RunFolder.open(find_run_folder(str(asked.value("RUN")), asked.path("RESULTS")))
+    trials = kept.trials()
+    if asked.json:
+        print_json(measure_spread(trials))
+        return
+    print(format_spread(trials))
+    if kept.manifest["profile"].get("arms") == 2 and "cpu_slowdown" in trials:
+        found = summarise_aa_by_speed(trials)
+        print(f"\n{found[found['metric'].isin(RATIO_METRICS)].to_string(index=False, float_format='{:.3g}'.format)}")

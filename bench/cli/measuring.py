@@ -1,0 +1,131 @@
+"""What `bench` and `study` share: resolve, measure with a progress bar, print the tables, judge the run."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from bench.advise.report import write_report
+from bench.cli.arguments import Asked
+from bench.cli.exits import refusals, run_to_end
+from bench.cli.output import print_json, print_run
+from bench.cli.servers import install_brokers_for, paths_of
+from bench.errors import DoubtfulRun, InvalidRun, UsageError
+from bench.profile.loader import load_profile, restore_profile
+from bench.profile.schema import Profile
+from bench.results.caveats import NO_COLD_STARTS
+from bench.results.lookup import find_run_folder
+from bench.results.store import RunFolder
+from bench.runner import environment
+from bench.runner.runner import ROUNDS_PLAN, RunPlan, run_plan
+
+
+def measure(asked: Asked, choose_plan: Callable[[Profile], RunPlan]) -> None:
+    """Measure what was asked as the plan says, print its tables, and end with the run's exit code.
+
+    Raises UsageError, MissingServer, OperationFailed, ResultsError; InvalidRun and DoubtfulRun when all is kept.
+    """
+    target = asked.command.name
+    resumed = _open_resumed(asked)
+    if resumed is None:
+        profile = load_profile(str(asked.value("PROFILE")), asked.profile_words)
+    else:
+        profile = restore_profile(resumed.manifest["profile"], asked.words.get("ROUNDS", ""))
+    plan = choose_plan(profile)
+    if resumed is not None and resumed.manifest.get("plan", ROUNDS_PLAN.name) != plan.name:
+        other = "bench" if target == "study" else "study"
+        raise UsageError(
+            f"that run was begun by `make {other}`; go on with `make {other} RESUME=…`", code="resume-other-command"
+        )
+    plan.cells(profile)
+    install_brokers_for(asked, profile.transports)
+    begun_s, before = time.monotonic(), 0 if resumed is None else len(resumed.trials())
+    console = Console(stderr=asked.json)
+    kept = run_to_end(
+        lambda: _run(asked, profile, plan, resumed, console),
+        kept=f"what was measured is in results/latest, `make {target} RESUME=latest` goes on, and ",
+    )
+    with refusals():
+        where = os.path.relpath(kept.path)
+        took = f"{len(kept.trials()) - before} trials, {_format_minutes(time.monotonic() - begun_s)}"
+        if resumed is None and plan.name != "capacity" and (forecast_s := kept.manifest.get("forecast_s")):
+            took += f" (forecast {_format_minutes(forecast_s)})"
+        console.print(f"\nresults: {where}   report: {where}/report.html   {took}", highlight=False, soft_wrap=True)
+        if asked.json:
+            print_json(kept.summary())
+        _judge(kept, target)
+
+
+def _open_resumed(asked: Asked) -> RunFolder | None:
+    """The run that RESUME= names, by its id, its folder or as ``latest``."""
+    if "RESUME" not in asked.words:
+        return None
+    if asked.profile_words.keys() - {"ROUNDS"} or "PROFILE" in asked.words:
+        raise UsageError(
+            "a run goes on with the settings that it began with; give RESUME= alone, or with more ROUNDS=",
+            code="resume-with-settings",
+        )
+    return RunFolder.resume(find_run_folder(str(asked.value("RESUME")), asked.path("RESULTS"), is_kept=False))
+
+
+async def _run(asked: Asked, profile: Profile, plan: RunPlan, resumed: RunFolder | None, console: Console) -> RunFolder:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    bar = Progress(*columns, console=console)
+    task = bar.add_task("starting", total=None, left="")
+
+    def begins(done: int, total: int, what: str, left_s: float) -> None:
+        left = "" if done == total else f"about {_format_seconds(left_s)} left"
+        bar.update(task, completed=done, total=total, description=what, left=left)
+        if not console.is_terminal and left:
+            console.print(f"[{done + 1}/{total}] {what}, {left}", markup=False, highlight=False)
+
+    def say(sentence: str) -> None:
+        bar.console.print(sentence, markup=False, highlight=False)
+
+    progress = environment.Progress(say=say, begins=begins)
+    with bar:
+        kept = await run_plan(profile, paths_of(asked), progress, asked.line, plan, resumed)
+    print_run(kept, console)
+    if len(kept.trials()):
+        write_report([kept.path], Path(kept.path))
+    return kept
+
+
+def _judge(kept: RunFolder, target: str) -> None:
+    """Raises InvalidRun or DoubtfulRun for a run from which nothing, or not everything, is to be concluded."""
+    if broken := kept.describe_disqualified():
+        failed = any("failed" in why for why in broken)
+        again = f"; `make {target} RESUME=latest` measures again what failed" if failed else ""
+        raise InvalidRun(
+            f"not to be used: {', '.join(broken)}; the caveats above say why{again}", code="trials-disqualified"
+        )
+    if lacking := [entry for entry in kept.manifest["caveats"] if entry["name"] == NO_COLD_STARTS]:
+        raise InvalidRun(f"{lacking[0]['text']}; {lacking[0]['next_step']}latest", code="connections-missing")
+    cells = kept.summary()["cells"]
+    if unmeasured := [cell["cell"] for cell in cells if not cell["orders"]["finished"]]:
+        raise InvalidRun(
+            f"no order of {', '.join(unmeasured)} finished; the caveats above say why", code="nothing-finished"
+        )
+    if doubtful := [cell["cell"] for cell in cells if not cell["valid"]]:
+        raise DoubtfulRun(
+            f"INVALID, so nothing is to be concluded from them: {', '.join(doubtful)}", code="cells-invalid"
+        )
+
+
+def _format_seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def _format_minutes(seconds: float) -> str:
+    minutes, rest_s = divmod(round(seconds), 60)
+    return f"{minutes} min {rest_s} s" if minutes else f"{rest_s} s"

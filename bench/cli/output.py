@@ -1,0 +1,55 @@
+"""Prints results: a run's tables on the terminal, or any result as JSON."""
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import msgspec
+import pandas as pd
+from rich.console import Console
+
+from bench.report.terminal.connections import print_connections_table, read_cold_starts
+from bench.report.terminal.run import aa_table, capacity_table, effects_table, outage_table, render_run
+from bench.results.store import RunFolder
+
+
+def print_run(kept: RunFolder, console: Console) -> None:
+    """Print every table that the run has. Raises ResultsError."""
+    profile = kept.manifest["profile"]
+    if len(capacities := kept.capacities()):
+        console.print(capacity_table(capacities))
+    if profile.get("arms") == 2:
+        console.print(aa_table(kept.write_aa()))
+    if profile.get("designed"):
+        console.print(effects_table(kept.effects()))
+    if profile.get("connections"):
+        print_connections_table(read_cold_starts(kept.cold_starts()))
+    summary = kept.summary()
+    if "outages" in summary:
+        console.print(outage_table(summary["outages"]))
+    if len(kept.trials()):
+        console.print(render_run(summary, kept.manifest))
+
+
+def print_json(result: Any) -> None:
+    """Print a result as JSON on standard output; infinite numbers are "inf", missing ones null."""
+    print(json.dumps(_plain(result), indent=2, ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    """The result in the types that JSON has."""
+    if isinstance(value, pd.DataFrame):
+        value = value.astype(object).where(value.notna(), None).to_dict("records")
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(one) for one in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, msgspec.Struct):
+        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+    number = value.item() if hasattr(value, "item") else value
+    if isinstance(number, float) and not math.isfinite(number):
+        return None if math.isnan(number) else "inf"
+    return number if isinstance(number, str | int | float | None) else str(number)
