@@ -1,7 +1,8 @@
 """Encryption, authentication and authorization at four levels, the same on every transport."""
 
-from transports.security.bearer import AccessGuard, Forbidden, Unauthenticated, build_bearer_header, build_guard
+from transports.security.bearer import build_bearer_header, build_guard
 from transports.security.broker_credentials import build_amqp_options, kafka
+from transports.security.guard import AccessGuard, Forbidden, Unauthenticated
 from transports.security.keys import RoleKeys, find_keys
 from transports.security.levels import (
     AUTH,

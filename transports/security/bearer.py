@@ -1,27 +1,9 @@
 """Adds bearer tokens to REST and gRPC calls and checks them (RFC 6750)."""
 
-from typing import Protocol
-
 from transports.base import Setting
+from transports.security.guard import BEARER_PREFIX, AccessGuard
 from transports.security.keys import find_keys
 from transports.security.levels import AUTH
-
-BEARER_PREFIX = "Bearer "
-
-
-class Unauthenticated(Exception):
-    """The caller is not identified. ``str(error)`` is a sentence."""
-
-
-class Forbidden(Exception):
-    """The caller is identified, and its role may not do this. ``str(error)`` is a sentence."""
-
-
-class AccessGuard(Protocol):
-    """Checks the Authorization header of calls to a service."""
-
-    def check(self, authorization: str | None) -> None:
-        """Checks one call. Raises Unauthenticated or Forbidden."""
 
 
 def build_bearer_header(setting: Setting, role: str, audience: str) -> dict[str, str]:

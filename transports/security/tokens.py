@@ -7,7 +7,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from transports.security.bearer import BEARER_PREFIX, Forbidden, Unauthenticated
+from transports.security.guard import BEARER_PREFIX, Forbidden, Unauthenticated
 from transports.security.levels import list_callers
 
 ISSUER = "fourways"
