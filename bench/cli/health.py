@@ -1,12 +1,7 @@
 """`fourways health`: how near a run's trials came to the limits of validity."""
 
 from bench.cli.arguments import Asked
-from bench.cli.output import print_json
 from bench.results.lookup import find_run_folder
-from bench.results.store import RunFolder
-from bench.stats.aa import summarise_aa_by_speed
-from bench.stats.summary import RATIO_METRICS
-from bench.trial.validity import format_spread, measure_spread
 
 
 def run(asked: Asked) -> None:
@@ -14,7 +9,14 @@ def run(asked: Asked) -> None:
 
     Raises UsageError, ResultsError.
     """
-    kept = RunFolder.open(find_run_folder(str(asked.value("RUN")), asked.path("RESULTS")))
+    folder = find_run_folder(str(asked.value("RUN")), asked.path("RESULTS"))
+    from bench.cli.output import print_json  # noqa: PLC0415 - a typo has been told by now
+    from bench.results.store import RunFolder  # noqa: PLC0415
+    from bench.stats.aa import summarise_aa_by_speed  # noqa: PLC0415
+    from bench.stats.summary import RATIO_METRICS  # noqa: PLC0415
+    from bench.trial.validity import format_spread, measure_spread  # noqa: PLC0415
+
+    kept = RunFolder.open(folder)
     trials = kept.trials()
     if asked.json:
         print_json(measure_spread(trials))

@@ -1,18 +1,19 @@
 """`fourways hops`: where an order's time went, by service and part."""
 
-from rich.console import Console
-
 from bench.cli.arguments import Asked
-from bench.cli.output import print_json
 from bench.errors import ResultsError
-from bench.report.terminal.run import hops_table
 from bench.results.lookup import find_run_folder
-from bench.results.store import RunFolder
 
 
 def run(asked: Asked) -> None:
     """Print the steps of sampled orders in each cell. Raises UsageError, ResultsError."""
     folder = find_run_folder(str(asked.value("RUN")), asked.path("RESULTS"))
+    from rich.console import Console  # noqa: PLC0415 - a typo has been told by now
+
+    from bench.cli.output import print_json  # noqa: PLC0415
+    from bench.report.terminal.run import hops_table  # noqa: PLC0415
+    from bench.results.store import RunFolder  # noqa: PLC0415
+
     found = RunFolder.open(folder).hops()
     if found.empty:
         raise ResultsError(

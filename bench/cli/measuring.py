@@ -1,4 +1,4 @@
-"""What `bench` and `study` share: resolve, measure with a progress bar, print the tables, judge the run."""
+"""What `bench` and `study` share: measure with a progress bar, print the tables, judge the run."""
 
 import os
 import time
@@ -14,7 +14,7 @@ from bench.cli.exits import refusals, run_to_end
 from bench.cli.output import print_json, print_run
 from bench.cli.servers import install_brokers_for, paths_of
 from bench.errors import DoubtfulRun, InvalidRun, UsageError
-from bench.profile.loader import load_profile, restore_profile
+from bench.profile.loader import restore_profile
 from bench.profile.schema import Profile
 from bench.results.caveats import NO_COLD_STARTS
 from bench.results.lookup import find_run_folder
@@ -23,16 +23,14 @@ from bench.runner import environment
 from bench.runner.runner import ROUNDS_PLAN, RunPlan, run_plan
 
 
-def measure(asked: Asked, choose_plan: Callable[[Profile], RunPlan]) -> None:
-    """Measure what was asked as the plan says, print its tables, and end with the run's exit code.
+def measure(asked: Asked, profile: Profile | None, choose_plan: Callable[[Profile], RunPlan]) -> None:
+    """Measure the profile as the plan says, print its tables, and end with the run's exit code.
 
-    Raises UsageError, MissingServer, OperationFailed, ResultsError; InvalidRun and DoubtfulRun when all is kept.
+    ``profile`` None: that of the run that RESUME= names. Raises UsageError, MissingServer, OperationFailed, ResultsError; InvalidRun and DoubtfulRun when all is kept.
     """
-    target = asked.command.name
-    resumed = _open_resumed(asked)
-    if resumed is None:
-        profile = load_profile(str(asked.value("PROFILE")), asked.profile_words)
-    else:
+    target, resumed = asked.command.name, None
+    if profile is None:
+        resumed = RunFolder.resume(find_run_folder(str(asked.value("RESUME")), asked.path("RESULTS"), is_kept=False))
         profile = restore_profile(resumed.manifest["profile"], asked.words.get("ROUNDS", ""))
     plan = choose_plan(profile)
     if resumed is not None and resumed.manifest.get("plan", ROUNDS_PLAN.name) != plan.name:
@@ -57,18 +55,6 @@ def measure(asked: Asked, choose_plan: Callable[[Profile], RunPlan]) -> None:
         if asked.json:
             print_json(kept.summary())
         _judge(kept, target)
-
-
-def _open_resumed(asked: Asked) -> RunFolder | None:
-    """The run that RESUME= names, by its id, its folder or as ``latest``."""
-    if "RESUME" not in asked.words:
-        return None
-    if asked.profile_words.keys() - {"ROUNDS"} or "PROFILE" in asked.words:
-        raise UsageError(
-            "a run goes on with the settings that it began with; give RESUME= alone, or with more ROUNDS=",
-            code="resume-with-settings",
-        )
-    return RunFolder.resume(find_run_folder(str(asked.value("RESUME")), asked.path("RESULTS"), is_kept=False))
 
 
 async def _run(asked: Asked, profile: Profile, plan: RunPlan, resumed: RunFolder | None, console: Console) -> RunFolder:

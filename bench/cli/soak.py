@@ -1,21 +1,21 @@
 """`fourways harness soak`: does a service's memory grow over many orders?"""
 
-from rich.console import Console
-
 from bench.cli.arguments import Asked
 from bench.cli.exits import run_to_end
-from bench.cli.servers import install_brokers_for, paths_of
 from bench.errors import OperationFailed
 from bench.profile.loader import load_profile
-from bench.runner.soak import build_soak_table, run_soak
 
 
 def run(asked: Asked) -> None:
     """Print each service's memory at half of the orders and at the end. Raises OperationFailed when one grows."""
-    console = Console()
     profile = load_profile(str(asked.value("PROFILE")), asked.profile_words)
+    from rich.console import Console  # noqa: PLC0415 - a typo has been told by now
+
+    from bench.cli.servers import install_brokers_for, paths_of  # noqa: PLC0415
+    from bench.runner.soak import build_soak_table, run_soak  # noqa: PLC0415
+
     install_brokers_for(asked, profile.transports)
-    orders = int(asked.value("ORDERS"))
+    console, orders = Console(), int(asked.value("ORDERS"))
     found = run_to_end(lambda: run_soak(profile, paths_of(asked), orders, lambda s: console.print(s, highlight=False)))
     console.print(build_soak_table(found))
     if not all(one.bounded for one in found):
