@@ -1,12 +1,11 @@
 """Finds the folders of runs by id, by name or by path."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 from bench.errors import UsageError
 from bench.paths import REFERENCE
-
-"""The runs that are kept with the code."""
 
 
 def find_run_folder(name: str, results: Path, *, is_kept: bool = True) -> Path:
@@ -19,10 +18,11 @@ def find_run_folder(name: str, results: Path, *, is_kept: bool = True) -> Path:
     for place in [path] if len(path.parts) > 1 else [folder / path for folder in below]:
         if place.is_dir():
             return place.resolve() if place.name == "latest" else place
-    known = f"the id or the folder of one in {results}, {'latest, or one of: ' if is_kept else 'or latest'}"
+    kept = tuple(sorted(find_reference_runs())) if is_kept else ()
+    near = get_close_matches(name.lower(), kept, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(('latest', *kept))}"
     raise UsageError(
-        f"there is no run {name!r}; give {known}{', '.join(sorted(find_reference_runs())) if is_kept else ''}",
-        code="unknown-run",
+        f"there is no run {name!r}; give the id or the folder of one in {results}; {hint}", code="unknown-run"
     )
 
 
