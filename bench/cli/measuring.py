@@ -26,7 +26,8 @@ from bench.runner.runner import ROUNDS_PLAN, RunPlan, run_plan
 def measure(asked: Asked, profile: Profile | None, choose_plan: Callable[[Profile], RunPlan]) -> None:
     """Measure the profile as the plan says, print its tables, and end with the run's exit code.
 
-    ``profile`` None: that of the run that RESUME= names. Raises UsageError, MissingServer, OperationFailed, ResultsError; InvalidRun and DoubtfulRun when all is kept.
+    ``profile`` None: that of the run that RESUME= names. Raises UsageError, MissingServer, OperationFailed,
+    ResultsError; InvalidRun and DoubtfulRun when all is kept.
     """
     target, resumed = asked.command.name, None
     if profile is None:
