@@ -151,8 +151,11 @@ COMMANDS: tuple[Command, ...] = (
         help="Install what native brokers need.",
         module="setup",
         settings={
-            **_some("TRANSPORT"),
-            **_table(STATE, _own("PYTHON", "path", "the Python of a new .venv", "python3")),
+            **_table(
+                replace(SETTINGS["TRANSPORT"], help="methods whose brokers are installed, with commas between them"),
+                STATE,
+                _own("PYTHON", "path", "the Python of a new .venv", "python3"),
+            ),
         },
     ),
     Command(
@@ -165,7 +168,7 @@ COMMANDS: tuple[Command, ...] = (
         name="selftest",
         help="Check that the harness reports what is known beforehand; 5 minutes.",
         module="selftest",
-        settings=_table(_own("ONLY", "path", "only cases whose name has these words")),
+        settings=_table(_own("ONLY", "path", "run only the cases whose name has these words")),
         harness=True,
     ),
     Command(
