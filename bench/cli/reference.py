@@ -13,8 +13,8 @@ HEAD = """\
 
 `python -m bench.cli.reference` writes this page from the table in `bench/cli/commands.py`.
 
-`./fourways COMMAND` runs from a checkout and makes its `.venv` first. `fourways COMMAND` is the same
-where `.venv` is active. `make COMMAND` is the same without the word `harness`
+`./fourways COMMAND` runs from a checkout and makes its `.venv` first. `fourways COMMAND` is the
+same where `.venv` is active. `make COMMAND` is the same without the word `harness`
 ([make.md](make.md)). `COMMAND --help` prints what stands here.
 
 - **Settings** are flags (`--rate 300`) or words (`RATE=300`), in any order and in either case. A
