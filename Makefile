@@ -7,7 +7,7 @@ unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 .SUFFIXES:
 .PHONY: help setup bench study web report compare advise pros show hops health up down doctor certificates \
   selftest overhead baseline crosscheck connections codecs report-cost soak floor witness cold \
-  quick test nightly check lock proto clean
+  quick test nightly check reference lock proto clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z][a-z -]*:.*## /{printf "  make %-40s %s\n", $$1, $$2}' Makefile
@@ -50,7 +50,11 @@ nightly: setup ## studies and soaks; hours
 	@.venv/bin/python -m tests.install
 	@.venv/bin/python -m pytest -m nightly
 
-lock: setup ## turn requirements.in into requirements.lock
+reference: ## write the pages of docs/reference that follow from the tables
+	@./fourways --make setup TRANSPORT=rest
+	@.venv/bin/python -m bench.cli.reference
+
+lock: setup ## turn pyproject.toml into requirements.lock
 	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --custom-compile-command "make lock" pyproject.toml --all-extras -o requirements.lock
 

@@ -1,4 +1,4 @@
-"""Renders docs/reference/commands.md from the table of subcommands: `python -m bench.cli.reference` writes it."""
+"""Renders docs/reference/commands.md from the table of subcommands, for `make reference`."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ PAGE = ROOT / "docs" / "reference" / "commands.md"
 HEAD = """\
 # Commands
 
-`python -m bench.cli.reference` writes this page from the table in `bench/cli/commands.py`.
+`make reference` writes this page from the table in `bench/cli/commands.py`.
 
 `./fourways COMMAND` runs from a checkout and makes its `.venv` first. `fourways COMMAND` is the
 same where `.venv` is active. `make COMMAND` is the same without the word `harness`

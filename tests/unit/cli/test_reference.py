@@ -8,7 +8,7 @@ from bench.results.settings import SETTINGS
 
 
 def test_the_page_is_what_the_table_renders() -> None:
-    assert PAGE.read_text(encoding="utf-8") == render_commands(), "run python -m bench.cli.reference"
+    assert PAGE.read_text(encoding="utf-8") == render_commands(), "run `make reference`"
 
 
 def test_every_command_has_a_section_with_each_setting_of_its_own() -> None:
