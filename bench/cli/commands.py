@@ -151,11 +151,8 @@ COMMANDS: tuple[Command, ...] = (
         help="Install what native brokers need.",
         module="setup",
         settings={
-            **_table(
-                replace(SETTINGS["TRANSPORT"], help="methods whose brokers are installed, with commas between them"),
-                STATE,
-                _own("PYTHON", "path", "the Python of a new .venv", "python3"),
-            ),
+            **_some("TRANSPORT"),
+            **_table(STATE, _own("PYTHON", "path", "the Python of a new .venv", "python3")),
         },
     ),
     Command(
