@@ -165,7 +165,7 @@ COMMANDS: tuple[Command, ...] = (
         name="selftest",
         help="Check that the harness reports what is known beforehand; 5 minutes.",
         module="selftest",
-        settings=_table(_own("ONLY", "path", "run only the cases whose name has these words")),
+        settings=_table(_own("ONLY", "path", "only cases whose name has these words")),
         harness=True,
     ),
     Command(
