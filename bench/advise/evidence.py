@@ -3,15 +3,17 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from bench.advise.method import Method, parse_method
 from bench.errors import ResultsError
 from bench.results import environment as machine
+from bench.results.analysis import plain_levels
+from bench.results.measures import columns_used_in
+from bench.results.settings import settings_by_column
 from bench.results.store import RunFolder
-from bench.stats.summary import CELL_COLUMNS, ORDERS, is_cell_valid
+from bench.stats.summary import CELL_COLUMNS, is_cell_valid
 
 HEADLINE = "finish_p50_us"
 """What methods are ranked by: the steadiest of the latencies, and the one that every method has."""
@@ -20,15 +22,6 @@ METRICS = (
     *("cpu_us_per_order", "wire_bytes_per_order"),
 )
 """Of a trial. ``cpu_us_per_order`` is that of the services and of the broker together."""
-PLAIN_SETTINGS: Mapping[str, Any] = {
-    "fault": "none",
-    "compression": "none",
-    "compressible": 1.0,
-    "processes": 1,
-    "retries": 0,
-    "keep_alive_s": 0.0,
-}
-"""A question says nothing of these: evidence is what was measured without them. Older runs lack some columns."""
 STORE_BY_DURABILITY = {"fast": "memory", "safe": "sqlite"}
 """What `make bench` takes for a durability class."""
 
@@ -118,7 +111,7 @@ def collect_evidence(folders: Mapping[str, Path]) -> Evidence:
             run = RunFolder.open(folder)
             trials = run.trials()
             trials = trials.assign(
-                **{column: value for column, value in PLAIN_SETTINGS.items() if column not in trials}
+                **{column: value for column, value in plain_levels().items() if column not in trials}
             )
             points, invalid = _read_measurements(name, run, trials)
             capacities = list(_read_capacities(name, run, trials))
@@ -141,7 +134,7 @@ def collect_evidence(folders: Mapping[str, Path]) -> Evidence:
 
 def _read_measurements(name: str, run: RunFolder, trials: pd.DataFrame) -> tuple[list[Measurement], list[str]]:
     plain = trials[trials["arrivals"].isin(["poisson", "burst"])]
-    for column, value in PLAIN_SETTINGS.items():
+    for column, value in plain_levels().items():
         plain = plain[plain[column] == value]
     plain = plain[plain["store"] == plain["durability"].map(STORE_BY_DURABILITY)]
     profile = run.manifest.get("profile", {})
@@ -152,7 +145,7 @@ def _read_measurements(name: str, run: RunFolder, trials: pd.DataFrame) -> tuple
         if not is_cell_valid(rows):
             invalid.append(f"{name}: {cell} is INVALID, {len(valid)} of its {len(rows)} trials are valid; left out.")
             continue
-        first, method = rows.iloc[0], parse_method(str(cell), str(transport), str(codec), PLAIN_SETTINGS["compression"])
+        first, method = rows.iloc[0], parse_method(str(cell), str(transport), str(codec), plain_levels()["compression"])
         found.append(
             Measurement(
                 run=name,
@@ -168,7 +161,7 @@ def _read_measurements(name: str, run: RunFolder, trials: pd.DataFrame) -> tuple
                     durability=str(first["durability"]),
                 ),
                 trials=_add_total_cpu(valid, method).set_index("round")[list(METRICS)],
-                orders={order: int(rows[order].sum()) for order in ORDERS},
+                orders={order: int(rows[order].sum()) for order in columns_used_in("orders")},
             )
         )
     return list(_drop_second_arms(found)) if profile.get("arms") == 2 else found, invalid
@@ -195,16 +188,17 @@ def _drop_second_arms(points: Iterable[Measurement]) -> Iterator[Measurement]:
 def _read_capacities(name: str, run: RunFolder, trials: pd.DataFrame) -> Iterator[CapacityEvidence]:
     """Of searches without what a question says nothing of, that came to an end. Raises ResultsError for no number."""
     profile = run.manifest.get("profile", {})
-    beside = {key: value for key, value in PLAIN_SETTINGS.items() if key not in ("compression", "fault")}
-    if any(profile.get(key, value) != value for key, value in beside.items()) or profile.get("fault"):
+    resolved, keys = {**profile.get("extra", {}), **profile}, settings_by_column()
+    beside = {keys[column].key: value for column, value in plain_levels().items() if column != "compression"}
+    if any(resolved.get(key, value) not in (value, None) for key, value in beside.items()):
         return
     if profile.get("arrivals", "poisson") != "poisson":
         return
     found = zip(trials["cell"], trials["compression"], strict=True)
     compressions = {cell.partition("@")[0]: compression for cell, compression in found}
     for number, row in enumerate(run.capacities().to_dict("records"), 2):
-        compression = compressions.get(row["cell"], PLAIN_SETTINGS["compression"])
-        if row["answer"] != "capacity" or compression != PLAIN_SETTINGS["compression"]:
+        compression = compressions.get(row["cell"], plain_levels()["compression"])
+        if row["answer"] != "capacity" or compression != plain_levels()["compression"]:
             continue
         try:
             yield CapacityEvidence(

@@ -14,11 +14,11 @@ import pandas as pd
 from bench.advise.evidence import HEADLINE, METRICS, Conditions, Evidence, Measurement
 from bench.advise.method import Method
 from bench.advise.question import Question
+from bench.results.measures import columns_used_in
 from bench.stats.fit import fit_line
 from bench.stats.intervals import Estimate, count_values_needed, estimate_median
 from bench.stats.mover import estimate_ratio
 from bench.stats.paired import paired_ratio
-from bench.stats.summary import ORDERS
 
 SAME_RATE_TOLERANCE = 0.01
 """Rates this near to each other are the same."""
@@ -237,7 +237,7 @@ def _interpolate(
                 method=first.method,
                 codec=first.codec,
                 metrics=metrics,
-                orders={order: sum(point.orders[order] for point in through) for order in ORDERS},
+                orders={order: sum(point.orders[order] for point in through) for order in columns_used_in("orders")},
                 line=", ".join(said(where(point)) for point in through),
             )
     return None

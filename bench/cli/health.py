@@ -11,9 +11,9 @@ def run(asked: Asked) -> None:
     """
     folder = find_run_folder(str(asked.value("RUN")), asked.path("RESULTS"))
     from bench.cli.output import print_json  # noqa: PLC0415 - a typo has been told by now
+    from bench.results.measures import columns_used_in  # noqa: PLC0415
     from bench.results.store import RunFolder  # noqa: PLC0415
     from bench.stats.aa import summarise_aa_by_speed  # noqa: PLC0415
-    from bench.stats.summary import RATIO_METRICS  # noqa: PLC0415
     from bench.trial.validity import format_spread, measure_spread  # noqa: PLC0415
 
     kept = RunFolder.open(folder)
@@ -23,5 +23,6 @@ def run(asked: Asked) -> None:
         return
     print(format_spread(trials))
     if kept.manifest["profile"].get("arms") == 2 and "cpu_slowdown" in trials:
-        found = summarise_aa_by_speed(trials)
-        print(f"\n{found[found['metric'].isin(RATIO_METRICS)].to_string(index=False, float_format='{:.3g}'.format)}")
+        found = summarise_aa_by_speed(trials, columns_used_in("summary"))
+        shown = found[found["metric"].isin(columns_used_in("ratio"))]
+        print(f"\n{shown.to_string(index=False, float_format='{:.3g}'.format)}")

@@ -1,8 +1,5 @@
 """Defines the trial specification and report that runner, master and workers exchange."""
 
-import hashlib
-from collections import Counter
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -12,6 +9,7 @@ from bench.load.workload.arrivals import Arrivals
 from bench.load.workload.orders import DEFAULT_MIX, Mix, PayloadShape, Workload
 from bench.load.workload.replay import ArrivalTrace
 from bench.load.workload.shape import RateBurst, RateStep
+from bench.results.measures import histogram_names
 from transports.base import Setting
 from transports.tracing import Stamp
 
@@ -25,8 +23,6 @@ FINAL_MESSAGE = "fourways.final"
 """From a worker: its report."""
 RANKS_OPTION = "trial_ranks"
 """The option of a spawn message that says which worker of the trial each node is."""
-
-HISTOGRAMS = ("accept", "accept_service", "finish", "finish_service", "lateness", "gap_sent", "gap_planned")
 
 
 class ResourceWatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +69,7 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
     arrivals: Arrivals = "poisson"
     step: RateStep = RateStep()
     burst: RateBurst = RateBurst()
-    trace: ArrivalTrace | None = None
+    replay: ArrivalTrace | None = None
     mode: LoadMode = "open"
     users: int = 1
     orders_per_s_per_user: float = 1.0
@@ -102,8 +98,8 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"the longest warm-up takes 0 seconds or more, not {self.warm_up_max_s}")
         if self.duration_s is not None and not self.duration_s > 0:
             raise ValueError(f"a duration is a positive number of seconds, not {self.duration_s}")
-        if self.arrivals == "trace" and self.trace is None:
-            raise ValueError("arrivals from a trace need its file; say which with `make bench ARRIVALS=trace TRACE=…`")
+        if self.arrivals == "replay" and self.replay is None:
+            raise ValueError("replayed arrivals need their file; say which with `make bench ARRIVALS=replay REPLAY=…`")
 
     def build_workload(self, prefix: str) -> Workload:
         """Builds the trial's workload; its ids begin with ``prefix``. Raises ValueError for an impossible size."""
@@ -143,7 +139,10 @@ class DriverAudit(msgspec.Struct, kw_only=True):
 
 
 class TrialReport(msgspec.Struct, kw_only=True):
-    """What the workers report of a trial. Counts and histograms cover the orders planned within the window."""
+    """What the workers report of a trial. Counts and histograms cover the orders planned within the window.
+
+    bench/results/measures.py says of each measure how the reports of several workers are merged.
+    """
 
     trial: str
     worker: int | None = None
@@ -216,6 +215,8 @@ class TrialReport(msgspec.Struct, kw_only=True):
     """Orders that the services were to stamp."""
     stamps: list[Stamp] = []
     """Theirs, where the services live in the load process."""
+    extra: dict[str, Any] = {}
+    """Measures of the table (bench/results/measures.py) that have no field here, by name."""
 
     def histogram(self, name: str) -> Histogram:
         return Histogram.unpack([self.histograms[name]] if name in self.histograms else [])
@@ -252,7 +253,7 @@ class TrialReport(msgspec.Struct, kw_only=True):
             steady=record.steady,
             window_s=window_s,
             achieved_per_s=record.finished_within / window_s if window_s else 0.0,
-            histograms={name: getattr(record, name).pack() for name in HISTOGRAMS},
+            histograms={name: getattr(record, name).pack() for name in histogram_names()},
             audit=DriverAudit(
                 sent=every.sent,
                 failed=every.failed,
@@ -270,84 +271,5 @@ class TrialReport(msgspec.Struct, kw_only=True):
             response_mean_s=record.response_ns / 1e9 / window.finished if window.finished else None,
             service_mean_s=record.service_ns / 1e9 / window.finished if window.finished else None,
             sampled=record.sampled,
+            extra=dict(record.extra),
         )
-
-
-_SUMMED_FIELDS = (
-    "planned",
-    "not_sent",
-    "sent",
-    "accepted",
-    "finished",
-    "failed",
-    "unfinished",
-    "accepted_unfinished",
-    "duplicated",
-    "shipped",
-    "rejected",
-    "unexpected",
-    "achieved_per_s",
-    "driver_cpu_ns",
-    "in_flight_max",
-    "in_flight_mean",
-    "in_flight_by_instants",
-)
-
-
-def merge_reports(reports: Sequence[TrialReport]) -> TrialReport:
-    """Merges the reports of all workers into one. ``reports`` is not empty."""
-    if len(reports) == 1:
-        return msgspec.structs.replace(reports[0], worker=None)
-    ordered = sorted(reports, key=lambda report: report.worker or 0)
-    whole = TrialReport(trial=ordered[0].trial, workers=len(ordered), facts=ordered[0].facts)
-    whole.error = next((report.error for report in ordered if report.error), None)
-    hashes = [report.plan_hash for report in ordered]
-    whole.plan_hash = hashlib.sha256("".join(hashes).encode()).hexdigest() if all(hashes) else ""
-    for name in _SUMMED_FIELDS:
-        setattr(whole, name, sum(getattr(report, name) for report in ordered))
-    whole.failures = dict(sum((Counter(report.failures) for report in ordered), Counter[str]()))
-    # Every worker on this machine saw the same processes; those on others saw none.
-    watching = next((report for report in ordered if report.costs), ordered[0])
-    whole.costs, whole.wire_bytes = watching.costs, watching.wire_bytes
-    whole.payload_bytes, whole.gzip_share = ordered[0].payload_bytes, ordered[0].gzip_share
-    whole.machine, whole.connections_closed = watching.machine, watching.connections_closed
-    whole.began_ns = min(report.began_ns for report in ordered)
-    whole.ended_ns = max(report.ended_ns for report in ordered)
-    whole.opened_epoch_ms = ordered[0].opened_epoch_ms
-    if whole.finished:
-        for mean in ("response_mean_s", "service_mean_s"):
-            setattr(whole, mean, sum((getattr(r, mean) or 0.0) * r.finished for r in ordered) / whole.finished)
-    whole.in_flight_slices = [sum(parts) for parts in zip(*(r.in_flight_slices for r in ordered), strict=False)]
-    whole.warm_up_s = max(report.warm_up_s for report in ordered)
-    whole.steady = all(report.steady for report in ordered)
-    whole.window_s = max(report.window_s for report in ordered)
-    whole.driver_priority = ", ".join(sorted({report.driver_priority for report in ordered}))
-    whole.histograms = {
-        name: Histogram.unpack([r.histograms[name] for r in ordered if name in r.histograms]).pack()
-        for name in HISTOGRAMS
-    }
-    whole.audit = DriverAudit(
-        sent=sum(report.audit.sent for report in ordered),
-        failed=sum(report.audit.failed for report in ordered),
-        unfinished=sum(report.audit.unfinished for report in ordered),
-        shipped=sum((report.audit.shipped for report in ordered), PackedTally()),
-        rejected=sum((report.audit.rejected for report in ordered), PackedTally()),
-    )
-    whole.sampled = [order for report in ordered for order in report.sampled]
-    whole.stamps = [stamp for report in ordered for stamp in report.stamps]
-    if all(report.services_audit is not None for report in ordered):
-        whole.services_audit = sum_audits([report.services_audit or {} for report in ordered])
-    return whole
-
-
-def sum_audits(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Adds up the services' audits, number by number; sums of order ids wrap at 64 bits."""
-    total: dict[str, Any] = {}
-    for part in parts:
-        for name, value in part.items():
-            if isinstance(value, dict):
-                total[name] = sum_audits([total.get(name, {}), value])
-            else:
-                number = total.get(name, 0) + value
-                total[name] = number % 2**64 if name == "order_ids" else number
-    return total

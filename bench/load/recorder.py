@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 from hdrh.histogram import HdrHistogram
@@ -166,6 +167,7 @@ class DriverRecord:
         "accept_service",
         "all",
         "driver_cpu_ns",
+        "extra",
         "failures",
         "finish",
         "finish_service",
@@ -233,6 +235,8 @@ class DriverRecord:
         self.steady = True
         """Whether an adapting warm-up ended because nothing rose or fell any more, and not at its cap."""
         self.window_ns = 0
+        self.extra: dict[str, Any] = {}
+        """Further measures of bench/results/measures.py, by name."""
 
     def close(self) -> None:
         """Counts orders without a latency as infinite. Raises MiscountError when the counts do not add up."""

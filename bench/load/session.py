@@ -186,7 +186,7 @@ def build_schedule(spec: TrialSpec, workload: Workload, worker: int, orders_per_
         # Workers take turns with constant arrivals, and with those of a trace.
         phase=(worker + 0.5) / workers,
         shape=choose_rate_shape(spec.arrivals, spec.step, spec.burst),
-        trace_ns=() if spec.trace is None else spec.trace.offsets_ns(MAX_PLANNED_ORDERS)[worker::workers],
+        trace_ns=() if spec.replay is None else spec.replay.offsets_ns(MAX_PLANNED_ORDERS)[worker::workers],
         note=workload.fingerprint,
     )
 

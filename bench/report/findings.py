@@ -298,9 +298,11 @@ def _describe_outage(row: Mapping[str, Any], where: str) -> Iterator[SentencePar
     for place, (name, count) in enumerate(bad.items()):
         said = "unknown" if count is None else trace_number(count, f"{where} {name}")
         yield from (", " if place else "", said, f" {name}")
-    if times["as_before_s"]["estimate"] is not None:
+    if times["recovery_time_s"]["estimate"] is not None:
         yield ", as before after "
-        yield trace_estimate(times["as_before_s"], f"{where} as_before_s", unit="s", censored="more than the window's")
+        yield trace_estimate(
+            times["recovery_time_s"], f"{where} recovery_time_s", unit="s", censored="more than the window's"
+        )
 
 
 def _describe_aa(reading: RunView) -> Iterator[Sentence]:

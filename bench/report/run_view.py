@@ -9,7 +9,8 @@ import pandas as pd
 
 from bench.errors import ResultsError
 from bench.results.caveats import Caveat
-from bench.results.rows import ECHO, TRIAL_COLUMNS
+from bench.results.measures import columns_used_in
+from bench.results.rows import ECHO, trial_columns
 from bench.results.store import RunFolder
 from bench.stats.aa import summarise_aa
 
@@ -80,7 +81,7 @@ def read_run_view(path: Path) -> RunView:
             doubts.append(Caveat("damaged", str(error), "what does not need it is shown"))
             return otherwise
 
-    trials = part(run.trials, pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in TRIAL_COLUMNS.items()}))
+    trials = part(run.trials, pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in trial_columns().items()}))
     there = bool(len(trials))
     designed, arms = run.manifest.get("profile", {}).get("designed"), run.manifest.get("profile", {}).get("arms")
     tables = {
@@ -90,7 +91,7 @@ def read_run_view(path: Path) -> RunView:
         "timeline": part(run.timeline, empty) if there else empty,
         "hops": part(run.hops, empty) if there else empty,
         "cold": part(run.cold_starts, empty),
-        "aa": summarise_aa(trials) if arms == 2 and there else empty,
+        "aa": summarise_aa(trials, columns_used_in("summary")) if arms == 2 and there else empty,
     }
     return RunView(name=path.resolve().name, run=run, trials=trials, **tables, unread=tuple(doubts))
 
@@ -124,7 +125,7 @@ def _unfinished_caveats(reading: RunView) -> Iterator[Caveat]:
             f"{len(reading.trials)} of {planned} trials are there: the run was stopped, or is still being measured",
             f"`{_resume_command(reading)}` goes on",
         )
-    elif reading.profile.get("cold") and (lacking := planned - _count_connection_rounds(reading.cold)) > 0:
+    elif reading.profile.get("connections") and (lacking := planned - _count_connection_rounds(reading.cold)) > 0:
         yield Caveat(
             "unfinished",
             f"new connections lack in {lacking} of {planned} rounds of a cell: the run was stopped, or goes on still",

@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 
 from bench.report.formatting import parse_number
+from bench.results.analysis import like_columns, optional_like_columns
 from bench.stats.equivalence import Verdict, classify_ratio
 from bench.stats.intervals import Estimate
 from bench.stats.paired import paired_ratio
-from bench.stats.summary import OPTIONAL_RATIO_CONDITIONS, RATIO_CONDITIONS, is_cell_valid
+from bench.stats.summary import is_cell_valid
 
 BEST, TIE = "best", "tie"
 
@@ -56,7 +57,7 @@ def mark_best_cells(trials: pd.DataFrame, metric: str) -> dict[str, str]:
         return found
     in_valid_cells = trials.groupby("cell", sort=False).filter(is_cell_valid)
     valid = in_valid_cells[in_valid_cells["valid"]] if len(in_valid_cells) else in_valid_cells
-    alike = [name for name in (*RATIO_CONDITIONS, *OPTIONAL_RATIO_CONDITIONS) if name in valid]
+    alike = [name for name in (*like_columns(), *optional_like_columns()) if name in valid]
     for _, group in valid.groupby(alike, sort=False):
         by_cell = {str(cell): _values_by_round(rows, metric) for cell, rows in group.groupby("cell", sort=False)}
         medians = {cell: float(values.median()) for cell, values in by_cell.items() if len(values)}

@@ -44,6 +44,10 @@ def incomplete(failed: int, unfinished: int) -> Caveat:
     )
 
 
+def trial_failed(cell: str, why: str) -> Caveat:
+    return Caveat("failed", f"{cell}: {why}", "read the logs in the run's folder")
+
+
 def audit_mismatch(text: str) -> Caveat:
     return Caveat("audit", f"the services' books do not match the driver's: {text}", "do not use this trial; report it")
 
@@ -60,7 +64,7 @@ def cipher_differs(cipher: str, wanted: str) -> Caveat:
     )
 
 
-NO_COLD_STARTS = "cold"
+NO_COLD_STARTS = "connections-missing"
 
 
 def cold_starts_missing(cells: Sequence[str]) -> Caveat:
@@ -81,7 +85,7 @@ def check_wire_count(carried_bytes: int | None, closed: int) -> Iterator[Caveat]
         yield Caveat("no-wire", "bytes on the wire could not be counted, since `ss` does not run", "install iproute2")
     if closed:
         yield Caveat(
-            "closed",
+            "connections-closed",
             f"{closed:,} {_plural(closed, 'connection')} ended in the window, and what they carried is not counted",
             "take wire_bytes_per_order for a lower bound",
         )
@@ -95,10 +99,10 @@ def not_steady(warm_up_s: float) -> Caveat:
     )
 
 
-def machine_speed_changed(slowness: float) -> Caveat:
+def machine_speed_changed(slowdown: float) -> Caveat:
     return Caveat(
-        "speed",
-        f"the machine changed its speed: a fixed piece of work took {slowness:.2f} times as long as in the fastest "
+        "machine-speed-changed",
+        f"the machine changed its speed: a fixed piece of work took {slowdown:.2f} times as long as in the fastest "
         "trial before it; rounds share that among the cells, and intervals are wider",
         "compare these numbers with each other, and not with those of other runs",
     )

@@ -11,20 +11,13 @@ from typing import Any
 import pandas as pd
 
 from bench.errors import UsageError
+from bench.results.analysis import matching_columns
+from bench.results.measures import columns_used_in
 from bench.results.store import RunFolder
 from bench.stats.intervals import Estimate, estimate_median
-from bench.stats.summary import CELL_COLUMNS, ORDERS, is_cell_valid
+from bench.stats.summary import is_cell_valid
 from bench.stats.unpaired import unpaired_ratio
 
-METRICS = (
-    *("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us"),
-    *("cpu_us_per_order_services", "cpu_us_per_order_broker", "wire_bytes_per_order"),
-)
-MATCHING_COLUMNS = (
-    *("codec", "compression", "shape", "compressible", "order_bytes", "arrivals", "rate_per_s", "security", "store"),
-    *("durability", "processes", "retries", "keep_alive_s", "fault"),
-)
-"""Columns of trials.csv in which two cells of the same name have to agree, or they are two different cells."""
 OLDEST_COMPARABLE_SCHEMA = 4
 """From this schema on, the columns that are compared here mean the same; docs/results-format.md says what changed."""
 ENVIRONMENT_KEYS = ("machine", "versions", "brokers", "git")
@@ -136,7 +129,7 @@ def _find_mismatch(ours: pd.DataFrame, theirs: pd.DataFrame) -> str:
     for name, rows in (("A", ours), ("B", theirs)):
         if rows.empty:
             return f"not in {name}"
-    for column in (*CELL_COLUMNS[1:], *MATCHING_COLUMNS):
+    for column in matching_columns():
         if column not in ours or column not in theirs:
             continue
         levels = [sorted(map(str, rows[column].unique())) for rows in (ours, theirs)]
@@ -151,11 +144,13 @@ def _find_mismatch(ours: pd.DataFrame, theirs: pd.DataFrame) -> str:
 def _compare_cell(cell: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> CellComparison:
     valid = [rows[rows["valid"]] for rows in (ours, theirs)]
     metrics = {}
-    for metric in METRICS:
+    for metric in columns_used_in("compare"):
         a, b = (list(rows[metric].dropna()) if metric in rows else [] for rows in valid)
         if a or b:
             metrics[metric] = (estimate_median(a), estimate_median(b), unpaired_ratio(b, a))
-    ours_orders, theirs_orders = ({name: int(rows[name].sum()) for name in ORDERS} for rows in (ours, theirs))
+    ours_orders, theirs_orders = (
+        {name: int(rows[name].sum()) for name in columns_used_in("orders")} for rows in (ours, theirs)
+    )
     return CellComparison(
         cell=cell,
         orders=(ours_orders, theirs_orders),
@@ -195,7 +190,7 @@ def _find_caveats(a: RunFolder, b: RunFolder, environment: Sequence[Difference])
             f"The runs are of different machines, or of one that was changed ({', '.join(machine)}): a difference may "
             "be the machine's."
         )
-    speeds = [run.manifest.get("canary_us") for run in (a, b)]
+    speeds = [run.manifest.get("speed_probe_us") for run in (a, b)]
     if all(isinstance(speed, int | float) and speed for speed in speeds):
         factor = float(speeds[1]) / float(speeds[0])  # type: ignore[arg-type]
         yield f"A fixed piece of work took {factor:.2f} times as long in B as in A, at the machine's best in each."

@@ -3,11 +3,16 @@
 The columns are described in docs/results-format.md.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
 from bench.results.caveats import Caveat
 from bench.results.durable_files import format_cell
 from bench.results.histograms import Percentiles
+from bench.results.measures import MEASURES, PERCENTILES
+from bench.results.settings import SettingSpec, settings_by_column
 
 
 def trial_name(round_: int | str, slot: int | str, cell: str) -> str:
@@ -53,6 +58,12 @@ class ColdStartRow(msgspec.Struct, frozen=True, kw_only=True):
     """Of the next order on the same connection."""
 
 
+_IDENTITY: Mapping[str, type] = {"round": int, "slot": int, "cell": str, "transport": str}
+_JUDGEMENT: Mapping[str, type] = {"complete": bool, "valid": bool, "caveats": str}
+_SETTING_AFTER = {"product": "store"}
+"""Behind which column a setting stands; the others stand in the order of their table."""
+
+
 class TrialRow(msgspec.Struct, frozen=True, kw_only=True):
     """One row of trials.csv. None becomes an empty cell: not measured, or too few samples to tell."""
 
@@ -60,68 +71,10 @@ class TrialRow(msgspec.Struct, frozen=True, kw_only=True):
     slot: int
     cell: str
     transport: str
-    client: str
-    codec: str
-    compression: str
-    shape: str
-    compressible: float
-    order_bytes: int
-    payload_bytes: int
-    security: str
-    negotiated_cipher: str = ""
-    """Of TLS, as it was agreed on; empty where there is none."""
-    durability: str
-    store: str
-    product: str
-    processes: int
-    retries: int
-    keep_alive_s: float
-    fault: str
-    plan_hash: str
-    arrivals: str
-    rate_per_s: float
-    offered_per_s: float
-    achieved_per_s: float
-    duration_s: float
-    planned: int
-    not_sent: int
-    sent: int
-    accepted: int
-    finished: int
-    failed: int
-    unfinished: int
-    failures: str = ""
-    """Of those that failed, ``Unreachable:120;NoOutcome:3``."""
-    lost: int | None
-    duplicated: int
-    shipped: int
-    rejected: int
-    accept: Percentiles
-    finish: Percentiles
-    finish_service: Percentiles
-    accept_service: Percentiles
-    lateness: Percentiles
-    cpu_us_per_order_services: float | None = None
-    cpu_us_per_order_broker: float | None = None
-    cpu_us_per_order_driver: float | None = None
-    rss_mib_services: float | None = None
-    rss_mib_broker: float | None = None
-    wire_bytes_per_order: float | None = None
-    context_switches_per_order: float | None = None
-    gzip_share: float | None = None
-    ready_s: float | None = None
-    warm_up_s: float | None = None
-    in_flight_mean: float | None = None
-    opened_epoch_ms: int | None = None
-    achieved_share: float | None = None
-    lateness_in_p99: float | None = None
-    driver_share: float | None = None
-    gap_distance: float | None = None
-    gap_threshold: float | None = None
-    little: float | None = None
-    steal_share: float | None = None
-    others_cores: float | None = None
-    slowness: float | None = None
+    settings: Mapping[str, Any]
+    """By column, see bench/results/settings.py."""
+    measures: Mapping[str, Any]
+    """By name, see bench/results/measures.py; of a latency its ``Percentiles``."""
     complete: bool
     """Nothing failed, nothing is missing, and the books agree."""
     valid: bool
@@ -135,32 +88,39 @@ class TrialRow(msgspec.Struct, frozen=True, kw_only=True):
 
     def row(self) -> dict[str, str]:
         """Return the row's cells as text, by column, in order."""
-        cells: dict[str, str] = {}
-        for field in self.__struct_fields__:
-            value = getattr(self, field)
+        values: dict[str, Any] = {name: getattr(self, name) for name in (*_IDENTITY, "complete", "valid")}
+        values |= {"caveats": ";".join(dict.fromkeys(caveat.name for caveat in self.caveats)), **self.settings}
+        for name, value in self.measures.items():
             if isinstance(value, Percentiles):
-                cells |= {f"{field}_{name}": format_cell(getattr(value, name)) for name in value.__struct_fields__}
-            elif field == "caveats":
-                cells[field] = ";".join(dict.fromkeys(caveat.name for caveat in self.caveats))
+                values |= {f"{name}_{percentile}": getattr(value, percentile) for percentile in PERCENTILES}
             else:
-                cells[field] = format_cell(value)
-        return cells
+                values[name] = value
+        return {column: format_cell(values.get(column)) for column in trial_columns()}
 
 
-def _build_trial_columns() -> dict[str, type]:
-    """Every column of trials.csv with the type in which it is read back."""
-    types: dict[str, type] = {}
-    for field in msgspec.structs.fields(TrialRow):
-        if field.type is Percentiles:
-            types |= {f"{field.name}_{name}": float for name in Percentiles.__struct_fields__}
-        elif field.type in (int, str, bool):
-            types[field.name] = field.type
-        else:
-            types[field.name] = str if field.name == "caveats" else float
-    return types
+def trial_columns() -> dict[str, type]:
+    """Return every column of trials.csv, in order, with the type in which it is read back."""
+    placed: list[tuple[str, type, str]] = [(name, kind, "") for name, kind in _IDENTITY.items()]
+    for column, setting in settings_by_column().items():
+        placed.append((column, _setting_type(setting), _SETTING_AFTER.get(column, "")))
+    for measure in MEASURES.values():
+        placed += [(column, measure.kind, measure.after) for column in measure.columns]
+    placed += [(name, kind, "") for name, kind in _JUDGEMENT.items()]
+    order = [column for column, _, after in placed if not after]
+    for column, _, after in placed:
+        if after:
+            order.insert(order.index(after) + 1, column)
+    types = {column: kind for column, kind, _ in placed}
+    return {column: types[column] for column in order}
 
 
-TRIAL_COLUMNS = _build_trial_columns()
+def _setting_type(setting: SettingSpec) -> type:
+    """A whole number without a default may be missing, as a float can be."""
+    if setting.kind == "flag":
+        return bool
+    if setting.kind in ("count", "size") and setting.default is not None:
+        return int
+    return float if setting.kind in ("count", "size", "number", "numbers", "fraction", "seconds") else str
 
 
 class OutageRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,19 +130,19 @@ class OutageRow(msgspec.Struct, frozen=True, kw_only=True):
     slot: int
     cell: str
     fault: str
-    began_s: float
-    back_s: float
+    fault_begin_s: float
+    fault_end_s: float
     """When the part was ready again."""
     planned: int
     failed: int
     unfinished: int
     lost: int | None = None
     """Of the unfinished, those that the method had accepted and that are nowhere, at the least; None: not known."""
-    asked_again: int | None = None
+    redelivered: int | None = None
     """Messages that a service had answered before: delivered twice, and nothing done twice. None: not known."""
-    told_twice: int = 0
+    duplicate_outcomes: int = 0
     """Outcomes for an order that already had one."""
-    charged_unheard: int | None = None
+    charged_unconfirmed: int | None = None
     """Orders whose buyer was charged, and never heard that they shipped: failed or unfinished in the buyer's eyes."""
     delayed: int
     """Orders that finished and took longer than the slowest before the outage."""
@@ -196,9 +156,9 @@ class OutageRow(msgspec.Struct, frozen=True, kw_only=True):
     """Of the orders planned while the part was away; infinite if half of them did not finish."""
     longest_us: float | None
     """Of an order that finished."""
-    backlog_gone_s: float | None
+    backlog_drained_s: float | None
     """From when the part was back to the end of the last order that was planned until then and finished."""
-    as_before_s: float | None
+    recovery_time_s: float | None
     """From when the part was back until orders finish as before and go on to; infinite if the window ended sooner."""
 
 

@@ -37,7 +37,7 @@ LOWEST_RATE_DIVISOR = 16
 """The search goes down to the starting rate divided by this."""
 FIRST_SEARCH_SLOT = 90
 """Tells trials of a search from those of the rounds; each method has its own."""
-GENERATOR_CAVEATS = frozenset({"late-driver", "busy-driver", "gaps", "steal", "others", "canary"})
+GENERATOR_CAVEATS = frozenset({"late-driver", "busy-driver", "gaps", "steal", "background-load", "machine-too-slow"})
 """What says that the load generator, or the machine, did not keep to the plan."""
 OVERLOAD_CAVEATS = frozenset({"below-rate", "backlog"})
 MIN_P99_ORDERS = 1.15 * samples_needed(QUANTILES["p99_us"])
@@ -52,7 +52,7 @@ def judge_trial(trial: TrialRow, slo_us: float) -> ProbeOutcome:
     doubts = {caveat.name for caveat in trial.caveats}
     if doubts & DISQUALIFYING_CAVEATS:
         raise StartFailed("; ".join(caveat.text for caveat in trial.caveats), code="trial-failed")
-    p99_us = trial.finish.p99_us
+    p99_us = trial.measures["finish"].p99_us
     if trial.complete and not doubts & OVERLOAD_CAVEATS and p99_us is not None and p99_us <= slo_us:
         return "pass"
     return "generator" if doubts & GENERATOR_CAVEATS else "fail"

@@ -129,7 +129,7 @@ class Runner:
         self._locust = locust
         self._folder = folder
         self._logs = logs
-        self._canary = SpeedProbe(kept.manifest.get("canary_us"))
+        self._speed_probe = SpeedProbe(kept.manifest.get("speed_probe_us"))
         self._methods_with_facts = set(kept.manifest["facts"])
         self._warm: set[tuple[Broker, str]] = set()
         """Brokers, and at which level of security."""
@@ -212,8 +212,8 @@ class Runner:
         measured = await run_trial(stage, self._locust, cell, round_=round_, slot=slot, idle=first)
         if measured.again is not None:
             self._shared[measured.again.name] = measured.again
-        if self._canary.fastest_us != self.kept.manifest.get("canary_us"):
-            self.kept.update_manifest(canary_us=self._canary.fastest_us)
+        if self._speed_probe.fastest_us != self.kept.manifest.get("speed_probe_us"):
+            self.kept.update_manifest(speed_probe_us=self._speed_probe.fastest_us)
         if first and measured.facts:
             self._methods_with_facts.add(cell.method)
             self._note(cell, measured)
@@ -229,7 +229,7 @@ class Runner:
             home=self._paths.home,
             logs=self._logs,
             raw=self.kept.path / "raw" if self.profile.raw else None,
-            canary=self._canary,
+            speed_probe=self._speed_probe,
             keys=self._security.keys,
         )
 

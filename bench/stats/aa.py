@@ -4,13 +4,13 @@ An interval of the ratio that does not contain 1 is wrong.
 """
 
 import math
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
 import pandas as pd
 
 from bench.stats.paired import log_ratios, paired_ratio
-from bench.stats.summary import METRICS
 from bench.stats.variability import SAME_SPEED_FACTOR, count_intervals_covering, pair_noise
 
 PAIRS_PER_RUN = 6
@@ -21,7 +21,7 @@ AA_COLUMNS = (
 )
 
 
-def summarise_aa(trials: pd.DataFrame) -> pd.DataFrame:
+def summarise_aa(trials: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Return a row for each method and metric, from trials of cells ``METHOD@a`` and ``METHOD@b``.
 
     ``ratio``, ``low`` and ``high`` are b to a over all rounds with both, which are ``pairs``; ``pair_noise`` is the
@@ -36,24 +36,24 @@ def summarise_aa(trials: pd.DataFrame) -> pd.DataFrame:
     for method in dict.fromkeys(cell.partition("@")[0] for cell in valid["cell"]):
         a, b = (valid[valid["cell"] == f"{method}@{arm}"].set_index("round") for arm in "ab")
         both = b.add_suffix("_b").join(a.add_suffix("_a"), how="inner").sort_index()
-        for metric in METRICS:
+        for metric in metrics:
             if metric in trials and not (trials[metric] < 0).any():  # what may be negative has no ratio
                 pairs = both[[f"{metric}_b", f"{metric}_a"]].dropna()
                 rows += _build_rows(method, metric, list(pairs.itertuples(index=False, name=None)))
     return pd.DataFrame(rows, columns=list(AA_COLUMNS))
 
 
-def summarise_aa_by_speed(trials: pd.DataFrame) -> pd.DataFrame:
+def summarise_aa_by_speed(trials: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Return ``summarise_aa`` by whether the machine's speed changed, as a column ``of``, to show if that matters.
 
     "all" are all pairs, also those with an invalid trial; "alike" of these the ones whose two trials ran at the same
     speed of the machine, by the speed probe, and "changed" the others.
     """
     method = trials["cell"].str.partition("@")[0]
-    of_pair = trials.groupby(["round", method])["slowness"]
+    of_pair = trials.groupby(["round", method])["cpu_slowdown"]
     changed = of_pair.transform("max") > SAME_SPEED_FACTOR * of_pair.transform("min")
     parts = {"all": trials, "alike": trials[~changed], "changed": trials[changed]}
-    found = [(name, summarise_aa(rows.assign(valid=True))) for name, rows in parts.items()]
+    found = [(name, summarise_aa(rows.assign(valid=True), metrics)) for name, rows in parts.items()]
     return pd.concat([rows.assign(of=name) for name, rows in found])[["of", *AA_COLUMNS]]
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -13,35 +14,7 @@ from bench.stats.paired import log_ratios, paired_ratio
 from bench.stats.summary import is_cell_valid
 
 SIZE_COLUMN = "order_bytes"
-FACTORS = (
-    *("transport", "product", "client"),
-    *("codec", "compression", "shape", "compressible", "arrivals", "processes", "retries", "keep_alive_s", "fault"),
-    *("store", "durability", "security", "rate_per_s", SIZE_COLUMN),
-)
-"""Columns of trials.csv that a design may vary; the transport for methods that run over the same products."""
-BASE_LEVELS: Mapping[str, Any] = {
-    "product": "rabbitmq",
-    "codec": "json",
-    "compression": "none",
-    "shape": "document",
-    "arrivals": "poisson",
-    "keep_alive_s": 0.0,
-    "fault": "none",
-    "security": "none",
-}
-"""The level that the others of a factor are set against, where there is one; else the least."""
-REQUIRES_BASE_LEVEL = frozenset({"fault", "security"})
-"""Factors that are no ratio without their base: neither faults nor levels of security are degrees of one another."""
-HIGHEST_LEVEL_IS_BASE = frozenset({"keep_alive_s"})
-"""Factors whose base is the greatest level: with it connections stay."""
-UNCOUNTED_METRICS = frozenset({("keep_alive_s", "wire_bytes_per_order")})
-"""What a factor makes a metric blind to: bytes of a connection that was closed are not counted."""
-METRICS = (
-    *("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us"),
-    *("cpu_us_per_order_services", "cpu_us_per_order_broker", "wire_bytes_per_order", "payload_bytes"),
-    *("rss_mib_services", "rss_mib_broker"),
-    *("cold_us", "warm_us"),
-)
+"""A factor whose effect is a line over its levels, and no ratio."""
 EFFECT_COLUMNS = (
     *("transport", "client", "product", "factor", "level", "base", "context", "metric", "kind"),
     *("estimate", "low", "high", "n", "reason"),
@@ -49,7 +22,22 @@ EFFECT_COLUMNS = (
 KIB = 1024
 
 
-def compute_effects(trials: pd.DataFrame) -> pd.DataFrame:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Factor:
+    """A column that a design may vary."""
+
+    column: str
+    base: Any = None
+    """The level that the others are set against, where a design has it; else the least."""
+    needs_base: bool = False
+    """Whether its other levels are no ratio without the base."""
+    highest_is_base: bool = False
+    """Whether the greatest level stands in for a base that is not there."""
+    uncounted: frozenset[str] = frozenset()
+    """Metrics that its levels make blind."""
+
+
+def compute_effects(trials: pd.DataFrame, factors: Sequence[Factor], metrics: Sequence[str]) -> pd.DataFrame:
     """Return a row for each method, factor, level and metric; empty for a run in which no factor varies.
 
     ``kind`` is "ratio" (of a level to the base level, in one context, which are the levels of the other factors),
@@ -58,17 +46,19 @@ def compute_effects(trials: pd.DataFrame) -> pd.DataFrame:
     the base context the ratio is in another), and for sizes "slope" (per further KiB) and "at 0" (the intercept). All
     but the lines are Hodges-Lehmann estimates over paired rounds. Invalid cells and invalid trials are left out.
     """
+    design = _Design({factor.column: factor for factor in factors}, metrics)
     judged = trials.groupby("cell", sort=False).filter(is_cell_valid) if len(trials) else trials
     valid = judged[judged["valid"]] if len(judged) else judged
     alone = [(str(transport), rows) for transport, rows in valid.groupby("transport", sort=False)]
-    methods = [(name, rows, _find_varied_factors(rows)) for name, rows in (*alone, *_pool_methods(alone))]
+    methods = [(name, rows, design.find_varied_factors(rows)) for name, rows in (*alone, *_pool_methods(alone))]
     common = {
-        factor: _find_shared_contexts([(rows, varied) for _, rows, varied in methods], factor) for factor in FACTORS
+        factor: design.find_shared_contexts([(rows, varied) for _, rows, varied in methods], factor)
+        for factor in design.factors
     }
     found: list[dict[str, Any]] = []
     for transport, rows, varied in methods:
         of_all = {name: find_common_value(rows, name) for name in ("client", "product")}
-        for row in _compute_method_effects(rows, varied, common):
+        for row in design.compute_method_effects(rows, varied, common):
             found.append({"transport": transport, **of_all, **row})
     return pd.DataFrame(found, columns=list(EFFECT_COLUMNS))
 
@@ -76,14 +66,6 @@ def compute_effects(trials: pd.DataFrame) -> pd.DataFrame:
 def find_common_value(rows: pd.DataFrame, column: str) -> str:
     """Return the one value that all rows have in ``column``, as text; "" when there are several or no such column."""
     return str(rows[column].iloc[0]) if column in rows and rows[column].nunique() == 1 else ""
-
-
-def _find_varied_factors(rows: pd.DataFrame) -> list[str]:
-    """The factors of a design. A client that goes with its product is none beside it."""
-    varied = [name for name in FACTORS if name in rows and rows[name].nunique() > 1]
-    if {"client", "product"} <= set(varied) and (rows.groupby("product")["client"].nunique() == 1).all():
-        varied.remove("client")
-    return varied
 
 
 def _pool_methods(methods: Sequence[tuple[str, pd.DataFrame]]) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -102,35 +84,156 @@ class SharedContexts(NamedTuple):
     """By base."""
 
 
-def _find_shared_contexts(methods: Sequence[tuple[pd.DataFrame, Sequence[str]]], factor: str) -> SharedContexts:
-    """A mean over other contexts for one level than for another would be one of different things."""
-    having = [(rows, varied) for rows, varied in methods if factor in varied and factor != SIZE_COLUMN]
-    names = tuple(name for name in FACTORS if name != factor and having and all(name in v for _, v in having))
-    found: dict[Any, dict[tuple[int, Any], set[tuple[Any, ...]]]] = {}
-    for number, (rows, _) in enumerate(having):
-        for at, group in rows.groupby(list(names), sort=False) if names else [((), rows)]:
+@dataclass(frozen=True, slots=True)
+class _Design:
+    """The factors of a design, by column, and the metrics that they may change."""
+
+    factors: Mapping[str, Factor]
+    metrics: Sequence[str]
+
+    def find_varied_factors(self, rows: pd.DataFrame) -> list[str]:
+        """The factors of a design. A client that goes with its product is none beside it."""
+        varied = [name for name in self.factors if name in rows and rows[name].nunique() > 1]
+        if {"client", "product"} <= set(varied) and (rows.groupby("product")["client"].nunique() == 1).all():
+            varied.remove("client")
+        return varied
+
+    def find_shared_contexts(
+        self, methods: Sequence[tuple[pd.DataFrame, Sequence[str]]], factor: str
+    ) -> SharedContexts:
+        """A mean over other contexts for one level than for another would be one of different things."""
+        having = [(rows, varied) for rows, varied in methods if factor in varied and factor != SIZE_COLUMN]
+        names = tuple(name for name in self.factors if name != factor and having and all(name in v for _, v in having))
+        found: dict[Any, dict[tuple[int, Any], set[tuple[Any, ...]]]] = {}
+        for number, (rows, _) in enumerate(having):
+            for at, group in rows.groupby(list(names), sort=False) if names else [((), rows)]:
+                levels = _distinct_levels(group, factor)
+                base = self.choose_base_level(levels, factor)
+                for level in levels:
+                    if base is not None and level != base:
+                        found.setdefault(base, {}).setdefault((number, level), set()).add(tuple(at))
+        return SharedContexts(names, {base: set.intersection(*where.values()) for base, where in found.items()})
+
+    def compute_method_effects(
+        self, rows: pd.DataFrame, varied: Sequence[str], common: Mapping[str, SharedContexts]
+    ) -> Iterator[dict[str, Any]]:
+        for factor in varied:
+            others = [name for name in varied if name != factor]
+            if factor == SIZE_COLUMN:
+                for context, group in _split_by_context(rows, others):
+                    yield from self.fit_size_lines(group, context)
+            else:
+                yield from self.compute_ratios(rows, factor, others, common[factor])
+        named = [name for name in varied if name != SIZE_COLUMN]
+        pairs = [*combinations(named, 2), *((name, SIZE_COLUMN) for name in named if SIZE_COLUMN in varied)]
+        for one, other in pairs:
+            yield from self.compute_interactions(
+                rows, one, other, [name for name in varied if name not in (one, other)]
+            )
+
+    def fit_size_lines(self, group: pd.DataFrame, context: str) -> Iterator[dict[str, Any]]:
+        if group[SIZE_COLUMN].nunique() < 2:
+            return
+        for metric in self.metrics:
+            there = group[[SIZE_COLUMN, metric, "round"]].dropna() if metric in group else group[[]]
+            if there.empty:
+                continue
+            fitted = fit_line(list(there[SIZE_COLUMN] / KIB), list(there[metric]), list(there["round"]))
+            for kind, estimate in (("slope", fitted.slope), ("at 0", fitted.intercept)):
+                yield _build_row(SIZE_COLUMN, "KiB", "", context, metric, kind, estimate)
+
+    def compute_ratios(
+        self, rows: pd.DataFrame, factor: str, others: Sequence[str], common: SharedContexts
+    ) -> Iterator[dict[str, Any]]:
+        logs: dict[tuple[Any, Any, str], list[tuple[bool, dict[Any, float]]]] = {}
+        for context, group in _split_by_context(rows, others):
             levels = _distinct_levels(group, factor)
-            base = _choose_base_level(levels, factor)
+            base = self.choose_base_level(levels, factor)
+            at = tuple(group[name].iloc[0] for name in common.names)
             for level in levels:
-                if base is not None and level != base:
-                    found.setdefault(base, {}).setdefault((number, level), set()).add(tuple(at))
-    return SharedContexts(names, {base: set.intersection(*where.values()) for base, where in found.items()})
+                if base is None or level == base:
+                    continue
+                both = self.pair_rounds(group, factor, level, base)
+                for metric in self.metrics:
+                    if metric in self.factors[factor].uncounted:
+                        continue
+                    if here := _log_ratios_by_round(both, metric):
+                        logs.setdefault((level, base, metric), []).append((at in common.contexts.get(base, ()), here))
+                        yield _build_row(
+                            factor,
+                            _format_level(level),
+                            _format_level(base),
+                            context,
+                            metric,
+                            "ratio",
+                            _estimate_ratio(list(here.values())),
+                        )
+        for (level, base, metric), everywhere in logs.items():
+            contexts = [here for is_common, here in everywhere if is_common]
+            if contexts:
+                rounds = sorted(set.intersection(*(set(here) for here in contexts)))
+                means = [sum(here[at] for here in contexts) / len(contexts) for at in rounds]
+                part = f"{len(contexts)} of {len(everywhere)} contexts" if len(contexts) < len(everywhere) else ""
+                yield _build_row(
+                    factor, _format_level(level), _format_level(base), part, metric, "main", _estimate_ratio(means)
+                )
 
+    def compute_interactions(
+        self, rows: pd.DataFrame, one: str, other: str, rest: Sequence[str]
+    ) -> Iterator[dict[str, Any]]:
+        """Of factor ``one``: how its ratio at another level of ``other`` compares with that at its base."""
+        for context, group in _split_by_context(rows, rest):
+            levels = _distinct_levels(group, one)
+            base = self.choose_base_level(levels, one)
+            for level in levels:
+                if base is None or level == base:
+                    continue
+                pairs = {
+                    at: self.pair_rounds(group[group[other] == at], one, level, base)
+                    for at in _distinct_levels(group, other)
+                }
+                there = {at: both for at, both in pairs.items() if len(both)}
+                if len(there) < 2:
+                    continue
+                base_of_other = self.choose_base_level(list(there), other)
+                for elsewhere, here in there.items():
+                    if base_of_other is None or elsewhere == base_of_other:
+                        continue
+                    for metric in self.metrics:
+                        if metric in self.factors[one].uncounted | self.factors[other].uncounted:
+                            continue
+                        now, then = (
+                            _log_ratios_by_round(here, metric),
+                            _log_ratios_by_round(there[base_of_other], metric),
+                        )
+                        if rounds := sorted(now.keys() & then.keys()):
+                            against = f"{other}={_format_level(elsewhere)} against {_format_level(base_of_other)}"
+                            where = ", ".join(filter(None, (against, context)))
+                            estimate = _estimate_ratio([now[at] - then[at] for at in rounds])
+                            yield _build_row(
+                                one, _format_level(level), _format_level(base), where, metric, "interaction", estimate
+                            )
 
-def _compute_method_effects(
-    rows: pd.DataFrame, varied: Sequence[str], common: Mapping[str, SharedContexts]
-) -> Iterator[dict[str, Any]]:
-    for factor in varied:
-        others = [name for name in varied if name != factor]
-        if factor == SIZE_COLUMN:
-            for context, group in _split_by_context(rows, others):
-                yield from _fit_size_lines(group, context)
-        else:
-            yield from _compute_ratios(rows, factor, others, common[factor])
-    named = [name for name in varied if name != SIZE_COLUMN]
-    pairs = [*combinations(named, 2), *((name, SIZE_COLUMN) for name in named if SIZE_COLUMN in varied)]
-    for one, other in pairs:
-        yield from _compute_interactions(rows, one, other, [name for name in varied if name not in (one, other)])
+    def choose_base_level(self, levels: Sequence[Any], factor: str) -> Any:
+        """What the other levels are set against; None where they stand alone.
+
+        A design need not have every level in every context.
+        """
+        named = self.factors[factor].base
+        if named in levels:
+            return named
+        if self.factors[factor].needs_base:
+            return None
+        return max(levels) if self.factors[factor].highest_is_base else min(levels)
+
+    def pair_rounds(self, rows: pd.DataFrame, factor: str, level: Any, base: Any) -> pd.DataFrame:
+        """Rounds that have the level and the base, a row each."""
+        names = [metric for metric in self.metrics if metric in rows]
+        of_level, of_base = (
+            rows[rows[factor] == wanted].drop_duplicates("round").set_index("round")[names] for wanted in (level, base)
+        )
+        both: pd.DataFrame = of_level.add_suffix("_level").join(of_base.add_suffix("_base"), how="inner")
+        return both
 
 
 def _split_by_context(rows: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -146,99 +249,8 @@ def _format_level(level: Any) -> str:
     return f"{level:g}" if isinstance(level, float) else str(level)
 
 
-def _choose_base_level(levels: Sequence[Any], factor: str) -> Any:
-    """What the other levels are set against; None where they stand alone.
-
-    A design need not have every level in every context.
-    """
-    named = BASE_LEVELS.get(factor)
-    if named in levels:
-        return named
-    return None if factor in REQUIRES_BASE_LEVEL else (max if factor in HIGHEST_LEVEL_IS_BASE else min)(levels)
-
-
 def _distinct_levels(rows: pd.DataFrame, factor: str) -> list[Any]:
     return list(rows[factor].unique())
-
-
-def _fit_size_lines(group: pd.DataFrame, context: str) -> Iterator[dict[str, Any]]:
-    if group[SIZE_COLUMN].nunique() < 2:
-        return
-    for metric in METRICS:
-        there = group[[SIZE_COLUMN, metric, "round"]].dropna() if metric in group else group[[]]
-        if there.empty:
-            continue
-        fitted = fit_line(list(there[SIZE_COLUMN] / KIB), list(there[metric]), list(there["round"]))
-        for kind, estimate in (("slope", fitted.slope), ("at 0", fitted.intercept)):
-            yield _build_row(SIZE_COLUMN, "KiB", "", context, metric, kind, estimate)
-
-
-def _compute_ratios(
-    rows: pd.DataFrame, factor: str, others: Sequence[str], common: SharedContexts
-) -> Iterator[dict[str, Any]]:
-    logs: dict[tuple[Any, Any, str], list[tuple[bool, dict[Any, float]]]] = {}
-    for context, group in _split_by_context(rows, others):
-        levels = _distinct_levels(group, factor)
-        base = _choose_base_level(levels, factor)
-        at = tuple(group[name].iloc[0] for name in common.names)
-        for level in levels:
-            if base is None or level == base:
-                continue
-            both = _pair_rounds(group, factor, level, base)
-            for metric in METRICS:
-                if (factor, metric) in UNCOUNTED_METRICS:
-                    continue
-                if here := _log_ratios_by_round(both, metric):
-                    logs.setdefault((level, base, metric), []).append((at in common.contexts.get(base, ()), here))
-                    yield _build_row(
-                        factor,
-                        _format_level(level),
-                        _format_level(base),
-                        context,
-                        metric,
-                        "ratio",
-                        _estimate_ratio(list(here.values())),
-                    )
-    for (level, base, metric), everywhere in logs.items():
-        contexts = [here for is_common, here in everywhere if is_common]
-        if contexts:
-            rounds = sorted(set.intersection(*(set(here) for here in contexts)))
-            means = [sum(here[at] for here in contexts) / len(contexts) for at in rounds]
-            part = f"{len(contexts)} of {len(everywhere)} contexts" if len(contexts) < len(everywhere) else ""
-            yield _build_row(
-                factor, _format_level(level), _format_level(base), part, metric, "main", _estimate_ratio(means)
-            )
-
-
-def _compute_interactions(rows: pd.DataFrame, one: str, other: str, rest: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Of factor ``one``: how its ratio at another level of ``other`` compares with that at its base."""
-    for context, group in _split_by_context(rows, rest):
-        levels = _distinct_levels(group, one)
-        base = _choose_base_level(levels, one)
-        for level in levels:
-            if base is None or level == base:
-                continue
-            pairs = {
-                at: _pair_rounds(group[group[other] == at], one, level, base) for at in _distinct_levels(group, other)
-            }
-            there = {at: both for at, both in pairs.items() if len(both)}
-            if len(there) < 2:
-                continue
-            base_of_other = _choose_base_level(list(there), other)
-            for elsewhere, here in there.items():
-                if base_of_other is None or elsewhere == base_of_other:
-                    continue
-                for metric in METRICS:
-                    if {(one, metric), (other, metric)} & UNCOUNTED_METRICS:
-                        continue
-                    now, then = _log_ratios_by_round(here, metric), _log_ratios_by_round(there[base_of_other], metric)
-                    if rounds := sorted(now.keys() & then.keys()):
-                        against = f"{other}={_format_level(elsewhere)} against {_format_level(base_of_other)}"
-                        where = ", ".join(filter(None, (against, context)))
-                        estimate = _estimate_ratio([now[at] - then[at] for at in rounds])
-                        yield _build_row(
-                            one, _format_level(level), _format_level(base), where, metric, "interaction", estimate
-                        )
 
 
 def _log_ratios_by_round(both: pd.DataFrame, metric: str) -> dict[Any, float]:
@@ -247,16 +259,6 @@ def _log_ratios_by_round(both: pd.DataFrame, metric: str) -> dict[Any, float]:
         return {}
     there = both[[f"{metric}_level", f"{metric}_base"]].dropna()
     return dict(zip(there.index, log_ratios(list(there.iloc[:, 0]), list(there.iloc[:, 1])), strict=True))
-
-
-def _pair_rounds(rows: pd.DataFrame, factor: str, level: Any, base: Any) -> pd.DataFrame:
-    """Rounds that have the level and the base, a row each."""
-    names = [metric for metric in METRICS if metric in rows]
-    of_level, of_base = (
-        rows[rows[factor] == wanted].drop_duplicates("round").set_index("round")[names] for wanted in (level, base)
-    )
-    both: pd.DataFrame = of_level.add_suffix("_level").join(of_base.add_suffix("_base"), how="inner")
-    return both
 
 
 def _estimate_ratio(logs: Sequence[float]) -> Estimate:

@@ -7,11 +7,14 @@ import pandas as pd
 from bench.stats.intervals import estimate_median
 from bench.stats.summary import is_cell_valid, to_json_estimate
 
-ORDERS = ("planned", "failed", "unfinished", "lost", "asked_again", "told_twice", "charged_unheard", "delayed")
+ORDERS = (
+    *("planned", "failed", "unfinished", "lost", "redelivered", "duplicate_outcomes", "charged_unconfirmed"),
+    "delayed",
+)
 """Summed over all trials, the invalid ones too: what one of six lost is no median of theirs. None: not known of all."""
 TIMES = (
     *("accept_before_p50_us", "accept_during_p50_us", "before_p50_us", "during_p50_us", "longest_us"),
-    *("away_s", "backlog_gone_s", "as_before_s"),
+    *("away_s", "backlog_drained_s", "recovery_time_s"),
 )
 
 
@@ -21,7 +24,7 @@ def summarise_outages(outages: pd.DataFrame) -> list[dict[str, Any]]:
     Times have their intervals. ``outages`` is what the run's ``outages()`` returns. Of a cell with too many invalid
     trials all trials are in the medians.
     """
-    whole = outages.assign(away_s=outages["back_s"] - outages["began_s"])
+    whole = outages.assign(away_s=outages["fault_end_s"] - outages["fault_begin_s"])
     found = []
     for (cell, fault), rows in whole.groupby(["cell", "fault"], sort=False):
         judged = rows[rows["valid"]] if is_cell_valid(rows) else rows

@@ -1,6 +1,8 @@
 """Summarises a table of trials: estimates per cell, and ratios between cells."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -9,49 +11,33 @@ from bench.stats.intervals import Estimate, estimate_median
 from bench.stats.paired import paired_ratio
 
 CELL_COLUMNS = ["cell", "transport", "client", "codec"]
-PERCENTILES = ("p50_us", "p90_us", "p99_us", "p999_us", "max_us")
-SERIES = ("accept", "accept_service", "finish", "finish_service", "lateness")
-METRICS = (
-    *(f"{series}_{name}" for series in SERIES for name in PERCENTILES),
-    "achieved_per_s",
-    "cpu_us_per_order_services",
-    "cpu_us_per_order_broker",
-    "cpu_us_per_order_driver",
-    "rss_mib_services",
-    "rss_mib_broker",
-    "wire_bytes_per_order",
-    "context_switches_per_order",
-    "ready_s",
-    "in_flight_mean",
-    "little",
-    "steal_share",
-    "others_cores",
-    "slowness",
-)
 MAX_INVALID_SHARE = 1 / 3
 """More invalid trials than this make a cell invalid: leaving them out would flatter a method that causes them."""
-ORDERS = ("planned", "not_sent", "sent", "finished", "failed", "unfinished", "lost", "duplicated")
-"""Summed over all trials, the invalid ones too: losses are not dropped with the trial that had them."""
-RATIO_METRICS = (
-    *("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us"),
-    *("cpu_us_per_order_services", "wire_bytes_per_order"),
-)
 BASELINE_TRANSPORT = "rest"
-RATIO_CONDITIONS = (
-    *("durability", "store", "security", "processes", "fault"),
-    *("offered_per_s", "arrivals", "order_bytes", "shape", "compressible"),
-)
-"""What two cells have to share for their ratio to say something of their methods: what is promised, what it has to be
-done with, and what is asked. Product, client, codec and compression are not in it, since a method is made of them and
-REST has none of another's products or clients: a cell's name says them."""
-OPTIONAL_RATIO_CONDITIONS = ("retries", "keep_alive_s")
-"""These as well where a run has several of them; a method that knows no such thing has it at 0."""
 
 
-def summarise_trials(trials: pd.DataFrame) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryColumns:
+    """Which columns of a table of trials are summarised; those that it does not have are left out."""
+
+    metrics: Sequence[str]
+    """Their medians."""
+    orders: Sequence[str]
+    """Summed over all trials, the invalid ones too: losses are not dropped with the trial that had them."""
+    ratio_metrics: Sequence[str]
+    """Their ratios to REST."""
+    like: Sequence[str]
+    """What two cells have to share for a ratio."""
+    optional_like: Sequence[str]
+    """These as well where REST has several of them."""
+
+
+def summarise_trials(trials: pd.DataFrame, columns: SummaryColumns) -> dict[str, Any]:
     """Return the median of every metric per cell, in order of appearance, and the valid cells' ratios to REST."""
-    cells = [_summarise_cell(key, rows) for key, rows in trials.groupby(CELL_COLUMNS, sort=False, dropna=False)]
-    return {"cells": cells, "ratios": compute_ratios(trials)}
+    cells = [
+        _summarise_cell(key, rows, columns) for key, rows in trials.groupby(CELL_COLUMNS, sort=False, dropna=False)
+    ]
+    return {"cells": cells, "ratios": compute_ratios(trials, columns)}
 
 
 def is_cell_valid(rows: pd.DataFrame) -> bool:
@@ -64,7 +50,7 @@ def select_shown_trials(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["valid"] if is_cell_valid(rows) else rows["planned"] > 0]
 
 
-def _summarise_cell(key: Any, rows: pd.DataFrame) -> dict[str, Any]:
+def _summarise_cell(key: Any, rows: pd.DataFrame, columns: SummaryColumns) -> dict[str, Any]:
     measured = select_shown_trials(rows)
     return {
         **dict(zip(CELL_COLUMNS, key, strict=True)),
@@ -75,41 +61,41 @@ def _summarise_cell(key: Any, rows: pd.DataFrame) -> dict[str, Any]:
         "complete_trials": int(rows["complete"].sum()),
         "shown_trials": len(measured),
         "valid": is_cell_valid(rows),
-        "orders": {name: int(rows[name].sum()) for name in ORDERS},
+        "orders": {name: int(rows[name].sum()) for name in columns.orders},
         "metrics": {
-            name: to_json_estimate(estimate_median(measured[name].dropna())) for name in METRICS if name in rows
+            name: to_json_estimate(estimate_median(measured[name].dropna())) for name in columns.metrics if name in rows
         },
     }
 
 
-def compute_ratios(trials: pd.DataFrame) -> list[dict[str, Any]]:
+def compute_ratios(trials: pd.DataFrame, columns: SummaryColumns) -> list[dict[str, Any]]:
     """Return the ratios of each cell to the REST cell that is like it, by paired rounds.
 
-    That is the first REST cell that agrees with it in ``RATIO_CONDITIONS``. Empty without REST.
+    That is the first REST cell that agrees with it in ``columns.like``. Empty without REST.
     """
     judged = trials.groupby(CELL_COLUMNS, sort=False, dropna=False).filter(is_cell_valid)
     valid = judged[judged["valid"]]
     found = []
     of_base = valid[valid["transport"] == BASELINE_TRANSPORT]
-    alike = [name for name in RATIO_CONDITIONS if name in valid]
-    alike += [name for name in OPTIONAL_RATIO_CONDITIONS if name in valid and of_base[name].nunique() > 1]
-    for (durability, *_), group in valid.groupby(alike, sort=False):
+    alike = [name for name in columns.like if name in valid]
+    alike += [name for name in columns.optional_like if name in valid and of_base[name].nunique() > 1]
+    for _, group in valid.groupby(alike, sort=False):
         bases = group.loc[group["transport"] == BASELINE_TRANSPORT, "cell"]
         if bases.empty:
             continue
         base_cell = bases.iloc[0]
-        base = _index_by_round(group[group["cell"] == base_cell])
+        base = _index_by_round(group[group["cell"] == base_cell], columns)
         for key, rows in group[group["cell"] != base_cell].groupby(CELL_COLUMNS, sort=False, dropna=False):
-            both = _index_by_round(rows).join(base.add_suffix("_base"), how="inner")
+            both = _index_by_round(rows, columns).join(base.add_suffix("_base"), how="inner")
             found.append(
                 {
                     **dict(zip(CELL_COLUMNS, key, strict=True)),
                     "base": base_cell,
                     "base_codec": str(group.loc[group["cell"] == base_cell, "codec"].iloc[0]),
-                    "durability": durability,
+                    "durability": str(group["durability"].iloc[0]),
                     "metrics": {
                         name: to_json_estimate(paired_ratio(*_pair_values(both, name)))
-                        for name in RATIO_METRICS
+                        for name in columns.ratio_metrics
                         if name in both.columns
                     },
                 }
@@ -117,8 +103,8 @@ def compute_ratios(trials: pd.DataFrame) -> list[dict[str, Any]]:
     return found
 
 
-def _index_by_round(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.drop_duplicates("round").set_index("round")[[name for name in RATIO_METRICS if name in rows]]
+def _index_by_round(rows: pd.DataFrame, columns: SummaryColumns) -> pd.DataFrame:
+    return rows.drop_duplicates("round").set_index("round")[[name for name in columns.ratio_metrics if name in rows]]
 
 
 def _pair_values(both: pd.DataFrame, name: str) -> tuple[list[float], list[float]]:

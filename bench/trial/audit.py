@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.load.protocol import DriverAudit, sum_audits
+from bench.load.merging import sum_audits
+from bench.load.protocol import DriverAudit
 from bench.load.recorder import PackedTally
 
 ServiceAudits = Mapping[str, Mapping[str, Any]]

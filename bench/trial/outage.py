@@ -52,20 +52,20 @@ def summarize_outage(
 
     Without an order before it, the recovery time is None.
     """
-    began_s, back_s = (((at_ns or 0) - opened_ns) / 1e9 for at_ns in (away.began_ns, away.ended_ns))
-    before = [order for order in orders if order.planned_s + order.took_us / 1e6 < began_s]
+    fault_begin_s, fault_end_s = (((at_ns or 0) - opened_ns) / 1e9 for at_ns in (away.began_ns, away.ended_ns))
+    before = [order for order in orders if order.planned_s + order.took_us / 1e6 < fault_begin_s]
     before_us = [order.took_us for order in before]
     finished = [order for order in orders if math.isfinite(order.took_us)]
-    during = [order for order in orders if began_s <= order.planned_s < back_s]
+    during = [order for order in orders if fault_begin_s <= order.planned_s < fault_end_s]
     slowest_us = max(before_us, default=math.inf)
-    ends_s = [order.planned_s + order.took_us / 1e6 for order in finished if order.planned_s < back_s]
+    ends_s = [order.planned_s + order.took_us / 1e6 for order in finished if order.planned_s < fault_end_s]
     return OutageRow(
         round=round_,
         slot=slot,
         cell=cell,
         fault=what,
-        began_s=began_s,
-        back_s=back_s,
+        fault_begin_s=fault_begin_s,
+        fault_end_s=fault_end_s,
         planned=len(orders),
         failed=sum(order.status == "failed" for order in orders),
         unfinished=sum(order.status in ("unfinished", "not_sent") for order in orders),
@@ -75,8 +75,8 @@ def summarize_outage(
         before_p50_us=_median_or_none(before_us),
         during_p50_us=_median_or_none([order.took_us for order in during]),
         longest_us=max((order.took_us for order in finished), default=None),
-        backlog_gone_s=max(0.0, max(ends_s) - back_s) if ends_s else None,
-        as_before_s=_compute_recovery_time_s(orders, median(before_us), back_s) if before_us else None,
+        backlog_drained_s=max(0.0, max(ends_s) - fault_end_s) if ends_s else None,
+        recovery_time_s=_compute_recovery_time_s(orders, median(before_us), fault_end_s) if before_us else None,
     )
 
 
@@ -89,7 +89,7 @@ def build_timeline(orders: Sequence[LoggedOrder], outage: OutageRow) -> list[Tim
     """Counts the orders in bins of BIN_S seconds; bins without an order are left out."""
     found: dict[int, list[LoggedOrder]] = {}
     for order in orders:
-        found.setdefault(math.floor((order.planned_s - outage.began_s) / BIN_S), []).append(order)
+        found.setdefault(math.floor((order.planned_s - outage.fault_begin_s) / BIN_S), []).append(order)
     return [
         TimelineBin(
             round=outage.round,
@@ -106,9 +106,9 @@ def build_timeline(orders: Sequence[LoggedOrder], outage: OutageRow) -> list[Tim
     ]
 
 
-def _compute_recovery_time_s(orders: Sequence[LoggedOrder], before_us: float, back_s: float) -> float | None:
+def _compute_recovery_time_s(orders: Sequence[LoggedOrder], before_us: float, fault_end_s: float) -> float | None:
     """When the last twelve that were not as before had all been planned; infinite when no twelve came after them."""
-    after = [order for order in orders if order.planned_s >= back_s]
+    after = [order for order in orders if order.planned_s >= fault_end_s]
     groups = [after[at : at + RECOVERY_GROUP] for at in range(0, len(after) - RECOVERY_GROUP + 1, RECOVERY_GROUP)]
     if not groups:
         return None
@@ -117,4 +117,4 @@ def _compute_recovery_time_s(orders: Sequence[LoggedOrder], before_us: float, ba
     ]
     if not worse:
         return 0.0
-    return groups[worse[-1]][-1].planned_s - back_s if worse[-1] + 1 < len(groups) else math.inf
+    return groups[worse[-1]][-1].planned_s - fault_end_s if worse[-1] + 1 < len(groups) else math.inf

@@ -1,19 +1,23 @@
-"""Builds the row of trials.csv from a load report: counts, percentiles, costs, validity."""
+"""Builds the row of trials.csv from the outcome of a trial: counts, percentiles, costs, validity."""
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator
+from typing import Any
 
 from hdrh.histogram import HdrHistogram
 
+from bench.load.merging import read_measure
 from bench.load.protocol import TrialReport
 from bench.profile.schema import CellSettings
 from bench.results import caveats
 from bench.results.caveats import Caveat
 from bench.results.histograms import Percentiles, compute_percentiles, empty_histogram
+from bench.results.measures import latency_names, merged_measures
 from bench.results.rows import TrialRow
-from bench.stats.little import littles_law_error
+from bench.stats.littles_law import littles_law_error
 from bench.trial import validity
+from bench.trial.outcome import TrialOutcome
 from bench.trial.timer_artifacts import find_timer_artifacts
 
 
@@ -25,32 +29,30 @@ def decode_histogram(report: TrialReport, name: str) -> HdrHistogram:
 
 def count_censored(report: TrialReport) -> dict[str, int]:
     """Returns by histogram how many orders have no such latency and count as slower than all that have."""
-    unfinished = report.planned - report.finished
+    unaccepted, unfinished = report.planned - report.accepted, report.planned - report.finished
     return {
-        "accept": report.planned - report.accepted,
+        "accept": unaccepted,
         "finish": unfinished,
         "finish_service": unfinished,
-        "accept_service": report.planned - report.accepted,
+        "accept_service": unaccepted,
         "lateness": report.not_sent,
     }
 
 
 def _compute_percentiles(report: TrialReport, series: str) -> Percentiles:
-    return compute_percentiles(decode_histogram(report, series), count_censored(report)[series])
+    return compute_percentiles(decode_histogram(report, series), count_censored(report).get(series, 0))
 
 
-def build_health(
-    report: TrialReport, slowness: float | None, *, steady: bool = True, alone: bool = True, keeps_up: bool = True
-) -> validity.Health:
+def build_health(outcome: TrialOutcome, *, steady: bool = True, keeps_up: bool = True) -> validity.Health:
     """Builds the figures from which a trial's validity is judged.
 
-    ``slowness`` is the speed probe's ratio; ``steady`` says that the arrival rate does not vary. ``alone``: see
-    ``build_trial_row``. ``keeps_up`` is False where a fault took a part away, so that the rate is not demanded.
+    ``steady`` says that the arrival rate does not vary. ``keeps_up`` is False where a fault took a part away, so that
+    the rate is not demanded.
     """
+    report = outcome.report
     if not report.planned or not report.window_s:
-        return validity.Health(slowness=slowness)
+        return validity.Health(cpu_slowdown=outcome.cpu_slowdown)
     machine, used = report.machine, report.driver_cpu_ns + sum(part.cpu_ns for part in report.costs.values())
-    cores = os.cpu_count() or 1
     return validity.Health(
         achieved_share=report.achieved_per_s * report.window_s / report.planned,
         ended_share=_compute_ended_share(report) if keeps_up else None,
@@ -60,13 +62,15 @@ def build_health(
         service_p99_us=_compute_percentiles(report, "finish_service").p99_us,
         gap=validity.run_gap_test(*(report.histogram(name).counts() for name in ("gap_sent", "gap_planned"))),
         driver_share=report.driver_cpu_ns / 1e9 / report.window_s / report.workers,
-        little=littles_law_error(report.in_flight_mean, report.in_flight_by_instants)
+        littles_law_error=littles_law_error(report.in_flight_mean, report.in_flight_by_instants)
         if report.in_flight_by_instants
         else None,
         backlog_grew=steady and validity.has_backlog_grown(report.in_flight_slices, report.planned),
-        steal_share=None if machine is None else machine.steal_s / machine.duration_s / cores,
-        others_cores=None if machine is None or not alone else (machine.busy_s - used / 1e9) / machine.duration_s,
-        slowness=slowness,
+        steal_share=None if machine is None else machine.steal_s / machine.duration_s / (os.cpu_count() or 1),
+        background_cores=None
+        if machine is None or not outcome.knows_all_processes
+        else (machine.busy_s - used / 1e9) / machine.duration_s,
+        cpu_slowdown=outcome.cpu_slowdown,
     )
 
 
@@ -79,104 +83,112 @@ def _compute_ended_share(report: TrialReport) -> float | None:
     return (report.achieved_per_s * report.window_s + report.failed) / ever if ever else None
 
 
-def build_trial_row(
-    cell: CellSettings,
-    round_: int,
-    slot: int,
-    report: TrialReport,
-    doubts: Sequence[Caveat],
-    lost: int | None = None,
-    slowness: float | None = None,
-    *,
-    alone: bool = True,
-) -> TrialRow:
-    """Builds the row of a trial; ``profile`` is the run's as it is in that cell, ``doubts`` make the trial invalid.
-
-    ``alone``: every process that serves the trial is known, so that all other CPU is background load.
-    """
-    profile = cell.profile
-    broken = list(doubts)
-    if report.error:
-        broken.append(Caveat("failed", f"{cell.name}: {report.error}", "read the logs in the run's folder"))
-    elif not report.planned and not broken:
-        broken.append(caveats.no_orders(profile.offered_per_s(cell.rate_per_s), report.window_s))
-    if report.unexpected:
-        broken.append(caveats.audit_mismatch(f"{report.unexpected:,} outcomes were not the planned ones"))
+def build_trial_row(cell: CellSettings, round_: int, slot: int, outcome: TrialOutcome) -> TrialRow:
+    """Builds the row of a trial from all that was seen of it."""
+    profile, report = cell.profile, outcome.report
+    whole = profile.fault is None
+    health = build_health(outcome, steady=whole and profile.arrivals in ("poisson", "constant"), keeps_up=whole)
+    broken = list(_find_broken(cell, outcome))
     missing = report.failed or report.unfinished or report.not_sent
     endless = [caveats.incomplete(report.failed, report.unfinished + report.not_sent)] if missing else []
-    whole = profile.fault is None
-    steady = whole and profile.arrivals in ("poisson", "constant")
-    health = build_health(report, slowness, steady=steady, alone=alone, keeps_up=whole)
     unhealthy = validity.find_invalidating_caveats(health)
-    hints = find_timer_artifacts(
-        report.histogram("finish").counts(),
-        needs=cell.kind.traits.needs,
-        offered_per_s=profile.offered_per_s(cell.rate_per_s),
-        achieved_per_s=report.achieved_per_s,
-    )
-    if not report.steady:
-        hints.append(caveats.not_steady(report.warm_up_s))
-    hints.extend(validity.find_remarks(health))
-    # What was used between the edges of the window went into what finished between them.
-    orders = report.achieved_per_s * report.window_s
-    parts = {part: spent for part, spent in report.costs.items() if not spent.died}
-
-    def per_order(part: str) -> float | None:
-        return parts[part].cpu_ns / 1e3 / orders if part in parts and orders else None
-
-    wire = report.wire_bytes
+    there = not broken and report.planned > 0
     return TrialRow(
         round=round_,
         slot=slot,
         cell=cell.name,
         transport=cell.transport,
-        **cell.columns(),
-        payload_bytes=report.payload_bytes,
-        gzip_share=report.gzip_share if report.planned else None,
-        plan_hash=report.plan_hash,
-        offered_per_s=profile.offered_per_s(cell.rate_per_s),
-        achieved_per_s=report.achieved_per_s,
-        duration_s=report.window_s,
-        planned=report.planned,
-        not_sent=report.not_sent,
-        sent=report.sent,
-        accepted=report.accepted,
-        finished=report.finished,
-        failed=report.failed,
-        unfinished=report.unfinished,
-        failures=";".join(f"{name}:{count}" for name, count in sorted(report.failures.items())),
-        lost=lost,
-        duplicated=report.duplicated,
-        shipped=report.shipped,
-        rejected=report.rejected,
-        accept=_compute_percentiles(report, "accept"),
-        finish=_compute_percentiles(report, "finish"),
-        finish_service=_compute_percentiles(report, "finish_service"),
-        accept_service=_compute_percentiles(report, "accept_service"),
-        lateness=_compute_percentiles(report, "lateness"),
-        cpu_us_per_order_services=per_order("services"),
-        cpu_us_per_order_broker=per_order("broker"),
-        cpu_us_per_order_driver=report.driver_cpu_ns / 1e3 / orders if orders else None,
-        rss_mib_services=parts["services"].peak_rss_mib if "services" in parts else None,
-        rss_mib_broker=parts["broker"].peak_rss_mib if "broker" in parts else None,
-        # Of orders that finished none is without bytes: then all connections had come and gone unseen.
-        wire_bytes_per_order=wire / orders if wire and orders else None,
-        context_switches_per_order=parts["services"].context_switches / orders
-        if "services" in parts and orders
-        else None,
-        warm_up_s=report.warm_up_s if report.planned else None,
-        in_flight_mean=report.in_flight_mean if report.planned else None,
-        opened_epoch_ms=report.opened_epoch_ms,
-        achieved_share=health.achieved_share,
-        lateness_in_p99=health.lateness_in_p99,
-        driver_share=health.driver_share,
-        gap_distance=None if health.gap is None else health.gap.distance,
-        gap_threshold=None if health.gap is None else health.gap.threshold,
-        little=health.little,
-        steal_share=health.steal_share,
-        others_cores=health.others_cores,
-        slowness=health.slowness,
-        complete=not broken and not endless and report.planned > 0,
-        valid=not broken and not unhealthy and report.planned > 0,
-        caveats=tuple(broken + endless + unhealthy + hints),
+        settings=cell.columns(),
+        measures=_collect_measures(cell, outcome, health),
+        complete=there and not endless,
+        valid=there and not unhealthy,
+        caveats=(*broken, *endless, *unhealthy, *_find_remarks(cell, outcome, health)),
     )
+
+
+def _find_broken(cell: CellSettings, outcome: TrialOutcome) -> Iterator[Caveat]:
+    """What makes the trial say nothing of its method, or its numbers wrong."""
+    report = outcome.report
+    seen = [*outcome.doubts, *map(caveats.audit_mismatch, outcome.audit_problems)]
+    yield from seen
+    if report.error:
+        yield caveats.trial_failed(cell.name, report.error)
+    elif not report.planned and not seen:
+        yield caveats.no_orders(cell.profile.offered_per_s(cell.rate_per_s), report.window_s)
+    if report.unexpected:
+        yield caveats.audit_mismatch(f"{report.unexpected:,} outcomes were not the planned ones")
+
+
+def _find_remarks(cell: CellSettings, outcome: TrialOutcome, health: validity.Health) -> Iterator[Caveat]:
+    """What a reader should know of a trial that may be valid."""
+    report = outcome.report
+    yield from find_timer_artifacts(
+        report.histogram("finish").counts(),
+        needs=cell.kind.traits.needs,
+        offered_per_s=cell.profile.offered_per_s(cell.rate_per_s),
+        achieved_per_s=report.achieved_per_s,
+    )
+    if not report.steady:
+        yield caveats.not_steady(report.warm_up_s)
+    yield from validity.find_remarks(health)
+    if outcome.clock_mismatch:
+        yield caveats.clocks_differ(outcome.clock_mismatch)
+    if report.planned and outcome.counts_wire:
+        yield from caveats.check_wire_count(report.wire_bytes, report.connections_closed)
+
+
+_ONLY_WITH_ORDERS = ("gzip_share", "warm_up_s", "in_flight_mean")
+"""Not measured in a trial without any."""
+
+
+def _collect_measures(cell: CellSettings, outcome: TrialOutcome, health: validity.Health) -> dict[str, Any]:
+    """Every measure of the table that has a column, by name: what was reported, and what is computed from it."""
+    report = outcome.report
+    found = {
+        spec.name: read_measure(report, spec.name)
+        for spec in merged_measures()
+        if spec.column and spec.merge != "histogram"
+    }
+    found |= {name: _compute_percentiles(report, name) for name in latency_names()}
+    if not report.planned:
+        found |= dict.fromkeys(_ONLY_WITH_ORDERS)
+    return {
+        **found,
+        **_compute_costs(report),
+        "offered_per_s": cell.profile.offered_per_s(cell.rate_per_s),
+        "duration_s": report.window_s,
+        "failures": format_failures(report),
+        "lost": outcome.lost,
+        "ready_s": outcome.ready_s,
+        "negotiated_cipher": outcome.cipher,
+        "achieved_share": health.achieved_share,
+        "lateness_in_p99": health.lateness_in_p99,
+        "driver_share": health.driver_share,
+        "gap_distance": None if health.gap is None else health.gap.distance,
+        "gap_threshold": None if health.gap is None else health.gap.threshold,
+        "littles_law_error": health.littles_law_error,
+        "steal_share": health.steal_share,
+        "background_cores": health.background_cores,
+        "cpu_slowdown": health.cpu_slowdown,
+    }
+
+
+def format_failures(report: TrialReport) -> str:
+    """Formats the failed orders by the error's name, as ``NoOutcome:3;Unreachable:120``."""
+    return ";".join(f"{name}:{count}" for name, count in sorted(report.failures.items()))
+
+
+def _compute_costs(report: TrialReport) -> dict[str, float | None]:
+    """What an order cost, as far as it is known: what was used in the window, over the orders that finished in it."""
+    orders = report.achieved_per_s * report.window_s
+    parts = {part: spent for part, spent in report.costs.items() if not spent.died}
+    found: dict[str, float | None] = {f"rss_mib_{part}": spent.peak_rss_mib for part, spent in parts.items()}
+    if not orders:
+        return found
+    found |= {f"cpu_us_per_order_{part}": spent.cpu_ns / 1e3 / orders for part, spent in parts.items()}
+    found["cpu_us_per_order_driver"] = report.driver_cpu_ns / 1e3 / orders
+    if "services" in parts:
+        found["context_switches_per_order"] = parts["services"].context_switches / orders
+    # Of orders that finished none is without bytes: then all connections had come and gone unseen.
+    found["wire_bytes_per_order"] = report.wire_bytes / orders if report.wire_bytes else None
+    return found

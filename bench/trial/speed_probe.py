@@ -22,20 +22,20 @@ class SpeedProbe:
         """Does the work ten times a second while the context lasts; the list fills with its microseconds."""
         runs_us: list[float] = []
 
-        async def sing() -> None:
+        async def repeat() -> None:
             while True:
                 runs_us.append(measure_speed_us())
                 await asyncio.sleep(PERIOD_S)
 
-        singing = asyncio.create_task(sing())
+        task = asyncio.create_task(repeat())
         try:
             yield runs_us
         finally:
-            singing.cancel()
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await singing
+                await task
 
-    def slowness(self, runs_us: list[float]) -> float | None:
+    def compute_slowdown(self, runs_us: list[float]) -> float | None:
         """Returns the trial's median over that of the fastest trial so far, 1.0 for the fastest; None without any."""
         if not runs_us:
             return None

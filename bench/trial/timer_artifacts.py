@@ -62,7 +62,7 @@ def find_timer_artifacts(
     """
     found = [
         Caveat(
-            "artefact",
+            "timer-artifact",
             f"{share:.0%} of the orders gather near {timer.centre_ms:g} ms, which looks like {timer.cause}",
             timer.next_step,
         )
@@ -73,7 +73,7 @@ def find_timer_artifacts(
     if "rabbitmq" in needs and achieved_per_s < FSYNCS_PER_S and achieved_per_s < 0.9 * offered_per_s:
         found.append(
             Caveat(
-                "artefact",
+                "timer-artifact",
                 f"RabbitMQ carried {achieved_per_s:.0f} orders/s where {offered_per_s:g} were offered, which looks "
                 "like one fsync for each message that is waited for by itself",
                 "publish with confirms outstanding, or use a transient queue",

@@ -16,7 +16,7 @@ from hdrh.histogram import HdrHistogram
 from bench.errors import LoadError, StartFailed
 from bench.load import resources as cost
 from bench.load.locust.control import Master, start_worker
-from bench.load.protocol import HISTOGRAMS, ResourceWatch, TrialReport, TrialSpec
+from bench.load.protocol import ResourceWatch, TrialReport, TrialSpec
 from bench.load.workload.replay import ArrivalTrace
 from bench.profile.schema import CellSettings
 from bench.provision import Broker, find_free_ports, is_broker_running
@@ -26,16 +26,17 @@ from bench.provision.toxiproxy import ProxyNetwork, run_proxy
 from bench.results import caveats
 from bench.results.caveats import Caveat
 from bench.results.histograms import PercentileInterval, compute_percentile_intervals
+from bench.results.measures import histogram_names
 from bench.results.rows import HopRow, OutageRow, TimelineBin, TrialRow, trial_name
 from bench.trial import audit
 from bench.trial.disturbance import Disturbance, disturb_during, is_disturbed
 from bench.trial.fault_injection import FaultTargets, FaultWindow
 from bench.trial.hops import build_path_steps, find_clock_mismatch
+from bench.trial.outcome import TrialOutcome
 from bench.trial.proxy_routes import BUYER, ProxyRoutes
 from bench.trial.readiness import read_negotiated_tls, wait_until_ready
-from bench.trial.row import build_trial_row, count_censored, decode_histogram
+from bench.trial.row import build_trial_row, count_censored, decode_histogram, format_failures
 from bench.trial.speed_probe import SpeedProbe
-from bench.trial.tls_probe import NegotiatedTls
 from shop.workflow import SERVICES
 from transports.base import Setting, Transport
 from transports.errors import SettingError, TransportError
@@ -61,7 +62,7 @@ class TrialContext:
     """What set-up keeps, a network's program among it; only for a fault of the network."""
     raw: Path | None = None
     """Where every order is kept, trial by trial."""
-    canary: SpeedProbe = field(default_factory=SpeedProbe)
+    speed_probe: SpeedProbe = field(default_factory=SpeedProbe)
     keys: str = ""
     """Where everyone's keys are, at any level of security but none."""
 
@@ -124,41 +125,21 @@ async def run_trial(
     """Runs one trial. What goes wrong makes it invalid and is named in its caveats; only a lost master raises."""
     away = FaultWindow()
     try:
-        return _build_result(stage, cell, round_, slot, await _run_load(stage, master, cell, round_, slot, idle, away))
+        outcome, trouble = await _run_load(stage, master, cell, round_, slot, idle, away)
+        return _build_result(cell, round_, slot, outcome, trouble)
     except Exception as error:
         if master.process.returncode is not None:
             raise
         known = isinstance(error, TransportError | StartFailed | LoadError | SettingError)
         said = f"{error}" if known else f"{type(error).__name__}: {error}"
-        doubt = Caveat("failed", f"{cell.name}: {said}", _SEE_LOGS)
-        row = build_trial_row(cell, round_, slot, TrialReport(trial=_format_trial_id(stage, round_, slot)), [doubt])
+        report = TrialReport(trial=_format_trial_id(stage, round_, slot), error=said)
+        row = build_trial_row(cell, round_, slot, TrialOutcome(report=report))
         return TrialResult(row, {}, {}, {}, again=away.again)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _TrialOutcome:
-    """What a trial left when its processes were stopped."""
-
-    report: TrialReport
-    books: Mapping[str, Any] | None
-    stamps: Sequence[Stamp]
-    doubts: Sequence[Caveat]
-    trouble: Disturbance
-    used: Sequence[Broker]
-    ready_s: float | None
-    burnt: Mapping[str, float]
-    clocks: str
-    """Why they cannot be compared, if they cannot."""
-    agreed: NegotiatedTls | None
-    """How client and server speak, where TLS was asked for."""
-    on_wire: bool
-    """Whether bytes on the wire were to be counted."""
-    slowness: float | None
 
 
 async def _run_load(
     stage: TrialContext, master: Master, cell: CellSettings, round_: int, slot: int, idle: bool, away: FaultWindow
-) -> _TrialOutcome:
+) -> tuple[TrialOutcome, Disturbance]:
     trial = _format_trial_id(stage, round_, slot)
     setting = build_setting(stage, cell, trial)
     transport = cell.kind(setting)
@@ -182,7 +163,7 @@ async def _run_load(
             "broker": tuple(pid for broker in used for pid in broker.pids),
         }
         parts = {part: pids for part, pids in parts.items() if pids}
-        burnt = (
+        idle_cpu = (
             {part: (await cost.measure_idle_usage(pids)).cpu_ms_per_s for part, pids in parts.items()} if idle else {}
         )
         # What goes through a network of ours passes its port twice.
@@ -192,27 +173,36 @@ async def _run_load(
             spec = msgspec.structs.replace(spec, raw=str(raw.resolve() / f"{trial_name(round_, slot, cell.name)}.csv"))
         asked_ns = time.monotonic_ns()
         at_risk = FaultTargets(running, used, way, quorum=setting.durability == "safe")
-        async with stage.canary.sampling() as runs_us, disturb_during(master, spec, fault, at_risk, away) as trouble:
+        async with (
+            stage.speed_probe.sampling() as runs_us,
+            disturb_during(master, spec, fault, at_risk, away) as trouble,
+        ):
             report = await master.run(spec)
         if report.planned:
             bounds["load"] = (asked_ns, _pick_clock_sample_ns(report, asked_ns), time.monotonic_ns())
         books, stamps, doubts = await _collect_audit(stage, cell, running, report)
     if (again := trouble.away.again) is not None:
         used = [again if again.name == broker.name else broker for broker in used]
-    return _TrialOutcome(
+    doubts += [caveats.process_ended(broker.name) for broker in used if not is_broker_running(broker)]
+    if setting.security != NONE and (agreed is None or agreed.cipher != CIPHER_SUITE):
+        doubts.append(caveats.cipher_differs("none" if agreed is None else agreed.cipher, CIPHER_SUITE))
+    if report.planned and trouble.missing is not None:
+        doubts.append(trouble.missing)
+    outcome = TrialOutcome(
         report=report,
+        doubts=doubts,
         books=books,
         stamps=stamps,
-        doubts=[*doubts, *(caveats.process_ended(broker.name) for broker in used if not is_broker_running(broker))],
-        trouble=trouble,
-        used=used,
         ready_s=ready_s,
-        burnt=burnt,
-        clocks=find_clock_mismatch(bounds),
-        agreed=agreed,
-        on_wire=bool(watch.ports),
-        slowness=stage.canary.slowness(runs_us),
+        idle_cpu_ms_per_s=idle_cpu,
+        cpu_slowdown=stage.speed_probe.compute_slowdown(runs_us),
+        tls=agreed,
+        clock_mismatch=find_clock_mismatch(bounds),
+        counts_wire=bool(watch.ports),
+        # A process that was started again is not among those whose CPU is counted, nor is the network's.
+        knows_all_processes=all(broker.pids for broker in used) and (fault is None or fault.action == "stop"),
     )
+    return outcome, trouble
 
 
 async def _collect_audit(
@@ -230,59 +220,38 @@ async def _collect_audit(
     return audit.merge_process_audits(books, shared=cell.profile.store == "sqlite"), stamps, []
 
 
-def _build_result(stage: TrialContext, cell: CellSettings, round_: int, slot: int, ran: _TrialOutcome) -> TrialResult:
-    report, trouble, fault = ran.report, ran.trouble, cell.profile.fault
-    doubts = list(ran.doubts)
-    if cell.profile.security != NONE and (ran.agreed is None or ran.agreed.cipher != CIPHER_SUITE):
-        doubts.append(caveats.cipher_differs("none" if ran.agreed is None else ran.agreed.cipher, CIPHER_SUITE))
-    if report.planned and trouble.missing is not None:
-        doubts.append(trouble.missing)
-    lost = charged_unheard = asked_again = None
-    if ran.books is not None:
-        doubts += [caveats.audit_mismatch(problem) for problem in audit.find_problems(report.audit, ran.books)]
-        lost = audit.count_lost(report.audit, report.accepted_unfinished, ran.books)
-        charged_unheard = audit.count_charged_unconfirmed(report.audit, ran.books)
-        asked_again = audit.count_redelivered(ran.books)
-    # A process that was started again is not among those whose CPU is counted, nor is the network's.
-    alone = all(broker.pids for broker in ran.used) and (fault is None or fault.action == "stop")
-    row = build_trial_row(cell, round_, slot, report, doubts, lost, ran.slowness, alone=alone)
-    hints = list(row.caveats)
-    if ran.clocks:
-        hints.append(caveats.clocks_differ(ran.clocks))
-    if report.planned and ran.on_wire:
-        hints += caveats.check_wire_count(report.wire_bytes, report.connections_closed)
-    histograms = {name: decode_histogram(report, name) for name in HISTOGRAMS}
+def _build_result(
+    cell: CellSettings, round_: int, slot: int, outcome: TrialOutcome, trouble: Disturbance
+) -> TrialResult:
+    report = outcome.report
+    row = build_trial_row(cell, round_, slot, outcome)
+    histograms = {name: decode_histogram(report, name) for name in histogram_names()}
     outage: OutageRow | None = None
-    stretches: Sequence[TimelineBin] = ()
+    bins: Sequence[TimelineBin] = ()
     if report.planned and (happened := trouble.outage(round_=round_, slot=slot, cell=cell.name)) is not None:
-        whole, stretches = happened
+        whole, bins = happened
         outage = msgspec.structs.replace(
             whole,
-            lost=lost,
-            asked_again=asked_again,
-            told_twice=report.duplicated,
-            charged_unheard=charged_unheard,
-            failures=row.failures,
+            lost=outcome.lost,
+            redelivered=outcome.redelivered,
+            duplicate_outcomes=report.duplicated,
+            charged_unconfirmed=outcome.charged_unconfirmed,
+            failures=format_failures(report),
         )
     return TrialResult(
-        row=msgspec.structs.replace(
-            row,
-            ready_s=ran.ready_s,
-            negotiated_cipher="" if ran.agreed is None else ran.agreed.cipher,
-            caveats=tuple(hints),
-        ),
+        row=row,
         histograms=histograms,
         facts={**report.facts, "driver_priority": report.driver_priority} if report.planned else {},
-        tls=str(ran.agreed or ""),
-        idle_cpu_ms_per_s=ran.burnt,
-        steps=() if ran.clocks else build_path_steps(report.sampled, ran.stamps),
+        tls=str(outcome.tls or ""),
+        idle_cpu_ms_per_s=outcome.idle_cpu_ms_per_s,
+        steps=() if outcome.clock_mismatch else build_path_steps(report.sampled, outcome.stamps),
         intervals=[
             line
-            for name, lost_ in count_censored(report).items()
-            for line in compute_percentile_intervals(name, histograms[name], lost_)
+            for name, lost in count_censored(report).items()
+            for line in compute_percentile_intervals(name, histograms[name], lost)
         ],
         outage=outage,
-        timeline=stretches,
+        timeline=bins,
         again=trouble.away.again,
     )
 
@@ -378,7 +347,7 @@ def build_trial_spec(
         step=profile.step,
         burst=profile.burst,
         # The load process may have another working directory.
-        trace=profile.replay
+        replay=profile.replay
         and ArrivalTrace(path=str(Path(profile.replay.path).resolve()), sha256=profile.replay.sha256),
         users=users,
         orders_per_s_per_user=cell.rate_per_s / users,

@@ -11,6 +11,7 @@ import msgspec
 import pandas as pd
 
 from bench.results.caveats import Caveat, machine_speed_changed
+from bench.results.measures import columns_used_in
 from bench.stats.gap_test import GapDistribution, GapTestResult, compare_with_plan
 from bench.stats.trend import backlog_grows
 from bench.stats.variability import SAME_SPEED_FACTOR
@@ -34,21 +35,7 @@ MAX_STEAL_SHARE = 0.02
 MAX_BACKGROUND_CORES = 0.25
 """Used by processes that are neither services, broker nor driver: the conductor and Locust's master need 0.1."""
 MAX_CPU_SLOWDOWN = 2.0
-"""Of a fixed piece of work, over the fastest so far. Below it rounds see to it (docs/method.md, "The canary")."""
-JUDGED_COLUMNS = (
-    "achieved_share",
-    "lateness_p50_us",
-    "lateness_p99_us",
-    "lateness_in_p99",
-    "gap_distance",
-    "gap_threshold",
-    "driver_share",
-    "little",
-    "steal_share",
-    "others_cores",
-    "slowness",
-)
-"""Columns of trials.csv."""
+"""Of a fixed piece of work, over the fastest so far. Below it rounds see to it (docs/method.md, "The speed probe")."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,12 +56,12 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     gap: GapTestResult | None = None
     driver_share: float | None = None
     """Of one core, for each load process."""
-    little: float | None = None
+    littles_law_error: float | None = None
     backlog_grew: bool = False
     """Orders in flight rose over the window, where the rate did not vary."""
     steal_share: float | None = None
-    others_cores: float | None = None
-    slowness: float | None = None
+    background_cores: float | None = None
+    cpu_slowdown: float | None = None
 
     @property
     def lateness_in_p99(self) -> float | None:
@@ -102,8 +89,8 @@ def find_invalidating_caveats(health: Health) -> list[Caveat]:
 
 def find_remarks(health: Health) -> Iterator[Caveat]:
     """Returns caveats that a reader should know although the trial is valid."""
-    if (slowness := health.slowness) is not None and slowness > SAME_SPEED_FACTOR:
-        yield machine_speed_changed(slowness)
+    if (slowdown := health.cpu_slowdown) is not None and slowdown > SAME_SPEED_FACTOR:
+        yield machine_speed_changed(slowdown)
 
 
 def _check_load_generator(health: Health) -> Iterator[Caveat]:
@@ -139,10 +126,10 @@ def _check_load_generator(health: Health) -> Iterator[Caveat]:
             f"the load generator used {share:.0%} of a core: it may be what is being measured",
             "lower RATE",
         )
-    if health.little is not None and abs(health.little) > MAX_LITTLE_ERROR:
+    if (error := health.littles_law_error) is not None and abs(error) > MAX_LITTLE_ERROR:
         yield Caveat(
-            "little",
-            f"more orders were in flight by {health.little:+.0%} than their own instants come to (Little's law): "
+            "littles-law",
+            f"more orders were in flight by {error:+.0%} than their own instants come to (Little's law): "
             "the transport's instants are wrong, or the load process was late to see them",
             "see where the transport takes Finished.at_ns and Receipt.accepted_ns, or lower RATE",
         )
@@ -168,21 +155,21 @@ def _check_machine(health: Health) -> Iterator[Caveat]:
             f"the host took {share:.1%} of the machine's time for other guests",
             "measure again when it is calm",
         )
-    if (cores := health.others_cores) is not None and cores > MAX_BACKGROUND_CORES:
+    if (cores := health.background_cores) is not None and cores > MAX_BACKGROUND_CORES:
         yield Caveat(
-            "others", f"other programs used {cores:.2f} cores during the trial", "close them and measure again"
+            "background-load", f"other programs used {cores:.2f} cores during the trial", "close them and measure again"
         )
-    if (slowness := health.slowness) is not None and slowness > MAX_CPU_SLOWDOWN:
+    if (slowdown := health.cpu_slowdown) is not None and slowdown > MAX_CPU_SLOWDOWN:
         yield Caveat(
-            "canary",
-            f"a fixed piece of work beside the trial took {slowness:.2f} times its best so far in this run",
+            "machine-too-slow",
+            f"a fixed piece of work beside the trial took {slowdown:.2f} times its best so far in this run",
             "close other programs, or measure again when the machine is calm",
         )
 
 
 def measure_spread(trials: pd.DataFrame) -> pd.DataFrame:
     """Measures least, median and largest of each judged column: a row a column, its name in ``column``."""
-    columns = [name for name in JUDGED_COLUMNS if name in trials]
+    columns = [name for name in columns_used_in("health") if name in trials]
     return trials[columns].agg(["min", "median", "max"]).T.rename_axis("column").reset_index()
 
 

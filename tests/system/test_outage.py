@@ -19,7 +19,7 @@ def test_a_service_that_is_stopped_delays_orders_on_every_method_and_loses_none(
     trials, outages = bench.open_latest_run().trials(), bench.open_latest_run().outages()
     assert trials["complete"].all(), trials["caveats"].tolist()
     assert list(outages["cell"]) == ["rest", "grpc", "grpc+json", "broker", "events"]
-    assert (outages["began_s"] - 1).abs().max() < 0.5
+    assert (outages["fault_begin_s"] - 1).abs().max() < 0.5
     assert (outages["longest_us"] > 900_000).all()
     assert (outages["delayed"] > 20).all()
     assert "stop-payment" in done.stdout
@@ -31,7 +31,7 @@ def test_orders_for_a_service_that_was_killed_fail_in_a_chain_and_wait_in_a_queu
     outages = bench.open_latest_run().outages().set_index("cell")
     assert outages.loc["rest", "failed"] > 20
     assert outages.loc["broker", "failed"] == 0
-    assert (outages["back_s"] - outages["began_s"]).min() > 1
+    assert (outages["fault_end_s"] - outages["fault_begin_s"]).min() > 1
 
 
 def test_retries_wait_for_a_service_that_comes_back(bench: BenchCommandLine) -> None:
@@ -119,7 +119,7 @@ def test_a_broker_that_is_killed_and_starts_again_is_used_again(tmp_path: Path) 
         bench.open_latest_run().trials().set_index("cell"),
     )
     assert list(trials["durability"].sort_values()) == ["fast", "safe", "safe"]
-    assert (outages["back_s"] - outages["began_s"]).min() > 1
+    assert (outages["fault_end_s"] - outages["fault_begin_s"]).min() > 1
     # Consumers and publishers found their way back: what was ordered at the end was done.
     for cell, stretches in bench.open_latest_run().timeline().groupby("cell"):
         assert stretches.sort_values("from_s")["finish_p50_us"].tail(4).lt(math.inf).any(), (cell, done.stdout)
@@ -139,5 +139,5 @@ def test_a_step_says_when_orders_are_as_before(bench: BenchCommandLine) -> None:
     done = bench.run("TRANSPORT=rest", *AWAY, *step)
     assert is_completed(done), done.stderr
     (row,) = bench.open_latest_run().outages().to_dict("records")
-    assert (row["fault"], row["began_s"], row["back_s"]) == ("step", 1.0, 2.0)
+    assert (row["fault"], row["fault_begin_s"], row["fault_end_s"]) == ("step", 1.0, 2.0)
     assert row["before_p50_us"] > 0

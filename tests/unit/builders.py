@@ -9,7 +9,9 @@ from typing import Any
 from hdrh.histogram import HdrHistogram
 
 from bench.results.histograms import Percentiles, compute_percentiles, empty_histogram
+from bench.results.measures import MEASURES
 from bench.results.rows import TrialRow
+from bench.results.settings import settings_by_column
 from bench.results.store import RunFolder
 
 CELLS: Mapping[str, tuple[str, str, str, float, float]] = {
@@ -85,7 +87,10 @@ def build_trial(**changes: Any) -> TrialRow:
         "complete": True,
         "valid": True,
     }
-    return TrialRow(**(fields | changes))
+    values = fields | changes
+    settings = {name: values.pop(name) for name in settings_by_column() if name in values}
+    measures = {name: values.pop(name) for name in MEASURES if name in values}
+    return TrialRow(settings=settings, measures=measures, **values)
 
 
 def build_run(root: Path, rounds: int = 6, cells: Mapping[str, Any] = CELLS, **manifest: Any) -> RunFolder:

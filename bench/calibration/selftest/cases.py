@@ -16,6 +16,7 @@ from bench.load.session import build_schedule
 from bench.load.workload.orders import Mix
 from bench.results.histograms import Percentiles, compute_percentiles
 from bench.stats.quantiles import quantile_rank
+from bench.trial.outcome import TrialOutcome
 from bench.trial.row import build_health
 from bench.trial.validity import find_invalidating_caveats
 from transports.base import Setting
@@ -203,7 +204,7 @@ def check_caveats(*names: str) -> Check:
     """Returns a check that the trial is invalid for these reasons, among others; without any, that it is valid."""
 
     def check(spec: TrialSpec, model: QueueModel, report: TrialReport) -> list[CheckResult]:
-        seen = [caveat.name for caveat in find_invalidating_caveats(build_health(report, None))]
+        seen = [caveat.name for caveat in find_invalidating_caveats(build_health(TrialOutcome(report=report)))]
         right = set(names) <= set(seen) if names else not seen
         return [CheckResult("doubts", ", ".join(names) or "none", ", ".join(seen) or "none", right)]
 

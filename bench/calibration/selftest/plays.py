@@ -13,6 +13,7 @@ from bench.provision.services import run_services
 from bench.runner.capacity_search import RateProbe, RateProbeResult, SearchResult, SearchSettings, find_next_step
 from bench.stats.quantiles import samples_needed
 from bench.trial.hops import find_clock_mismatch
+from bench.trial.outcome import TrialOutcome
 from bench.trial.row import build_health
 from bench.trial.validity import find_invalidating_caveats
 from shop.workflow import SERVICES
@@ -82,7 +83,8 @@ async def check_capacity(run: RunTrial, trial: str, folder: Path) -> list[CheckR
         report = await run(build_spec(f"{trial}-{len(history)}", model, **load))
         p99_us = response_percentiles(report).p99_us
         grew = any(
-            doubt.name in ("backlog", "below-rate") for doubt in find_invalidating_caveats(build_health(report, None))
+            doubt.name in ("backlog", "below-rate")
+            for doubt in find_invalidating_caveats(build_health(TrialOutcome(report=report)))
         )
         passed = not grew and p99_us is not None and p99_us <= SLO_MS * 1000
         history.append(RateProbeResult(step, "pass" if passed else "fail"))

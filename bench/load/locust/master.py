@@ -24,6 +24,7 @@ from locust.rpc import Message
 from locust.runners import STATE_INIT, STATE_MISSING, STATE_STOPPED, STATE_STOPPING, MasterRunner
 from locust.web import WebUI
 
+from bench.load.merging import merge_reports
 from bench.load.protocol import (
     DRAIN_MESSAGE,
     FINAL_MESSAGE,
@@ -32,7 +33,6 @@ from bench.load.protocol import (
     LoadMode,
     TrialReport,
     TrialSpec,
-    merge_reports,
 )
 from bench.load.recorder import Histogram
 from bench.load.workload.arrivals import ARRIVALS, Arrivals
@@ -45,8 +45,8 @@ TRIAL_START_S = 3.0
 REPORT_WAIT_S = 10.0
 """What a report takes at most once the drain is over."""
 MAX_KEPT_TRIALS = 16
-PAGE_ARRIVALS = tuple(name for name in ARRIVALS if name != "trace")
-"""A trace has a rate and a length of its own; on the page both are chosen by who presses Start and Stop."""
+PAGE_ARRIVALS = tuple(name for name in ARRIVALS if name != "replay")
+"""A replay has a rate and a length of its own; on the page both are chosen by who presses Start and Stop."""
 MICROSECOND_COLUMNS = ("p50_us", "p90_us", "p99_us", "p999_us", "max_us")
 PERCENTS = (50, 90, 99, 99.9, 100)
 

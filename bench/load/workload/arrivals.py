@@ -19,7 +19,7 @@ from typing import Literal, get_args
 
 from bench.load.workload.shape import STEADY_RATE, RateShape
 
-Arrivals = Literal["poisson", "constant", "step", "burst", "trace"]
+Arrivals = Literal["poisson", "constant", "step", "burst", "replay"]
 """``step`` and ``burst`` are Poisson arrivals whose rate varies."""
 ARRIVALS: tuple[str, ...] = get_args(Arrivals)
 
@@ -129,7 +129,7 @@ class Schedule:
 
     def _unit_rate_arrivals(self) -> Iterator[float]:
         """Arrivals of rate 1."""
-        if self._arrivals == "trace":
+        if self._arrivals == "replay":
             return (offset_ns * self._trace_units_per_ns for offset_ns in self._trace_ns)
         if self._arrivals == "constant":
             phase = self._phase
@@ -147,7 +147,7 @@ class Schedule:
         if not (duration_s > 0 and math.isfinite(duration_s)):
             raise ValueError(f"a duration is a positive number of seconds, not {duration_s}")
         offsets_ns = array("q")
-        if self._arrivals == "trace":
+        if self._arrivals == "replay":
             # Its last order falls on the end itself.
             offsets_ns.extend(self._trace_ns[: bisect_right(self._trace_ns, round(duration_s * _NS))])
         else:

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from bench.report import style
 from bench.report.charts.chart import Chart, format_csv_number
 from bench.report.formatting import format_number
+from bench.results.analysis import like_columns, optional_like_columns
 from bench.stats.intervals import Estimate, estimate_median
-from bench.stats.summary import OPTIONAL_RATIO_CONDITIONS, RATIO_CONDITIONS, is_cell_valid, select_shown_trials
+from bench.stats.summary import is_cell_valid, select_shown_trials
 
 NAME = "curve"
 _LEGEND_CHARACTERS = 100
@@ -85,9 +86,7 @@ def _read_capacities(found: pd.DataFrame) -> Iterator[CapacityMark]:
 def build_points(trials: pd.DataFrame) -> Iterator[CurvePoint]:
     """Yields the points of every method measured at several rates and otherwise alike, in the order of the rates."""
     named = trials.assign(method=trials["cell"].str.partition("@")[0])
-    alike = [
-        name for name in (*RATIO_CONDITIONS, *OPTIONAL_RATIO_CONDITIONS) if name != "offered_per_s" and name in named
-    ]
+    alike = [name for name in (*like_columns(), *optional_like_columns()) if name != "offered_per_s" and name in named]
     drawn = [
         (str(method), str(transport), levels, group)
         for (method, transport, *levels), group in named.groupby(["method", "transport", *alike], sort=False)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from bench.report import style
 from bench.report.charts.chart import Chart, format_csv_number
 from bench.report.formatting import format_number
-from bench.stats import effects
+from bench.results.analysis import factor_columns
 from bench.stats.effects import KIB, SIZE_COLUMN, find_common_value
 from bench.stats.intervals import Estimate, estimate_median
 from bench.stats.summary import is_cell_valid, select_shown_trials
@@ -137,7 +137,7 @@ def build_points(plain: pd.DataFrame, columns: Sequence[str], metrics: Iterable[
     """Yields a point per metric and level, for methods with several levels in ``columns``, in measured order."""
     if plain.empty or not {*columns} <= set(plain):
         return
-    others = [name for name in effects.FACTORS if name in plain and name not in columns]
+    others = [name for name in factor_columns() if name in plain and name not in columns]
     if "product" in columns:
         others.remove("client")  # each product has its own
     lines = [

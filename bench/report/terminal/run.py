@@ -175,11 +175,11 @@ def outage_table(found: Sequence[Mapping[str, Any]]) -> Table:
                 f"\n{seen}",
             ),
             f"{orders['failed']:,}\n{orders['unfinished']:,}",
-            f"{_format_count(orders['lost'])}\n{_format_count(orders['told_twice'])}\n{_format_count(orders['asked_again'])}",
-            _format_count(orders["charged_unheard"]),
+            f"{_format_count(orders['lost'])}\n{_format_count(orders['duplicate_outcomes'])}\n{_format_count(orders['redelivered'])}",
+            _format_count(orders["charged_unconfirmed"]),
             *(_format_before_and_during(times, prefix) for prefix in ("accept_", "")),
             format_estimate_ms(times["longest_us"]),
-            *(_format_seconds_interval(times[name]) for name in ("backlog_gone_s", "as_before_s")),
+            *(_format_seconds_interval(times[name]) for name in ("backlog_drained_s", "recovery_time_s")),
         )
     return table
 

@@ -84,8 +84,9 @@ def test_what_a_kib_more_adds_is_told_apart_by_the_slopes(tmp_path: Path) -> Non
 
 def an_outage(**changes: Any) -> OutageRow:
     fields: dict[str, Any] = dict.fromkeys(OutageRow.__struct_fields__)
-    fields |= {"cell": "rest@kill", "fault": "kill-payment", "began_s": 2.0, "back_s": 5.0, "failures": ""}
-    fields |= {"planned": 500, "failed": 0, "unfinished": 0, "delayed": 0, "lost": 0, "asked_again": 0, "told_twice": 0}
+    fields |= {"cell": "rest@kill", "fault": "kill-payment", "fault_begin_s": 2.0, "fault_end_s": 5.0, "failures": ""}
+    fields |= {"planned": 500, "failed": 0, "unfinished": 0, "delayed": 0, "lost": 0}
+    fields |= {"redelivered": 0, "duplicate_outcomes": 0}
     return OutageRow(**(fields | changes))
 
 

@@ -61,7 +61,7 @@ def test_the_same_seed_gives_the_same_plan_and_hash() -> None:
         {"arrivals": "constant"},
         {"shape": RateStep()},
         {"shape": RateBurst()},
-        {"arrivals": "trace", "trace_ns": [S, 2 * S]},
+        {"arrivals": "replay", "trace_ns": [S, 2 * S]},
     ],
 )
 def test_another_plan_has_another_hash(change: dict[str, object]) -> None:
@@ -136,7 +136,7 @@ def test_a_plan_too_large_for_memory_is_refused() -> None:
 
 
 def test_unknown_arrivals_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="no arrivals 'poison'; there are: poisson, constant, step, burst, trace"):
+    with pytest.raises(ValueError, match="no arrivals 'poison'; there are: poisson, constant, step, burst, replay"):
         Schedule("poison", seed="1", orders_per_s=1)  # type: ignore[arg-type]
 
 
@@ -261,18 +261,18 @@ TRACE = [0, S // 2, S // 2, 3 * S]
 
 
 def test_a_trace_is_kept_to_the_nanosecond_up_to_its_last_order() -> None:
-    schedule = Schedule("trace", seed="1", orders_per_s=1.3, duration_s=3, trace_ns=TRACE)
+    schedule = Schedule("replay", seed="1", orders_per_s=1.3, duration_s=3, trace_ns=TRACE)
     assert taken(schedule) == TRACE
 
 
 def test_an_edit_to_twice_the_rate_plays_a_trace_twice_as_fast() -> None:
-    schedule = Schedule("trace", seed="1", orders_per_s=1.3, duration_s=3, trace_ns=TRACE)
+    schedule = Schedule("replay", seed="1", orders_per_s=1.3, duration_s=3, trace_ns=TRACE)
     taken(schedule, until_ns=S)
     schedule.change(2.6, S)
     assert taken(schedule) == [2 * S]
 
 
-@pytest.mark.parametrize("arrivals", ["poisson", "trace"])
+@pytest.mark.parametrize("arrivals", ["poisson", "replay"])
 def test_an_endless_schedule_of_nothing_has_nothing_in_sight(arrivals: Arrivals) -> None:
     assert Schedule(arrivals, seed="1", orders_per_s=0).due_ns is None
 

@@ -8,8 +8,10 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.load.protocol import HISTOGRAMS, TrialReport, TrialSpec, merge_reports
+from bench.load.merging import merge_reports
+from bench.load.protocol import TrialReport, TrialSpec
 from bench.load.recorder import MAX_LATENCY_US, DriverRecord, Histogram, MiscountError, PackedTally
+from bench.results.measures import histogram_names
 from shop.service import Tally
 from transports.base import Setting
 
@@ -134,7 +136,7 @@ def test_reports_of_workers_add_up() -> None:
     assert whole.audit.shipped == shipped + shipped
     assert whole.services_audit is not None
     assert whole.services_audit["user"]["tallies"]["shipped"]["order_ids"] == (2 * shipped.order_ids) % 2**64
-    assert set(whole.histograms) == set(HISTOGRAMS)
+    assert set(whole.histograms) == set(histogram_names())
 
 
 def test_orders_in_flight_of_workers_add_up_and_their_responses_are_averaged_over_orders() -> None:

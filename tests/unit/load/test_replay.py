@@ -133,7 +133,7 @@ def test_a_trace_is_replayed_and_another_one_has_another_hash(tmp_path: Path) ->
     def spec(name: str, content: str) -> TrialSpec:
         path = tmp_path / name
         path.write_text(content)
-        asked = a_spec(arrivals="trace", trace=ArrivalTrace.of(path), users=1, duration_s=3)
+        asked = a_spec(arrivals="replay", replay=ArrivalTrace.of(path), users=1, duration_s=3)
         # As it travels to the load process.
         return TrialSpec.from_json(asked.to_json())
 
@@ -146,7 +146,7 @@ def test_workers_share_a_trace_line_by_line(tmp_path: Path) -> None:
     path = tmp_path / "trace"
     path.write_text("0\n1\n2\n3\n4\n")
     setting = Setting(trial="two", workers=2)
-    spec = a_spec(arrivals="trace", trace=ArrivalTrace.of(path), setting=setting, warm_up_s=0, duration_s=4)
+    spec = a_spec(arrivals="replay", replay=ArrivalTrace.of(path), setting=setting, warm_up_s=0, duration_s=4)
     shares = []
     for worker in range(2):
         schedule = build_schedule(spec, workload_of(spec), worker, 0.5)
@@ -157,5 +157,5 @@ def test_workers_share_a_trace_line_by_line(tmp_path: Path) -> None:
 
 
 def test_arrivals_from_a_trace_without_one_are_refused() -> None:
-    with pytest.raises(ValueError, match="need its file; say which"):
-        a_spec(arrivals="trace")
+    with pytest.raises(ValueError, match="need their file; say which"):
+        a_spec(arrivals="replay")

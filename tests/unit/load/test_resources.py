@@ -154,7 +154,7 @@ def test_a_connection_closed_in_between_is_counted_as_such() -> None:
 
 
 @pytest.mark.parametrize(
-    ("carried_bytes", "closed_count", "names"), [(9, 0, []), (9, 2, ["closed"]), (None, 0, ["no-wire"])]
+    ("carried_bytes", "closed_count", "names"), [(9, 0, []), (9, 2, ["connections-closed"]), (None, 0, ["no-wire"])]
 )
 def test_bytes_that_were_not_counted_are_a_doubt(
     carried_bytes: int | None, closed_count: int, names: list[str]

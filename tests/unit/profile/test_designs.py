@@ -15,10 +15,12 @@ from bench.paths import REFERENCE
 from bench.profile.loader import load
 from bench.profile.matrix import at, cells
 from bench.profile.schema import Profile
+from bench.results.analysis import compute_design_effects as compute_effects
+from bench.results.analysis import factor_columns
 from bench.results.histograms import QUANTILES
+from bench.results.measures import columns_used_in
 from bench.results.store import RunFolder
 from bench.runner.eta import forecast_durations_s
-from bench.stats.effects import FACTORS, METRICS, compute_effects
 from bench.stats.quantiles import samples_needed
 from transports.registry import load_transport
 
@@ -40,9 +42,9 @@ def trials(profile: Profile) -> pd.DataFrame:
             row |= {"client": cell.client, "codec": cell.codec, "compression": cell.compression}
             row |= {"product": cell.product}
             row |= {"order_bytes": here.payload_bytes, "fault": "none" if here.fault is None else here.fault.name}
-            row |= {name: getattr(here, name) for name in FACTORS if name not in row and hasattr(here, name)}
+            row |= {name: getattr(here, name) for name in factor_columns() if name not in row and hasattr(here, name)}
             row |= {"rate_per_s": cell.rate_per_s}
-            for metric in METRICS:
+            for metric in columns_used_in("effect"):
                 quantile = QUANTILES.get(metric.removeprefix("accept_").removeprefix("finish_"))
                 few = quantile is not None and orders < samples_needed(quantile)
                 row[metric] = math.nan if few else 1000 * math.exp(draw.gauss(0, 0.05))

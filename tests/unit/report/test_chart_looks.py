@@ -51,7 +51,7 @@ def made_up(root: Path) -> Iterator[Chart]:
     from bench.report.charts import capacity_curve as curve  # noqa: PLC0415
     from bench.report.charts import effects  # noqa: PLC0415
     from bench.report.charts import factor_levels as levels  # noqa: PLC0415
-    from bench.stats.effects import compute_effects as effects_of  # noqa: PLC0415
+    from bench.results.analysis import compute_design_effects as effects_of  # noqa: PLC0415
 
     design = a_design()
     yield from effects.draw_charts(design, effects_of(design))

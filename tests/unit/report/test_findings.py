@@ -116,9 +116,10 @@ def test_ratios_that_have_a_chart_are_said_to_stand_there(tmp_path: Path) -> Non
 
 
 def an_outage(**changes: Any) -> OutageRow:
-    fields = {"fault": "kill-payment", "began_s": 2.0, "back_s": 5.0, "planned": 100, "failed": 0, "unfinished": 0}
+    fields = {"fault": "kill-payment", "fault_begin_s": 2.0, "fault_end_s": 5.0}
+    fields |= {"planned": 100, "failed": 0, "unfinished": 0}
     fields |= {"lost": 0, "delayed": 0, "before_p50_us": 5000.0, "during_p50_us": 9000.0, "longest_us": 1e6}
-    fields |= {"backlog_gone_s": 0.5, "as_before_s": 0.25}
+    fields |= {"backlog_drained_s": 0.5, "recovery_time_s": 0.25}
     return OutageRow(**(fields | changes))
 
 
@@ -126,7 +127,7 @@ def test_an_outage_is_told_of_each_method_with_its_own_time_and_with_what_failed
     run = RunFolder.create(tmp_path, "made-up", {"profile": {}, "skipped": {}})
     for number in range(1, 7):
         for slot, (transport, ends) in enumerate(
-            (("rest", {"failed": 30}), ("events", {"back_s": 8.0, "unfinished": 3, "lost": 2})), 1
+            (("rest", {"failed": 30}), ("events", {"fault_end_s": 8.0, "unfinished": 3, "lost": 2})), 1
         ):
             cell = f"{transport}@kill-payment"
             where = {"round": number, "slot": slot, "cell": cell}

@@ -13,7 +13,7 @@ import pytest
 from bench.report.charts import effects as of_effects
 from bench.report.charts import timeline as of_outage
 from bench.report.charts.chart import save_charts
-from bench.stats.effects import compute_effects
+from bench.results.analysis import compute_design_effects as compute_effects
 
 ROUNDS = 6
 

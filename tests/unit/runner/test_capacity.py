@@ -72,7 +72,7 @@ def test_a_search_that_was_begun_with_other_settings_does_not_go_on(run: RunFold
         (build_trial(finish=QUICK, caveats=(doubt("backlog"),)), "fail"),
         (build_trial(finish=FEW), "fail"),
         # What the machine did to it does not make a trial that passed a failure.
-        (build_trial(finish=QUICK, valid=False, caveats=(doubt("canary"),)), "pass"),
+        (build_trial(finish=QUICK, valid=False, caveats=(doubt("machine-too-slow"),)), "pass"),
         (build_trial(finish=QUICK, valid=False, caveats=(doubt("late-driver"),)), "pass"),
         (build_trial(finish=SLOW, caveats=(doubt("late-driver"), doubt("below-rate"))), "generator"),
         (build_trial(finish=SLOW, caveats=(doubt("busy-driver"),)), "generator"),

@@ -11,10 +11,17 @@ import pytest
 from rich.console import Console
 
 from bench.report.terminal.run import AA_METRICS, aa_table
-from bench.stats.aa import PAIRS_PER_RUN, summarise_aa, summarise_aa_by_speed
+from bench.results.measures import columns_used_in
+from bench.stats import aa
+from bench.stats.aa import PAIRS_PER_RUN
 from bench.stats.paired import paired_ratio
 
 ROUNDS = 180
+METRICS = columns_used_in("summary")
+
+
+def summarise_aa(trials: pd.DataFrame) -> pd.DataFrame:
+    return aa.summarise_aa(trials, METRICS)
 
 
 def bank(slower: float = 1.0, noise: float = 0.05, rounds: int = ROUNDS, **changes: Any) -> pd.DataFrame:
@@ -99,7 +106,7 @@ def test_a_metric_that_is_always_zero_has_no_ratio_and_no_row() -> None:
 
 def test_a_metric_that_may_be_negative_has_no_ratio_and_no_row() -> None:
     trials = bank()
-    trials["little"] = [0.01, -0.02] * ROUNDS
+    trials["littles_law_error"] = [0.01, -0.02] * ROUNDS
     assert set(summarise_aa(trials)["metric"]) == {"finish_p50_us"}
 
 
@@ -114,10 +121,10 @@ def test_nothing_valid_is_nothing_to_show() -> None:
 
 
 def test_pairs_are_told_apart_by_whether_the_machine_changed_its_speed_between_their_trials() -> None:
-    trials = bank(slowness=1.0)
-    trials.loc[trials["round"] <= 30, "slowness"] = 1.6
-    trials.loc[(trials["round"] <= 12) & (trials["cell"] == "rest@b"), ["slowness", "valid"]] = [1.0, False]
-    pairs = {of: the(rows)["pairs"] for of, rows in summarise_aa_by_speed(trials).groupby("of")}
+    trials = bank(cpu_slowdown=1.0)
+    trials.loc[trials["round"] <= 30, "cpu_slowdown"] = 1.6
+    trials.loc[(trials["round"] <= 12) & (trials["cell"] == "rest@b"), ["cpu_slowdown", "valid"]] = [1.0, False]
+    pairs = {of: the(rows)["pairs"] for of, rows in aa.summarise_aa_by_speed(trials, METRICS).groupby("of")}
     assert pairs == {"all": ROUNDS, "alike": ROUNDS - 12, "changed": 12}
 
 

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from bench.report.terminal.run import effects_table
-from bench.stats.effects import compute_effects
+from bench.results.analysis import compute_design_effects as compute_effects
 
 ROUNDS = 8
 

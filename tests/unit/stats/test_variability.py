@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.stats.little import littles_law_error
+from bench.stats.littles_law import littles_law_error
 from bench.stats.paired import log_ratios, paired_ratio
 from bench.stats.variability import clopper_pearson, coefficient_of_variation, count_intervals_covering, pair_noise
 

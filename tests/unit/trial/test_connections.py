@@ -37,7 +37,7 @@ def cold_start(round_: int, security: str, cold_us: float, transport: str = "res
 
 def a_run(root: Path, rounds: int = 6) -> RunFolder:
     """REST, over which TLS makes a new connection three times as slow, and an echo beside it, ten times."""
-    run = RunFolder.create(root, "made-up", {"profile": {"designed": True, "cold": True}})
+    run = RunFolder.create(root, "made-up", {"profile": {"designed": True, "connections": True}})
     for number in range(1, rounds + 1):
         for transport, security, cold_us in (
             ("rest", "tls", 3000.0),
@@ -72,7 +72,7 @@ def test_a_round_without_the_level_none_is_in_no_ratio() -> None:
 
 
 def test_a_round_has_every_cell_and_the_bare_echo_at_the_levels_that_it_knows_in_an_order_of_its_own() -> None:
-    asked = profiles.load("security", {"TRANSPORT": "rest,broker", "SECURITY": "none,auth"})
+    asked = profiles.load_profile("security", {"TRANSPORT": "rest,broker", "SECURITY": "none,auth"})
     rounds = [[format_measured_name(what) for what in build_round_order(asked, number)] for number in range(6)]
     assert {*rounds[0]} == {"rest@none", "rest@auth", "broker@none", "broker@auth", "echo@none"}
     assert all({*one} == {*rounds[0]} for one in rounds)
@@ -108,15 +108,16 @@ def test_a_chart_has_the_first_order_and_the_next_by_level(tmp_path: Path) -> No
     [("default", {"RATE": "10,20"}), ("size", {"TRANSPORT": "rest"}), ("aa", {"TRANSPORT": "rest"})],
 )
 def test_cells_that_would_have_the_same_connections_are_refused(profile: str, flags: dict[str, str]) -> None:
-    assert not profiles.load(profile, flags).cold
-    with pytest.raises(UsageError, match=r"COLD \(cold\) is for methods at levels of security"):
-        profiles.load(profile, {**flags, "COLD": "1"})
+    assert not profiles.load_profile(profile, flags).connections
+    with pytest.raises(UsageError) as refused:
+        profiles.load_profile(profile, {**flags, "CONNECTIONS": "1"})
+    assert refused.value.code == "no-new-connections"
 
 
 def test_a_profile_kept_before_there_were_new_connections_has_none() -> None:
-    manifest = msgspec.to_builtins(profiles.load("security", {"TRANSPORT": "rest"}))
-    del manifest["cold"]
-    assert not profiles.kept(manifest).cold
+    manifest = msgspec.to_builtins(profiles.load_profile("security", {"TRANSPORT": "rest"}))
+    del manifest["connections"]
+    assert not profiles.restore_profile(manifest).connections
 
 
 def test_a_connection_of_another_suite_is_in_no_number(tmp_path: Path) -> None:
@@ -146,7 +147,7 @@ def test_the_page_on_security_has_the_table_of_the_run_that_is_kept() -> None:
 
 
 def test_what_is_to_do_has_a_round_that_warms_before_it_and_is_nothing_when_all_is_there() -> None:
-    asked = profiles.load("security", {"TRANSPORT": "rest,broker", "SECURITY": "none,tls"})
+    asked = profiles.load_profile("security", {"TRANSPORT": "rest,broker", "SECURITY": "none,tls"})
     names = {"rest@none", "rest@tls"}
     there = {(round_, name) for round_ in (1, 2) for name in (*names, "echo@none", "echo@tls")}
     assert list_pending(asked, 2, names, there) == []

@@ -15,7 +15,7 @@ from bench.errors import UsageError
 from bench.load.order_log import open_order_log
 from bench.load.protocol import TrialSpec
 from bench.load.workload.shape import RateStep
-from bench.profile.fault import Fault, fault_of
+from bench.profile.fault import Fault, parse_fault
 from bench.report.terminal.run import outage_table
 from bench.results.rows import OutageRow
 from bench.stats.outages import summarise_outages
@@ -48,35 +48,35 @@ def said(found: list[LoggedOrder], away: FaultWindow = AWAY) -> OutageRow:
 def test_orders_of_the_outage_are_delayed_and_none_is_lost() -> None:
     outage = said(orders())
     assert (outage.failed, outage.unfinished, outage.delayed) == (0, 0, 400)
-    assert (outage.began_s, outage.back_s, outage.fault) == (3.0, 6.0, "stop-payment")
+    assert (outage.fault_begin_s, outage.fault_end_s, outage.fault) == (3.0, 6.0, "stop-payment")
     assert outage.before_p50_us == QUICK_US
     assert outage.longest_us == pytest.approx(QUICK_US + 3.995e6)
 
 
 def test_the_backlog_is_gone_when_the_last_order_of_before_has_ended() -> None:
-    assert said(orders(drained_s=1.0)).backlog_gone_s == pytest.approx(1.0, abs=0.02)
-    assert said(orders(drained_s=2.5)).backlog_gone_s == pytest.approx(2.5, abs=0.02)
+    assert said(orders(drained_s=1.0)).backlog_drained_s == pytest.approx(1.0, abs=0.02)
+    assert said(orders(drained_s=2.5)).backlog_drained_s == pytest.approx(2.5, abs=0.02)
 
 
 def test_orders_are_as_before_from_the_end_of_the_last_stretch_that_was_not() -> None:
-    assert said(orders(drained_s=1.0)).as_before_s == pytest.approx(1.0, abs=RECOVERY_GROUP / 100)
-    assert said(orders(drained_s=0.0)).as_before_s == 0.0
+    assert said(orders(drained_s=1.0)).recovery_time_s == pytest.approx(1.0, abs=RECOVERY_GROUP / 100)
+    assert said(orders(drained_s=0.0)).recovery_time_s == 0.0
 
 
 def test_orders_that_take_now_longer_and_now_less_as_they_always_do_are_as_before() -> None:
     draw, late = random.Random(5), 0
     for _ in range(300):
         found = [LoggedOrder((n + 0.5) / 25, QUICK_US * math.exp(draw.gauss(0, 0.5)), "finished") for n in range(200)]
-        late += said(found, FaultWindow(1 * S, 3 * S)).as_before_s != 0.0
+        late += said(found, FaultWindow(1 * S, 3 * S)).recovery_time_s != 0.0
     assert late <= 3
 
 
 def test_a_window_that_ends_before_it_is_as_before_does_not_say_when() -> None:
-    assert said(orders(window_s=6.5, drained_s=3.0)).as_before_s == math.inf
+    assert said(orders(window_s=6.5, drained_s=3.0)).recovery_time_s == math.inf
 
 
 def test_a_window_that_ends_with_the_outage_has_no_order_to_tell_from() -> None:
-    assert said(orders(window_s=6.0)).as_before_s is None
+    assert said(orders(window_s=6.0)).recovery_time_s is None
 
 
 def test_orders_that_failed_or_never_ended_are_counted_and_not_delayed() -> None:
@@ -85,12 +85,12 @@ def test_orders_that_failed_or_never_ended_are_counted_and_not_delayed() -> None
         found[number] = LoggedOrder(found[number].planned_s, math.inf, status)
     outage = said(found)
     assert (outage.failed, outage.unfinished, outage.delayed) == (1, 2, 397)
-    assert outage.backlog_gone_s == said(orders()).backlog_gone_s  # of those that finished
+    assert outage.backlog_drained_s == said(orders()).backlog_drained_s  # of those that finished
 
 
 def test_an_outage_from_the_first_order_on_has_nothing_before_it() -> None:
     outage = said(orders(), FaultWindow(0, 6 * S))
-    assert (outage.before_p50_us, outage.as_before_s, outage.delayed) == (None, None, 0)
+    assert (outage.before_p50_us, outage.recovery_time_s, outage.delayed) == (None, None, 0)
 
 
 def test_orders_are_read_from_the_raw_file(tmp_path: Path) -> None:
@@ -125,21 +125,22 @@ def test_a_step_that_is_over_in_the_window_has_an_end_to_look_at(for_s: float, d
 
 @pytest.mark.parametrize("text", ["stop-payment", "kill-broker", "cut-user", "delay-shipping"])
 def test_a_fault_is_called_as_it_was_asked_for(text: str) -> None:
-    fault = fault_of(text, at_s=1, for_s=2)
+    fault = parse_fault(text, at_s=1, for_s=2)
     assert fault is not None
     assert fault.name == text
     assert fault.of_network == text.startswith(("cut", "delay"))
 
 
 def test_a_fault_is_an_action_and_a_part() -> None:
-    assert fault_of("kill-shipping", at_s=1, for_s=2) == Fault(action="kill", part="shipping", at_s=1, for_s=2)
-    assert fault_of("none", at_s=1, for_s=2) is None
+    assert parse_fault("kill-shipping", at_s=1, for_s=2) == Fault(action="kill", part="shipping", at_s=1, for_s=2)
+    assert parse_fault("none", at_s=1, for_s=2) is None
 
 
 @pytest.mark.parametrize("text", ["stop", "stop-everything", "break-payment", "cut-broker", "stop payment", "payment"])
 def test_what_is_no_fault_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(UsageError, match=r"stop-payment|stop-broker"):
-        fault_of(text, at_s=1, for_s=2)
+    with pytest.raises(UsageError, match=r"stop-payment|stop-broker") as refused:
+        parse_fault(text, at_s=1, for_s=2)
+    assert refused.value.code in ("unknown-fault", "fault-of-every-way")
 
 
 def test_acceptance_before_and_meanwhile_is_of_the_same_orders() -> None:
@@ -163,7 +164,7 @@ def test_the_timeline_counts_from_when_the_part_went_away() -> None:
 
 def rows(*found: OutageRow) -> pd.DataFrame:
     frame = pd.DataFrame([msgspec.to_builtins(one) for one in found]).assign(valid=True)
-    return frame.astype({"as_before_s": float, "accept_during_p50_us": float})
+    return frame.astype({"recovery_time_s": float, "accept_during_p50_us": float})
 
 
 def test_orders_are_summed_over_trials_and_times_are_medians_with_an_interval() -> None:
@@ -173,9 +174,9 @@ def test_orders_are_summed_over_trials_and_times_are_medians_with_an_interval() 
     ]
     (cell,) = summarise_outages(rows(*trials))
     assert (cell["orders"]["lost"], cell["orders"]["planned"]) == (1, 6 * 1200)
-    assert cell["orders"]["charged_unheard"] is None  # nobody knows
+    assert cell["orders"]["charged_unconfirmed"] is None  # nobody knows
     assert cell["failures"] == {"Unreachable": 12}
-    gone = cell["times"]["backlog_gone_s"]
+    gone = cell["times"]["backlog_drained_s"]
     assert gone["low"] < gone["estimate"] < gone["high"]
     assert gone["estimate"] == pytest.approx(1.25, abs=0.02)
 
@@ -186,7 +187,7 @@ def test_an_invalid_trial_is_in_the_sums_and_not_in_the_times() -> None:
     (cell,) = summarise_outages(found)
     assert cell["valid"]
     assert cell["orders"]["planned"] == 4 * 1200
-    assert cell["times"]["backlog_gone_s"]["estimate"] == pytest.approx(1.0, abs=0.02)
+    assert cell["times"]["backlog_drained_s"]["estimate"] == pytest.approx(1.0, abs=0.02)
 
 
 @pytest.mark.parametrize(("invalid", "shown"), [(1, False), (2, True)])

@@ -27,21 +27,21 @@ WELL = Health(
     service_p99_us=10_000,
     gap=GapTestResult(0.01, 0.05),
     driver_share=0.2,
-    little=0.01,
+    littles_law_error=0.01,
     steal_share=0.0,
-    others_cores=0.1,
-    slowness=1.1,
+    background_cores=0.1,
+    cpu_slowdown=1.1,
 )
 ILL = {
     "below-rate": {"ended_share": 0.9},
     "late-driver": {"lateness_p50_us": 1500},
     "gaps": {"gap": GapTestResult(0.2, 0.05)},
     "busy-driver": {"driver_share": 0.95},
-    "little": {"little": -0.2},
+    "littles-law": {"littles_law_error": -0.2},
     "backlog": {"backlog_grew": True},
     "steal": {"steal_share": 0.1},
-    "others": {"others_cores": 0.8},
-    "canary": {"slowness": 2.5},
+    "background-load": {"background_cores": 0.8},
+    "machine-too-slow": {"cpu_slowdown": 2.5},
 }
 
 
@@ -138,26 +138,26 @@ def test_without_gaps_there_is_no_test() -> None:
     assert run_gap_test({}, {}) is None
 
 
-@pytest.mark.parametrize(("slowness", "said"), [(1.6, ["speed"]), (1.2, []), (None, [])])
+@pytest.mark.parametrize(("slowdown", "said"), [(1.6, ["machine-speed-changed"]), (1.2, []), (None, [])])
 def test_a_machine_that_has_changed_its_speed_is_said_and_no_reason_to_doubt(
-    slowness: float | None, said: list[str]
+    slowdown: float | None, said: list[str]
 ) -> None:
-    health = healthy(slowness=slowness)
+    health = healthy(cpu_slowdown=slowdown)
     assert [caveat.name for caveat in find_remarks(health)] == said
     assert names(health) == []
 
 
 def test_the_canary_is_the_median_of_a_trial_over_the_best_so_far() -> None:
-    canary = SpeedProbe()
-    assert [canary.slowness(runs_us) for runs_us in ([200.0], [100.0, 90.0, 500.0], [150.0])] == [1.0, 1.0, 1.5]
+    probe = SpeedProbe()
+    assert [probe.compute_slowdown(runs_us) for runs_us in ([200.0], [100.0, 90.0, 500.0], [150.0])] == [1.0, 1.0, 1.5]
 
 
 def test_the_canary_of_a_run_that_goes_on_knows_the_best_of_before() -> None:
-    assert SpeedProbe(100.0).slowness([150.0]) == 1.5
+    assert SpeedProbe(100.0).compute_slowdown([150.0]) == 1.5
 
 
 def test_a_canary_that_never_ran_says_nothing() -> None:
-    assert SpeedProbe().slowness([]) is None
+    assert SpeedProbe().compute_slowdown([]) is None
 
 
 def test_the_canary_sings_beside_what_is_measured_and_not_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,6 +176,12 @@ def test_the_canary_sings_beside_what_is_measured_and_not_after_it(monkeypatch: 
 
 
 def test_the_spread_of_a_run_is_told_for_each_thing_that_is_judged() -> None:
-    trials = pd.DataFrame({"round": [1, 2, 3], "little": [-0.01, 0.02, 0.04], "slowness": [1.0, 1.2, 1.1]})
+    trials = pd.DataFrame(
+        {"round": [1, 2, 3], "littles_law_error": [-0.01, 0.02, 0.04], "cpu_slowdown": [1.0, 1.2, 1.1]}
+    )
     lines = [line.split() for line in format_spread(trials).splitlines()]
-    assert lines == [["min", "median", "max"], ["little", "-0.01", "0.02", "0.04"], ["slowness", "1", "1.1", "1.2"]]
+    assert lines == [
+        ["min", "median", "max"],
+        ["littles_law_error", "-0.01", "0.02", "0.04"],
+        ["cpu_slowdown", "1", "1.1", "1.2"],
+    ]

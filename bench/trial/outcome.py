@@ -1,0 +1,62 @@
+"""The outcome of one trial: all that was seen of it, from which its row is made."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bench.load.protocol import TrialReport
+from bench.results.caveats import Caveat
+from bench.trial import audit
+from bench.trial.tls_probe import NegotiatedTls
+from transports.tracing import Stamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialOutcome:
+    """What is known of a trial when its processes are stopped; of one that could not be run, its report and doubts."""
+
+    report: TrialReport
+    doubts: Sequence[Caveat] = ()
+    """What was seen from outside that makes the trial invalid."""
+    books: audit.ServiceAudits | None = None
+    """The services' audits; None where a service did not answer."""
+    stamps: Sequence[Stamp] = ()
+    ready_s: float | None = None
+    """From the start of the services to the first order through all of them."""
+    idle_cpu_ms_per_s: Mapping[str, float] = field(default_factory=dict)
+    """What services and broker used before the load came; empty unless it was asked for."""
+    cpu_slowdown: float | None = None
+    """The speed probe's ratio."""
+    tls: NegotiatedTls | None = None
+    """How client and server speak, where TLS was asked for."""
+    clock_mismatch: str = ""
+    """Why the processes' clocks cannot be compared, if they cannot."""
+    counts_wire: bool = False
+    """Whether bytes on the wire were to be counted."""
+    knows_all_processes: bool = True
+    """Whether all that serves the trial is measured, so that all other CPU is background load."""
+
+    @property
+    def cipher(self) -> str:
+        """The negotiated cipher; empty without TLS."""
+        return "" if self.tls is None else self.tls.cipher
+
+    @property
+    def audit_problems(self) -> list[str]:
+        """What does not add up between the services and the driver."""
+        return [] if self.books is None else audit.find_problems(self.report.audit, self.books)
+
+    @property
+    def lost(self) -> int | None:
+        """Accepted orders that are nowhere; None: not known, as in the next two."""
+        report = self.report
+        return None if self.books is None else audit.count_lost(report.audit, report.accepted_unfinished, self.books)
+
+    @property
+    def charged_unconfirmed(self) -> int | None:
+        """Orders that were charged, and whose buyer never heard that they shipped."""
+        return None if self.books is None else audit.count_charged_unconfirmed(self.report.audit, self.books)
+
+    @property
+    def redelivered(self) -> int | None:
+        """Messages that a service had answered before."""
+        return None if self.books is None else audit.count_redelivered(self.books)
