@@ -1,10 +1,11 @@
-"""Renders docs/reference/commands.md from the table of subcommands, for `make reference`."""
+"""Renders docs/reference from the tables of subcommands, settings, measures and exit codes, for `make reference`."""
 
 from collections.abc import Iterator
 
 from bench.cli.app import describe
 from bench.cli.commands import COMMANDS, Command
 from bench.paths import ROOT
+from bench.results.reference import write_pages
 from bench.results.settings import SETTINGS
 
 PAGE = ROOT / "docs" / "reference" / "commands.md"
@@ -67,3 +68,4 @@ def _yes(value: bool) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(render_commands(), encoding="utf-8")
+    write_pages()

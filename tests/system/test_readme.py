@@ -253,12 +253,6 @@ def test_what_is_typed_and_no_setting_is_refused_by_its_name(house: CommandLine,
     assert meant in said
 
 
-def test_the_page_on_profiles_names_every_flag() -> None:
-    page = (ROOT / "docs" / "results-format.md").read_text()
-    rows = re.findall(r"^\| `[\w`, ]+ \| ([A-Z_, ]+) \|", page, re.MULTILINE)
-    assert {flag.strip() for row in rows for flag in row.split(",")} == set(FLAGS)
-
-
 @pytest.mark.parametrize(
     "command",
     [

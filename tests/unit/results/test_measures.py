@@ -1,0 +1,75 @@
+"""Tests that a measure is declared once: columns, merging, summary, comparison and docs follow from its entry."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.load.merging import _MERGES, merge_reports, read_measure
+from bench.load.protocol import TrialReport
+from bench.results.compare import compare_runs
+from bench.results.histograms import Percentiles
+from bench.results.measures import MEASURES, PERCENTILES, MeasureSpec, columns_used_in, merged_measures
+from bench.results.reference import render_measures
+from bench.results.rows import trial_columns
+from bench.results.store import RunFolder
+from bench.stats.summary import CELL_COLUMNS
+from tests.unit.builders import build_trial
+
+NOT_MEASURES = {"trial", "worker", "workers", "error", "histograms", "extra"}
+"""Fields of a report: whose it is, and where the measures without a field of their own stand."""
+
+
+@pytest.fixture
+def queue_depth(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A measure that no code knows but its entry."""
+    spec = MeasureSpec(
+        name="queue_depth",
+        unit="orders",
+        help="orders in the queue, at most",
+        merge="max",
+        better="lower",
+        uses=("summary", "compare"),
+    )
+    monkeypatch.setitem(MEASURES, spec.name, spec)
+    return spec.name
+
+
+def test_a_measure_declared_once_is_in_trials_csv_summary_compare_and_docs(tmp_path: Path, queue_depth: str) -> None:
+    runs = []
+    for name, times in (("a", 1.0), ("b", 2.0)):
+        run = RunFolder.create(tmp_path, name, {"profile": {"durability": "fast"}})
+        for round_ in range(1, 7):
+            run.add_trial(build_trial(round=round_, queue_depth=times * (10 + round_)), {})
+        runs.append(RunFolder.open(run.path))
+    assert list(runs[0].trials()[queue_depth]) == [11.0, 12.0, 13.0, 14.0, 15.0, 16.0]
+    assert runs[0].summary()["cells"][0]["metrics"][queue_depth]["estimate"] == 13.5
+    (cell,) = compare_runs(*runs).cells
+    assert cell.metrics[queue_depth][2].value == pytest.approx(2.0)
+    assert "| `queue_depth` | orders | lower | max | orders in the queue, at most |" in render_measures()
+
+
+def test_a_measure_declared_once_is_merged_over_load_processes(queue_depth: str) -> None:
+    reports = [TrialReport(trial="t", worker=worker, extra={queue_depth: 3.0 + worker}) for worker in (0, 1, 2)]
+    reports.append(TrialReport(trial="t", worker=3))
+    assert read_measure(merge_reports(reports), queue_depth) == 5.0
+
+
+def test_every_measure_that_a_load_process_reports_says_how_it_is_merged() -> None:
+    fields = set(TrialReport.__struct_fields__) - NOT_MEASURES
+    merged = {spec.name: spec.merge for spec in merged_measures()}
+    assert fields <= set(merged)
+    assert {name for name, merge in merged.items() if merge != "histogram"} <= fields
+    assert set(merged.values()) <= {*_MERGES, "histogram"}
+
+
+def test_columns_have_one_name_each_and_percentiles_are_those_of_a_histogram() -> None:
+    assert Percentiles.__struct_fields__ == PERCENTILES
+    assert set(CELL_COLUMNS) <= set(trial_columns())
+    columns = [column for spec in MEASURES.values() for column in spec.columns]
+    assert len(columns) == len(set(columns))
+    assert set(columns) <= set(trial_columns())
+
+
+def test_what_is_compared_is_a_median_and_a_99th_percentile_and_what_is_summarised_all() -> None:
+    assert columns_used_in("ratio")[:4] == ("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us")
+    assert {f"lateness_{name}" for name in PERCENTILES} <= set(columns_used_in("summary"))
