@@ -13,8 +13,8 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError,
 from confluent_kafka import KafkaError as TheirError
 
 from bench.errors import UsageError
-from bench.profile.loader import load
-from bench.profile.matrix import cells
+from bench.profile.loader import load_profile
+from bench.profile.matrix import expand_cells
 from shop.messages import KIND_BY_TYPE, OrderClosed
 from shop.workflow import SERVICES, list_consumed_types
 from transports.backends.kafka.config import Config
@@ -78,7 +78,7 @@ def test_a_service_listens_wherever_a_message_that_it_consumes_goes(routes: Rout
 
 
 def test_another_product_than_a_methods_own_stands_in_the_name_of_its_cell() -> None:
-    found = cells(load(flags={"TRANSPORT": "rest,broker,events", "PRODUCT": "kafka"}))
+    found = expand_cells(load_profile(settings={"TRANSPORT": "rest,broker,events", "BACKEND": "kafka"}))
     assert [(cell.name, cell.product) for cell in found] == [
         ("rest", ""),
         ("broker+kafka", "kafka"),
@@ -89,15 +89,15 @@ def test_another_product_than_a_methods_own_stands_in_the_name_of_its_cell() -> 
 
 
 def test_a_product_goes_with_a_client_a_codec_and_a_compression() -> None:
-    flags = {"TRANSPORT": "broker", "PRODUCT": "kafka", "CLIENT": "confluent", "CODEC": "avro", "COMPRESSION": "gzip"}
-    (cell,) = cells(load(flags=flags))
+    flags = {"TRANSPORT": "broker", "BACKEND": "kafka", "CLIENT": "confluent", "CODEC": "avro", "COMPRESSION": "gzip"}
+    (cell,) = expand_cells(load_profile(settings=flags))
     assert (cell.name, cell.client) == ("broker:confluent+kafka+avro+gzip", "confluent")
 
 
 def test_also_may_name_a_product(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('transports = ["rest", "broker"]\nalso = ["broker:confluent+kafka", "broker+kafka+gzip"]')
-    found = {cell.name: (cell.product, cell.client, cell.compression) for cell in cells(load(str(path)))}
+    found = {cell.name: (cell.product, cell.client, cell.compression) for cell in expand_cells(load_profile(str(path)))}
     assert found == {
         "rest": ("", "aiohttp", "none"),
         "broker": ("rabbitmq", "aio-pika", "none"),
@@ -110,17 +110,17 @@ def test_also_may_name_a_product(tmp_path: Path) -> None:
     ("flags", "said"),
     [
         (
-            {"PRODUCT": "kafka", "TRANSPORT": "rest,grpc"},
+            {"BACKEND": "kafka", "TRANSPORT": "rest,grpc"},
             "PRODUCT=kafka is for methods with a choice of products, which",
         ),
-        ({"PRODUCT": "rabitmq"}, "no product 'rabitmq'; did you mean 'rabbitmq'\\?"),
+        ({"BACKEND": "rabitmq"}, "no product 'rabitmq'; did you mean 'rabbitmq'\\?"),
         ({"TRANSPORT": "broker", "CLIENT": "broker:confluent"}, "no client of broker 'confluent'; .*aio-pika"),
         ({"TRANSPORT": "broker", "COMPRESSION": "gzip"}, "no codec or compression of broker 'gzip'"),
     ],
 )
 def test_what_cannot_be_over_a_product_is_refused_in_a_sentence(flags: dict[str, str], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        load(flags=flags)
+        load_profile(settings=flags)
 
 
 @pytest.mark.parametrize(
@@ -135,11 +135,11 @@ def test_a_level_that_a_method_does_not_have_is_refused_by_name(tmp_path: Path, 
     path = tmp_path / "mine.toml"
     path.write_text(f'transports = ["rest", "broker"]\nalso = []\n[[block]]\n{block}\n')
     with pytest.raises(UsageError, match=said):
-        load(str(path))
+        load_profile(str(path))
 
 
 def test_a_design_may_be_measured_over_another_product() -> None:
-    found = cells(load("processes", {"PRODUCT": "kafka"}))
+    found = expand_cells(load_profile("processes", {"BACKEND": "kafka"}))
     assert {cell.pairing for cell in found} == {"rest", "grpc", "broker+kafka", "events"}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bench.errors import UsageError
-from bench.profile.loader import load
+from bench.profile.loader import load_profile
 from bench.provision.base import Security
 from bench.provision.certificates import VALID_AFTER, CertificateAuthority, main, validate_keys
 from bench.provision.kafka_tls import build_tls_settings, build_user_arguments
@@ -180,19 +180,19 @@ def test_kafka_has_users_at_auth_alone(made: Made) -> None:
 
 def test_a_level_that_does_not_exist_is_refused_by_name() -> None:
     with pytest.raises(UsageError, match=r"no security 'tsl'; did you mean 'tls'"):
-        load(flags={"SECURITY": "tsl"})
+        load_profile(settings={"SECURITY": "tsl"})
 
 
 def test_a_method_that_has_no_security_is_refused_by_name() -> None:
     with pytest.raises(UsageError, match=r"no security of memory 'mtls'"):
-        load(flags={"TRANSPORT": "memory", "SECURITY": "mtls"})
+        load_profile(settings={"TRANSPORT": "memory", "SECURITY": "mtls"})
     with pytest.raises(SettingError, match="none of this method's"):
         load_transport("memory")(Setting(trial="t", security="tls"))
 
 
 def test_a_cipher_is_no_setting() -> None:
     with pytest.raises(UsageError, match="no setting 'CIPHER'"):
-        load(flags={"CIPHER": "TLS_AES_256_GCM_SHA384"})
+        load_profile(settings={"CIPHER": "TLS_AES_256_GCM_SHA384"})
 
 
 @pytest.mark.parametrize(("sender", "heard"), [("user", True), ("shipping", False), (None, False)])
