@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from bench.calibration.baseline.options import BARE_TRANSPORTS, parse_options
 from rich.console import Console
 
 from bench.calibration.baseline.bare import route
 from bench.calibration.baseline.goals import BASELINE_METRICS, BaselineMetric, compare_metric
 from bench.calibration.baseline.load import run_closed_loop, run_open_loop
 from bench.calibration.baseline.measure import BaselineLoad, Slot, SlotMeasurement
-from bench.calibration.baseline.options import BARE_TRANSPORTS, parse_options
 from bench.calibration.baseline.report import BaselineReport, ratio_table
 from bench.calibration.baseline.run import arm_order
 from shop.workflow import SERVICES
@@ -268,5 +268,5 @@ def test_the_report_is_whole_each_time_it_is_saved(tmp_path: Path) -> None:
     assert len(kept["slots"]) == 2
     assert {entry["metric"]: entry["met"] for entry in kept["comparisons"]["rest"]}["orders_per_s"] is True
     text = report.path.with_suffix(".txt").read_text()
-    assert "events skipped: no kafka answers" in text
+    assert "no kafka answers" in text
     assert "orders/s" in text
