@@ -29,8 +29,8 @@ _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?|\.[0-9]+)\s*([a-z%/
 
 
 def describe(spec: SettingSpec) -> str:
-    """Returns the setting's name on the command line with its key in a profile: ``RATE (rate_per_s)``."""
-    return f"{spec.name} ({spec.key})"
+    """Returns the name on the command line, with the key in a profile where there is one: ``RATE (rate_per_s)``."""
+    return f"{spec.name} ({spec.key})" if spec.key else spec.name
 
 
 def parse(spec: SettingSpec, value: Any) -> Any:
