@@ -3,7 +3,7 @@
     Refusal                          exit code
     ├── UsageError                   2   what was asked for makes no sense
     ├── MissingServer                3   a server that was asked for by name cannot be had
-    ├── OperationFailed                    4   it could not be done
+    ├── OperationFailed              4   it could not be done
     │   ├── StartFailed                  a server did not come up
     │   ├── LoadError                    the load could not be driven
     │   └── InUse                        what was to be stopped is used by a run
@@ -39,7 +39,7 @@ class Refusal(Exception):
     exit_code: ClassVar[ExitCode] = ExitCode.FAILED
 
     def __init__(self, sentence: str, *, code: str) -> None:
-        super().__init__(sentence)
+        super().__init__(" ".join(sentence.splitlines()))  # a path that was typed may have a line break in it
         self.code = code
 
 
@@ -90,5 +90,9 @@ class DoubtfulRun(Refusal):
 
 
 def unknown_word(what: str, word: str, known: tuple[str, ...]) -> UsageError:
-    """The refusal of a word that is none of ``known``: with the nearest one, or with all of them."""
-    return UsageError(describe_unknown(what, word, known), code=f"unknown-{what.partition(' ')[0]}")
+    """Returns the refusal of a word that is none of ``known``: with the nearest one, or with all of them.
+
+    Its code is ``unknown-client`` for "client of rest", and ``unknown-profile-key`` for "profile key".
+    """
+    kind = what.partition(" of ")[0].replace(" ", "-")
+    return UsageError(describe_unknown(what, word, known), code=f"unknown-{kind}")

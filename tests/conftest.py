@@ -2,18 +2,21 @@
 
 import dataclasses
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 
 import pytest
 import pytest_asyncio
 from hypothesis import settings
 
+from bench.errors import Refusal, UsageError
 from bench.paths import STATE
 from bench.provision import Broker, provide_brokers
 from bench.provision.brokers import URL_VARIABLES
 from shop.catalogue import PRICES_CENTS, PRODUCT_NAMES
 from shop.messages import Order, OrderLine, PlaceOrder
 from shop.payments import GOOD_CARD
+from transports.errors import SettingError, TransportError
 
 # The same examples in every run, and no limit on how long one takes: a slow machine is no defect.
 settings.register_profile("fourways", derandomize=True, deadline=None)
@@ -28,6 +31,21 @@ def build_order(order_id: str = "order-1", **changes: object) -> Order:
     line = OrderLine(sku, PRODUCT_NAMES[sku], 2, PRICES_CENTS[sku])
     order = Order(order_id, "user-0001", GOOD_CARD, "3 Canal Street, Leiden", (line,))
     return dataclasses.replace(order, **changes)  # type: ignore[arg-type]
+
+
+@contextmanager
+def refuses(
+    code: str, *names: str, kind: type[Refusal | SettingError | TransportError] = UsageError
+) -> Iterator[pytest.ExceptionInfo[Exception]]:
+    """Asserts that the block raises an error of this kind and code: one line, in which each of these names stands."""
+    with pytest.raises(kind) as refused:
+        yield refused
+    error = refused.value
+    assert error.code == code, error
+    assert getattr(error, "exit_code", None) is getattr(kind, "exit_code", None)
+    assert len(str(error).splitlines()) == 1
+    for name in names:
+        assert name in str(error)
 
 
 @pytest.fixture

@@ -21,18 +21,18 @@ def list_backends(name: str) -> tuple[str, ...]:
     return tuple(sorted({point.name for point in _find_entry_points(f"{ENTRY_POINT_GROUP}.{name}")}))
 
 
-def load_transport(name: str, product: str = "") -> type[Transport]:
-    """Returns the transport class called ``name``, over the backend ``product`` or, if empty, the method's own.
+def load_transport(name: str, backend: str = "") -> type[Transport]:
+    """Returns the transport class called ``name``, over this ``backend`` or, if empty, the method's own.
 
     Raises SettingError for an unknown name, with the nearest known one, and for an entry point that is not a Transport.
     """
     points = (
-        _find_entry_points(f"{ENTRY_POINT_GROUP}.{name}").select(name=product)
-        if product
+        _find_entry_points(f"{ENTRY_POINT_GROUP}.{name}").select(name=backend)
+        if backend
         else _find_entry_points(ENTRY_POINT_GROUP).select(name=name)
     )
     if not points:
-        raise SettingError(_describe_missing(name, product), code="unknown-transport")
+        raise _refuse_missing(name, backend)
     point = next(iter(points))
     where = f"the entry point of transport {name!r}, {point.value},"
     try:
@@ -61,9 +61,9 @@ def load_transport(name: str, product: str = "") -> type[Transport]:
     return found
 
 
-def select_transport(name: str, product: str) -> type[Transport]:
-    """Returns the transport class called ``name``, over ``product`` if the method has a choice. Raises SettingError."""
-    return load_transport(name, product if list_backends(name) else "")
+def select_transport(name: str, backend: str) -> type[Transport]:
+    """Returns the transport class called ``name``, over ``backend`` if the method has a choice. Raises SettingError."""
+    return load_transport(name, backend if list_backends(name) else "")
 
 
 def _find_entry_points(group: str) -> EntryPoints:
@@ -76,9 +76,9 @@ def _scan_entry_points(group: str, path: tuple[str, ...]) -> EntryPoints:
     return entry_points(group=group)
 
 
-def _describe_missing(name: str, product: str) -> str:
-    if not product or name not in list_transports():
-        return describe_unknown("transport", name, list_transports())
+def _refuse_missing(name: str, backend: str) -> SettingError:
+    if not backend or name not in list_transports():
+        return SettingError(describe_unknown("transport", name, list_transports()), code="unknown-transport")
     if not list_backends(name):
-        return f"{name} runs over no product; leave PRODUCT out"
-    return describe_unknown(f"product of {name}", product, list_backends(name))
+        return SettingError(f"{name} has no choice of backend; leave BACKEND out", code="no-backend-choice")
+    return SettingError(describe_unknown(f"backend of {name}", backend, list_backends(name)), code="unknown-backend")

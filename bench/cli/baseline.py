@@ -16,7 +16,9 @@ def run(asked: Asked) -> None:
     transports = asked.value("TRANSPORT")
     for name in transports:
         if name not in BARE_TRANSPORTS:
-            raise unknown_word("transport with a bare chain", name, BARE_TRANSPORTS)
+            raise unknown_word("bare chain of transport", name, BARE_TRANSPORTS)
+    if not transports:
+        raise UsageError(f"no transport to measure; give some of {', '.join(BARE_TRANSPORTS)}", code="no-transport")
     load = BaselineLoad(
         orders=int(asked.value("ORDERS")),
         payload_bytes=int(asked.value("PAYLOAD")),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from bench.errors import UsageError, unknown_word
+from bench.errors import UsageError
 from bench.profile.parsing import parse
 from bench.results.settings import SettingSpec, settings_by_key
 
@@ -11,7 +11,7 @@ from bench.results.settings import SettingSpec, settings_by_key
 def select_levels(
     blocks: Sequence[Mapping[str, Any]], default: Mapping[str, Any], given: Mapping[str, str]
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """The blocks with the levels that are asked for, and what is ``given`` beside: it holds for every block.
+    """Returns the blocks with the levels that are asked for, and what is ``given`` beside, which holds for all.
 
     ``default`` is what holds where a block says nothing. A block without any of the levels is left out. Raises
     UsageError for a level that there is not.
@@ -27,7 +27,10 @@ def select_levels(
         for text in given[key].split(","):
             level = _canonical(keys[key], text.strip())
             if level not in there:
-                raise unknown_word(f"level of {keys[key].name}", text.strip(), tuple(there.values()))
+                raise UsageError(
+                    f"no level of {keys[key].name} {text.strip()!r}; there are: {', '.join(there.values())}",
+                    code="unknown-level",
+                )
             asked.add(level)
         left = list(_with(left, keys[key], asked, default))
     if not left:

@@ -115,5 +115,5 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise UsageError(f"profile {path} cannot be read: {error.strerror}", code="unreadable-profile") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of TOML, of text, or of a path with a null byte
         raise UsageError(f"profile {path} is not TOML: {error}", code="unreadable-profile") from error

@@ -64,7 +64,11 @@ def expand_methods(profile: Profile) -> list[Cell]:
             if name == transport:
                 product = next((one for one in means if one in registry.list_backends(transport)), profile.backend)
                 codec = next((one for one in means if one in list_codecs()), None)
-                compression = next((one for one in means if one not in {codec, product}), profile.compression)
+                left = [one for one in means if one not in {codec, product}]
+                known = SETTINGS["COMPRESSION"].choices
+                if unknown := [one for one in left if one not in known]:
+                    raise unknown_word(f"codec or compression of {name}", unknown[0], (*list_codecs(), *known))
+                compression = left[0] if left else profile.compression
                 found.append(_cell(profile, transport, codec, compression, client, product))
     return list({cell.name: cell for cell in found}.values())
 
@@ -131,7 +135,7 @@ def _check_traits(profile: Profile, transport: str, traits: Traits, codec: str |
         )
     known = ("none", *sorted(traits.compressions))
     if compression not in known:
-        raise unknown_word(f"compression of {transport}", compression, (*list_codecs(), *known))
+        raise unknown_word(f"compression of {transport}", compression, known)
     if profile.security not in (levels := (NONE, *sorted(traits.securities))):
         raise unknown_word(f"security of {transport}", profile.security, levels)
     if profile.fault is not None and profile.fault.part == BROKER and not traits.needs:

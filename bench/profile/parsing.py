@@ -1,6 +1,6 @@
 """Parses values of settings as people type them, units included; a wrong one is refused by its setting's name.
 
-It imports the standard library and bench/errors.py alone, as the table of settings does.
+It imports the standard library, bench/errors.py and the table of settings alone.
 """
 
 import math
@@ -14,17 +14,27 @@ from bench.results.settings import SettingSpec
 _FLAGS = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
 _BYTES = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "kb": 1000, "mb": 1000**2}
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_PER_SECOND = {"/s": 1.0, "/min": 1 / 60, "/m": 1 / 60, "/h": 1 / 3600}
-_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?|\.[0-9]+)\s*([a-z%/]*)", re.IGNORECASE)
+_UNITS: Mapping[str, Mapping[str, float]] = {
+    "s": _SECONDS,
+    "ms": {name: 1e3 * seconds for name, seconds in _SECONDS.items()},
+    "/s": {"/s": 1.0, "/min": 1 / 60, "/m": 1 / 60, "/h": 1 / 3600},
+}
+"""What a number of each unit may have behind it, and by what it is multiplied then."""
+_EXAMPLES = {
+    "s": ", for instance 10s, 500ms or 1m",
+    "ms": ", for instance 100ms",
+    "/s": ", for instance 150 or 150/s",
+}
+_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?|\.[0-9]+)\s*([a-z%/]*)", re.IGNORECASE | re.ASCII)
 
 
 def describe(spec: SettingSpec) -> str:
-    """How the person who gave it knows it: by the name on the command line, and by the key in a profile."""
+    """Returns the name on the command line, with the key in a profile where there is one: ``RATE (rate_per_s)``."""
     return f"{spec.name} ({spec.key})" if spec.key else spec.name
 
 
 def parse(spec: SettingSpec, value: Any) -> Any:
-    """A value as it is typed or stands in a profile, as the setting's kind has it.
+    """Returns a value, as it is typed or stands in a profile, in the type of the setting's kind.
 
     names: tuple of str. numbers: sorted tuple of float. number, fraction: float. seconds: float, in seconds.
     size: int, in bytes. count: int. flag: bool. clients: str or dict. The rest: str. Raises UsageError.
@@ -36,8 +46,8 @@ def parse(spec: SettingSpec, value: Any) -> Any:
     return _PARSERS[spec.kind](spec, value)
 
 
-def bytes_of(text: str) -> int | None:
-    """Of 200, 1KiB, 1kB or 1.5MiB; None for anything else, and for what is no whole number of bytes."""
+def parse_bytes(text: str) -> int | None:
+    """Returns the bytes of 200, 1KiB, 1kB or 1.5MiB; None for other texts, and for a fraction of a byte."""
     match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?([a-z]*)", text.strip().lower())
     if match is None or match[2] not in _BYTES:
         return None
@@ -45,7 +55,7 @@ def bytes_of(text: str) -> int | None:
     return int(found) if found >= 1 and found == int(found) else None
 
 
-def _word(spec: SettingSpec, value: Any) -> str:
+def _parse_word(spec: SettingSpec, value: Any) -> str:
     """One of the setting's words, whatever its case, or one of their aliases."""
     text = str(value)
     found = spec.aliases.get(text.lower(), text.lower())
@@ -54,105 +64,96 @@ def _word(spec: SettingSpec, value: Any) -> str:
     return found
 
 
-def _names(spec: SettingSpec, value: Any) -> tuple[str, ...]:
+def _parse_names(spec: SettingSpec, value: Any) -> tuple[str, ...]:
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
-        raise _not(spec, "names, for instance rest,grpc", value)
+        raise _refuse(spec, "names, for instance rest,grpc", value)
     lower = [part.strip().lower() for part in parts if part.strip()]
     return tuple(dict.fromkeys(spec.aliases.get(part, part) for part in lower))
 
 
-def _number(spec: SettingSpec, value: Any) -> float:
+def _parse_number(spec: SettingSpec, value: Any) -> float:
     """A number, with a unit where the setting has one."""
-    units = {"s": _SECONDS, "ms": {name: 1e3 * s for name, s in _SECONDS.items()}, "/s": _PER_SECOND}.get(spec.unit, {})
     found = math.nan
     if isinstance(value, int | float) and not isinstance(value, bool):
         found = float(value)
     elif isinstance(value, str) and (match := _NUMBER.fullmatch(value)):
         unit = match[2].lower()
-        found = float(match[1]) * (units.get(unit, math.nan) if unit else 1.0)
+        found = float(match[1]) * (_UNITS.get(spec.unit, {}).get(unit, math.nan) if unit else 1.0)
     if not math.isfinite(found) or found < 0 or (found == 0 and not spec.zero):
-        raise _not(spec, f"{'zero or ' if spec.zero else ''}a positive number{_units(spec)}", value)
-    if found and (found < spec.least or (spec.most is not None and found > spec.most)):
-        zero = "0 or " if spec.zero else ""
-        raise _not(spec, f"{zero}{spec.least:g} to {spec.most:g}{' seconds' if spec.unit == 's' else ''}", value)
+        raise _refuse(spec, f"{'zero or ' if spec.zero else ''}a positive number{_EXAMPLES.get(spec.unit, '')}", value)
+    most = math.inf if spec.most is None else spec.most
+    if found and not spec.least <= found <= most:
+        bounds = f"{spec.least:g} or more" if most == math.inf else f"{spec.least:g} to {most:g}"
+        raise _refuse(spec, f"{'0 or ' if spec.zero else ''}{bounds}{' seconds' if spec.unit == 's' else ''}", value)
     return found
 
 
-def _units(spec: SettingSpec) -> str:
-    examples = {
-        "s": ", for instance 10s, 500ms or 1m",
-        "ms": ", for instance 100ms",
-        "/s": ", for instance 150 or 150/s",
-    }
-    return examples.get(spec.unit, "")
-
-
-def _numbers(spec: SettingSpec, value: Any) -> tuple[float, ...]:
+def _parse_numbers(spec: SettingSpec, value: Any) -> tuple[float, ...]:
     """One number, a list of them, or a text with commas; in rising order, each once."""
     parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
-    found = {_number(spec, part.strip() if isinstance(part, str) else part) for part in parts}
+    found = {_parse_number(spec, part.strip() if isinstance(part, str) else part) for part in parts}
     if not found:
-        raise _not(spec, "a positive number, or several with commas", value)
+        raise _refuse(spec, "a positive number, or several with commas", value)
     return tuple(sorted(found))
 
 
-def _count(spec: SettingSpec, value: Any) -> int:
+def _parse_count(spec: SettingSpec, value: Any) -> int:
     text = str(value).strip()
     if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,15}", text) or int(text) < spec.least:
-        raise _not(spec, f"a whole number, {spec.least:g} or more", value)
+        raise _refuse(spec, f"a whole number, {spec.least:g} or more", value)
     return int(text)
 
 
-def _fraction(spec: SettingSpec, value: Any) -> float:
-    text = str(value).strip()
-    try:
-        found = float(text[:-1]) / 100 if text.endswith("%") else float(text)
-    except ValueError:
-        found = math.nan
-    if isinstance(value, bool) or not 0 <= found <= 1:
-        raise _not(spec, "a fraction from 0 to 1, for instance 0.5 or 50%", value)
+def _parse_fraction(spec: SettingSpec, value: Any) -> float:
+    match = _NUMBER.fullmatch(str(value).strip())
+    found = math.nan
+    if match and match[2] in ("", "%") and not isinstance(value, bool):
+        found = float(match[1]) / (100 if match[2] else 1)
+    if not 0 <= found <= 1:
+        raise _refuse(spec, "a fraction from 0 to 1, for instance 0.5 or 50%", value)
     return found
 
 
-def _size(spec: SettingSpec, value: Any) -> int:
-    if isinstance(value, bool) or (found := bytes_of(str(value))) is None:
-        raise _not(spec, "a positive number of bytes, for instance 200, 64KiB or 1kB", value)
+def _parse_size(spec: SettingSpec, value: Any) -> int:
+    if isinstance(value, bool) or (found := parse_bytes(str(value))) is None:
+        raise _refuse(spec, "a positive number of bytes, for instance 200, 64KiB or 1kB", value)
     return found
 
 
-def _flag(spec: SettingSpec, value: Any) -> bool:
+def _parse_flag(spec: SettingSpec, value: Any) -> bool:
     text = str(value).lower()
     if text not in _FLAGS:
-        raise _not(spec, "1 or 0, yes or no", value)
+        raise _refuse(spec, "1 or 0, yes or no", value)
     return _FLAGS[text]
 
 
-def _text(spec: SettingSpec, value: Any) -> str:
+def _parse_text(spec: SettingSpec, value: Any) -> str:
     if not isinstance(value, str):
-        raise _not(spec, "a word", value)
+        raise _refuse(spec, "a word", value)
     return value.lower() if spec.kind == "text" else value
 
 
-def _as_it_is(spec: SettingSpec, value: Any) -> Any:
+def _keep(spec: SettingSpec, value: Any) -> Any:
+    """Clients: bench/profile/resolve.py reads them, for their names follow from the transports."""
     return value
 
 
-def _not(spec: SettingSpec, wanted: str, value: Any) -> UsageError:
+def _refuse(spec: SettingSpec, wanted: str, value: Any) -> UsageError:
     return UsageError(f"{describe(spec)} must be {wanted}, not {value!r}", code=f"bad-{spec.kind}")
 
 
 _PARSERS: Mapping[str, Callable[[SettingSpec, Any], Any]] = {
-    "names": _names,
-    "word": _word,
-    "text": _text,
-    "path": _text,
-    "count": _count,
-    "number": _number,
-    "numbers": _numbers,
-    "fraction": _fraction,
-    "size": _size,
-    "seconds": _number,
-    "flag": _flag,
-    "clients": _as_it_is,
+    "names": _parse_names,
+    "word": _parse_word,
+    "text": _parse_text,
+    "path": _parse_text,
+    "count": _parse_count,
+    "number": _parse_number,
+    "numbers": _parse_numbers,
+    "fraction": _parse_fraction,
+    "size": _parse_size,
+    "seconds": _parse_number,
+    "flag": _parse_flag,
+    "clients": _keep,
 }

@@ -36,19 +36,8 @@ _FIELDS = {
 }
 """Keys whose field of Profile has another name."""
 _COMPOSED = frozenset(
-    [
-        "step_factor",
-        "step_at_s",
-        "step_for_s",
-        "burst_peak",
-        "burst_period_s",
-        "fault",
-        "fault_at_s",
-        "fault_for_s",
-        "replay",
-        "store",
-        "ports",
-    ]
+    {"step_factor", "step_at_s", "step_for_s", "burst_peak", "burst_period_s"}
+    | {"fault", "fault_at_s", "fault_for_s", "replay", "store", "ports"}
 )
 """Keys that are put together with others, or follow from them where they are not given."""
 
@@ -204,7 +193,7 @@ def _clients(value: Any, installed: tuple[str, ...], backend: str) -> dict[str, 
             f'clients must be a table of names, for instance rest = "aiohttp", not {value!r}', code="bad-clients"
         )
     aliases = SETTINGS["TRANSPORT"].aliases
-    clients = {aliases.get(transport.lower(), transport.lower()): client for transport, client in value.items()}
+    clients = {aliases.get(transport.lower(), transport.lower()): client.lower() for transport, client in value.items()}
     for transport in clients:
         _require_known(transport, installed)
     return clients
@@ -218,7 +207,7 @@ def _with_transport(part: str, installed: tuple[str, ...], backend: str) -> list
         name: getattr(registry.select_transport(name, backend).Config.__annotations__.get("client"), "__args__", ())
         for name in installed
     }
-    takers = [f"{name}:{part.lower()}" for name, clients in choices.items() if part.lower() in clients]
+    takers = [f"{name}:{part}" for name, clients in choices.items() if part.lower() in clients]
     if not takers:
         known = tuple(sorted({client for clients in choices.values() for client in clients}))
         raise unknown_word("client", part, known)

@@ -19,7 +19,7 @@ from transports.base import Transport
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One column of the experiment: a transport over a product, with a client, a codec and a compression.
+    """One column of the experiment: a transport over a backend, with a client, a codec and a compression.
 
     ``name`` is stable.
     """
@@ -140,7 +140,7 @@ class CellSettings:
     """A cell together with the profile as it is in this cell: all that a trial needs to know of what is measured."""
 
     cell: Cell
-    profile: Profile
+    profile: Profile = field(hash=False)
 
     @property
     def name(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.provision import find_free_ports
-from bench.provision.certificates import make_keys as make_keys
+from bench.provision.certificates import make_keys
 from shop.workflow import SERVICES
 from transports.base import Setting, Transport
 from transports.conformance import CHECKS, ConformanceCheck

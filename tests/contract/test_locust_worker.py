@@ -20,6 +20,7 @@ from bench.errors import LoadError
 from bench.load.locust.control import SCENARIO, Master, start_master, start_worker
 from bench.load.protocol import TrialReport, TrialSpec
 from bench.provision.process import build_mark_environment
+from tests.conftest import refuses
 from transports.base import Setting
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -149,19 +150,20 @@ async def test_a_cancelled_trial_is_stopped_and_the_next_one_runs(locust: Master
 async def test_a_trial_that_a_worker_cannot_run_says_why(locust: Master) -> None:
     report = await locust.run(a_spec("too-small", payload_bytes=10))
     assert report.error is not None
-    assert report.error.startswith("an order of 10 bytes is not possible")
+    assert "10 bytes" in report.error
     assert_conserved(await locust.run(a_spec("after-too-small")))
 
 
 async def test_an_unknown_transport_is_named(locust: Master) -> None:
     report = await locust.run(a_spec("unknown", transport="memroy"))
     assert report.error is not None
-    assert "did you mean 'memory'?" in report.error
+    assert "'memory'" in report.error
 
 
 async def test_an_unknown_trial_is_not_waited_for_for_ever(locust: Master) -> None:
     async with locust.session.get(f"{locust.web_url}/fourways/trials/never") as response:
-        assert (response.status, await response.text()) == (404, "trial never was not started")
+        assert response.status == 404
+        assert "never" in await response.text()
 
 
 async def test_every_listener_is_on_the_loopback_address(locust: Master) -> None:
@@ -227,7 +229,7 @@ async def test_what_is_typed_wrong_on_the_page_ends_the_run_with_a_sentence(page
     await ask(page, "POST", "/swarm", user_count="10", spawn_rate="10", payload_bytes="10")
     await until(page, "state == 'stopped'")
     shown = await ask(page, "GET", "/exceptions")
-    assert next(row["msg"] for row in shown["exceptions"]).startswith("an order of 10 bytes is not possible")
+    assert "10 bytes" in next(row["msg"] for row in shown["exceptions"])
 
 
 async def test_two_workers_share_the_load_and_their_reports_add_up(tmp_path: Path) -> None:
@@ -238,13 +240,13 @@ async def test_two_workers_share_the_load_and_their_reports_add_up(tmp_path: Pat
     assert (report.workers, report.worker, report.planned) == (2, None, 100)
 
 
-async def test_a_worker_killed_in_the_middle_is_a_sentence_and_a_new_one_goes_on(tmp_path: Path) -> None:
+async def test_a_worker_killed_in_the_middle_is_named_and_a_new_one_goes_on(tmp_path: Path) -> None:
     async with start_master(folder=tmp_path, log=tmp_path / "master.log") as running:
         async with start_worker(running, log=tmp_path / "worker-0.log") as victim:
             trial = asyncio.ensure_future(running.run(a_spec("killed", duration_s=600)))
             await until(running, "stats[-1]['num_requests'] > 5")
             os.kill(victim.pid, signal.SIGKILL)
-            with pytest.raises(LoadError, match=rf"load worker {victim.pid} ended in the middle"):
+            with refuses("worker-ended", str(victim.pid), kind=LoadError):
                 await trial
         async with start_worker(running, log=tmp_path / "worker-1.log"):
             assert_conserved(await running.run(a_spec("after-killed")))
@@ -259,7 +261,7 @@ async def test_a_worker_that_hangs_is_lost_to_the_master_which_says_so(tmp_path:
         await until(running, "stats[-1]['num_requests'] > 5")
         os.kill(victim.pid, signal.SIGSTOP)
         try:
-            with pytest.raises(LoadError, match="load worker 0 was lost in the middle of trial hangs"):
+            with refuses("locust-refused", "load worker 0", "trial hangs", kind=LoadError):
                 await trial
         finally:
             os.kill(victim.pid, signal.SIGCONT)
@@ -312,15 +314,15 @@ async def test_a_master_goes_with_whoever_started_it(tmp_path: Path) -> None:
             await running.process.wait()
 
 
-async def test_a_taken_port_is_a_sentence(locust: Master, tmp_path: Path) -> None:
+async def test_a_taken_port_is_refused_by_its_number(locust: Master, tmp_path: Path) -> None:
     taken = int(locust.web_url.rsplit(":", 1)[1])
-    with pytest.raises(LoadError, match=rf"port {taken} on 127.0.0.1 is taken"):
+    with refuses("port-taken", f"port {taken} on 127.0.0.1", kind=LoadError):
         async with start_master(folder=tmp_path, log=tmp_path / "master.log", web_port=taken):
             pass
 
 
 async def test_a_run_without_all_its_workers_says_how_many_there_are(locust: Master) -> None:
-    with pytest.raises(LoadError, match="1 of 2 load workers are ready"):
+    with refuses("locust-refused", "1 of 2", kind=LoadError):
         await locust.ready(2, within_s=0.1)
 
 
@@ -348,13 +350,15 @@ async def test_grpc_is_safe_here_since_locust_and_gevent_are_not_imported(tmp_pa
     assert await said("-c", script, cwd=tmp_path) == (0, "[]\n", "")
 
 
-async def test_a_worker_without_a_master_gives_up_with_a_sentence(tmp_path: Path) -> None:
+async def test_a_worker_without_a_master_gives_up_and_says_where(tmp_path: Path) -> None:
     script = (
         "import bench.load.locust.worker as w, sys; w.CONNECT_S, w.PULSE_S = 0.2, 0.1; "
         "sys.exit(w.main(['--master-port', '1']))"
     )
     code, _, err = await said("-c", script, cwd=tmp_path)
-    assert (code, err) == (1, "no Locust master answered at 127.0.0.1:1 for 0 s\n")
+    assert code == 1
+    assert len(err.splitlines()) == 1
+    assert "127.0.0.1:1" in err
 
 
 async def test_a_trial_stopped_before_it_began_ends_at_once(page: Master) -> None:

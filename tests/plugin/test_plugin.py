@@ -16,6 +16,7 @@ from bench.paths import ROOT
 from bench.provision import URL_VARIABLES, find_free_ports
 from bench.results.store import RunFolder
 from shop.workflow import SERVICES
+from tests.conftest import refuses
 from tests.system.command_line import is_completed
 from transports.base import Setting, Transport
 from transports.conformance import CHECKS, ConformanceCheck
@@ -70,7 +71,7 @@ class Mute(MemoryTransport):
 
 
 def a_python(folder: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    """A Python process of the house that has ``folder`` as one more place of installed distributions."""
+    """A Python process of Fourways that has ``folder`` as one more place of installed distributions."""
     env = {name: value for name, value in os.environ.items() if name not in URL_VARIABLES.values()}
     env |= {"PYTHONPATH": str(folder), **variables}
     return subprocess.run(
@@ -110,10 +111,10 @@ def needy(site: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def bench(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """``bench(site, setting, …)`` is `make bench` with results under tmp_path / "results"."""
-    where = (f"--results={tmp_path / 'results'}", f"--home={tmp_path / 'home'}")
+    where = (f"RESULTS={tmp_path / 'results'}", f"STATE={tmp_path / 'home'}")
 
     def run(site: Path, *settings: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-        return a_python(site, "-m", "bench", "run", *where, *settings, **variables)
+        return a_python(site, "-m", "bench", "bench", *where, *settings, **variables)
 
     return run
 
@@ -135,7 +136,7 @@ def make(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., 
 
 
 def test_an_installed_distribution_is_found_by_its_entry_point(site: Path) -> None:
-    ask = "import json; from transports.registry import installed; print(json.dumps(installed()))"
+    ask = "import json; from transports.registry import list_transports; print(json.dumps(list_transports()))"
     with_it, without = (json.loads(a_python(place, "-c", ask).stdout) for place in (site, site / "none"))
     assert set(with_it) - set(without) == {"frames"}
 
@@ -160,20 +161,20 @@ def test_the_plugin_is_measured_like_the_others(
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "wrong"),
     [
-        ("fourways_nowhere:T", "cannot be loaded: No module named 'fourways_nowhere'"),
-        ("transports.memory:MemoryTransprot", "cannot be loaded: module 'transports.memory' has no attribute"),
-        ("transports.errors:Failed", "is not a Transport"),
-        ("transports.base:Transport", "is a Transport without connect and serve"),
+        ("fourways_nowhere:T", "'fourways_nowhere'"),
+        ("transports.memory:MemoryTransprot", "'MemoryTransprot'"),
+        ("transports.errors:Failed", "not a Transport"),
+        ("transports.base:Transport", "connect and serve"),
     ],
 )
 def test_an_entry_point_that_is_wrong_is_refused_with_what_is_wrong(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, wrong: str
 ) -> None:
     declare(tmp_path, f"mine = {value}")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(SettingError, match=f"^the entry point of transport 'mine', {value}, {said}.*; see docs/"):
+    with refuses("bad-transport", "'mine'", value, wrong, "docs/adding-a-transport.md", kind=SettingError):
         load_transport("mine")
 
 
@@ -181,7 +182,7 @@ def test_a_plugin_that_does_not_say_what_survives_is_refused(tmp_path: Path, mon
     (tmp_path / "mute.py").write_text(MUTE)
     declare(tmp_path, "mute = mute:Mute")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(SettingError, match="does not say what survives at durability safe"):
+    with refuses("bad-transport", "'mute'", "durability safe", kind=SettingError):
         load_transport("mute")
 
 
@@ -209,7 +210,7 @@ def test_a_plugin_may_raise_what_it_likes_and_the_run_ends_with_its_words(
     done = bench(tmp_path, "TRANSPORT=rude,memory", *SHORT)
     assert done.returncode == 6
     assert "Traceback" not in done.stdout + done.stderr
-    assert "rude: RuntimeError: not in the mood" in " ".join(done.stdout.split())
+    assert "RuntimeError: not in the mood" in " ".join(done.stdout.split())
     trials = RunFolder.open(tmp_path / "results" / "latest").trials().set_index("cell")
     assert trials.loc["memory", "complete"]
 
@@ -219,14 +220,16 @@ def test_a_misspelt_plugin_is_refused_with_its_name(
 ) -> None:
     done = bench(site, "TRANSPORT=frame")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "did you mean 'frames'?" in done.stderr
+    assert "'frames'" in done.stderr
 
 
-def test_a_server_that_is_not_given_is_a_sentence_that_says_what_to_type(
+def test_a_server_that_is_not_given_is_refused_with_what_to_type(
     needy: Path, bench: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
 ) -> None:
     done = bench(needy, "TRANSPORT=nats", *SHORT)
-    assert (done.returncode, done.stderr) == (3, "nats is needed and not given: type NATS_URL=… before make\n")
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (3, "", 1)
+    assert "nats" in done.stderr
+    assert "NATS_URL=" in done.stderr
     assert not (tmp_path / "results").exists()
 
 
@@ -239,7 +242,8 @@ def test_a_server_that_is_not_given_leaves_the_other_methods_measured(
     assert is_completed(done), done.stderr
     run = RunFolder.open(tmp_path / "results" / "latest")
     assert list(run.trials()["cell"]) == ["memory"]
-    assert run.manifest["skipped"] == {"nats": "nats is needed and not given: type NATS_URL=… before make"}
+    assert run.manifest["skipped"].keys() == {"nats"}
+    assert "NATS_URL=" in run.manifest["skipped"]["nats"]
 
 
 @pytest.mark.parametrize("url", ["nats://127.0.0.1:4222", "nats://nats.invalid"])

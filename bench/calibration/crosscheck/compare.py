@@ -82,7 +82,7 @@ async def compare_over_services(asked: CrosscheckLoad, folder: Path, bin_: Path)
             found = ToolComparison(f"{transport}, a whole order", name)
             profile = load_profile(settings={"TRANSPORT": transport, "RATE": str(asked.per_s)})
             (cell,) = expand_cells(profile)
-            stage = TrialContext(run_id="witness-0000", brokers={}, folder=folder, logs=folder / "logs")
+            stage = TrialContext(run_id="crosscheck-0000", brokers={}, folder=folder, logs=folder / "logs")
             for round_ in range(asked.rounds):
                 setting = build_setting(stage, cell, f"fw-wit{transport}r{round_}")
                 async with run_ready_services(stage, cell, setting, cell.kind(setting)):
@@ -175,10 +175,10 @@ async def run_crosscheck(asked: CrosscheckLoad, home: Path, console: Console) ->
     try:
         say = Console(stderr=True).print
         async with provide_brokers(["rabbitmq", "kafka"], given={}, home=home, say=say) as there:
-            async for witness in compare_over_services(asked, ledger.folder, home / "witness"):
-                found.append(witness)
+            async for comparison in compare_over_services(asked, ledger.folder, home / "crosscheck"):
+                found.append(comparison)
             for name, over, jars in (
-                ("rabbitmq", compare_over_rabbitmq, home / "witness" / "perftest"),
+                ("rabbitmq", compare_over_rabbitmq, home / "crosscheck" / "perftest"),
                 ("kafka", compare_over_kafka, home / "kafka" / "libs"),
             ):
                 broker = there[name]
@@ -189,11 +189,11 @@ async def run_crosscheck(asked: CrosscheckLoad, home: Path, console: Console) ->
     finally:
         await finish_despite_cancellation(asyncio.to_thread(ledger.close))
     console.print(comparison_table(asked, found))
-    for witness in found:
-        if witness.cpu_us:
+    for comparison in found:
+        if comparison.cpu_us:
             console.print(
-                f"{witness.what}: our client and driver used "
-                f"{format_number(median(witness.cpu_us) / 1000)} ms of CPU each.",
+                f"{comparison.what}: our client and driver used "
+                f"{format_number(median(comparison.cpu_us) / 1000)} ms of CPU each.",
                 highlight=False,
             )
 
@@ -206,13 +206,13 @@ def comparison_table(asked: CrosscheckLoad, found: Sequence[ToolComparison]) -> 
     )
     for heading in ("", "", "ours", "theirs", "ours/theirs, by round", ""):
         drawn.add_column(heading, justify="left" if heading == "" else "right")
-    for witness in found:
-        for number, name in enumerate(witness.theirs):
-            ours, theirs = witness.ours[name], witness.theirs[name]
+    for comparison in found:
+        for number, name in enumerate(comparison.theirs):
+            ours, theirs = comparison.ours[name], comparison.theirs[name]
             ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
             headline = name in ("p50", "mean")
             drawn.add_row(
-                f"{witness.what}, {witness.tool}" if number == 0 else "",
+                f"{comparison.what}, {comparison.tool}" if number == 0 else "",
                 name,
                 format_number(median(ours) / 1000),
                 format_number(median(theirs) / 1000),

@@ -79,7 +79,7 @@ class _KafkaEcho(EchoClient):
 @asynccontextmanager
 async def create_topic(bootstrap: str) -> AsyncIterator[str]:
     """Creates a topic of one partition and deletes it when the context ends."""
-    name = f"witness-{uuid4().hex[:8]}"
+    name = f"crosscheck-{uuid4().hex[:8]}"
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:

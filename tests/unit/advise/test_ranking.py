@@ -24,6 +24,7 @@ from bench.results.histograms import Percentiles
 from bench.results.lookup import find_reference_runs
 from bench.results.store import RunFolder
 from bench.stats.equivalence import Verdict, classify_ratio
+from tests.conftest import refuses
 from tests.unit.builders import build_trial
 
 REST, GRPC, RABBIT, KAFKA = "rest", "grpc", "broker", "events"
@@ -78,6 +79,11 @@ def text(advice: Advice, width: int = 80) -> str:
     return out.getvalue()
 
 
+def find_names(sentence: str) -> list[str]:
+    """Methods as people know them, in the order in which a sentence names them."""
+    return re.findall(r"broker on Kafka|events on RabbitMQ|REST|gRPC|RabbitMQ|Kafka", sentence)
+
+
 def one_line(advice: Advice) -> str:
     return " ".join(text(advice, 1000).split())
 
@@ -85,14 +91,16 @@ def one_line(advice: Advice) -> str:
 def test_methods_are_placed_by_completion_and_a_tie_is_called_one(tmp_path: Path) -> None:
     advice = ask(a_study(tmp_path, four()))
     assert places(advice) == {REST: 1, GRPC: 1, RABBIT: 3, KAFKA: 4}
-    assert advice.answer == "REST and gRPC tie: no difference in median completion is shown."
+    assert find_names(advice.answer) == ["REST", "gRPC"]
+    assert " tie" in advice.answer
     assert advice.not_measured == ()
 
 
 def test_a_method_that_is_shown_to_be_soonest_is_named_alone(tmp_path: Path) -> None:
     advice = ask(a_study(tmp_path, four(rest=2.0)))
     assert places(advice)[REST] == 1
-    assert advice.answer == "REST completes an order soonest at the median."
+    assert find_names(advice.answer) == ["REST"]
+    assert "soonest" in advice.answer
 
 
 def test_what_a_later_method_gains_is_said_with_its_interval(tmp_path: Path) -> None:
@@ -110,7 +118,7 @@ def test_what_a_later_method_gains_is_said_with_its_interval(tmp_path: Path) -> 
 def test_an_unmet_need_rules_a_method_out_and_says_which(tmp_path: Path) -> None:
     advice = ask(a_study(tmp_path, four()), NEEDS="replay,ordered")
     assert places(advice) == {KAFKA: 1}
-    assert advice.answer == "Kafka is the only choice left."
+    assert find_names(advice.answer) == ["Kafka"]
     assert "(replay)" in advice.ruled_out[RABBIT]
     assert "(ordered)" in advice.ruled_out[RABBIT]
     assert "(ordered)" not in advice.ruled_out[REST]
@@ -119,14 +127,15 @@ def test_an_unmet_need_rules_a_method_out_and_says_which(tmp_path: Path) -> None
 def test_a_method_over_another_product_is_a_method_of_its_own(tmp_path: Path) -> None:
     advice = ask(a_study(tmp_path, [*four(), (COMMANDS_ON_KAFKA, 9.0, {})]))
     assert places(advice) == {REST: 1, GRPC: 1, RABBIT: 3, COMMANDS_ON_KAFKA: 4, KAFKA: 5}
-    assert "broker on Kafka costs: completes later: 3.0" in one_line(advice)
+    assert re.search(r"broker on Kafka costs: [a-z ]+: 3\.0", one_line(advice))
 
 
 def test_what_a_method_lacks_follows_from_the_product_that_carries_it(tmp_path: Path) -> None:
     cells = [*four(), (COMMANDS_ON_KAFKA, 9.0, {}), (EVENTS_ON_RABBIT, 7.0, {})]
     advice = ask(a_study(tmp_path, cells), NEEDS="replay")
     assert places(advice) == {COMMANDS_ON_KAFKA: 1, KAFKA: 2}
-    assert "events on RabbitMQ is ruled out: it keeps nothing that was consumed" in one_line(advice)
+    assert "(replay)" in advice.ruled_out[EVENTS_ON_RABBIT]
+    assert "events on RabbitMQ is ruled out" in one_line(advice)
 
 
 def test_of_an_a_a_run_the_second_arm_is_not_taken_and_of_another_everything_is(tmp_path: Path) -> None:
@@ -148,7 +157,8 @@ def test_where_a_brokers_cpu_was_not_measured_the_total_is_not_known_and_nobody_
 
 def test_when_no_method_has_what_is_needed_there_is_no_advice(tmp_path: Path) -> None:
     advice = ask(a_study(tmp_path, four()), NEEDS="replay,browser")
-    assert advice.answer == "No advice: no method has all that is needed."
+    assert find_names(advice.answer) == []
+    assert advice.ruled_out.keys() == {REST, GRPC, RABBIT, KAFKA}
     assert "is ruled out" in text(advice)
 
 
@@ -172,7 +182,7 @@ def test_between_measured_sizes_a_line_is_laid_and_said(tmp_path: Path) -> None:
     assert row.line == "1KiB, 8KiB, 64KiB, 256KiB"
     assert row.trials is None
     assert places(advice) == {REST: 1, KAFKA: 2}
-    assert "on the line through 1KiB, 8KiB, 64KiB, 256KiB" in one_line(advice)
+    assert row.line in one_line(advice)
 
 
 def test_a_size_that_was_measured_in_enough_rounds_is_taken_as_it_was_measured(tmp_path: Path) -> None:
@@ -187,15 +197,17 @@ def test_a_size_that_was_measured_in_too_few_rounds_is_put_on_the_line_through_i
 
 
 @pytest.mark.parametrize(
-    ("size", "said"),
-    [("2MiB", "the largest measured is 256KiB"), ("200B", "the smallest measured is 1KiB")],
+    ("size", "nearest"),
+    [("2MiB", "256KiB"), ("200B", "1KiB")],
 )
-def test_outside_of_what_was_measured_nothing_is_extrapolated(tmp_path: Path, size: str, said: str) -> None:
+def test_outside_of_what_was_measured_nothing_is_extrapolated(tmp_path: Path, size: str, nearest: str) -> None:
     advice = ask(a_study(tmp_path, sizes(KIB, 8 * KIB, 64 * KIB, 256 * KIB)), SIZE=size)
-    assert f"SIZE={size} was not measured: {said}." in advice.not_measured
+    (missing,) = advice.not_measured
+    assert f"SIZE={size} " in missing
+    assert f" {nearest}." in missing
     assert all("size_bytes" not in view.matched_axes for view in advice.views)
     assert not advice.whole
-    assert "Not all that was asked was measured" in advice.answer
+    assert len(advice.answer.split(". ")) == 2
     assert f"instead of {size}" in text(advice, 200)
 
 
@@ -223,7 +235,7 @@ def _fields(place: Any) -> dict[str, Any]:
 def test_sizes_and_rates_that_were_measured_apart_are_two_views_and_no_whole(tmp_path: Path) -> None:
     cells = [*sizes(KIB, 8 * KIB, 64 * KIB, rate=5.0), *four(rate_per_s=200.0)]
     advice = ask(a_study(tmp_path, cells), SIZE="64KiB", RATE="200")
-    assert "SIZE=64KiB and RATE=200 were not measured together, each by itself." in advice.not_measured
+    assert any("SIZE=64KiB and RATE=200 " in missing for missing in advice.not_measured)
     assert {(view.place.size_bytes, view.place.rate_per_s) for view in advice.views} == {(64 * KIB, 5.0), (KIB, 200.0)}
     assert not advice.whole
 
@@ -240,9 +252,9 @@ def test_a_method_that_is_sooner_in_one_view_and_later_in_another_is_not_placed_
 
 def test_security_and_durability_that_were_not_measured_are_said_and_not_guessed(tmp_path: Path) -> None:
     advice = ask(a_study(tmp_path, four()), SECURITY="mtls", DURABILITY="safe")
-    assert "SECURITY=mtls was not measured: measured is none." in advice.not_measured
-    assert "DURABILITY=safe was not measured: measured is fast." in advice.not_measured
-    assert "durability fast instead of safe" in text(advice, 200)
+    for asked_for, measured in (("SECURITY=mtls ", " none."), ("DURABILITY=safe ", " fast.")):
+        assert any(asked_for in missing and missing.endswith(measured) for missing in advice.not_measured)
+    assert "fast instead of safe" in text(advice, 200)
 
 
 def test_classes_of_durability_are_never_set_against_each_other(tmp_path: Path) -> None:
@@ -257,7 +269,7 @@ def test_a_burst_between_two_that_were_measured_is_shown_from_either_side(tmp_pa
     cells = [*four(), *four(60, 61, 300, 20, arrivals="burst")]
     advice = ask(a_study(tmp_path, cells), BURST="5")
     assert {view.place.burst for view in advice.views} == {1.0, 10.0}
-    assert "BURST=5 was not measured: measured is 1, 10." in advice.not_measured
+    assert any("BURST=5 " in missing and missing.endswith(" 1, 10.") for missing in advice.not_measured)
     assert places(advice)[KAFKA] == 1  # last without bursts and first in them
 
 
@@ -280,7 +292,7 @@ def test_in_a_format_that_only_some_have_the_others_are_not_put_beside_them(tmp_
     advice = ask(a_study(tmp_path, four()), FORMAT="protobuf")
     whole = [view for view in advice.views if "format" in view.matched_axes]
     assert [set(view.rows) for view in whole] == [{GRPC}]
-    assert "other formats than protobuf" in text(advice, 200)
+    assert "than protobuf" in text(advice, 200)
     assert not advice.whole
 
 
@@ -295,11 +307,15 @@ def test_invalid_cells_are_left_out_and_said(tmp_path: Path) -> None:
     cells[0] = (REST, 3.0, {"valid": False})
     advice = ask(a_study(tmp_path, cells))
     assert REST not in places(advice)
-    assert "made-up: rest@False is INVALID, 0 of its 6 trials are valid; left out." in advice.left_out
+    (left_out,) = advice.left_out
+    assert left_out.startswith("made-up: rest@False ")
+    assert "0 of its 6 trials" in left_out
 
 
 def test_one_method_alone_is_no_winner(tmp_path: Path) -> None:
-    assert ask(a_study(tmp_path, [(REST, 3.0, {})])).answer == "REST is the only choice left."
+    answer = ask(a_study(tmp_path, [(REST, 3.0, {})])).answer
+    assert find_names(answer) == ["REST"]
+    assert "only choice" in answer
 
 
 def test_one_round_tells_nothing_apart(tmp_path: Path) -> None:
@@ -339,24 +355,24 @@ def test_a_damaged_run_is_left_out_beside_others_and_an_error_alone(tmp_path: Pa
     (other["made-up"] / "trials.csv").write_text("round,slot\n1\n")
     advice = ask({"whole": whole["made-up"], "damaged": other["made-up"]})
     assert places(advice)[REST] == 1
-    assert "row 1: 1 cells" in " ".join(advice.left_out)
-    with pytest.raises(ResultsError, match="row 1: 1 cells"):
+    assert "row 1:" in " ".join(advice.left_out)
+    with refuses("no-run-readable", "trials.csv", "row 1:", kind=ResultsError):
         collect_evidence(other)
 
 
 @pytest.mark.parametrize(
-    ("manifest", "said"),
-    [("{", "manifest.json is damaged"), ('{"schema_version": 99}', "newer Fourways"), (None, "has no results")],
+    ("manifest", "name"),
+    [("{", "manifest.json"), ('{"schema_version": 99}', "99"), (None, "manifest.json")],
 )
-def test_a_folder_that_is_no_run_is_an_error_that_names_it(tmp_path: Path, manifest: str | None, said: str) -> None:
+def test_a_folder_that_is_no_run_is_an_error_that_names_it(tmp_path: Path, manifest: str | None, name: str) -> None:
     if manifest is not None:
         (tmp_path / "manifest.json").write_text(manifest)
-    with pytest.raises(ResultsError, match=said):
+    with refuses("no-run-readable", str(tmp_path), name, kind=ResultsError):
         collect_evidence({"x": tmp_path})
 
 
 def test_a_run_of_which_nothing_bears_on_any_question_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ResultsError, match="nothing that a question asks for was measured in made-up"):
+    with refuses("no-run-readable", "made-up", kind=ResultsError):
         collect_evidence(a_study(tmp_path, [(REST, 3.0, {"fault": "stop-payment"})]))
 
 
@@ -378,9 +394,8 @@ def test_whatever_is_asked_of_the_kept_runs_an_answer_holds_together(
     size: str, rate: str, burst: str, format_: str, needs: str
 ) -> None:
     known = reference()
-    advice = advise(
-        parse_question({"SIZE": size, "RATE": rate, "BURST": burst, "FORMAT": format_, "NEEDS": needs}), known
-    )
+    words = {"SIZE": size, "RATE": rate, "BURST": burst, "FORMAT": format_, "NEEDS": needs}
+    advice = advise(parse_question({word: value for word, value in words.items() if value}), known)
     there = {*places(advice), *advice.ruled_out, *advice.unmeasured, *advice.excluded}
     assert there == set(known.methods)
     assert advice.whole or advice.not_measured or not advice.placed or len(advice.views) > 1

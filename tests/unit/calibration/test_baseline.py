@@ -14,10 +14,13 @@ from bench.calibration.baseline.bare import route
 from bench.calibration.baseline.goals import BASELINE_METRICS, BaselineMetric, compare_metric
 from bench.calibration.baseline.load import run_closed_loop, run_open_loop
 from bench.calibration.baseline.measure import BaselineLoad, Slot, SlotMeasurement
-from bench.calibration.baseline.options import BARE_TRANSPORTS, parse_options
 from bench.calibration.baseline.report import BaselineReport, ratio_table
-from bench.calibration.baseline.run import arm_order
+from bench.calibration.baseline.run import BARE_TRANSPORTS, arm_order
+from bench.cli import baseline
+from bench.cli.arguments import Asked
+from bench.cli.commands import find_command
 from shop.workflow import SERVICES
+from tests.conftest import refuses
 
 AT_LEAST = BaselineMetric("orders_per_s", "orders/s", "at least", 0.9)
 AT_MOST = BaselineMetric("p50_us", "p50", "at most", 1.2)
@@ -196,40 +199,35 @@ def test_the_orders_of_a_slot_are_enough_for_all_its_parts() -> None:
 # Options
 
 
-def test_without_options_all_transports_are_compared() -> None:
-    assert parse_options([]).transports == BARE_TRANSPORTS
+def ask_for(**words: str) -> Asked:
+    command = find_command(("harness", "baseline"))
+    assert command is not None
+    return Asked(command=command, words=words)
 
 
-def test_a_transport_named_twice_is_measured_once() -> None:
-    assert parse_options(["--transport", "grpc, rest,grpc"]).transports == ("grpc", "rest")
+def test_without_settings_all_transports_are_compared() -> None:
+    assert tuple(ask_for().value("TRANSPORT")) == BARE_TRANSPORTS
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("words", "code", "name"),
     [
-        (["--transport", "grcp"], "did you mean 'grpc'"),
-        (["--transport", "memory"], "no bare chain for transport 'memory'"),
-        (["--transport", ","], "no bare chain"),
-        (["--rounds", "0"], "a whole number from 1 on is needed, not '0'"),
-        (["--rounds", "1.5"], "a whole number"),
-        (["--orders", "-3"], "a whole number"),
-        (["--payload", "½"], "a positive number of bytes"),
-        (["--seconds", "soon"], "a number of seconds"),
-        (["--seconds", "nan"], "a number of seconds"),
-        (["--seconds", "0"], "from 0.1 to 3600"),
-        (["--second"], "expected one argument"),
-        (["--nonsense"], "unrecognized arguments"),
+        ({"TRANSPORT": "grcp"}, "unknown-bare-chain", "'grpc'"),
+        ({"TRANSPORT": "memory"}, "unknown-bare-chain", "'memory'"),
+        ({"TRANSPORT": ","}, "no-transport", "rest"),
+        ({"ORDERS": "0"}, "bad-count", "ORDERS"),
+        ({"ORDERS": "-3"}, "bad-count", "'-3'"),
+        ({"PAYLOAD": "½"}, "bad-size", "'½'"),
+        ({"PAYLOAD": "20"}, "payload-too-small", "PAYLOAD"),
+        ({"SECONDS_EACH": "soon"}, "bad-seconds", "'soon'"),
+        ({"SECONDS_EACH": "nan"}, "bad-seconds", "'nan'"),
+        ({"SECONDS_EACH": "0"}, "bad-seconds", "SECONDS_EACH"),
+        ({"SECONDS_EACH": "2h"}, "bad-seconds", "3600"),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_sentence(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as raised:
-        parse_options(arguments)
-    assert raised.value.code == 2
-    error = capsys.readouterr().err
-    assert said in error
-    assert len(error.splitlines()) == 1
+def test_what_cannot_be_is_refused_by_name(words: dict[str, str], code: str, name: str) -> None:
+    with refuses(code, name):
+        baseline.run(ask_for(**words))
 
 
 # Report
@@ -268,5 +266,5 @@ def test_the_report_is_whole_each_time_it_is_saved(tmp_path: Path) -> None:
     assert len(kept["slots"]) == 2
     assert {entry["metric"]: entry["met"] for entry in kept["comparisons"]["rest"]}["orders_per_s"] is True
     text = report.path.with_suffix(".txt").read_text()
-    assert "events skipped: no kafka answers" in text
+    assert "no kafka answers" in text
     assert "orders/s" in text

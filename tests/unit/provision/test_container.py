@@ -10,15 +10,13 @@ import stat
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.errors import StartFailed
-from bench.provision import Broker, Unavailable, compose, kafka, provide_brokers, rabbitmq
-from bench.provision import container as contained
+from bench.provision import Broker, Unavailable, brokers, compose, container, kafka, provide_brokers, rabbitmq
 from bench.provision.base import Security
 from bench.provision.certificates import make_keys
 from transports.security import ENCRYPTED_LEVELS, LEVELS, ROLES, RoleKeys
@@ -39,7 +37,7 @@ def never(*arguments: object, **options: object) -> None:
     raise StartFailed("nothing is started here", code="for-the-test")
 
 
-async def natively(name: str, folder: Path, security: Security, monkeypatch: pytest.MonkeyPatch) -> None:
+async def start_natively(name: str, folder: Path, security: Security, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a native broker is told, written into this folder by its start."""
     folder.mkdir()
     for module in (kafka, rabbitmq):
@@ -75,9 +73,9 @@ async def test_a_contained_rabbitmq_is_told_what_a_native_one_is(
     levels: tuple[str, ...], keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     security = Security(levels, str(keys))
-    native, folder = tmp_path / "native", tmp_path / "told"
-    await natively("rabbitmq", native, security, monkeypatch)
-    contained.build_secured_config("rabbitmq", folder, security)
+    native, folder = tmp_path / "native", tmp_path / "config"
+    await start_natively("rabbitmq", native, security, monkeypatch)
+    container.build_secured_config("rabbitmq", folder, security)
     for file in ("rabbitmq.conf", rabbitmq.MTLS_LISTENER_FILE, "enabled_plugins"):
         assert read(folder, file).replace(EVERYWHERE, "127.0.0.1") == read(native, file)
     assert users(folder) == users(native)
@@ -89,11 +87,11 @@ async def test_a_contained_kafka_is_told_what_a_native_one_is(
     levels: tuple[str, ...], keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     security = Security(levels, str(keys))
-    native, folder = tmp_path / "native", tmp_path / "told"
-    await natively("kafka", native, security, monkeypatch)
-    contained.build_secured_config("kafka", folder, security)
+    native, folder = tmp_path / "native", tmp_path / "config"
+    await start_natively("kafka", native, security, monkeypatch)
+    container.build_secured_config("kafka", folder, security)
     said = read(folder, "server.properties").replace(EVERYWHERE, "127.0.0.1")
-    assert said == read(native, "server.properties").replace("FOLDER/data", str(contained.KAFKA_DATA))
+    assert said == read(native, "server.properties").replace("FOLDER/data", str(container.KAFKA_DATA))
     tools = [read(at, "format.args").partition('"kafka.tools')[2] for at in (folder, native)]
     assert tools[0] == tools[1]
     assert ("--add-scram" in tools[0]) == ("auth" in levels)
@@ -104,33 +102,33 @@ async def test_a_contained_kafka_is_told_what_a_native_one_is(
 def test_a_server_listens_where_its_level_is_published(
     name: str, levels: tuple[str, ...], keys: Path, tmp_path: Path
 ) -> None:
-    told = contained.build_secured_config(name, folder := tmp_path / "told", Security(levels, str(keys)))
-    assert set(told.urls) == set(levels)
+    config = container.build_secured_config(name, folder := tmp_path / "config", Security(levels, str(keys)))
+    assert set(config.urls) == set(levels)
     written = "".join(
         (folder / file).read_text()
         for file in (rabbitmq.MTLS_LISTENER_FILE, "rabbitmq.conf", "server.properties")
         if (folder / file).exists()
     )
-    for level, url in told.urls.items():
+    for level, url in config.urls.items():
         port = re.findall(r"127\.0\.0\.1:(\d+)", url)[0]
-        published = {told.variables[f"FOURWAYS_{kind.upper()}"] for kind in (level, "tls")}
+        published = {config.variables[f"FOURWAYS_{kind.upper()}"] for kind in (level, "tls")}
         assert port in published
         assert re.search(rf'{re.escape(EVERYWHERE)}(:|", ){port}\b', written)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_secret_is_in_files_of_their_owner_alone(name: str, keys: Path, tmp_path: Path) -> None:
-    told = contained.build_secured_config(name, folder := tmp_path / "told", Security(LEVELS, str(keys)))
+    config = container.build_secured_config(name, folder := tmp_path / "config", Security(LEVELS, str(keys)))
     secret = [RoleKeys(keys, role).password for role in ROLES]
     secret += [RoleKeys(keys, role).key.read_text().splitlines()[1] for role in (*ROLES, *NAMES)]
-    words = TEXT + repr(told.variables) + repr(told.once_ready)
+    words = TEXT + repr(config.variables) + repr(config.once_ready)
     assert not [one for one in secret if one in words]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     holding = {path for path in folder.iterdir() if any(one in path.read_text() for one in secret)}
     assert {path.name for path in holding} == {"rabbitmq": set(), "kafka": {"format.args", "keystore.pem"}}[name]
     hashes = {folder / "definitions.json"} if name == "rabbitmq" else set()
     assert {stat.S_IMODE(path.stat().st_mode) for path in holding | hashes} == {0o600}
-    told.delete_secrets()
+    config.delete_secrets()
     assert not (folder / "format.args").exists()
 
 
@@ -139,7 +137,7 @@ def test_the_file_is_given_every_variable_that_it_names(keys: Path, tmp_path: Pa
     for name in NAMES:
         assert (
             named
-            == contained.build_secured_config(name, tmp_path / name, Security(("tls",), str(keys))).variables.keys()
+            == container.build_secured_config(name, tmp_path / name, Security(("tls",), str(keys))).variables.keys()
         )
 
 
@@ -153,7 +151,7 @@ def filled_in(name: str, variables: Mapping[str, str]) -> str:
 def test_it_publishes_at_loopback_alone_under_the_port_that_a_server_is_told(
     name: str, kinds: tuple[str, ...], keys: Path, tmp_path: Path
 ) -> None:
-    variables = contained.build_secured_config(name, tmp_path / "told", Security(LEVELS, str(keys))).variables
+    variables = container.build_secured_config(name, tmp_path / "config", Security(LEVELS, str(keys))).variables
     listed = filled_in(name, variables).partition("    ports:\n")[2].partition("    volumes:\n")[0]
     ports = [variables[f"FOURWAYS_{kind.upper()}"] for kind in kinds]
     assert listed == "".join(f'      - "127.0.0.1:{port}:{port}"\n' for port in ports)
@@ -161,7 +159,9 @@ def test_it_publishes_at_loopback_alone_under_the_port_that_a_server_is_told(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_mounted_is_read_only_and_holds_no_key_but_its_own(name: str, keys: Path, tmp_path: Path) -> None:
-    variables = contained.build_secured_config(name, folder := tmp_path / "told", Security(LEVELS, str(keys))).variables
+    variables = container.build_secured_config(
+        name, folder := tmp_path / "config", Security(LEVELS, str(keys))
+    ).variables
     listed = filled_in(name, variables).partition("    volumes:\n")[2].splitlines()
     paths = [folder, keys / "authority.pem", *([keys / "rabbitmq"] if name == "rabbitmq" else [])]
     assert listed == [f'      - "{path}:{path}:ro"' for path in paths]
@@ -201,7 +201,7 @@ def an_engine(folder: Path, code: int, monkeypatch: pytest.MonkeyPatch) -> Path:
         return "1.2.3"
 
     monkeypatch.setattr(compose, "find_engine", engine)
-    monkeypatch.setattr(import_module("bench.provision.brokers"), "version_at", answers)
+    monkeypatch.setattr(brokers, "probe_version", answers)
     return folder / "asked"
 
 
@@ -219,9 +219,9 @@ async def test_a_run_has_a_broker_in_a_container_at_all_its_levels(
         assert not list(tmp_path.glob("run-*/*/format.args"))
     asked = [json.loads(line) for line in noted.read_text().splitlines()]
     assert [words[4] for words, _ in asked] == ["up", *(["exec"] if name == "rabbitmq" else []), "down"]
-    for words, told in asked:
+    for words, variables in asked:
         assert words[3] == str(compose.SECURE_COMPOSE_FILE)
-        assert {told[f"FOURWAYS_{level.upper()}"] for level in security.levels} >= set(ports.values())
+        assert {variables[f"FOURWAYS_{level.upper()}"] for level in security.levels} >= set(ports.values())
     assert (ports["tls"] == ports["auth"]) == (name == "rabbitmq")  # which asks neither for a certificate
 
 
@@ -233,4 +233,5 @@ async def test_a_container_that_does_not_start_is_removed_before_another_broker_
     security = Security(("tls",), str(keys))
     async with provide_brokers(["kafka"], given={}, home=tmp_path, say=said.append, security=security) as found:
         assert found == {"kafka": Unavailable("kafka", "asked after 2")}
-    assert said[-1] == "the container engine could not start kafka: exit code 1; trying without containers"
+    assert "kafka" in said[-1]
+    assert "exit code 1" in said[-1]

@@ -14,13 +14,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.cli import brokers as command_line
 from bench.errors import InUse, StartFailed
 from bench.provision import (
+    URL_VARIABLES,
     Broker,
     Unavailable,
+    cleanup,
     compose,
     find_free_ports,
+    install,
     kafka,
     ports,
     provide_brokers,
@@ -28,8 +30,6 @@ from bench.provision import (
     remove_orphans,
     stop_kept_brokers,
 )
-from bench.provision import cleanup as ledger
-from bench.provision import install as setup
 from bench.provision.base import Security
 from bench.provision.brokers import find_existing_brokers
 from bench.provision.certificates import make_keys
@@ -42,13 +42,14 @@ from bench.provision.process import (
     stop_processes_below,
     wait_until_answering,
 )
+from tests.conftest import refuses
 
 IDLE = [sys.executable, "-c", "import time; time.sleep(60)"]
 OWNER = """
 import sys, time, pathlib
-from bench.provision import cleanup as ledger
+from bench.provision import cleanup
 from bench.provision.process import spawn
-run = ledger.open_run(pathlib.Path(sys.argv[1]))
+run = cleanup.open_ledger(pathlib.Path(sys.argv[1]))
 spawn([sys.executable, "-c", "import time; time.sleep(60)"], folder=run.folder, log=run.folder / "log")
 print(run.folder, flush=True)
 time.sleep(60)
@@ -121,7 +122,7 @@ async def test_waiting_for_a_child_that_ends_fails_at_once(tmp_path: Path) -> No
     async def never() -> None:
         return None
 
-    with pytest.raises(StartFailed, match="exit code 3"):
+    with refuses("ended-while-starting", "exit code 3", kind=StartFailed):
         await wait_until_answering(child, never, deadline_s=30)
 
 
@@ -139,8 +140,8 @@ async def test_a_stop_that_a_probe_has_swallowed_stops_all_the_same(answer: str 
         await waiting
 
 
-def test_a_program_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(StartFailed, match="cannot be run: No such file"):
+def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with refuses("not-executable", "/no/such/program", kind=StartFailed):
         spawn(["/no/such/program"], folder=tmp_path, log=tmp_path / "log")
 
 
@@ -161,26 +162,28 @@ async def test_work_to_be_finished_is_finished_when_cancelled() -> None:
     assert done.is_set()
 
 
-def test_a_sweep_ends_what_a_killed_run_left(tmp_path: Path) -> None:
+def test_cleaning_up_ends_what_a_killed_run_left(tmp_path: Path) -> None:
     folder = killed_run(tmp_path)
     assert find_marked_processes(folder)
     said: list[str] = []
     remove_orphans(tmp_path, said.append)
     assert not find_marked_processes(tmp_path)
     assert not folder.exists()
-    assert said == [f"cleaned up after a run that was killed: 1 processes ended, {folder.name} removed"]
+    (sentence,) = said
+    assert "1 processes" in sentence
+    assert folder.name in sentence
 
 
-def test_a_sweep_spares_a_run_whose_owner_lives(tmp_path: Path) -> None:
-    run = ledger.open_ledger(tmp_path)
+def test_cleaning_up_spares_a_run_whose_owner_lives(tmp_path: Path) -> None:
+    run = cleanup.open_ledger(tmp_path)
     child = idle(run.folder)
     remove_orphans(tmp_path, pytest.fail)
     assert [process.pid for process in find_marked_processes(tmp_path)] == [child.pid]
     run.close()
 
 
-def test_a_sweep_spares_what_is_kept(tmp_path: Path) -> None:
-    run = ledger.open_ledger(tmp_path)
+def test_cleaning_up_spares_keep_brokers(tmp_path: Path) -> None:
+    run = cleanup.open_ledger(tmp_path)
     child = idle(run.folder)
     run.kept = True
     run.close()
@@ -189,7 +192,7 @@ def test_a_sweep_spares_what_is_kept(tmp_path: Path) -> None:
     run.clear()
 
 
-def test_a_sweep_spares_a_process_that_only_has_a_noted_pid(tmp_path: Path) -> None:
+def test_cleaning_up_spares_a_process_that_only_has_a_noted_pid(tmp_path: Path) -> None:
     with subprocess.Popen(IDLE) as stranger:
         folder = tmp_path / "run-00000000"
         folder.mkdir()
@@ -202,7 +205,7 @@ def test_a_sweep_spares_a_process_that_only_has_a_noted_pid(tmp_path: Path) -> N
         stranger.kill()
 
 
-def test_a_sweep_ends_a_process_whose_run_is_gone(tmp_path: Path) -> None:
+def test_cleaning_up_ends_a_process_whose_run_is_gone(tmp_path: Path) -> None:
     child = idle(tmp_path / "run-11111111")
     (tmp_path / "run-11111111" / "log").unlink()
     (tmp_path / "run-11111111").rmdir()
@@ -210,8 +213,8 @@ def test_a_sweep_ends_a_process_whose_run_is_gone(tmp_path: Path) -> None:
     assert not psutil.pid_exists(child.pid)
 
 
-def what_is_kept(home: Path, *names: str) -> ledger.RunLedger:
-    run = ledger.open_ledger(home)
+def keep_brokers(home: Path, *names: str) -> cleanup.RunLedger:
+    run = cleanup.open_ledger(home)
     run.kept = True
     run.brokers = [Broker(name, "127.0.0.1:1", "native", "") for name in names]
     run.close()
@@ -219,12 +222,12 @@ def what_is_kept(home: Path, *names: str) -> ledger.RunLedger:
 
 
 async def test_down_refuses_to_stop_what_several_runs_use_until_the_last_has_ended(tmp_path: Path) -> None:
-    run = what_is_kept(tmp_path, "rabbitmq", "kafka")
+    run = keep_brokers(tmp_path, "rabbitmq", "kafka")
     child = idle(run.folder)
-    users = [ledger.try_lock(run.folder / ledger.USERS_LOCK, shared=True) for _ in range(2)]
+    users = [cleanup.try_lock(run.folder / cleanup.USERS_LOCK, shared=True) for _ in range(2)]
     for user in users:
         assert user is not None
-        with pytest.raises(InUse, match=r"^rabbitmq and kafka are in use by a run; end it first"):
+        with refuses("in-use", "rabbitmq and kafka", kind=InUse):
             await stop_kept_brokers(home=tmp_path, say=pytest.fail)
         assert [process.pid for process in find_marked_processes(tmp_path)] == [child.pid]
         user.close()
@@ -234,16 +237,17 @@ async def test_down_refuses_to_stop_what_several_runs_use_until_the_last_has_end
 
 
 async def test_down_stops_nothing_when_only_some_of_it_is_used(tmp_path: Path) -> None:
-    used, unused = what_is_kept(tmp_path, "rabbitmq"), what_is_kept(tmp_path, "kafka")
-    user = ledger.try_lock(used.folder / ledger.USERS_LOCK, shared=True)
+    used, unused = keep_brokers(tmp_path, "rabbitmq"), keep_brokers(tmp_path, "kafka")
+    user = cleanup.try_lock(used.folder / cleanup.USERS_LOCK, shared=True)
     assert user is not None
-    with user, pytest.raises(InUse, match=r"^rabbitmq is in use"):
+    with user, refuses("in-use", "rabbitmq", kind=InUse) as refused:
         await stop_kept_brokers(home=tmp_path, say=pytest.fail)
+    assert "kafka" not in str(refused.value)
     assert unused.folder.exists()
 
 
 async def test_a_kept_broker_that_is_silent_is_not_in_use(tmp_path: Path) -> None:
-    run = what_is_kept(tmp_path, "kafka")
+    run = keep_brokers(tmp_path, "kafka")
     idle(run.folder)
     said: list[str] = []
     async with find_existing_brokers(["kafka"], {}, tmp_path, said.append) as found:
@@ -253,23 +257,10 @@ async def test_a_kept_broker_that_is_silent_is_not_in_use(tmp_path: Path) -> Non
     assert said[1:] == ["stopped kafka"]
 
 
-def test_down_with_brokers_in_use_ends_in_a_sentence_and_an_error(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = what_is_kept(tmp_path, "kafka")
-    user = ledger.try_lock(run.folder / ledger.USERS_LOCK, shared=True)
-    assert user is not None
-    with user:
-        assert asyncio.run(command_line.main("down", tmp_path)) == 1
-    said = capsys.readouterr()
-    assert said.err.startswith("kafka is in use by a run")
-    assert (said.err.count("\n"), said.out) == (1, "")
-
-
 async def test_down_without_up_says_so(tmp_path: Path) -> None:
     said: list[str] = []
     await stop_kept_brokers(home=tmp_path, say=said.append)
-    assert said == ["no broker is kept: nothing to stop"]
+    assert len(said) == 1
 
 
 @pytest.mark.parametrize(
@@ -282,11 +273,12 @@ async def test_down_without_up_says_so(tmp_path: Path) -> None:
         ("kafka", "127.0.0.1:not-a-port"),
     ],
 )
-async def test_a_given_broker_that_does_not_answer_is_a_sentence(name: str, url: str, tmp_path: Path) -> None:
+async def test_a_given_broker_that_does_not_answer_is_unavailable(name: str, url: str, tmp_path: Path) -> None:
     async with provide_brokers([name], given={name: url}, home=tmp_path, say=pytest.fail) as found:
         broker = found[name]
     assert isinstance(broker, Unavailable)
-    assert f"no {name} answers at" in broker.why
+    assert broker.name == name
+    assert URL_VARIABLES[name] in broker.why
     assert "secret" not in broker.why
 
 
@@ -298,12 +290,12 @@ async def test_kafka_without_jars_says_what_to_type(tmp_path: Path, monkeypatch:
 
 
 async def test_a_name_that_is_no_broker_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="the brokers are rabbitmq and kafka"):
+    with pytest.raises(ValueError, match="rabbitmq and kafka"):
         async with provide_brokers(["nats"], given={}, home=tmp_path, say=pytest.fail):
             pass
 
 
-async def test_a_secured_broker_whose_keys_are_missing_is_a_sentence(
+async def test_a_secured_broker_whose_keys_are_missing_says_which(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compose, "ENGINES", ())
@@ -312,7 +304,7 @@ async def test_a_secured_broker_whose_keys_are_missing_is_a_sentence(
     security = Security(("tls",), str(tmp_path / "keys"))
     async with provide_brokers(["kafka"], given={}, home=tmp_path, say=lambda _: None, security=security) as found:
         assert isinstance(found["kafka"], Unavailable)
-        assert "kafka could not be started: there is no " in found["kafka"].why
+        assert str(tmp_path / "keys" / "kafka") in found["kafka"].why
 
 
 def test_compose_publishes_on_loopback_only() -> None:
@@ -340,14 +332,14 @@ def test_compose_and_native_rabbitmq_have_the_same_settings() -> None:
 
 
 def test_compose_names_the_versions_that_native_brokers_have() -> None:
-    pom = setup.POM_FILE.read_text()
+    pom = install.POM_FILE.read_text()
     assert compose.read_image_version("rabbitmq") == "3.10.8"
     assert f"<version>{compose.read_image_version('kafka')}</version>" in pom
 
 
 def test_a_policy_against_servers_is_removed_also_on_failure(tmp_path: Path) -> None:
     policy = tmp_path / "policy-rc.d"
-    with pytest.raises(RuntimeError), setup.forbid_server_start(policy):
+    with pytest.raises(RuntimeError), install.forbid_server_start(policy):
         assert subprocess.run([policy], check=False).returncode == 101
         raise RuntimeError
     assert not policy.exists()
@@ -356,7 +348,7 @@ def test_a_policy_against_servers_is_removed_also_on_failure(tmp_path: Path) -> 
 def test_a_policy_that_was_there_stays_as_it_was(tmp_path: Path) -> None:
     policy = tmp_path / "policy-rc.d"
     policy.write_text("theirs")
-    with setup.forbid_server_start(policy):
+    with install.forbid_server_start(policy):
         assert policy.read_text() == "theirs"
     assert policy.read_text() == "theirs"
 
@@ -371,20 +363,29 @@ def test_a_mark_is_handed_on_to_grandchildren(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("transports", "needed"),
-    [("", True), ("rest", False), ("rest, grpc", False), ("rest,events", True), ("broker", True), ("no-such", False)],
+    [((), False), (("rest",), False), (("rest", "grpc"), False), (("rest", "events"), True), (("no-such",), False)],
 )
-def test_brokers_are_set_up_for_those_transports_alone_that_need_them(transports: str, needed: bool) -> None:
-    assert setup.needs_any_broker(transports) is needed
+def test_brokers_are_set_up_for_those_transports_alone_that_need_them(
+    transports: tuple[str, ...], needed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[Path] = []
+    monkeypatch.setattr(install, "find_missing_packages", list)
+    monkeypatch.setattr(install, "fetch_kafka", fetched.append)
+    install.install_for(transports, tmp_path)
+    assert fetched == ([tmp_path] if needed else [])
 
 
 def test_a_port_that_another_process_has_just_chosen_is_not_chosen_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = "import sys; from bench.provision import free_ports; print(*free_ports(1), flush=True); sys.stdin.read()"
+    program = (
+        "import sys; from bench.provision import find_free_ports; "
+        "print(*find_free_ports(1), flush=True); sys.stdin.read()"
+    )
     command = [sys.executable, "-c", program]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         chosen = int(other.stdout.readline())
         monkeypatch.setattr(ports, "CANDIDATES", range(chosen, chosen + 1))
-        with pytest.raises(OSError, match="no 1 free ports"):
+        with pytest.raises(OSError, match="1 free"):
             find_free_ports(1)
         other.communicate("")
     assert find_free_ports(1) == [chosen]

@@ -1,30 +1,30 @@
 """Tests the capacity study on made-up trials with a known capacity."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from bench.errors import ResultsError, StartFailed, UsageError
-from bench.profile.loader import load
-from bench.profile.matrix import methods
-from bench.profile.schema import Cell, Profile
+from bench.errors import ResultsError, StartFailed
+from bench.profile.loader import load_profile
+from bench.profile.matrix import expand_methods, settings_for
+from bench.profile.schema import CellSettings, Profile
 from bench.results.caveats import Caveat
 from bench.results.histograms import Percentiles
 from bench.results.rows import TrialRow
 from bench.results.store import RunFolder
 from bench.runner.capacity import build_curve_cells, build_search_settings, judge_trial, require_slo_ms, search_capacity
 from bench.runner.capacity_search import SearchResult
+from tests.conftest import refuses
 from tests.unit.builders import build_trial
 
 
 def a_profile(**flags: str) -> Profile:
-    return load("capacity", {"TRANSPORT": "rest,grpc", **flags})
+    return load_profile("capacity", {"TRANSPORT": "rest,grpc", **flags})
 
 
-REST, GRPC = methods(a_profile())
+REST, GRPC = (settings_for(a_profile(), cell) for cell in expand_methods(a_profile()))
 SLOW = Percentiles(p50_us=50_000, p90_us=90_000, p99_us=100_001, max_us=200_000)
 QUICK = Percentiles(p50_us=5_000, p90_us=9_000, p99_us=100_000, max_us=200_000)
 FEW = Percentiles(p50_us=5_000, p90_us=9_000, max_us=200_000)
@@ -46,19 +46,19 @@ class Shop:
         self.capacity_per_s = capacity_per_s
         self.asked: list[tuple[float, int, float]] = []
 
-    async def measure(self, cell: Cell, number: int, duration_s: float) -> TrialRow:
+    async def measure(self, cell: CellSettings, number: int, duration_s: float) -> TrialRow:
         self.asked.append((cell.rate_per_s, number, duration_s))
         quick = cell.rate_per_s <= self.capacity_per_s
         return build_trial(cell=cell.name, offered_per_s=cell.rate_per_s, finish=QUICK if quick else SLOW)
 
 
-def searched(run: RunFolder, shop: Shop, cell: Cell = REST, **flags: str) -> SearchResult:
+def searched(run: RunFolder, shop: Shop, cell: CellSettings = REST, **flags: str) -> SearchResult:
     return asyncio.run(search_capacity(run, a_profile(**flags), cell, shop.measure))
 
 
 def test_a_search_that_was_begun_with_other_settings_does_not_go_on(run: RunFolder) -> None:
     searched(run, Shop(90.0))
-    with pytest.raises(ResultsError, match=r"search\.csv cannot go on: trial 1 of the history tried"):
+    with refuses("damaged-results", "search.csv", "trial 1 ", kind=ResultsError):
         searched(run, Shop(90.0), RATE="31")
 
 
@@ -85,13 +85,13 @@ def test_a_trial_passes_fails_or_says_nothing_about_the_method(trial: TrialRow, 
 
 @pytest.mark.parametrize("name", ["failed", "died", "audit"])
 def test_a_trial_that_says_nothing_of_its_method_is_no_answer(name: str) -> None:
-    with pytest.raises(StartFailed, match="text"):
+    with refuses("trial-failed", "text", kind=StartFailed):
         judge_trial(build_trial(complete=False, caveats=(doubt(name),)), 100_000)
 
 
 def test_the_words_of_a_searchs_doubts_are_kept(run: RunFolder) -> None:
     class Doubtful(Shop):
-        async def measure(self, cell: Cell, number: int, duration_s: float) -> TrialRow:
+        async def measure(self, cell: CellSettings, number: int, duration_s: float) -> TrialRow:
             trial = await super().measure(cell, number, duration_s)
             return msgspec.structs.replace(trial, round=number, slot=90, caveats=(doubt("unsteady"),))
 
@@ -114,7 +114,7 @@ def test_a_known_capacity_is_found_and_kept(run: RunFolder, capacity_per_s: floa
 
 def test_what_was_tried_is_not_tried_again(run: RunFolder) -> None:
     class Interrupted(Shop):
-        async def measure(self, cell: Cell, number: int, duration_s: float) -> TrialRow:
+        async def measure(self, cell: CellSettings, number: int, duration_s: float) -> TrialRow:
             if number == 6:
                 raise asyncio.CancelledError
             return await super().measure(cell, number, duration_s)
@@ -158,8 +158,8 @@ def test_the_search_starts_at_the_highest_rate_of_the_profile() -> None:
 
 
 def test_a_profile_without_an_objective_is_no_study() -> None:
-    with pytest.raises(UsageError, match="profile 'default' has no objective"):
-        require_slo_ms(load("default"))
+    with refuses("no-objective", "'default'", "SLO"):
+        require_slo_ms(load_profile("default"))
 
 
 def done(last_pass_per_s: float | None) -> SearchResult:
@@ -180,7 +180,7 @@ def test_the_curve_has_equal_rates_and_shares_of_each_capacity() -> None:
         ("grpc@50%", 130),
         ("grpc@80%", 208),
     ]
-    assert {replace(cell, name="rest", rate_per_s=0) for cell in cells[:5]} == {replace(REST, rate_per_s=0)}
+    assert {cell.at_rate(0, "rest") for cell in cells[:5]} == {REST.at_rate(0)}
 
 
 def test_equal_rates_are_those_that_every_method_carries_with_room_to_spare() -> None:

@@ -147,11 +147,11 @@ def test_the_answer_is_confirmed_by_three_trials_and_steps_down_when_two_do_not_
     expected, history = searched(up_to(700), settings)
     answer = history[-1].probe
     assert history[-3:] == [RateProbeResult(RateProbe(expected.last_pass_per_s or 0, "confirm"), "pass")] * 3
-    assert "3 of 3 fresh trials" in expected.reason
+    assert "3 of 3" in expected.reason
     once = find_next_step([*history[:-2], RateProbeResult(answer, "fail"), RateProbeResult(answer, "pass")], settings)
     assert isinstance(once, SearchResult)
     assert once.last_pass_per_s == answer.per_s
-    assert "2 of 3 fresh trials" in once.reason
+    assert "2 of 3" in once.reason
     twice = [*history[:-3], *[RateProbeResult(answer, "fail")] * 2]
     below = next_probe(twice, settings)
     assert below.kind == "confirm"
@@ -227,9 +227,9 @@ def test_the_same_history_gives_the_same_step(seed: int, length: int) -> None:
 
 def test_a_history_of_other_settings_is_refused() -> None:
     _, history = searched(up_to(700), SearchSettings(start_per_s=100))
-    with pytest.raises(ValueError, match="start a new search"):
+    with pytest.raises(ValueError, match="trial 1 "):
         find_next_step(history, SearchSettings(start_per_s=200))
-    with pytest.raises(ValueError, match="had ended"):
+    with pytest.raises(ValueError, match=f"trial {len(history)}$"):
         find_next_step([*history, history[-1]], SearchSettings(start_per_s=100))
 
 

@@ -3,19 +3,17 @@
 import asyncio
 from pathlib import Path
 
-import pytest
-
-from bench.errors import UsageError
-from bench.profile.loader import load
+from bench.profile.loader import load_profile
 from bench.runner.environment import RunPaths
 from bench.runner.web import serve_page
+from tests.conftest import refuses
 
 
-def test_the_page_takes_no_trace(tmp_path: Path) -> None:
-    trace = tmp_path / "trace"
-    trace.write_text("0\n9\n")
-    profile = load(flags={"TRANSPORT": "memory", "ARRIVALS": "trace", "TRACE": str(trace)})
-    house = RunPaths(checkout=tmp_path, home=tmp_path, results=tmp_path, given={})
-    with pytest.raises(UsageError, match=r"a rate of its own.*leave ARRIVALS and TRACE out"):
-        asyncio.run(serve_page(profile, house, 8089, lambda _: None))
-    assert [path.name for path in tmp_path.iterdir()] == ["trace"]
+def test_the_page_takes_no_replay(tmp_path: Path) -> None:
+    replay = tmp_path / "replay"
+    replay.write_text("0\n9\n")
+    profile = load_profile(settings={"TRANSPORT": "memory", "ARRIVALS": "replay", "REPLAY": str(replay)})
+    paths = RunPaths(checkout=tmp_path, home=tmp_path, results=tmp_path, given={})
+    with refuses("replay-on-page", "ARRIVALS", "REPLAY"):
+        asyncio.run(serve_page(profile, paths, 8089, lambda _: None))
+    assert [path.name for path in tmp_path.iterdir()] == ["replay"]

