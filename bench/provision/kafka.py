@@ -93,7 +93,8 @@ async def start(folder: Path, security: Security = PLAIN, *, home: Path) -> Brok
     ports, log, temporary = KafkaPorts.choose_free(security.levels), folder / "server.log", folder / "tmp"
     temporary.mkdir()
     (folder / "log4j.properties").write_text(
-        LOG4J_CONFIG.format(folder=folder) + ("" if security == PLAIN else kafka_tls.LOG4J_TLS_CONFIG)
+        LOG4J_CONFIG.format(folder=folder) + ("" if security == PLAIN else kafka_tls.LOG4J_TLS_CONFIG),
+        "utf-8",
     )
     properties = write_config(folder, security, ports, data=folder / "data")
     common = (
@@ -165,7 +166,7 @@ def write_config(folder: Path, security: Security, ports: KafkaPorts, *, data: P
         **SERVER_SETTINGS,
     }
     properties = folder / "server.properties"
-    properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+    properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()), "utf-8")
     return properties
 
 
@@ -182,6 +183,7 @@ def write_format_arguments(folder: Path, security: Security, options: Sequence[s
     arguments.write_text(
         "\n".join(
             f'"{word}"' for word in (*TOOL_JVM_OPTIONS, *options, *tool, *kafka_tls.build_user_arguments(security))
-        )
+        ),
+        "utf-8",
     )
     return arguments
