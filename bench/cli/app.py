@@ -16,6 +16,7 @@ from bench.cli.arguments import (
     pairs_from_make,
     read_words,
     refuse_unknown_command,
+    spell_flags,
     split_pair,
 )
 from bench.cli.commands import COMMANDS, RENAMED_COMMANDS, Command, find_command
@@ -47,11 +48,18 @@ class Subcommands(click.Group):
         return list(self.commands)
 
 
+class SettingsCommand(click.Command):
+    """A command whose flags are read as KEY=VALUE words are."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args if ctx.resilient_parsing else spell_flags(args))
+
+
 class SettingOption(click.Option):
-    """A flag whose values are completed from the table."""
+    """A flag for --help, whose values are completed from the table; SettingsCommand reads it."""
 
     def __init__(self, spec: SettingSpec) -> None:
-        super().__init__([spec.flag, spec.name], metavar=_metavar(spec), help=describe(spec))
+        super().__init__([spec.flag, spec.name], metavar=_metavar(spec), help=describe(spec), expose_value=False)
         self._spec = spec
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -82,10 +90,9 @@ def _metavar(spec: SettingSpec) -> str:
 def build_command(command: Command) -> click.Command:
     """The click command of a row of the table; its module is imported when it runs."""
 
-    def run(words: tuple[str, ...], json: bool = False, **flags: str | None) -> None:
+    def run(words: tuple[str, ...], json: bool = False) -> None:
         by_make = bool(click.get_current_context().find_root().params.get("make"))
         typed = [split_pair(word) for word in words]
-        typed += [(name.upper(), value) for name, value in flags.items() if value is not None]
         if by_make:
             typed += pairs_from_make(command, os.environ)
         given, servers = read_words(command, typed)
@@ -101,7 +108,7 @@ def build_command(command: Command) -> click.Command:
     if command.has_json:
         params.append(click.Option(["--json"], is_flag=True, help="print the result as JSON"))
     params.append(click.Argument(["words"], nargs=-1, metavar="[KEY=VALUE]..."))
-    return click.Command(command.name, params=params, callback=run, help=command.help, short_help=command.help)
+    return SettingsCommand(command.name, params=params, callback=run, help=command.help, short_help=command.help)
 
 
 def _servers_around() -> dict[str, str]:
