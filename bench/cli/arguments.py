@@ -80,7 +80,9 @@ def read_words(command: Command, pairs: Iterable[tuple[str, str]]) -> tuple[dict
             raise unknown_word("setting", name, (*command.settings, *synonyms))
         if not text.strip():
             raise UsageError(f"{name}= is empty; give it a value or leave it out", code="empty-setting")
-        parse(command.settings[name], text)
+        spec = command.settings[name]
+        for level in text.split(",") if spec.factor else [text]:  # a study takes several levels of a factor
+            parse(spec, level)
         words[name] = text.strip()
     return words, servers
 

@@ -87,6 +87,7 @@ def test_a_setting_that_is_given_twice_is_refused(refused: Runner, line: str) ->
         ("'RATE= 300 '", {"RATE": "300"}),
         ("CLIENT=rest:httpx", {"CLIENT": "rest:httpx"}),
         ("PROFILE=a=b", {"PROFILE": "a=b"}),
+        ("SECURITY=none,mtls PAYLOAD=200,1KiB", {"SECURITY": "none,mtls", "PAYLOAD": "200,1KiB"}),
     ],
 )
 def test_flags_words_case_hyphens_and_synonyms_mean_the_same(line: str, words: dict[str, str]) -> None:
@@ -202,6 +203,11 @@ def test_a_linux_without_what_costs_are_read_with_is_refused(refused: Runner, mo
     assert refused("doctor") == Refused(ExitCode.USAGE, "no-linux")
 
 
+@pytest.mark.parametrize(("line", "code"), [("SECURITY=none,mtsl", "unknown-security"), ("PAYLOAD=1kB,0", "bad-size")])
+def test_each_level_of_a_factor_is_read(refused: Runner, line: str, code: str) -> None:
+    assert refused(f"study PROFILE=security {line}") == Refused(ExitCode.USAGE, code)
+
+
 LINES = (
     "bench RATEZ=3",
     "bench --ratez 3",
@@ -232,12 +238,14 @@ def before_set_up(line: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", LINES)
 def test_the_check_before_set_up_refuses_the_same_in_the_same_words(refused: Runner, line: str) -> None:
     done, wanted = before_set_up(line), refused(line)
     assert (done.returncode, done.stderr) == (wanted.exit_code, wanted.sentence + "\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line", ["", "--help", "bench --help", "bench RATE=300 --rounds 3 --json", "harness codecs --rounds 1", "--make up"]
 )
