@@ -13,6 +13,8 @@ import pytest
 from bench.paths import REFERENCE, ROOT
 from tests.system.command_line import SHORT_RUN
 
+pytestmark = pytest.mark.slow
+
 CODE = ("bench", "transports", "shop", "scenarios")
 Fourways = Callable[..., "subprocess.CompletedProcess[str]"]
 

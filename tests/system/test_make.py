@@ -9,6 +9,8 @@ import pytest
 from bench.paths import ROOT
 from tests.system.command_line import find_code
 
+pytestmark = pytest.mark.slow
+
 TEXTS = (
     "it's; touch {flag}; '",
     '"; touch {flag}; "',

@@ -81,6 +81,7 @@ def test_a_misspelt_command_gets_the_nearest(refused: Runner, typed: str, meant:
     assert repr(meant) in done.sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     ["--help", "bench --help", "advise --help", "harness soak --help", "bench RATEZ=3", "bench CODEC=jsn", "bnech"],

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,20 @@ import pytest
 from bench.cli import app
 from bench.cli.output import print_json
 from bench.errors import ExitCode
-
-pytestmark = pytest.mark.reference
+from bench.paths import REFERENCE
 
 
 def refuse_constant(name: str) -> None:
     raise AssertionError(f"{name} is no JSON")
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize(
     ("line", "kind", "names"),
     [
         ("show RUN=default", dict, {"cells"}),
         ("show RUN=capacity", dict, set()),
-        ("compare A=default B=clients", dict, set()),
+        ("compare A=default B=again RESULTS={folder}", dict, set()),
         ("advise", dict, set()),
         ("advise SIZE=64KiB RATE=100 SECURITY=tls", dict, set()),
         ("pros", list, set()),
@@ -36,10 +37,12 @@ def refuse_constant(name: str) -> None:
     ],
 )
 def test_a_result_is_printed_as_json(
-    line: str, kind: type, names: set[str], capsys: pytest.CaptureFixture[str]
+    line: str, kind: type, names: set[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if "{folder}" in line:
+        shutil.copytree(REFERENCE / "default", tmp_path / "again")
     with pytest.raises(SystemExit) as ended:
-        app.main([*line.split(), "--json"])
+        app.main([*line.format(folder=tmp_path).split(), "--json"])
     out, err = capsys.readouterr()
     assert (ended.value.code, err) == (ExitCode.OK, "")
     result = json.loads(out, parse_constant=refuse_constant)
