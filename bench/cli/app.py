@@ -3,8 +3,7 @@
 import importlib
 import os
 import shlex
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -98,7 +97,7 @@ def build_command(command: Command) -> click.Command:
         given, servers = read_words(command, typed)
         if command.servers:
             servers = {**_servers_around(), **servers}
-        line = _typed_line(command, typed if by_make else None)
+        line = _format_line(command, given, by_make)
         forget_make(os.environ)
         require_linux()
         asked = Asked(command=command, words=given, servers=servers, line=line, json=json)
@@ -119,11 +118,10 @@ def _servers_around() -> dict[str, str]:
     }
 
 
-def _typed_line(command: Command, by_make: Sequence[tuple[str, str]] | None) -> str:
-    """The command as a person would type it again."""
-    if by_make is None:
-        return shlex.join(["fourways", *sys.argv[1:]])
-    return shlex.join(["make", command.name, *(f"{name}={value}" for name, value in by_make)])
+def _format_line(command: Command, given: Mapping[str, str], by_make: bool) -> str:
+    """The command as a person would type it again; without servers, whose URLs may hold a password."""
+    words = ["make"] if by_make else ["fourways", "harness"] if command.harness else ["fourways"]
+    return shlex.join([*words, command.name, *(f"{name}={value}" for name, value in given.items())])
 
 
 def build_app() -> click.Group:

@@ -35,7 +35,7 @@ class Asked:
     servers: Mapping[str, str] = field(default_factory=dict)
     """RABBITMQ_URL, KAFKA_BOOTSTRAP, KEYS and the like, by name."""
     line: str = ""
-    """The whole command as it was typed."""
+    """The command as it can be typed again, without servers."""
     json: bool = False
 
     def value(self, name: str) -> Any:

@@ -3,12 +3,14 @@
 import importlib
 import inspect
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
 
 from bench.cli import app
+from bench.cli.arguments import Asked
 from bench.cli.commands import COMMANDS, RENAMED_COMMANDS, Command, find_command
 from bench.errors import ExitCode
 from bench.paths import ROOT
@@ -97,6 +99,26 @@ def test_help_and_the_refusal_of_a_typo_import_nothing_heavy(line: str) -> None:
     imported = set(done.stderr.splitlines()[-1].split())
     assert "bench" in imported
     assert imported & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("bench --rate 300 codec=json", "fourways bench RATE=300 CODEC=json"),
+        ("bench PROFILE='of mine.toml'", "fourways bench 'PROFILE=of mine.toml'"),
+        ("--make bench rate=300", "make bench RATE=300"),
+        ("harness soak RABBITMQ_URL=amqp://guest:secret@there ORDERS=2000", "fourways harness soak ORDERS=2000"),
+    ],
+)
+def test_a_run_keeps_the_command_that_can_be_typed_again_without_a_password(
+    line: str, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Asked] = []
+    for module in ("bench", "soak"):
+        monkeypatch.setattr(f"bench.cli.{module}.run", asked.append)
+    with pytest.raises(SystemExit):
+        app.main(shlex.split(line))
+    assert [one.line for one in asked] == [kept]
 
 
 def test_completion_knows_the_words_of_a_setting(
