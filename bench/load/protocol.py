@@ -103,7 +103,7 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
         if self.duration_s is not None and not self.duration_s > 0:
             raise ValueError(f"a duration is a positive number of seconds, not {self.duration_s}")
         if self.arrivals == "trace" and self.trace is None:
-            raise ValueError("arrivals from a trace need its file; say which with `make bench ARRIVALS=trace TRACE=…`")
+            raise ValueError("arrivals from a file need its name; say which with `make bench ARRIVALS=replay REPLAY=…`")
 
     def build_workload(self, prefix: str) -> Workload:
         """Builds the trial's workload; its ids begin with ``prefix``. Raises ValueError for an impossible size."""

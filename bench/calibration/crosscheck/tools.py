@@ -126,7 +126,7 @@ async def _run_command(command: Sequence[object]) -> str:
         process = await asyncio.create_subprocess_exec(*words, stdout=PIPE, stderr=PIPE)
     except FileNotFoundError as error:
         raise ToolFailed(
-            f"{words[0]} is not there; type `make witness`, which installs it (Go and Java)", code="tool-failed"
+            f"{words[0]} is not there; type `make crosscheck`, which installs it (Go and Java)", code="tool-failed"
         ) from error
     try:
         out, err = await process.communicate()
