@@ -53,6 +53,10 @@ class CommandLine:
         command = find_command((target,)) or find_command(("harness", target))
         return ["make", target, *words, *(self._folders(command) if command else ())]
 
+    def script(self, *words: str) -> list[str]:
+        """Returns the same command line as fourways(), begun by the script of the checkout."""
+        return ["./fourways", *self.fourways(*words)[3:]]
+
     def _folders(self, command: Command) -> list[str]:
         places = {"RESULTS": self.results, "STATE": self.home}
         return [f"{name}={place}" for name, place in places.items() if name in command.settings]
