@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.paths import REFERENCE, ROOT
+from bench.paths import REFERENCE, ROOT, STATE
+from bench.provision import URL_VARIABLES, kafka, rabbitmq
 from tests.system.command_line import SHORT_RUN
 
 pytestmark = pytest.mark.slow
@@ -27,13 +28,16 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(REFERENCE / "default", folder / REFERENCE.relative_to(ROOT) / "default")
     shutil.copy(ROOT / "pyproject.toml", folder)
     shutil.copy(ROOT / "requirements.lock", folder)
+    (folder / ".fourways").mkdir()
+    (folder / ".fourways" / "kafka").symlink_to(STATE / "kafka")
     return folder
 
 
 @pytest.fixture
 def fourways(checkout: Path) -> Fourways:
     """Runs the code of that checkout."""
-    around = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHON"))}
+    ours = ("LC_", "LANG", "PYTHON", *URL_VARIABLES.values())
+    around = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
     def run(*words: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -55,8 +59,14 @@ def test_a_kept_run_is_shown(fourways: Fourways) -> None:
     assert "rest" in done.stdout
 
 
-@pytest.mark.parametrize("transport", ["memory", "rest", "grpc"])
+@pytest.mark.parametrize(
+    "transport",
+    ["memory", "rest", "grpc", *(pytest.param(name, marks=pytest.mark.broker) for name in ("broker", "events"))],
+)
 def test_a_method_is_measured_there(fourways: Fourways, checkout: Path, transport: str) -> None:
+    missing = {"broker": rabbitmq.unavailable_reason(), "events": kafka.unavailable_reason(STATE)}
+    if why := missing.get(transport):
+        pytest.skip(why)
     done = fourways("bench", f"TRANSPORT={transport}", *SHORT_RUN)
     assert done.returncode in (0, 7), done.stdout + done.stderr
     manifest = json.loads((checkout / "results" / "latest" / "manifest.json").read_text("utf-8"))
