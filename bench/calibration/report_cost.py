@@ -54,12 +54,12 @@ def measure_report(run: Path, out: Path) -> ReportCost:
 def write_many_cells(run: RunFolder, folder: Path) -> None:
     """Writes a study to ``folder``: every cell again at one rate after the other, until there are LARGE_RUN_CELLS."""
     folder.mkdir()
-    (folder / "manifest.json").write_text(format_json({**run.manifest, "cells": []}))
-    with (run.path / "trials.csv").open(newline="") as file:
+    (folder / "manifest.json").write_text(format_json({**run.manifest, "cells": []}), "utf-8")
+    with (run.path / "trials.csv").open(newline="", encoding="utf-8") as file:
         columns, *trials = csv.reader(file)
     cell, offered, slot = (columns.index(name) for name in ("cell", "offered_per_s", "slot"))
     per_rate = len({trial[cell] for trial in trials})
-    with (folder / "trials.csv").open("w", newline="") as file:
+    with (folder / "trials.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         for rate_per_s in range(1, LARGE_RUN_CELLS // per_rate + 1):

@@ -3,8 +3,7 @@
 import importlib
 import os
 import shlex
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -16,6 +15,7 @@ from bench.cli.arguments import (
     pairs_from_make,
     read_words,
     refuse_unknown_command,
+    spell_flags,
     split_pair,
 )
 from bench.cli.commands import COMMANDS, RENAMED_COMMANDS, Command, find_command
@@ -47,11 +47,18 @@ class Subcommands(click.Group):
         return list(self.commands)
 
 
+class SettingsCommand(click.Command):
+    """A command whose flags are read as KEY=VALUE words are."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args if ctx.resilient_parsing else spell_flags(args))
+
+
 class SettingOption(click.Option):
-    """A flag whose values are completed from the table."""
+    """A flag for --help, whose values are completed from the table; SettingsCommand reads it."""
 
     def __init__(self, spec: SettingSpec) -> None:
-        super().__init__([spec.flag, spec.name], metavar=_metavar(spec), help=describe(spec))
+        super().__init__([spec.flag, spec.name], metavar=_metavar(spec), help=describe(spec), expose_value=False)
         self._spec = spec
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -82,16 +89,15 @@ def _metavar(spec: SettingSpec) -> str:
 def build_command(command: Command) -> click.Command:
     """The click command of a row of the table; its module is imported when it runs."""
 
-    def run(words: tuple[str, ...], json: bool = False, **flags: str | None) -> None:
+    def run(words: tuple[str, ...], json: bool = False) -> None:
         by_make = bool(click.get_current_context().find_root().params.get("make"))
         typed = [split_pair(word) for word in words]
-        typed += [(name.upper(), value) for name, value in flags.items() if value is not None]
         if by_make:
             typed += pairs_from_make(command, os.environ)
         given, servers = read_words(command, typed)
         if command.servers:
             servers = {**_servers_around(), **servers}
-        line = _typed_line(command, typed if by_make else None)
+        line = _format_line(command, given, by_make)
         forget_make(os.environ)
         require_linux()
         asked = Asked(command=command, words=given, servers=servers, line=line, json=json)
@@ -101,7 +107,7 @@ def build_command(command: Command) -> click.Command:
     if command.has_json:
         params.append(click.Option(["--json"], is_flag=True, help="print the result as JSON"))
     params.append(click.Argument(["words"], nargs=-1, metavar="[KEY=VALUE]..."))
-    return click.Command(command.name, params=params, callback=run, help=command.help, short_help=command.help)
+    return SettingsCommand(command.name, params=params, callback=run, help=command.help, short_help=command.help)
 
 
 def _servers_around() -> dict[str, str]:
@@ -112,11 +118,10 @@ def _servers_around() -> dict[str, str]:
     }
 
 
-def _typed_line(command: Command, by_make: Sequence[tuple[str, str]] | None) -> str:
-    """The command as a person would type it again."""
-    if by_make is None:
-        return shlex.join(["fourways", *sys.argv[1:]])
-    return shlex.join(["make", command.name, *(f"{name}={value}" for name, value in by_make)])
+def _format_line(command: Command, given: Mapping[str, str], by_make: bool) -> str:
+    """The command as a person would type it again; without servers, whose URLs may hold a password."""
+    words = ["make"] if by_make else ["fourways", "harness"] if command.harness else ["fourways"]
+    return shlex.join([*words, command.name, *(f"{name}={value}" for name, value in given.items())])
 
 
 def build_app() -> click.Group:

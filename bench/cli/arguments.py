@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.cli.commands import RENAMED_COMMANDS, Command
+from bench.cli.commands import RENAMED_COMMANDS, Command, find_command
 from bench.errors import UsageError, unknown_word
 from bench.paths import ROOT
 from bench.profile.parsing import parse
@@ -20,6 +20,8 @@ MAKE_PREFIX = "ASKED_"
 """Make hands on what was typed as KEY=VALUE in the environment, as ASKED_KEY, which no shell reads."""
 TYPED_ONLY = frozenset({"RESULTS", "STATE", "RUN", "OUT", "A", "B", "ONLY", "FOLDER"})
 """Settings that make takes from its command line and never from the environment, where others use these names."""
+PLAIN_FLAGS = frozenset({"--json", "--help", "--make", "--"})
+"""Flags that take no value."""
 _SERVER = re.compile(r"[A-Z0-9_]+_(URL|BOOTSTRAP)|KEYS")
 
 
@@ -33,7 +35,7 @@ class Asked:
     servers: Mapping[str, str] = field(default_factory=dict)
     """RABBITMQ_URL, KAFKA_BOOTSTRAP, KEYS and the like, by name."""
     line: str = ""
-    """The whole command as it was typed."""
+    """The command as it can be typed again, without servers."""
     json: bool = False
 
     def value(self, name: str) -> Any:
@@ -78,9 +80,23 @@ def read_words(command: Command, pairs: Iterable[tuple[str, str]]) -> tuple[dict
             raise unknown_word("setting", name, (*command.settings, *synonyms))
         if not text.strip():
             raise UsageError(f"{name}= is empty; give it a value or leave it out", code="empty-setting")
-        parse(command.settings[name], text)
+        spec = command.settings[name]
+        for level in text.split(",") if spec.factor else [text]:  # a study takes several levels of a factor
+            parse(spec, level)
         words[name] = text.strip()
     return words, servers
+
+
+def spell_flags(arguments: Iterable[str]) -> list[str]:
+    """The arguments with --rate 300 and --rate=300 spelt RATE=300, so that both ways are read by the same code."""
+    spelt, rest = [], iter(arguments)
+    for word in rest:
+        if not word.startswith("--") or word in PLAIN_FLAGS:
+            spelt.append(word)
+            continue
+        name, equals, value = word[2:].partition("=")
+        spelt.append(f"{name.upper()}={value if equals else next(rest, '')}")
+    return spelt
 
 
 def split_pair(word: str) -> tuple[str, str]:
@@ -111,7 +127,9 @@ def forget_make(environ: "os._Environ[str]") -> None:
 
 def refuse_unknown_command(words: Iterable[str], known: tuple[str, ...]) -> UsageError:
     """The refusal of a subcommand that there is not: with the new word for an old one, or with the nearest."""
-    word = " ".join(words)
-    if word in RENAMED_COMMANDS:
-        return UsageError(f"{word} is called {RENAMED_COMMANDS[word]} now", code="renamed-command")
-    return unknown_word("command", word, known)
+    *_, word = words
+    if renamed := RENAMED_COMMANDS.get(word):
+        return UsageError(f"{word} is called {renamed} now", code="renamed-command")
+    if find_command(("harness", word)) is not None:
+        return UsageError(f"{word} is called harness {word} now", code="renamed-command")
+    return unknown_word("command", " ".join(words), known)

@@ -18,12 +18,20 @@ class Command:
     help: str
     module: str
     """Of bench.cli; its function ``run(asked)`` does the work."""
-    settings: Mapping[str, SettingSpec]
+    own: Mapping[str, SettingSpec]
+    """The settings that it takes beside those of a profile."""
+    takes_profile: bool = False
+    """Whether it takes PROFILE= and every setting of a profile."""
     harness: bool = False
     servers: bool = False
     """Whether it takes servers by URL: RABBITMQ_URL=, KAFKA_BOOTSTRAP=, KEYS= and a plug-in's NAME_URL=."""
     has_json: bool = False
     """Whether --json prints the result as JSON."""
+
+    @property
+    def settings(self) -> Mapping[str, SettingSpec]:
+        """Every setting that it takes, by name; those of a profile as the table has them now."""
+        return {PROFILE.name: PROFILE, **SETTINGS, **self.own} if self.takes_profile else self.own
 
 
 def _table(*specs: SettingSpec) -> dict[str, SettingSpec]:
@@ -48,14 +56,13 @@ def _some(*names: str, **defaults: Any) -> dict[str, SettingSpec]:
     return {name: replace(SETTINGS[name], default=defaults.get(name, SETTINGS[name].default)) for name in names}
 
 
-BENCH = {**_table(PROFILE, RESUME), **SETTINGS, **_table(RESULTS, STATE)}
-
 COMMANDS: tuple[Command, ...] = (
     Command(
         name="bench",
         help="Measure methods in rounds of trials, and write a report.",
         module="bench",
-        settings=BENCH,
+        own=_table(RESUME, RESULTS, STATE),
+        takes_profile=True,
         servers=True,
         has_json=True,
     ),
@@ -63,7 +70,8 @@ COMMANDS: tuple[Command, ...] = (
         name="study",
         help="Measure what a factor does: PROFILE=size, format, frequency, security, capacity and others.",
         module="study",
-        settings=BENCH,
+        own=_table(RESUME, RESULTS, STATE),
+        takes_profile=True,
         servers=True,
         has_json=True,
     ),
@@ -71,7 +79,7 @@ COMMANDS: tuple[Command, ...] = (
         name="report",
         help="Draw report.html, report.md and charts/ of one run or several.",
         module="report",
-        settings=_table(
+        own=_table(
             replace(RUN, help=f"{RUN.help}; several with commas"),
             _own("OUT", "path", "the folder to write to; without it that of the first run"),
             RESULTS,
@@ -81,21 +89,21 @@ COMMANDS: tuple[Command, ...] = (
         name="advise",
         help="Say which method fits a use, and why, from what was measured.",
         module="advise",
-        settings={**QUESTION, **_table(RUNS, RESULTS)},
+        own={**QUESTION, **_table(RUNS, RESULTS)},
         has_json=True,
     ),
     Command(
         name="pros",
         help="List pros and cons of each method, each with its number and its source.",
         module="pros",
-        settings=_table(RUNS, RESULTS),
+        own=_table(RUNS, RESULTS),
         has_json=True,
     ),
     Command(
         name="compare",
         help="Set two runs side by side: what differs in them, and the ratio of B to A.",
         module="compare",
-        settings=_table(
+        own=_table(
             _own("A", "path", "the first run: id, folder, latest or the name of a kept one"),
             _own("B", "path", "the second run"),
             RESULTS,
@@ -106,43 +114,41 @@ COMMANDS: tuple[Command, ...] = (
         name="show",
         help="Print the tables of a run again.",
         module="show",
-        settings=_table(RUN, RESULTS),
+        own=_table(RUN, RESULTS),
         has_json=True,
     ),
     Command(
         name="hops",
         help="Print where an order's time went, by service and part.",
         module="hops",
-        settings=_table(RUN, RESULTS),
+        own=_table(RUN, RESULTS),
         has_json=True,
     ),
     Command(
         name="health",
         help="Print how near a run's trials came to the limits of validity.",
         module="health",
-        settings=_table(RUN, RESULTS),
+        own=_table(RUN, RESULTS),
         has_json=True,
     ),
     Command(
         name="web",
         help="Start the services of one method and Locust's web page to load them.",
         module="web",
-        settings={
-            **_table(
-                PROFILE, _own("WEB_PORT", "count", "the port of the page on 127.0.0.1", 8089, least=1, most=65535)
-            ),
-            **SETTINGS,
-            **_table(STATE),
-        },
+        own=_table(
+            _own("WEB_PORT", "count", "the port of the page on 127.0.0.1", 8089, least=1, most=65535),
+            STATE,
+        ),
+        takes_profile=True,
         servers=True,
     ),
-    Command(name="up", help="Start RabbitMQ and Kafka and keep them running.", module="up", settings=_table(STATE)),
-    Command(name="down", help="Stop what `up` started, and clean up.", module="down", settings=_table(STATE)),
+    Command(name="up", help="Start RabbitMQ and Kafka and keep them running.", module="up", own=_table(STATE)),
+    Command(name="down", help="Stop what `up` started, and clean up.", module="down", own=_table(STATE)),
     Command(
         name="doctor",
         help="Say what is here, what is missing, and what to type.",
         module="doctor",
-        settings=_table(STATE),
+        own=_table(STATE),
         servers=True,
         has_json=True,
     ),
@@ -150,7 +156,7 @@ COMMANDS: tuple[Command, ...] = (
         name="setup",
         help="Install what native brokers need.",
         module="setup",
-        settings={
+        own={
             **_some("TRANSPORT"),
             **_table(STATE, _own("PYTHON", "path", "the Python of a new .venv", "python3")),
         },
@@ -159,20 +165,20 @@ COMMANDS: tuple[Command, ...] = (
         name="certificates",
         help="Make a folder of certificates, passwords and tokens for servers given by URL.",
         module="certificates",
-        settings=_table(_own("FOLDER", "path", "the folder to make")),
+        own=_table(_own("FOLDER", "path", "the folder to make")),
     ),
     Command(
         name="selftest",
         help="Check that the harness reports what is known beforehand; 5 minutes.",
         module="selftest",
-        settings=_table(_own("ONLY", "path", "only cases whose name has these words")),
+        own=_table(_own("ONLY", "path", "only cases whose name has these words")),
         harness=True,
     ),
     Command(
         name="overhead",
         help="Measure what the load generator itself adds; 8 minutes.",
         module="overhead",
-        settings=_table(
+        own=_table(
             replace(SECONDS, default=6),
             replace(SETTINGS["ROUNDS"], key="", default=3, help="rounds of lateness and of cost"),
             _own("PAIRS", "count", "pairs of trials through Locust and directly", 10, least=1),
@@ -184,7 +190,7 @@ COMMANDS: tuple[Command, ...] = (
         name="baseline",
         help="Measure our cost beside the barest chain of the same libraries.",
         module="baseline",
-        settings={
+        own={
             **_some("TRANSPORT", "PAYLOAD", PAYLOAD=200),
             **_table(
                 replace(SETTINGS["ROUNDS"], key="", default=4, help="rounds, each with both arms"),
@@ -201,21 +207,19 @@ COMMANDS: tuple[Command, ...] = (
         name="crosscheck",
         help="Measure the same services with vegeta, ghz, PerfTest and EndToEndLatency; 4 minutes.",
         module="crosscheck",
-        settings={
-            **_table(
-                _own("RATE", "count", "orders or messages a second", 100, least=1),
-                replace(SETTINGS["ROUNDS"], key="", default=3, help="rounds, ours and theirs in turns"),
-                SECONDS,
-                STATE,
-            )
-        },
+        own=_table(
+            _own("RATE", "count", "orders or messages a second", 100, least=1),
+            replace(SETTINGS["ROUNDS"], key="", default=3, help="rounds, ours and theirs in turns"),
+            SECONDS,
+            STATE,
+        ),
         harness=True,
     ),
     Command(
         name="connections",
         help="Measure what a new connection costs at each level of security; 4 minutes.",
         module="connections",
-        settings={**_some("TRANSPORT", "ROUNDS"), **_table(RESULTS, STATE)},
+        own={**_some("TRANSPORT", "ROUNDS"), **_table(RESULTS, STATE)},
         harness=True,
         servers=True,
     ),
@@ -223,7 +227,7 @@ COMMANDS: tuple[Command, ...] = (
         name="codecs",
         help="Measure bytes and nanoseconds of every format by itself; half a minute.",
         module="codecs",
-        settings=_table(
+        own=_table(
             replace(SETTINGS["ROUNDS"], key="", default=7, help="rounds in which all formats take turns"),
             _own("ROUND_MS", "number", "milliseconds of each step in a round", 20, unit="ms"),
         ),
@@ -233,18 +237,15 @@ COMMANDS: tuple[Command, ...] = (
         name="report-cost",
         help="Measure the seconds and the memory that a report takes.",
         module="report_cost",
-        settings=_table(replace(RUN, default="default"), RESULTS),
+        own=_table(replace(RUN, default="default"), RESULTS),
         harness=True,
     ),
     Command(
         name="soak",
         help="Send many orders through each method: does a service's memory grow?",
         module="soak",
-        settings={
-            **_table(PROFILE, _own("ORDERS", "count", "orders through each method", 100_000, least=1000)),
-            **SETTINGS,
-            **_table(STATE),
-        },
+        own=_table(_own("ORDERS", "count", "orders through each method", 100_000, least=1000), STATE),
+        takes_profile=True,
         harness=True,
         servers=True,
     ),

@@ -10,7 +10,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - this runs with whatever Python i
     print("Fourways needs Python 3.11 or newer: give one with PYTHON=, for instance PYTHON=python3.11", file=sys.stderr)
     sys.exit(2)
 
-from bench.cli.arguments import pairs_from_make, read_words, refuse_unknown_command, split_pair
+from bench.cli.arguments import pairs_from_make, read_words, refuse_unknown_command, spell_flags, split_pair
 from bench.cli.commands import COMMANDS, find_command
 from bench.cli.exits import refusals
 from bench.cli.platforms import require_linux
@@ -20,21 +20,14 @@ def check(arguments: list[str]) -> None:
     """Raises UsageError for a subcommand, a setting or a value that is wrong."""
     require_linux()
     by_make = "--make" in arguments
-    words = [word for word in arguments if word not in ("--make", "--json", "-h", "--help")]
+    words = [word for word in spell_flags(arguments) if not word.startswith("-")]
     if not words or {"-h", "--help"} & set(arguments):
         return
     name = tuple(words[: 2 if words[0] == "harness" else 1])
     command = find_command(name)
     if command is None:
         raise refuse_unknown_command(name, tuple(one.name for one in COMMANDS))
-    pairs, rest = [], iter(words[len(name) :])
-    for word in rest:
-        if not word.startswith("--"):
-            pairs.append(split_pair(word))
-        elif "=" in word:
-            pairs.append(split_pair(word[2:]))
-        else:
-            pairs.append((word[2:], next(rest, "")))
+    pairs = [split_pair(word) for word in words[len(name) :]]
     read_words(command, [*pairs, *(pairs_from_make(command, os.environ) if by_make else ())])
 
 

@@ -73,7 +73,7 @@ def reset_peak_memory(pids: Iterable[int]) -> None:
     """Resets each process's peak memory to its present use: see clear_refs in proc(5)."""
     for pid in pids:
         with suppress(OSError):
-            Path(f"/proc/{pid}/clear_refs").write_text("5")
+            Path(f"/proc/{pid}/clear_refs").write_text("5", "utf-8")
 
 
 def read_snapshot(pids: Iterable[int]) -> ResourceSnapshot:
@@ -176,7 +176,9 @@ def read_connection_bytes(ports: Iterable[int]) -> ConnectionBytes | None:
     if not wanted:
         return ConnectionBytes({})
     try:
-        done = subprocess.run(["ss", "-tinHO", f"( {wanted} )"], capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(
+            ["ss", "-tinHO", f"( {wanted} )"], capture_output=True, text=True, encoding="utf-8", timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return ConnectionBytes(_parse_connections(done.stdout))

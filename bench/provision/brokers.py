@@ -246,7 +246,7 @@ async def _start_in_container(
 @asynccontextmanager
 async def _lock_up_and_down(home: Path) -> AsyncIterator[None]:
     """One `make up` or `make down` at a time. Raises OSError where nobody can write."""
-    (home / "up.lock").open("a").close()
+    (home / "up.lock").touch()
     while True:
         if (lock := ledger.try_lock(home / "up.lock")) is not None:
             break

@@ -59,7 +59,7 @@ class CertificateAuthority:
         self._ca.cert_pem.write_to_path(folder / AUTHORITY_FILE)
         public = self._signer.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         (folder / TOKENS_FILE).write_bytes(public)
-        (folder / OPENSSL_FILE).write_text(_OPENSSL_CONFIG)
+        (folder / OPENSSL_FILE).write_text(_OPENSSL_CONFIG, "utf-8")
         for role in (*ROLES, *BROKER_ROLES):
             self.issue_credentials(folder, role)
 

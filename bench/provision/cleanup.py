@@ -43,7 +43,7 @@ class RunLedger:
             "brokers": [asdict(broker) for broker in self.brokers],
         }
         fresh = self.folder / "ledger.new"
-        fresh.write_text(json.dumps(noted))
+        fresh.write_text(json.dumps(noted), "utf-8")
         fresh.replace(self.folder / "ledger.json")
 
     def clear(self) -> int:
@@ -77,7 +77,7 @@ def open_ledger(home: Path) -> RunLedger:
 def load_ledger(folder: Path) -> RunLedger:
     """Read and return the ledger of a folder; an empty one when it is missing or cannot be read."""
     try:
-        noted = json.loads((folder / "ledger.json").read_text())
+        noted = json.loads((folder / "ledger.json").read_text("utf-8"))
         return RunLedger(
             folder=folder,
             kept=noted["kept"],
@@ -97,7 +97,7 @@ def resolve_home(home: Path) -> Path:
 def try_lock(path: Path, *, shared: bool = False) -> IO[str] | None:
     """Return the locked file, or None when another lock excludes it or its folder has just been removed."""
     try:
-        file = path.open("w+")
+        file = path.open("w+", encoding="utf-8")
     except OSError:
         return None
     try:
@@ -111,7 +111,7 @@ def try_lock(path: Path, *, shared: bool = False) -> IO[str] | None:
 @contextmanager
 def hold_lock(path: Path) -> Iterator[None]:
     """Context manager: wait for an exclusive lock on this file, and hold it."""
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -78,7 +78,7 @@ def remove_project(project: ComposeProject) -> None:
 
 def read_image_version(service: str) -> str:
     """Return the image version that compose.yaml names for a service, "" if it names none."""
-    found = re.search(rf"image: \S*{service}:(\d[\w.]*)", COMPOSE_FILE.read_text())
+    found = re.search(rf"image: \S*{service}:(\d[\w.]*)", COMPOSE_FILE.read_text("utf-8"))
     return found[1] if found else ""
 
 

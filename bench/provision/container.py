@@ -71,7 +71,7 @@ def _build_rabbitmq_config(
     by_level = choose_listener_kinds(security.levels)
     used = {kind: ports[kind] for kind in by_level.values()}
     rabbitmq.write_config(folder, security, used, ALL_INTERFACES)
-    asked = (folder / rabbitmq.MTLS_LISTENER_FILE).read_text()
+    asked = (folder / rabbitmq.MTLS_LISTENER_FILE).read_text("utf-8")
     return ContainerConfig(
         compose.SECURE_COMPOSE_FILE,
         variables,

@@ -58,7 +58,7 @@ def check_java() -> Finding:
     """Return whether there is a Java new enough for Kafka."""
     if shutil.which("java") is None:
         return Finding("Java", "missing", kafka.NO_JAVA)
-    said = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
+    said = subprocess.run(["java", "-version"], capture_output=True, text=True, encoding="utf-8", check=False).stderr
     found = re.search(r'version "(\d+)([^"]*)"', said)
     if found and int(found[1]) >= MIN_JAVA_VERSION:
         return Finding("Java", "ok", found[1] + found[2])

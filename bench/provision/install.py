@@ -76,7 +76,7 @@ def forbid_server_start(policy: Path) -> Iterator[None]:
         yield
         return
     try:
-        policy.write_text(POLICY_SCRIPT)
+        policy.write_text(POLICY_SCRIPT, "utf-8")
         policy.chmod(0o755)
         yield
     finally:
@@ -88,7 +88,7 @@ def fetch_kafka(home: Path) -> bool:
     libs, stamp = home / "kafka" / "libs", home / "kafka" / "stamp"
     wanted = hashlib.sha256(POM_FILE.read_bytes()).hexdigest()
     with suppress(OSError):
-        if stamp.read_text() == wanted and any(libs.glob("kafka_2.13-*.jar")):
+        if stamp.read_text("utf-8") == wanted and any(libs.glob("kafka_2.13-*.jar")):
             return True
     if not shutil.which("mvn"):
         _say("Kafka's jars need Maven and Java: install them, then `make setup` again")
@@ -102,6 +102,8 @@ def fetch_kafka(home: Path) -> bool:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )
     if done.returncode != 0:
@@ -112,7 +114,7 @@ def fetch_kafka(home: Path) -> bool:
     stamp.unlink(missing_ok=True)
     shutil.rmtree(libs, ignore_errors=True)
     fresh.rename(libs)
-    stamp.write_text(wanted)
+    stamp.write_text(wanted, "utf-8")
     return True
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import json
+import re
 import shutil
 import uuid
 from collections.abc import Sequence
@@ -65,6 +67,9 @@ TOOL_JVM_OPTIONS = ("-Xshare:auto", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC
 SERVER_JVM_OPTIONS = ("-server", "-Xms512m", "-Xmx512m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
 """the server's own script's collector; the serial one started no faster (3.5 s)"""
 
+JVM_ENVIRONMENT = {"LC_ALL": "C.UTF-8"}
+"""Java reads the names of files by the locale: without UTF-8 it finds none with letters beyond ASCII."""
+
 
 def jar_folder(home: Path) -> Path:
     """Return the folder in which set-up installs Kafka's jars."""
@@ -92,9 +97,8 @@ async def start(folder: Path, security: Security = PLAIN, *, home: Path) -> Brok
         raise StartFailed(why, code="kafka-missing")
     ports, log, temporary = KafkaPorts.choose_free(security.levels), folder / "server.log", folder / "tmp"
     temporary.mkdir()
-    (folder / "log4j.properties").write_text(
-        LOG4J_CONFIG.format(folder=folder) + ("" if security == PLAIN else kafka_tls.LOG4J_TLS_CONFIG)
-    )
+    log_config = LOG4J_CONFIG.format(folder=folder) + ("" if security == PLAIN else kafka_tls.LOG4J_TLS_CONFIG)
+    (folder / "log4j.properties").write_text(escape_properties(log_config), "ascii")
     properties = write_config(folder, security, ports, data=folder / "data")
     common = (
         f"-Dlog4j.configuration=file:{folder}/log4j.properties",
@@ -106,11 +110,12 @@ async def start(folder: Path, security: Security = PLAIN, *, home: Path) -> Brok
         f"{jar_folder(home)}/*",
     )
     arguments = write_format_arguments(folder, security, common)
-    tool = spawn(["java", f"@{arguments}"], folder=folder, log=log)
+    tool = spawn(["java", f"@{arguments}"], folder=folder, log=log, env=JVM_ENVIRONMENT)
     if await asyncio.to_thread(tool.wait) != 0:
         raise StartFailed("its storage could not be formatted", code="kafka-not-formatted")
     arguments.unlink()
-    process = spawn(["java", *SERVER_JVM_OPTIONS, *common, "kafka.Kafka", str(properties)], folder=folder, log=log)
+    server = ["java", *SERVER_JVM_OPTIONS, *common, "kafka.Kafka", str(properties)]
+    process = spawn(server, folder=folder, log=log, env=JVM_ENVIRONMENT)
     first, *others = security.levels
     url = f"{LOOPBACK}:{ports.by_level[first]}"
 
@@ -165,8 +170,14 @@ def write_config(folder: Path, security: Security, ports: KafkaPorts, *, data: P
         **SERVER_SETTINGS,
     }
     properties = folder / "server.properties"
-    properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+    lines = "".join(f"{key}={value}\n" for key, value in settings.items())
+    properties.write_text(escape_properties(lines), "ascii")
     return properties
+
+
+def escape_properties(lines: str) -> str:
+    """Return the lines of a .properties file, which Java reads as Latin-1, with every other letter escaped."""
+    return re.sub(r"[^\x00-\x7f]", lambda letter: json.dumps(letter[0])[1:-1], lines)
 
 
 def write_format_arguments(folder: Path, security: Security, options: Sequence[str]) -> Path:
@@ -182,6 +193,7 @@ def write_format_arguments(folder: Path, security: Security, options: Sequence[s
     arguments.write_text(
         "\n".join(
             f'"{word}"' for word in (*TOOL_JVM_OPTIONS, *options, *tool, *kafka_tls.build_user_arguments(security))
-        )
+        ),
+        "utf-8",
     )
     return arguments

@@ -140,11 +140,11 @@ def write_config(folder: Path, security: Security, ports: Mapping[str, int], hos
     if AUTH in security.levels:
         users = folder / "definitions.json"
         users.touch(mode=0o600)
-        users.write_text(rabbitmq_tls.format_definitions(security))
+        users.write_text(rabbitmq_tls.format_definitions(security), "utf-8")
         config += f"load_definitions = {users}\n"
-    (folder / "rabbitmq.conf").write_text(config)
-    (folder / MTLS_LISTENER_FILE).write_text(rabbitmq_tls.format_mtls_listener(ports, host))
-    (folder / "enabled_plugins").write_text("[].\n")
+    (folder / "rabbitmq.conf").write_text(config, "utf-8")
+    (folder / MTLS_LISTENER_FILE).write_text(rabbitmq_tls.format_mtls_listener(ports, host), "utf-8")
+    (folder / "enabled_plugins").write_text("[].\n", "utf-8")
 
 
 def build_urls(by_level: Mapping[str, str], ports: Mapping[str, int]) -> dict[str, str]:
@@ -169,7 +169,7 @@ async def start_mtls_listener(folder: Path) -> None:
 
     Raises StartFailed.
     """
-    if not (asked := (folder / MTLS_LISTENER_FILE).read_text()):
+    if not (asked := (folder / MTLS_LISTENER_FILE).read_text("utf-8")):
         return
     said = await _evaluate_erlang(folder, asked)
     if said != "ok":
@@ -221,5 +221,5 @@ def _find_epmd() -> str | None:
 def _write_ctl(path: Path, server: str, node: str, env: dict[str, str]) -> None:
     beside = str(Path(server).with_name("rabbitmqctl"))
     words = " ".join(shlex.quote(f"{name}={value}") for name, value in env.items())
-    path.write_text(CTL_SCRIPT.format(env=words, script=shlex.quote(beside), node=node))
+    path.write_text(CTL_SCRIPT.format(env=words, script=shlex.quote(beside), node=node), "utf-8")
     path.chmod(0o755)

@@ -1,5 +1,6 @@
 """Reads a run's files for a report, with a caveat for each that cannot be read."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,14 @@ from bench.errors import ResultsError
 from bench.results.caveats import Caveat
 from bench.results.measures import columns_used_in
 from bench.results.rows import ECHO, trial_columns
+from bench.results.settings import RENAMED
 from bench.results.store import RunFolder
 from bench.stats.aa import summarise_aa
 
 MAX_DAMAGED_ROWS = 5
 """Of a file's damaged ones that are named."""
+ELSEWHERE = ("RESUME", "RESULTS", "STATE")
+"""Settings that say where a run lies, and not what it measured."""
 EMPTY_SUMMARY: Mapping[str, Any] = {"cells": [], "ratios": []}
 
 
@@ -63,9 +67,10 @@ class RunView:
     @property
     def command(self) -> str:
         """The make command that measures the same again."""
-        words = str(self.manifest.get("command", "bench run")).split()
-        settings = [word for word in words if "=" in word and not word.startswith("RESUME=")]
-        return " ".join(["make", "study" if "study" in words else "bench", *settings])
+        words = shlex.split(str(self.manifest.get("command", "fourways bench")))
+        pairs = (word.partition("=") for word in words if "=" in word)
+        typed = [f"{RENAMED.get(name, name)}={value}" for name, _, value in pairs if name not in ELSEWHERE]
+        return shlex.join(["make", "study" if "study" in words else "bench", *typed])
 
 
 def read_run_view(path: Path) -> RunView:

@@ -77,7 +77,7 @@ class RunFolder(RunReader):
         Raises ResultsError when another process has the lock.
         """
         with explain_os_errors(self.path):
-            file = (self.path / ".lock").open("w")
+            file = (self.path / ".lock").open("w", encoding="utf-8")
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,8 +14,9 @@ from pathlib import Path
 
 import psutil
 
-from bench.cli.app import DOUBTFUL
-from bench.paths import ROOT
+from bench.cli.commands import Command, find_command
+from bench.errors import ExitCode
+from bench.paths import ROOT, STATE
 from bench.provision import URL_VARIABLES
 from bench.provision.process import MARK_VARIABLE
 from bench.results.store import RunFolder
@@ -31,17 +33,33 @@ class CommandLine:
         self.home = folder / "home"
         self.home.mkdir()
         for kept in ("kafka", "toxiproxy"):
-            (self.home / kept).symlink_to(ROOT / ".fourways" / kept)
+            (self.home / kept).symlink_to(STATE / kept)
         # Without what `make test` hands on to the makes below it.
         ours = {*URL_VARIABLES.values(), "MAKEFLAGS", "MFLAGS", "MAKELEVEL"}
         self.env = {name: value for name, value in os.environ.items() if name not in ours}
         self.env |= {URL_VARIABLES[name]: url for name, url in urls.items()}
 
-    def python(self, module: str, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", module, *arguments]
+    def fourways(self, *words: str) -> list[str]:
+        """Returns a command line of `fourways` with these words, and with the folders that its command takes.
 
-    def make(self, *words: str) -> list[str]:
-        return ["make", *words, f"RESULTS={self.results}", f"STATE={self.home}"]
+        Of a setting that is given twice the later one counts, as in `*SHORT_RUN, "RATE=3"`.
+        """
+        command = find_command(words[: 2 if words[0] == "harness" else 1])
+        assert command is not None, words
+        last = {word.partition("=")[0]: word for word in (*words, *self._folders(command))}
+        return [sys.executable, "-m", "bench", *last.values()]
+
+    def make(self, target: str, *words: str) -> list[str]:
+        command = find_command((target,)) or find_command(("harness", target))
+        return ["make", target, *words, *(self._folders(command) if command else ())]
+
+    def script(self, *words: str) -> list[str]:
+        """Returns the same command line as fourways(), begun by the script of the checkout."""
+        return ["./fourways", *self.fourways(*words)[3:]]
+
+    def _folders(self, command: Command) -> list[str]:
+        places = {"RESULTS": self.results, "STATE": self.home}
+        return [f"{name}={place}" for name, place in places.items() if name in command.settings]
 
     def done(self, command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
         """Runs the command to its end and returns its exit code and output."""
@@ -99,10 +117,10 @@ class CommandLine:
 
 
 class BenchCommandLine(CommandLine):
-    """Runs `python -m bench run …` in a folder of its own."""
+    """Runs `fourways bench …` in a folder of its own."""
 
     def command(self, *settings: str) -> list[str]:
-        return self.python("bench", "run", f"--results={self.results}", f"--home={self.home}", *settings)
+        return self.fourways("bench", *settings)
 
     def run(self, *settings: str) -> "subprocess.CompletedProcess[str]":
         return self.done(self.command(*settings))
@@ -122,8 +140,21 @@ class BenchCommandLine(CommandLine):
 
 
 def is_completed(done: "subprocess.CompletedProcess[str]") -> bool:
-    """Returns whether a benchmark ran to its end; caveats that short trials cause are accepted."""
-    return done.returncode in (0, DOUBTFUL) or f"Error {DOUBTFUL}\n" in done.stderr
+    """Returns whether a benchmark ran to its end; doubts that short trials cause are accepted."""
+    return done.returncode in (ExitCode.OK, ExitCode.DOUBTFUL) or f"Error {ExitCode.DOUBTFUL:d}\n" in done.stderr
+
+
+def find_code(said: str) -> str:
+    """Returns the code of the refusal that ``said`` ends with; make adds a line of its own. Empty: there is none."""
+    lines = [line for line in said.strip().splitlines() if not line.startswith("make")]
+    found = re.search(r" \[([a-z0-9-]+)\]$", lines[-1]) if lines else None
+    return found[1] if found else ""
+
+
+def how_refused(done: "subprocess.CompletedProcess[str]") -> tuple[int, str]:
+    """Returns the exit code and the code of a command that was refused in one sentence."""
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    return done.returncode, find_code(done.stderr)
 
 
 def wait_until(condition: Callable[[], object]) -> None:

@@ -33,18 +33,19 @@ pytestmark = [pytest.mark.broker, pytest.mark.asyncio(loop_scope="module")]
 CHECKOUT = ROOT
 OWNER = """
 import asyncio, os, signal, sys, pathlib
-from bench.provision import NAMES, brokers
+from bench.provision import BROKER_NAMES, provide_brokers
 async def run():
-    async with brokers(NAMES, given={}, home=pathlib.Path(sys.argv[1]), say=lambda sentence: None) as found:
+    home = pathlib.Path(sys.argv[1])
+    async with provide_brokers(BROKER_NAMES, given={}, home=home, say=lambda sentence: None) as found:
         print(*(broker.pids[0] for broker in found.values()), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 asyncio.run(run())
 """
 USER = """
 import asyncio, sys, pathlib
-from bench.provision import brokers
+from bench.provision import provide_brokers
 async def run():
-    async with brokers(["kafka"], given={}, home=pathlib.Path(sys.argv[1]), say=lambda sentence: None) as found:
+    async with provide_brokers(["kafka"], given={}, home=pathlib.Path(sys.argv[1]), say=lambda sentence: None) as found:
         print(found["kafka"].provided_by, flush=True)
         await asyncio.Event().wait()
 asyncio.run(run())

@@ -24,9 +24,8 @@ async def test_it_sends_back_a_line_over_the_suite_of_all_methods(level: str, ci
 
 
 def test_a_study_with_new_connections_measures_those_that_it_lacks_beside_its_trials(bench: BenchCommandLine) -> None:
-    where = (f"--results={bench.results}", f"--home={bench.home}")
     asked = ("PROFILE=security", "TRANSPORT=rest", "SECURITY=none,mtls", *SHORT_RUN)
-    done = bench.done(bench.python("bench", "study", *where, *asked))
+    done = bench.done(bench.fourways("study", *asked))
     assert is_completed(done), done.stderr
     assert "First order on a new connection" in done.stdout
     run = bench.open_latest_run()
@@ -41,7 +40,7 @@ def test_a_study_with_new_connections_measures_those_that_it_lacks_beside_its_tr
 
     lines = (run.path / "cold.csv").read_text().splitlines(keepends=True)
     (run.path / "cold.csv").write_text("".join(lines[:-1]))
-    assert is_completed(done := bench.done(bench.python("bench", "study", *where, "RESUME=latest"))), done.stderr
+    assert is_completed(done := bench.done(bench.fourways("study", "RESUME=latest"))), done.stderr
     again = bench.open_latest_run().cold_starts()
     assert sorted(again["cell"]) == sorted(first["cell"])
     assert len(again.merge(first, on=list(first.columns))) == len(first) - 1

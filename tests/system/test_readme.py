@@ -5,36 +5,45 @@ import os
 import re
 import shlex
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from bench.advise.question import FIELD_BY_WORD
-from bench.profile.parsing import FLAGS
+from bench.cli.arguments import spell_flags
+from bench.cli.commands import COMMANDS, RENAMED_COMMANDS, Command, find_command
 from bench.provision import find_free_ports
-from tests.system.command_line import ROOT, SHORT_RUN, TIMEOUT_S, CommandLine, fetch_body, is_completed, wait_until
+from bench.results.settings import SETTINGS
+from tests.system.command_line import (
+    ROOT,
+    SHORT_RUN,
+    TIMEOUT_S,
+    CommandLine,
+    fetch_body,
+    find_code,
+    is_completed,
+    wait_until,
+)
 from tests.unit.builders import build_run
 
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-MAKEFILE = (ROOT / "Makefile").read_text()
-TARGETS = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
-SETTINGS = set(re.search(r"^SETTINGS := ((?:.*\\\n)*.*)$", MAKEFILE, re.MULTILINE)[1].replace("\\", "").split())  # type: ignore[index]
-PLACES = {"RESULTS", "STATE", "WEB_PORT", "ORDERS", "RESUME", "SECONDS_EACH", "KEYS", "RUN", "OUT", "A", "B"}
-"""What a target takes that is no setting of a measurement."""
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
+MAKEFILE = (ROOT / "Makefile").read_text("utf-8").replace("\\\n", " ")
+TARGETS = {name for rule in re.findall(r"^([a-z][a-z -]*):", MAKEFILE, re.MULTILINE) for name in rule.split()}
+SERVERS = {"RABBITMQ_URL", "KAFKA_BOOTSTRAP", "KEYS"}
 
 ELSEWHERE = ROOT / "docs" / "adding-a-transport.md"
 """Its commands need a transport installed beside Fourways: tests/plugin installs one and runs what they run."""
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$|((?:^    .*\n)+)", re.MULTILINE | re.DOTALL)
-_COMMAND = re.compile(r"(\w+=\S+ )*(make|java|python3?|curl|wrk|git|cd|docker|\.venv/\S+) ")
+_COMMAND = re.compile(r"(\w+=\S+ )*(make|\./fourways|java|python3?|curl|wrk|git|cd|docker|\.venv/\S+) ")
 _MAKE = re.compile(r"`make ([a-z][a-z-]*)((?: \w+=\S*?)*)[ …]*`")
 
 
 def blocks(kind: str) -> Iterator[str]:
     """The fenced blocks of this kind on the pages; "" for those of no kind and for the indented ones."""
     for page in (page for page in PAGES if page != ELSEWHERE):
-        for fenced, content, indented in _BLOCK.findall(page.read_text()):
+        for fenced, content, indented in _BLOCK.findall(page.read_text("utf-8")):
             if fenced == kind:
                 yield content or indented
 
@@ -49,7 +58,7 @@ def commands() -> list[str]:
 def measured(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
     """Where a short run over REST has left its results."""
     house = CommandLine(tmp_path_factory.mktemp("measured"), {})
-    done = house.done(house.make("bench", "TRANSPORT=rest", "HOPS=1", *SHORT_RUN))
+    done = house.done(house.make("bench", "TRANSPORT=rest", "TRACE_EVERY=1", *SHORT_RUN))
     assert is_completed(done), done.stderr
     return house
 
@@ -121,7 +130,7 @@ def study(house: CommandLine, words: list[str]) -> None:
 def this_is_it(house: CommandLine, words: list[str]) -> None:
     """`make test` is what runs this; that it would run everything is what can be said of it."""
     last = house.done([*house.make(*words), "--dry-run"]).stdout.splitlines()[-1]
-    assert re.fullmatch(r"\.venv/bin/python -m pytest -n \d --dist worksteal", last)
+    assert re.fullmatch(r"\.venv/bin/python -m pytest -n \d --dist worksteal -m 'not nightly'", last)
 
 
 def up_and_down(house: CommandLine, words: list[str]) -> None:
@@ -147,13 +156,18 @@ def report(house: CommandLine, words: list[str]) -> None:
     assert {path.name for path in out.iterdir()} == {"report.html", "report.md", "charts"}
 
 
+def look(house: CommandLine, words: list[str]) -> None:
+    """A kept run stands for the reader's own."""
+    shortest()(house, [word.replace("RUN=latest", "RUN=default") for word in words])
+
+
 HOW: Mapping[str, Callable[[CommandLine, list[str]], None]] = {
     "bench": bench,
     "web": web,
     "test": this_is_it,
     "up": up_and_down,
-    "floor": shortest("TRANSPORT=rest", "ROUNDS=1", "SECONDS_EACH=1"),
-    "cold": shortest("TRANSPORT=rest", "ROUNDS=1"),
+    "baseline": shortest("TRANSPORT=rest", "ROUNDS=1", "SECONDS_EACH=1"),
+    "connections": shortest("TRANSPORT=rest", "ROUNDS=1"),
     "codecs": shortest("ROUNDS=1"),
     "report": report,
     "soak": shortest("TRANSPORT=rest", "ORDERS=1000"),
@@ -161,6 +175,9 @@ HOW: Mapping[str, Callable[[CommandLine, list[str]], None]] = {
     "advise": shortest(),
     "pros": shortest(),
     "compare": compare,
+    "show": look,
+    "hops": look,
+    "health": look,
     "overhead": shortest("SECONDS_EACH=0.5", "ROUNDS=1", "PAIRS=1"),
     "selftest": shortest("ONLY=50 orders"),
     "setup": shortest(),
@@ -171,18 +188,24 @@ HOW: Mapping[str, Callable[[CommandLine, list[str]], None]] = {
 }
 
 
-def makes() -> list[str]:
-    return [command for command in commands() if command.startswith("make ")]
+def ours() -> list[str]:
+    """Commands of make and of the script ./fourways."""
+    return [command for command in commands() if command.startswith(("make ", "./fourways "))]
 
 
-@pytest.mark.parametrize("command", makes())
-def test_a_make_of_the_pages_does_what_it_says(house: CommandLine, command: str) -> None:
-    words = shlex.split(command)[1:]
+@pytest.mark.parametrize("command", ours())
+def test_a_command_of_the_pages_does_what_it_says(
+    house: CommandLine, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, *words = shlex.split(command)
+    words = spell_flags(words)
     assert words[0] in TARGETS, f"there is no `{command}`"
+    if program == "./fourways":
+        monkeypatch.setattr(house, "make", house.script)
     HOW[words[0]](house, words)
 
 
-@pytest.mark.parametrize("command", [command for command in commands() if command not in makes()])
+@pytest.mark.parametrize("command", [command for command in commands() if command not in ours()])
 def test_another_command_of_the_pages_works_on_a_run(measured: CommandLine, command: str) -> None:
     words = [word.replace("results/latest", str(measured.results / "latest")) for word in shlex.split(command)]
     done = measured.done(words)
@@ -205,25 +228,31 @@ def test_a_script_of_the_pages_works_on_a_run(
 
 
 def test_the_two_commands_are_on_the_first_page() -> None:
-    assert {"make bench", "make test"} <= set(makes())
+    assert {"make bench", "make test"} <= set(ours())
 
 
 TEXTS = (*PAGES, ROOT / "Makefile", ROOT / "results" / "README.md", *ROOT.glob("bench/**/*.py"))
-NAMING = [path for path in TEXTS if _MAKE.search(path.read_text())]
+NAMING = [path for path in TEXTS if _MAKE.search(path.read_text("utf-8"))]
+
+
+def settings_of(target: str) -> set[str]:
+    """The settings that `make target` takes; none where no command does its work."""
+    command = find_command((target,)) or find_command(("harness", target))
+    return {*command.settings, *(SERVERS if command.servers else ())} if command else set()
 
 
 @pytest.mark.parametrize("path", NAMING, ids=lambda path: path.name)
 def test_every_make_that_a_text_names_exists_with_its_settings(path: Path) -> None:
-    for target, settings in _MAKE.findall(path.read_text()):
+    for target, settings in _MAKE.findall(path.read_text("utf-8")):
         assert target in TARGETS, f"`make {target}`"
-        assert set(re.findall(r"(\w+)=", settings)) <= SETTINGS | PLACES | set(FIELD_BY_WORD), (
-            f"`make {target}{settings}`"
-        )
+        assert set(re.findall(r"(\w+)=", settings)) <= settings_of(target), f"`make {target}{settings}`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_file_that_a_page_names_exists(page: Path) -> None:
-    named = re.findall(r"(?<![\w/.])((?:docs|scenarios|bench|transports|shop|tests)/[\w./-]*\w)", page.read_text())
+    named = re.findall(
+        r"(?<![\w/.])((?:docs|scenarios|bench|transports|shop|tests)/[\w./-]*\w)", page.read_text("utf-8")
+    )
     missing = [name for name in named if not re.search("[A-Z]{3}", name) and not (ROOT / name).exists()]
     assert not missing
 
@@ -231,58 +260,37 @@ def test_every_file_that_a_page_names_exists(page: Path) -> None:
 def test_make_help_names_every_target_that_says_what_it_is_for(house: CommandLine) -> None:
     done = house.done(house.make("help"))
     assert done.returncode == 0
-    told = {line.split()[1] for line in done.stdout.splitlines()}
-    assert told == set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE))
-    assert {"setup", "bench", "web", "floor", "soak", "test", "check", "up", "down", "doctor"} <= told
+    told = {
+        word for line in re.findall(r"^  make ([a-z -]+?)(?:  |$)", done.stdout, re.MULTILINE) for word in line.split()
+    }
+    assert told == TARGETS - RENAMED_COMMANDS.keys()
 
 
 def test_every_target_is_phony_since_none_makes_a_file() -> None:
     assert set(re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[1].split()) == TARGETS  # type: ignore[index]
 
 
-def test_make_hands_on_every_setting_that_there_is() -> None:
-    assert {"PROFILE", *FLAGS} == SETTINGS
+def test_every_command_is_a_target() -> None:
+    assert {command.name for command in COMMANDS} <= TARGETS
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("TRANSPROT=grpc", "TRANSPORT"), ("CIPHER=foo", "")])
 def test_what_is_typed_and_no_setting_is_refused_by_its_name(house: CommandLine, typed: str, meant: str) -> None:
     done = house.done(house.make("bench", typed))
-    assert done.returncode == 2
     (said, _) = done.stderr.splitlines()  # and make's own
-    assert f"no setting {typed.partition('=')[0]!r}" in said
+    assert (done.returncode, find_code(done.stderr)) == (2, "unknown-setting")
+    assert repr(typed.partition("=")[0]) in said
     assert meant in said
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "bench",
-        "bench run",
-        "bench web",
-        "bench study",
-        "bench soak",
-        "bench advise",
-        "bench pros",
-        "bench compare",
-        "bench.calibration.codecs",
-        "bench.cold",
-        "bench health",
-        "bench hops",
-        "bench report",
-        "bench.calibration.baseline",
-        "bench.calibration.selftest",
-        "bench.calibration.overhead",
-        "bench.calibration.crosscheck",
-        "bench.provision",
-        "bench.provision.doctor",
-    ],
-)
-def test_help_names_only_makes_and_settings_that_exist(house: CommandLine, command: str) -> None:
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_help_names_only_makes_and_settings_that_exist(house: CommandLine, command: Command) -> None:
     house.env["COLUMNS"] = "300"
-    done = house.done(house.python(*command.split(), "--help"))
+    words = ("harness", command.name) if command.harness else (command.name,)
+    done = house.done([sys.executable, "-m", "bench", *words, "--help"])
     assert done.returncode == 0, done.stderr
     assert set(re.findall(r"`make ([a-z-]+)", done.stdout)) <= TARGETS
-    assert set(re.findall(r"\b([A-Z_]+)=[^V]", done.stdout)) <= SETTINGS | PLACES | set(FIELD_BY_WORD)
+    assert set(re.findall(r"\b([A-Z_]+)=[^V]", done.stdout)) <= {*SETTINGS, *command.settings}
     assert all((ROOT / name).exists() for name in re.findall(r"\b(?:docs|scenarios)/[\w./]*\w", done.stdout))
 
 

@@ -2,7 +2,15 @@
 
 import signal
 
-from tests.system.command_line import SHORT_RUN, TIMEOUT_S, BenchCommandLine, is_completed, wait_until
+from tests.system.command_line import (
+    SHORT_RUN,
+    TIMEOUT_S,
+    BenchCommandLine,
+    find_code,
+    how_refused,
+    is_completed,
+    wait_until,
+)
 
 
 def test_a_load_process_that_dies_in_a_trial_costs_that_trial_which_a_resumed_run_measures_again(
@@ -15,10 +23,9 @@ def test_a_load_process_that_dies_in_a_trial_costs_that_trial_which_a_resumed_ru
         (load,) = bench.find_load_processes()
         load.kill()
         out, _ = process.communicate(timeout=TIMEOUT_S)
-    said = " ".join(out.split())
-    assert process.returncode == 6, out
-    assert "not to be used: round 1 of memory (failed)" in said
-    assert "RESUME=latest` measures again what failed" in said
+    assert (process.returncode, find_code(out)) == (6, "trials-disqualified"), out
+    assert "round 1 of memory (failed)" in out.splitlines()[-1]
+    assert "`make bench RESUME=latest`" in out.splitlines()[-1]
     assert "Traceback" not in out
     assert list(bench.open_latest_run().trials()["planned"] > 0) == [False, True]
 
@@ -54,8 +61,7 @@ def test_a_run_that_was_stopped_goes_on_with_what_it_lacks(bench: BenchCommandLi
 
 def test_a_run_goes_on_with_its_own_settings_only(bench: BenchCommandLine) -> None:
     done = bench.run("RESUME=latest", "RATE=3")
-    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert "RESUME= alone, or with more ROUNDS=" in done.stderr
+    assert how_refused(done) == (2, "resume-with-settings")
 
 
 def test_a_run_that_has_ended_takes_more_rounds_and_not_fewer(bench: BenchCommandLine) -> None:
@@ -64,14 +70,13 @@ def test_a_run_that_has_ended_takes_more_rounds_and_not_fewer(bench: BenchComman
     assert list(bench.open_latest_run().trials()["round"]) == [1, 2, 3]
     assert bench.open_latest_run().manifest["profile"]["rounds"] == 3
     done = bench.run("RESUME=latest", "ROUNDS=2")
-    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert "ROUNDS (rounds) must be a whole number, 3 or more" in done.stderr
+    assert how_refused(done) == (2, "fewer-rounds")
 
 
 def test_a_run_that_is_not_there_cannot_go_on(bench: BenchCommandLine) -> None:
     done = bench.run("RESUME=nowhere")
-    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert "there is no run nowhere; give the id or the folder of one in" in done.stderr
+    assert how_refused(done) == (2, "unknown-run")
+    assert "nowhere" in done.stderr
 
 
 def test_a_run_of_another_commit_cannot_go_on(bench: BenchCommandLine) -> None:
@@ -79,8 +84,8 @@ def test_a_run_of_another_commit_cannot_go_on(bench: BenchCommandLine) -> None:
     manifest = bench.results / "latest" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"commit": "', '"commit": "0'))
     done = bench.run("RESUME=latest")
-    assert (done.returncode, len(done.stderr.splitlines())) == (5, 1)
-    assert "its commit is not what is here now" in done.stderr
+    assert how_refused(done) == (5, "ground-changed")
+    assert "commit" in done.stderr
 
 
 def test_a_run_that_may_not_go_on_does_not_become_the_latest(bench: BenchCommandLine) -> None:
@@ -96,23 +101,21 @@ def test_a_run_that_may_not_go_on_does_not_become_the_latest(bench: BenchCommand
 
 def test_a_run_goes_on_by_the_command_that_began_it(bench: BenchCommandLine) -> None:
     assert is_completed(bench.run("TRANSPORT=memory", *SHORT_RUN))
-    options = (f"--results={bench.results}", f"--home={bench.home}")
-    done = bench.done(bench.python("bench", "study", *options, "RESUME=latest"))
-    assert done.returncode == 2
-    assert "go on with `make bench RESUME=" in done.stderr
+    done = bench.done(bench.fourways("study", "RESUME=latest"))
+    assert how_refused(done) == (2, "resume-other-command")
+    assert "make bench RESUME=" in done.stderr
 
 
 def test_a_study_that_was_stopped_goes_on_with_what_its_design_lacks(bench: BenchCommandLine) -> None:
-    where = (f"--results={bench.results}", f"--home={bench.home}")
     asked = ("PROFILE=processes", "TRANSPORT=rest", "ROUNDS=1", "DURATION=1", "WARM_UP=0")
-    with bench.started(bench.python("bench", "study", *where, *asked)) as process:
+    with bench.started(bench.fourways("study", *asked)) as process:
         wait_until(lambda: bench.trials() >= 1)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=TIMEOUT_S)
     assert "make study RESUME=latest" in out
     before = bench.open_latest_run().trials()
     assert len(before) < 4
-    done = bench.done(bench.python("bench", "study", *where, "RESUME=latest"))
+    done = bench.done(bench.fourways("study", "RESUME=latest"))
     assert is_completed(done), done.stderr
     after = bench.open_latest_run().trials()
     assert sorted(after["cell"]) == [f"rest@{rate}_processes-{count}" for rate in (100, 250) for count in (1, 2)]

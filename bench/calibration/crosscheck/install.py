@@ -35,7 +35,7 @@ def install_tools(home: Path) -> Path:
 
 def _run(command: list[str], env: dict[str, str]) -> None:
     try:
-        subprocess.run(command, env={**os.environ, **env}, check=True, capture_output=True, text=True)
+        subprocess.run(command, env={**os.environ, **env}, check=True, capture_output=True, text=True, encoding="utf-8")
     except FileNotFoundError as error:
         raise StartFailed(f"crosscheck needs {command[0]}: install it and try again", code="tool-missing") from error
     except subprocess.CalledProcessError as error:

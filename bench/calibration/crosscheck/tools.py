@@ -36,7 +36,7 @@ async def run_vegeta(
     total = per_s * (warm_up_s + seconds)
     targets = folder / "targets.json"
     codec = load_codec("json")
-    with targets.open("w") as file:
+    with targets.open("w", encoding="utf-8") as file:
         for number in range(total):
             body = base64.b64encode(codec.encode(workload.order(number))).decode()
             header = {"Content-Type": ["application/json"]}
@@ -66,7 +66,7 @@ async def run_ghz(
         message = orders_pb2.PlaceOrder.FromString(codec.encode(workload.order(number)))
         orders.append(MessageToDict(message, preserving_proto_field_name=True))
     data = folder / "orders.json"
-    data.write_text(json.dumps(orders))
+    data.write_text(json.dumps(orders), "utf-8")
     proto = Path(orders_pb2.__file__).with_name("orders.proto")
     call = ["--insecure", "--proto", proto, "--call", "fourways.orders.User/Place", "--data-file", data]
     load = ["--rps", per_s, "--total", total, "--async", "--concurrency", 50, "--connections", 1]

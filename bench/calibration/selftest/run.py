@@ -28,8 +28,8 @@ def install_stub() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="fourways-") as folder:
         info = Path(folder) / "fourways_stub-0.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fourways-stub\nVersion: 0\n")
-        (info / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\n{ENTRY_POINT}\n")
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fourways-stub\nVersion: 0\n", "utf-8")
+        (info / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\n{ENTRY_POINT}\n", "utf-8")
         yield Path(folder)
 
 

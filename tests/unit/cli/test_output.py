@@ -1,0 +1,73 @@
+"""Tests that --json prints the result as JSON, over the kept runs."""
+
+import json
+import math
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.cli import app
+from bench.cli.output import print_json
+from bench.errors import ExitCode
+from bench.paths import REFERENCE
+
+
+def refuse_constant(name: str) -> None:
+    raise AssertionError(f"{name} is no JSON")
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(
+    ("line", "kind", "names"),
+    [
+        ("show RUN=default", dict, {"cells"}),
+        ("show RUN=capacity", dict, set()),
+        ("compare A=default B=again RESULTS={folder}", dict, set()),
+        ("advise", dict, set()),
+        ("advise SIZE=64KiB RATE=100 SECURITY=tls", dict, set()),
+        ("pros", list, set()),
+        ("hops RUN=default", list, {"service", "mean_us"}),
+        ("health RUN=default", list, set()),
+        ("health RUN=aa", list, set()),
+    ],
+)
+def test_a_result_is_printed_as_json(
+    line: str, kind: type, names: set[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if "{folder}" in line:
+        shutil.copytree(REFERENCE / "default", tmp_path / "again")
+    with pytest.raises(SystemExit) as ended:
+        app.main([*line.format(folder=tmp_path).split(), "--json"])
+    out, err = capsys.readouterr()
+    assert (ended.value.code, err) == (ExitCode.OK, "")
+    result = json.loads(out, parse_constant=refuse_constant)
+    assert isinstance(result, kind)
+    assert result
+    assert names <= set(result if isinstance(result, dict) else result[0])
+
+
+@dataclass
+class Point:
+    at: Path
+    value: Any
+
+
+@pytest.mark.parametrize(
+    ("result", "printed"),
+    [
+        ({"a": math.inf, "b": math.nan, 3: None}, {"a": "inf", "b": None, "3": None}),
+        (pd.DataFrame({"x": [1.5, math.nan], "y": ["Ü", None]}), [{"x": 1.5, "y": "Ü"}, {"x": None, "y": None}]),
+        ([np.float64(2.5), np.int64(3), np.bool_(True)], [2.5, 3, True]),
+        (Point(Path("a b"), (1, {2})), {"at": "a b", "value": [1, [2]]}),
+    ],
+)
+def test_what_json_has_no_word_for_is_printed_in_another(
+    result: object, printed: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_json(result)
+    assert json.loads(capsys.readouterr().out, parse_constant=refuse_constant) == printed
