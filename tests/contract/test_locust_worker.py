@@ -352,7 +352,7 @@ async def test_grpc_is_safe_here_since_locust_and_gevent_are_not_imported(tmp_pa
 
 async def test_a_worker_without_a_master_gives_up_and_says_where(tmp_path: Path) -> None:
     script = (
-        "import bench.load.locust.worker as w, sys; w.CONNECT_S, w.PULSE_S = 0.2, 0.1; "
+        "import bench.load.locust.worker as w, sys; w.CONNECT_TIMEOUT_S, w.CONNECT_RETRY_S = 0.2, 0.1; "
         "sys.exit(w.main(['--master-port', '1']))"
     )
     code, _, err = await said("-c", script, cwd=tmp_path)

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from bench.errors import ExitCode
 from bench.paths import ROOT
 from bench.provision import URL_VARIABLES, find_free_ports
 from bench.results.store import RunFolder
 from shop.workflow import SERVICES
 from tests.conftest import refuses
-from tests.system.command_line import is_completed
 from transports.base import Setting, Transport
 from transports.conformance import CHECKS, ConformanceCheck
 from transports.errors import SettingError
@@ -25,6 +25,8 @@ from transports.registry import load_transport
 
 FRAMES = ROOT / "examples" / "transport-frames"
 SHORT = ("ROUNDS=1", "DURATION=1", "WARM_UP=0.5", "WARM_UP_MAX=0", "BROKER_WARM_UP=0", "RATE=50", "DEADLINE=5")
+ENDED = (ExitCode.OK, ExitCode.DOUBTFUL)
+"""A run of short trials is doubtful."""
 _trials = (f"plugin-{os.getpid()}-{number}" for number in itertools.count())
 
 NEEDY = """
@@ -150,7 +152,7 @@ def test_the_plugin_is_measured_like_the_others(
     site: Path, bench: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
 ) -> None:
     done = bench(site, "TRANSPORT=memory,frames", *SHORT)
-    assert is_completed(done), done.stderr
+    assert done.returncode in ENDED, done.stderr
     trials = RunFolder.open(tmp_path / "results" / "latest").trials().set_index("cell")
     assert trials["complete"].all(), trials["caveats"].tolist()
     assert trials.loc["frames", "finished"] == trials.loc["memory", "finished"] > 0
@@ -227,7 +229,7 @@ def test_a_server_that_is_not_given_is_refused_with_what_to_type(
     needy: Path, bench: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
 ) -> None:
     done = bench(needy, "TRANSPORT=nats", *SHORT)
-    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (3, "", 1)
+    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
     assert "nats" in done.stderr
     assert "NATS_URL=" in done.stderr
     assert not (tmp_path / "results").exists()
@@ -239,7 +241,7 @@ def test_a_server_that_is_not_given_leaves_the_other_methods_measured(
     profile = tmp_path / "mine.toml"
     profile.write_text('transports = ["memory", "nats"]\n')
     done = bench(needy, f"PROFILE={profile}", *SHORT)
-    assert is_completed(done), done.stderr
+    assert done.returncode in ENDED, done.stderr
     run = RunFolder.open(tmp_path / "results" / "latest")
     assert list(run.trials()["cell"]) == ["memory"]
     assert run.manifest["skipped"].keys() == {"nats"}
@@ -251,7 +253,7 @@ def test_a_server_given_by_url_reaches_the_transport(
     needy: Path, bench: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path, url: str
 ) -> None:
     done = bench(needy, "TRANSPORT=nats", *SHORT, NATS_URL=url)
-    assert is_completed(done), done.stderr
+    assert done.returncode in ENDED, done.stderr
     run = RunFolder.open(tmp_path / "results" / "latest")
     assert run.trials()["complete"].all(), run.trials()["caveats"].tolist()
     assert run.manifest["facts"]["nats"]["server"] == url
