@@ -220,7 +220,7 @@ async def check_a_service_that_does_not_answer_costs_no_more_than_the_deadline(m
     loop = asyncio.get_running_loop()
 
     class Stuck(PaymentService):
-        blocking = True  # as for a slow disk: the desk waits in a thread
+        blocking = True  # as for a slow disk: the processor waits in a thread
 
         def handle_all(self, messages: Iterable[Message]) -> list[Message]:
             asyncio.run_coroutine_threadsafe(release.wait(), loop).result()

@@ -129,7 +129,7 @@ CallService = Callable[[str, Message], Awaitable[bytes]]
 
 
 async def handle_in_chain(
-    desk: MessageProcessor, codec: Codec, message: Message, ask: CallService, arrived_ns: int = 0
+    processor: MessageProcessor, codec: Codec, message: Message, ask: CallService, arrived_ns: int = 0
 ) -> bytes:
     """Handles ``message`` and returns the encoded fact that the caller has to consume.
 
@@ -137,11 +137,11 @@ async def handle_in_chain(
     backwards, and the first service on the way back that consumes it handles it. Services in between pass it on
     unchanged. ``arrived_ns`` is as in ``MessageProcessor.handle``.
     """
-    name = desk.service.name
-    fact = await desk.handle(message, arrived_ns)
+    name = processor.service.name
+    fact = await processor.handle(message, arrived_ns)
     while (consumer := find_next_service(name, type(fact))) is not None:
         body = await ask(consumer, fact)
         if not consumes(name, codec.read_answer_type(body)):
             return body
-        fact = await desk.handle(codec.decode_answer(body), monotonic_ns())
+        fact = await processor.handle(codec.decode_answer(body), monotonic_ns())
     return codec.encode_answer(fact)

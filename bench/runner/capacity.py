@@ -133,18 +133,18 @@ def _select_methods(profile: Profile) -> list[CellSettings]:
     return [settings_for(profile, cell) for cell in expand_methods(profile)]
 
 
-async def _search_and_measure_curve(conductor: Runner, wanted: list[CellSettings]) -> None:
+async def _search_and_measure_curve(runner: Runner, wanted: list[CellSettings]) -> None:
     found = {}
     for slot, cell in enumerate(wanted, FIRST_SEARCH_SLOT):
 
         async def measure(at: CellSettings, number: int, duration_s: float, slot: int = slot) -> TrialRow:
-            return await conductor.probe(at, number, slot, duration_s)
+            return await runner.probe(at, number, slot, duration_s)
 
-        found[cell] = await search_capacity(conductor.kept, conductor.profile, cell, measure)
-        conductor.say(f"{cell.name}: {found[cell].reason}")
-    curve = list(build_curve_cells(conductor.profile, found))
-    conductor.kept.update_manifest(curve=[msgspec.to_builtins(cell.cell) for cell in curve])
-    await conductor.rounds(curve)
+        found[cell] = await search_capacity(runner.kept, runner.profile, cell, measure)
+        runner.say(f"{cell.name}: {found[cell].reason}")
+    curve = list(build_curve_cells(runner.profile, found))
+    runner.kept.update_manifest(curve=[msgspec.to_builtins(cell.cell) for cell in curve])
+    await runner.rounds(curve)
 
 
 CAPACITY_PLAN = RunPlan("capacity", _select_methods, _search_and_measure_curve)

@@ -36,23 +36,23 @@ class RunPaths:
 
 
 async def provide_servers(
-    stack: AsyncExitStack, profile: Profile, house: RunPaths, progress: Progress, security: Security
+    stack: AsyncExitStack, profile: Profile, paths: RunPaths, progress: Progress, security: Security
 ) -> dict[str, Broker | Unavailable]:
     """Starts every server that the profile's transports need; returns each by name, or why it is unavailable."""
     wanted = expand_cells(profile)
     needs = {need for cell in wanted for need in cell.kind.traits.needs}
     ours = sorted(needs & {"rabbitmq", "kafka"})
-    there = provide_brokers(ours, given=house.given, home=house.home, say=progress.say, security=security)
+    there = provide_brokers(ours, given=paths.given, home=paths.home, say=progress.say, security=security)
     found = dict(await stack.enter_async_context(there))
     for name in needs - set(ours):
-        url = house.given.get(name)
+        url = paths.given.get(name)
         if url is None:
             found[name] = Unavailable(name, f"{name} is needed and not given: type {name.upper()}_URL=… before make")
         else:
             found[name] = Broker(name, url, "given", "")
     faults = [fault for cell in wanted if (fault := cell.profile.fault) is not None]
     if any(fault.of_network for fault in faults) and (
-        why := await toxiproxy.ensure_installed(house.home, progress.say)
+        why := await toxiproxy.ensure_installed(paths.home, progress.say)
     ):
         found[NETWORK] = Unavailable(NETWORK, why)
     return found

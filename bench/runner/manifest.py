@@ -18,7 +18,7 @@ from bench.runner.environment import RunPaths
 
 def build_manifest(
     profile: Profile,
-    house: RunPaths,
+    paths: RunPaths,
     shared: Mapping[str, Broker | Unavailable],
     wanted: list[CellSettings],
     skipped: Mapping[str, str],
@@ -27,8 +27,8 @@ def build_manifest(
     """Returns what manifest.json holds when a run begins."""
     return {
         "command": command,
-        "git": read_git_state(house.checkout),
-        "machine": read_machine(house.home),
+        "git": read_git_state(paths.checkout),
+        "machine": read_machine(paths.home),
         "versions": read_versions(),
         "brokers": {
             name: {"version": broker.version, "provided_by": broker.provided_by}

@@ -46,7 +46,7 @@ class RunPlan:
 
 async def run_plan(
     profile: Profile,
-    house: RunPaths,
+    paths: RunPaths,
     progress: Progress,
     command: str,
     plan: RunPlan,
@@ -61,15 +61,15 @@ async def run_plan(
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     async with AsyncExitStack() as stack:
         asked = plan.cells(profile)
-        security = await prepare_credentials(stack, profile, house.home, house.keys)
-        shared = await provide_servers(stack, profile, house, progress, security)
+        security = await prepare_credentials(stack, profile, paths.home, paths.keys)
+        shared = await provide_servers(stack, profile, paths, progress, security)
         skipped = {cell.name: why for cell in asked if (why := find_unavailable_reason(cell, shared))}
         wanted = [cell for cell in asked if cell.name not in skipped]
         if not wanted or (profile.by_name and skipped):
             raise MissingServer("; ".join(dict.fromkeys(skipped.values())), code="missing-server")
-        manifest = {**build_manifest(profile, house, shared, wanted, skipped, command), "plan": plan.name}
+        manifest = {**build_manifest(profile, paths, shared, wanted, skipped, command), "plan": plan.name}
         if resumed is None:
-            kept = RunFolder.create(house.results, run_id, manifest)
+            kept = RunFolder.create(paths.results, run_id, manifest)
             stack.enter_context(kept.alone())
             kept.add_caveats(list_manifest_caveats(kept.manifest))
         else:
@@ -78,13 +78,13 @@ async def run_plan(
             resume_into(kept, manifest)
         logs = kept.path / "logs"
         logs.mkdir(exist_ok=True)
-        ledger = open_ledger(house.home)
+        ledger = open_ledger(paths.home)
         stack.push_async_callback(lambda: finish_despite_cancellation(asyncio.to_thread(ledger.close)))
         env = build_mark_environment(ledger.folder)
         locust = await stack.enter_async_context(start_master(folder=ledger.folder, log=logs / "locust.log", env=env))
-        conductor = Runner(stack, profile, house, progress, kept, locust, shared, security, ledger.folder, logs)
+        runner = Runner(stack, profile, paths, progress, kept, locust, shared, security, ledger.folder, logs)
         try:
-            await plan.measure(conductor, wanted)
+            await plan.measure(runner, wanted)
         except BaseException:
             with contextlib.suppress(ResultsError):
                 kept.write_summary()  # also of what a stop leaves
@@ -109,7 +109,7 @@ class Runner:
         self,
         stack: AsyncExitStack,
         profile: Profile,
-        house: RunPaths,
+        paths: RunPaths,
         progress: Progress,
         kept: RunFolder,
         locust: Master,
@@ -121,7 +121,7 @@ class Runner:
         self._stack = stack
         self.profile = profile
         self.say = progress.say
-        self._paths = house
+        self._paths = paths
         self._progress = progress
         self.kept = kept
         self._shared = shared

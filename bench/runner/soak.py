@@ -51,15 +51,15 @@ class SoakResult:
         return all(map(self.is_bounded, self.full_mib))
 
 
-async def run_soak(profile: Profile, house: RunPaths, orders: int, say: Say) -> list[SoakResult]:
+async def run_soak(profile: Profile, paths: RunPaths, orders: int, say: Say) -> list[SoakResult]:
     """Soaks every cell of the profile in turn. Raises MissingServer, StartFailed, or what an order failed with."""
     found = []
     async with AsyncExitStack() as stack:
-        security = await prepare_credentials(stack, profile, house.home, house.keys)
-        shared = await provide_servers(stack, profile, house, Progress(say=say), security)
+        security = await prepare_credentials(stack, profile, paths.home, paths.keys)
+        shared = await provide_servers(stack, profile, paths, Progress(say=say), security)
         if missing := [server.why for server in shared.values() if isinstance(server, Unavailable)]:
             raise MissingServer("; ".join(missing), code="missing-server")
-        ledger = open_ledger(house.home)
+        ledger = open_ledger(paths.home)
         stack.push_async_callback(lambda: finish_despite_cancellation(asyncio.to_thread(ledger.close)))
         stage = TrialContext(
             run_id="soak-0000",

@@ -42,7 +42,7 @@ def check_web_profile(profile: Profile) -> None:
         )
 
 
-async def serve_page(profile: Profile, house: RunPaths, port: int, say: Say, given: Collection[str] = ()) -> None:
+async def serve_page(profile: Profile, paths: RunPaths, port: int, say: Say, given: Collection[str] = ()) -> None:
     """Serves Locust's page until cancelled. Settings that were ``given`` fill the page's fields, not the scenario's.
 
     Raises UsageError, MissingServer, LoadError or StartFailed when it cannot begin.
@@ -51,12 +51,12 @@ async def serve_page(profile: Profile, house: RunPaths, port: int, say: Say, giv
     check_port_free(port)  # before anything is started
     cell = expand_cells(profile)[0]
     async with AsyncExitStack() as stack:
-        security = await prepare_credentials(stack, profile, house.home, house.keys)
-        shared = await provide_servers(stack, profile, house, Progress(say=say), security)
+        security = await prepare_credentials(stack, profile, paths.home, paths.keys)
+        shared = await provide_servers(stack, profile, paths, Progress(say=say), security)
         missing = [server.why for server in shared.values() if isinstance(server, Unavailable)]
         if missing:
             raise MissingServer("; ".join(missing), code="missing-server")
-        ledger = open_ledger(house.home)
+        ledger = open_ledger(paths.home)
         stack.push_async_callback(lambda: finish_despite_cancellation(asyncio.to_thread(ledger.close)))
         logs = ledger.folder / "logs"
         logs.mkdir()

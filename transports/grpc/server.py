@@ -41,10 +41,10 @@ _STATUS_BY_ERROR: tuple[tuple[type[TransportError], grpc.StatusCode], ...] = (
 
 @asynccontextmanager
 async def run_server(
-    desk: MessageProcessor, serving: ServingStats, ask: ServiceCaller, setting: Setting, config: Config
+    processor: MessageProcessor, serving: ServingStats, ask: ServiceCaller, setting: Setting, config: Config
 ) -> AsyncIterator[None]:
     """Runs the gRPC server of a service until exit. Raises Unreachable when the port is taken."""
-    name = desk.service.name
+    name = processor.service.name
     address = setting.own_address(name)
     limit_bytes = setting.max_order_bytes if name == ENTRY_SERVICE else setting.max_message_bytes
     # Without so_reuseport=0 two servers would share a taken port in silence.
@@ -58,7 +58,7 @@ async def run_server(
         compression=GRPC_COMPRESSIONS[setting.compression],
     )
     method = METHODS[name]
-    server.add_generic_rpc_handlers((_build_handlers(method, desk, serving, ask, setting),))
+    server.add_generic_rpc_handlers((_build_handlers(method, processor, serving, ask, setting),))
     healthy = health_aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     reflection.enable_server_reflection((method.service, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
@@ -77,17 +77,17 @@ async def run_server(
 
 
 def _build_handlers(
-    method: RpcMethod, desk: MessageProcessor, serving: ServingStats, ask: ServiceCaller, setting: Setting
+    method: RpcMethod, processor: MessageProcessor, serving: ServingStats, ask: ServiceCaller, setting: Setting
 ) -> "grpc.GenericRpcHandler[bytes, bytes]":
     """Returns the handler of the service's one method; bodies stay bytes for grpc, so that every codec can be used."""
-    codec, guard = load_codec(setting.codec), build_guard(setting, desk.service.name)
+    codec, guard = load_codec(setting.codec), build_guard(setting, processor.service.name)
 
     async def take(body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         arrived_ns = time.monotonic_ns()
         if guard is not None:
             await _check_authorization(guard, context)
         try:
-            content = await handle_in_chain(desk, codec, codec.decode(method.kind, body), ask, arrived_ns)
+            content = await handle_in_chain(processor, codec, codec.decode(method.kind, body), ask, arrived_ns)
         except TransportError as error:
             detail = str(error)
             if isinstance(error, Unreadable):

@@ -46,9 +46,9 @@ class GrpcTransport(Transport):
     async def serve(self, service: Service) -> AsyncIterator[ServingStats]:
         serving = ServingStats(Tracer(self.setting.trace_every))
         async with (
-            MessageProcessor(service, serving.trace) as desk,
+            MessageProcessor(service, serving.trace) as processor,
             open_caller(self.setting, service.name, self._config) as ask,
-            run_server(desk, serving, ask, self.setting, self._config),
+            run_server(processor, serving, ask, self.setting, self._config),
         ):
             yield serving
 

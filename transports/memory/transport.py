@@ -44,8 +44,8 @@ class MemoryTransport(Transport):
     @asynccontextmanager
     async def serve(self, service: Service) -> AsyncIterator[ServingStats]:
         serving = ServingStats(Tracer(self.setting.trace_every))
-        async with MessageProcessor(service, serving.trace) as desk:
-            self._processors[service.name] = desk, serving
+        async with MessageProcessor(service, serving.trace) as processor:
+            self._processors[service.name] = processor, serving
             try:
                 yield serving
             finally:
@@ -65,14 +65,14 @@ class MemoryTransport(Transport):
             raise TooLarge(len(body), limit_bytes)
         if consumer not in self._processors:
             raise Unreachable(f"no service {consumer!r} is served in this process")
-        desk, serving = self._processors[consumer]
+        processor, serving = self._processors[consumer]
         arrived_ns = time.monotonic_ns()
         try:
             received = self.codec.decode(KIND_BY_TYPE[type(message)], body)
         except Unreadable:
             serving.unreadable += 1
             raise
-        content = await handle_in_chain(desk, self.codec, received, self._ask_next, arrived_ns)
+        content = await handle_in_chain(processor, self.codec, received, self._ask_next, arrived_ns)
         serving.handled += 1
         return content
 

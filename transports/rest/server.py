@@ -52,9 +52,9 @@ class _UnsupportedMediaType(Exception):
     pass
 
 
-def build_application(desk: MessageProcessor, serving: ServingStats, ask: ServiceCaller, setting: Setting) -> FastAPI:
+def build_application(processor: MessageProcessor, serving: ServingStats, ask: ServiceCaller, setting: Setting) -> FastAPI:
     """Returns the FastAPI application of one service, with its OpenAPI page at /docs."""
-    name = desk.service.name
+    name = processor.service.name
     codec = load_codec(setting.codec)
     # 3.0.3 is what the bundled page reads; nothing in these schemas needs more.
     app = FastAPI(title=f"Fourways: the {name} service", docs_url=None, redoc_url=None)
@@ -78,7 +78,7 @@ def build_application(desk: MessageProcessor, serving: ServingStats, ask: Servic
             arrived_ns = time.monotonic_ns()
             if encoding in COMPRESSIONS:
                 body = COMPRESSIONS[encoding].decompress(body, limit_bytes)
-            content = await handle_in_chain(desk, codec, codec.decode(kind, body), ask, arrived_ns)
+            content = await handle_in_chain(processor, codec, codec.decode(kind, body), ask, arrived_ns)
         except TransportError as error:
             if isinstance(error, Unreadable):
                 serving.unreadable += 1

@@ -52,8 +52,8 @@ class RestTransport(Transport):
     async def serve(self, service: Service) -> AsyncIterator[ServingStats]:
         serving = ServingStats(Tracer(self.setting.trace_every))
         context = build_server_context(self.setting, service.name)
-        async with MessageProcessor(service, serving.trace) as desk, self._open_caller(service.name) as ask:
-            app = build_application(desk, serving, ask, self.setting)
+        async with MessageProcessor(service, serving.trace) as processor, self._open_caller(service.name) as ask:
+            app = build_application(processor, serving, ask, self.setting)
             async with run_server(app, self.setting.own_address(service.name), self._config, context):
                 yield serving
 

@@ -24,9 +24,9 @@ _STATUS_BY_ERROR: tuple[tuple[type[TransportError], FrameStatus], ...] = (
 class FrameServer:
     """Runs one task per connection, which answers one frame after the other."""
 
-    def __init__(self, desk: MessageProcessor, serving: ServingStats, ask: ServiceCaller, setting: Setting) -> None:
-        name = desk.service.name
-        self._desk = desk
+    def __init__(self, processor: MessageProcessor, serving: ServingStats, ask: ServiceCaller, setting: Setting) -> None:
+        name = processor.service.name
+        self._processor = processor
         self._serving = serving
         self._ask = ask
         self._codec = load_codec(setting.codec)
@@ -71,7 +71,7 @@ class FrameServer:
         arrived_ns = time.monotonic_ns()
         try:
             message = self._codec.decode(self._kind, body)
-            content = await handle_in_chain(self._desk, self._codec, message, self._ask, arrived_ns)
+            content = await handle_in_chain(self._processor, self._codec, message, self._ask, arrived_ns)
         except TransportError as error:
             if isinstance(error, Unreadable):
                 self._serving.unreadable += 1

@@ -50,8 +50,8 @@ class FramesTransport(Transport):
     async def serve(self, service: Service) -> AsyncIterator[ServingStats]:
         setting = self.setting
         serving = ServingStats(Tracer(setting.trace_every))
-        async with MessageProcessor(service, serving.trace) as desk, open_caller(setting) as ask:
-            server = FrameServer(desk, serving, ask, setting)
+        async with MessageProcessor(service, serving.trace) as processor, open_caller(setting) as ask:
+            server = FrameServer(processor, serving, ask, setting)
             async with run_server(server, setting.addresses[service.name], self._config.backlog):
                 yield serving
 

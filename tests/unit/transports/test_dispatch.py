@@ -48,8 +48,8 @@ class Asked:
 
 
 async def answered(service: str, message: Message, ask: Asked) -> Message:
-    async with MessageProcessor(open_service(service)) as desk:
-        return JSON.decode_answer(await handle_in_chain(desk, JSON, message, ask))
+    async with MessageProcessor(open_service(service)) as processor:
+        return JSON.decode_answer(await handle_in_chain(processor, JSON, message, ask))
 
 
 # Who is asked, and who handles what comes back
@@ -78,8 +78,8 @@ async def test_what_comes_back_for_a_service_upstream_is_not_opened() -> None:
     async def ask(service: str, message: Message) -> bytes:
         return sealed
 
-    async with MessageProcessor(open_service("product")) as desk:
-        assert await handle_in_chain(desk, JSON, OrderPlaced(ORDER, "a@b"), ask) is sealed
+    async with MessageProcessor(open_service("product")) as processor:
+        assert await handle_in_chain(processor, JSON, OrderPlaced(ORDER, "a@b"), ask) is sealed
 
 
 async def test_a_fact_for_a_service_upstream_is_the_answer_and_nobody_is_asked() -> None:
@@ -99,8 +99,8 @@ async def test_a_declined_payment_is_handled_by_product_on_the_way_back() -> Non
     service = open_service("product")
     before = service.store.quantity("SKU-0003")
     ask = Asked({StockReserved: PaymentDeclined(ORDER, 5, "no money")})
-    async with MessageProcessor(service) as desk:
-        content = await handle_in_chain(desk, JSON, OrderPlaced(ORDER, "a@b"), ask)
+    async with MessageProcessor(service) as processor:
+        content = await handle_in_chain(processor, JSON, OrderPlaced(ORDER, "a@b"), ask)
     assert JSON.decode_answer(content) == StockReleased(ORDER, "no money")
     assert service.store.quantity("SKU-0003") == before
     assert service.audit()["stock-released"].count == 1
@@ -119,8 +119,8 @@ async def test_out_of_stock_is_closed_by_user() -> None:
 async def test_an_outcome_from_further_along_is_passed_on_as_it_is() -> None:
     closed = OrderClosed(ORDER, "rejected", 0, "", "odd")
     service = open_service("user")
-    async with MessageProcessor(service) as desk:
-        content = await handle_in_chain(desk, JSON, PlaceOrder(ORDER), Asked({OrderPlaced: closed}))
+    async with MessageProcessor(service) as processor:
+        content = await handle_in_chain(processor, JSON, PlaceOrder(ORDER), Asked({OrderPlaced: closed}))
     assert JSON.decode_answer(content) == closed
     assert set(service.audit()) == {"order-placed"}
 
@@ -154,13 +154,13 @@ async def test_an_error_from_further_along_leaves_what_was_handled_before_it() -
     async def ask(name: str, message: Message) -> bytes:
         raise Unreachable("gone")
 
-    async with MessageProcessor(service) as desk:
+    async with MessageProcessor(service) as processor:
         with pytest.raises(Unreachable):
-            await handle_in_chain(desk, JSON, OrderPlaced(ORDER, "a@b"), ask)
+            await handle_in_chain(processor, JSON, OrderPlaced(ORDER, "a@b"), ask)
     assert service.audit()["stock-reserved"].count == 1
 
 
-# A desk over memory
+# A processor over memory
 
 
 async def test_over_memory_handlers_run_in_the_loops_own_thread() -> None:
@@ -171,20 +171,20 @@ async def test_over_memory_handlers_run_in_the_loops_own_thread() -> None:
             threads.append(threading.current_thread())
             return super()._decide(message)
 
-    async with MessageProcessor(Spy(MemoryStore())) as desk:
-        await desk.handle(StockReserved(ORDER, 1))
-        await desk.handle_all([StockReserved(build_order("order-2"), 1)])
+    async with MessageProcessor(Spy(MemoryStore())) as processor:
+        await processor.handle(StockReserved(ORDER, 1))
+        await processor.handle_all([StockReserved(build_order("order-2"), 1)])
     assert threads == [threading.current_thread()] * 2
 
 
 async def test_over_memory_an_error_reaches_whoever_asked() -> None:
-    async with MessageProcessor(open_service("payment")) as desk:
+    async with MessageProcessor(open_service("payment")) as processor:
         with pytest.raises(KeyError):
-            await desk.handle(PlaceOrder(ORDER))
-        assert isinstance(await desk.handle(StockReserved(ORDER, 1)), PaymentTaken)
+            await processor.handle(PlaceOrder(ORDER))
+        assert isinstance(await processor.handle(StockReserved(ORDER, 1)), PaymentTaken)
 
 
-# A desk over a disk
+# A processor over a disk
 
 
 class Slow(Service):
@@ -235,27 +235,27 @@ async def begun(service: Slow) -> None:
     assert await asyncio.to_thread(service.busy.wait, 10)
 
 
-async def later(desk: MessageProcessor, *order_ids: str) -> list[asyncio.Task[Message]]:
-    """Tasks that have all asked the desk already."""
-    tasks = [asyncio.create_task(desk.handle(reserved(order_id))) for order_id in order_ids]
+async def later(processor: MessageProcessor, *order_ids: str) -> list[asyncio.Task[Message]]:
+    """Tasks that have all asked the processor already."""
+    tasks = [asyncio.create_task(processor.handle(reserved(order_id))) for order_id in order_ids]
     await asyncio.sleep(0)
     return tasks
 
 
 async def test_over_a_disk_handlers_run_in_one_thread_beside_the_loop(slow: Slow) -> None:
     slow.go.set()
-    async with MessageProcessor(slow) as desk:
+    async with MessageProcessor(slow) as processor:
         for order_id in "abc":
-            await desk.handle(reserved(order_id))
+            await processor.handle(reserved(order_id))
     assert len(slow.threads) == 1
     assert threading.current_thread() not in slow.threads
 
 
 async def test_what_came_while_the_disk_was_busy_shares_one_transaction(slow: Slow) -> None:
-    async with MessageProcessor(slow) as desk:
-        first = await later(desk, "a")
+    async with MessageProcessor(slow) as processor:
+        first = await later(processor, "a")
         await begun(slow)
-        rest = await later(desk, "b", "c", "d")
+        rest = await later(processor, "b", "c", "d")
         slow.go.set()
         facts = await asyncio.gather(*first, *rest)
     assert slow.transactions == [["a"], ["b", "c", "d"]]
@@ -263,12 +263,12 @@ async def test_what_came_while_the_disk_was_busy_shares_one_transaction(slow: Sl
 
 
 async def test_batches_that_share_a_transaction_get_their_own_facts_back(slow: Slow) -> None:
-    async with MessageProcessor(slow) as desk:
-        first = await later(desk, "a")
+    async with MessageProcessor(slow) as processor:
+        first = await later(processor, "a")
         await begun(slow)
-        batch = asyncio.create_task(desk.handle_all([reserved("b"), reserved("c")]))
-        nothing = asyncio.create_task(desk.handle_all([]))
-        single = asyncio.create_task(desk.handle(reserved("d")))
+        batch = asyncio.create_task(processor.handle_all([reserved("b"), reserved("c")]))
+        nothing = asyncio.create_task(processor.handle_all([]))
+        single = asyncio.create_task(processor.handle(reserved("d")))
         await asyncio.sleep(0)
         slow.go.set()
         assert [fact.order.order_id for fact in await batch] == ["b", "c"]
@@ -279,8 +279,8 @@ async def test_batches_that_share_a_transaction_get_their_own_facts_back(slow: S
 
 
 async def test_the_loop_goes_on_while_the_disk_is_busy(slow: Slow) -> None:
-    async with MessageProcessor(slow) as desk:
-        (first,) = await later(desk, "a")
+    async with MessageProcessor(slow) as processor:
+        (first,) = await later(processor, "a")
         await begun(slow)
         assert not first.done()
         slow.go.set()
@@ -288,21 +288,21 @@ async def test_the_loop_goes_on_while_the_disk_is_busy(slow: Slow) -> None:
 
 
 async def test_an_error_reaches_everyone_whose_transaction_it_spoilt_and_nobody_else(slow: Slow) -> None:
-    async with MessageProcessor(slow) as desk:
-        first = await later(desk, "a")
+    async with MessageProcessor(slow) as processor:
+        first = await later(processor, "a")
         await begun(slow)
-        spoilt = await later(desk, "b", "spoilt")
+        spoilt = await later(processor, "b", "spoilt")
         slow.go.set()
         results = await asyncio.gather(*first, *spoilt, return_exceptions=True)
         assert [type(result) for result in results] == [PaymentTaken, ZeroDivisionError, ZeroDivisionError]
-        assert isinstance(await desk.handle(reserved("b")), PaymentTaken)
+        assert isinstance(await processor.handle(reserved("b")), PaymentTaken)
 
 
 async def test_whoever_stops_waiting_takes_nothing_from_the_others(slow: Slow) -> None:
-    async with MessageProcessor(slow) as desk:
-        first = await later(desk, "a")
+    async with MessageProcessor(slow) as processor:
+        first = await later(processor, "a")
         await begun(slow)
-        impatient, patient = await later(desk, "b", "c")
+        impatient, patient = await later(processor, "b", "c")
         impatient.cancel()
         slow.go.set()
         assert isinstance(await patient, PaymentTaken)
@@ -313,21 +313,21 @@ async def test_whoever_stops_waiting_takes_nothing_from_the_others(slow: Slow) -
 
 
 async def test_whoever_stops_waiting_while_in_hand_does_not_stop_the_desk(slow: Slow) -> None:
-    async with MessageProcessor(slow) as desk:
-        (impatient,) = await later(desk, "a")
+    async with MessageProcessor(slow) as processor:
+        (impatient,) = await later(processor, "a")
         await begun(slow)
         impatient.cancel()
         with pytest.raises(asyncio.CancelledError):
             await impatient
         slow.go.set()
-        assert isinstance(await desk.handle(reserved("b")), PaymentTaken)
+        assert isinstance(await processor.handle(reserved("b")), PaymentTaken)
 
 
 async def test_what_is_in_hand_at_exit_is_finished_first(slow: Slow) -> None:
-    async with MessageProcessor(slow) as desk:
-        first = await later(desk, "a")
+    async with MessageProcessor(slow) as processor:
+        first = await later(processor, "a")
         await begun(slow)
-        rest = await later(desk, "b")
+        rest = await later(processor, "b")
         asyncio.get_running_loop().call_soon(slow.go.set)
     assert [task.result().order.order_id for task in (*first, *rest)] == ["a", "b"]
     assert not any(thread.is_alive() for thread in slow.threads)
@@ -336,8 +336,8 @@ async def test_what_is_in_hand_at_exit_is_finished_first(slow: Slow) -> None:
 async def test_over_sqlite_a_fact_is_told_only_after_its_commit(tmp_path: Path) -> None:
     service = open_service("payment", folder=tmp_path)
     other = open_service("payment", folder=tmp_path)
-    async with MessageProcessor(service) as desk:
-        await desk.handle(reserved("a"))
+    async with MessageProcessor(service) as processor:
+        await processor.handle(reserved("a"))
         assert [order_id for order_id, _ in other.store.decisions()] == ["a"]
     service.store.close()
     other.store.close()

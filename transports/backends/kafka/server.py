@@ -39,14 +39,14 @@ class GroupMember:
 
     def __init__(
         self,
-        desk: MessageProcessor,
+        processor: MessageProcessor,
         serving: ServingStats,
         consumer: Consumer,
         producer: Producer,
         places: TrialTopics,
         setting: Setting,
     ) -> None:
-        self._desk = desk
+        self._processor = processor
         self._serving = serving
         self._consumer = consumer
         self._producer = producer
@@ -54,7 +54,7 @@ class GroupMember:
         self._codec = load_codec(setting.codec)
         self._places = places
         self._reply_partitions = {build_reply_header(worker)[1]: worker for worker in range(setting.workers)}
-        self._kinds = frozenset(list_consumed_kinds(desk.service.name))
+        self._kinds = frozenset(list_consumed_kinds(processor.service.name))
         self._stopping = False
         self._failing_since_s = 0.0
         self._reader = BoundedReader(consumer)
@@ -142,7 +142,7 @@ class GroupMember:
     async def _handle(self, messages: list[Message], arrived_ns: int) -> Sequence[Message | None]:
         """Returns the facts that follow, None for a message whose handler raises."""
         try:
-            return await self._desk.handle_all(messages, arrived_ns)
+            return await self._processor.handle_all(messages, arrived_ns)
         except Exception as error:  # noqa: BLE001 - one bad message must not stop the others
             if len(messages) == 1:
                 _log.exception("cannot be handled, to the dead-letter topic", exc_info=error)
@@ -153,7 +153,7 @@ class GroupMember:
     def _read(self, record: FetchedRecord) -> Message:
         kind = self._places.kind_by_topic.get(record.topic) or read_header(record, KIND_HEADER).decode(errors="replace")
         if kind not in self._kinds:
-            raise Unreadable(f"the {self._desk.service.name} service consumes no {kind!r}")
+            raise Unreadable(f"the {self._processor.service.name} service consumes no {kind!r}")
         return self._codec.decode(kind, record.value or b"")
 
     def _build_headers(self, fact: Message, cause: FetchedRecord) -> list[tuple[str, bytes]]:

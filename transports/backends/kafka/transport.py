@@ -82,10 +82,10 @@ class KafkaTransport(Transport):
         serving = ServingStats(Tracer(setting.trace_every))
         try:
             async with AsyncExitStack() as stack:
-                desk = await stack.enter_async_context(MessageProcessor(service, serving.trace))
+                processor = await stack.enter_async_context(MessageProcessor(service, serving.trace))
                 producer = await stack.enter_async_context(open_producer(self._config, setting, service.name))
                 consumer = await stack.enter_async_context(join_group(self._config, setting, service.name, places))
-                member = GroupMember(desk, serving, consumer, producer, places, setting)
+                member = GroupMember(processor, serving, consumer, producer, places, setting)
                 # A member that dies takes its service with it: a service that consumes nothing looks like a slow one.
                 async with asyncio.TaskGroup() as group:
                     group.create_task(member.run())

@@ -27,15 +27,15 @@ class DeliveryHandler:
     """Handles the deliveries of one service."""
 
     def __init__(
-        self, desk: MessageProcessor, serving: ServingStats, publisher: Publisher, places: TrialQueues, setting: Setting
+        self, processor: MessageProcessor, serving: ServingStats, publisher: Publisher, places: TrialQueues, setting: Setting
     ) -> None:
-        self._desk = desk
+        self._processor = processor
         self._serving = serving
         self._publisher = publisher
         self._places = places
         self._codec = load_codec(setting.codec)
         self._verifies_senders = setting.security == AUTH
-        self._kinds = frozenset(list_consumed_kinds(desk.service.name))
+        self._kinds = frozenset(list_consumed_kinds(processor.service.name))
         self._in_progress = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -67,7 +67,7 @@ class DeliveryHandler:
             await delivery.reject(requeue=False)
             return
         try:
-            fact = await self._desk.handle(message, arrived_ns)
+            fact = await self._processor.handle(message, arrived_ns)
             await self._publish(fact, delivery.reply_to)
         except (Unreachable, NoOutcome) as error:
             self._serving.failed += 1
@@ -84,7 +84,7 @@ class DeliveryHandler:
     def _read(self, delivery: AbstractIncomingMessage) -> Message:
         kind = delivery.type or ""
         if kind not in self._kinds:
-            raise Unreadable(f"the {self._desk.service.name} service consumes no {kind!r}")
+            raise Unreadable(f"the {self._processor.service.name} service consumes no {kind!r}")
         # Its right to an exchange lets a user reach every queue behind it: who it was is told by RabbitMQ.
         if self._verifies_senders and delivery.user_id != (teller := find_producer_role(kind)):
             raise Unreadable(f"{delivery.user_id or 'nobody'} may not send {kind!r}, which comes from {teller}")

@@ -73,14 +73,14 @@ class RabbitMQTransport(Transport):
         setting, places = self.setting, self._places
         serving = ServingStats(Tracer(setting.trace_every))
         async with (
-            MessageProcessor(service, serving.trace) as desk,
+            MessageProcessor(service, serving.trace) as processor,
             channel(setting, f"{service.name}.out") as out,
             channel(setting, service.name) as inward,
         ):
             publisher = Publisher(
                 out, await find_exchange(out, places), setting, setting.max_message_bytes, service.name
             )
-            consumer = DeliveryHandler(desk, serving, publisher, places, setting)
+            consumer = DeliveryHandler(processor, serving, publisher, places, setting)
             async with consume_queue(inward, consumer, places.queue_by_service[service.name], self._config.prefetch):
                 yield serving
 
