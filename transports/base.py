@@ -52,7 +52,7 @@ class Traits:
     browsers: bool = False
     """Whether a page in a browser can call the first service as it is, without a gateway in between."""
     stamped: bool = False
-    """Whether its services stamp sampled orders, so that a report can say where the time went; see trace.py."""
+    """Whether its services stamp sampled orders, for a report of where the time went; see transports/tracing.py."""
     codec: str = "json"
     """The codec that the method's users would take."""
     codecs: frozenset[str] | None = None

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.advise.method import Method, parse_method
 from bench.errors import ResultsError
-from bench.results import environment as machine
+from bench.results import environment
 from bench.results.analysis import plain_levels
 from bench.results.measures import columns_used_in
 from bench.results.settings import settings_by_column
@@ -124,7 +124,7 @@ def collect_evidence(folders: Mapping[str, Path]) -> Evidence:
         found.outages += outages
         found.left_out += invalid
         found.runs[name] = folder
-        found.machines.append(machine.describe_machine(run.manifest.get("machine", {})))
+        found.machines.append(environment.describe_machine(run.manifest.get("machine", {})))
     found.machines = list(dict.fromkeys(found.machines))
     if not found.points:
         why = " ".join(found.left_out) or f"nothing that a question asks for was measured in {', '.join(folders)}"

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from bench.errors import ResultsError
 from bench.paths import ROOT
-from bench.results import histograms as hlog
+from bench.results import histograms
 from bench.results.durable_files import format_json
 from bench.results.store import RunFolder
 
@@ -78,12 +78,12 @@ def write_many_orders(run: RunFolder, folder: Path) -> int:
     orders = 0
     with (folder / "histograms.hlog").open("w", encoding="ascii") as log:
         for trial, series, histogram in run.histograms("finish"):
-            larger = hlog.empty_histogram()
+            larger = histograms.empty_histogram()
             for index, count in enumerate(histogram.counts):
                 if count:
                     larger.record_value(max(1, histogram.get_value_from_index(index)), count * ORDER_FACTOR)
             orders += larger.get_total_count()
-            log.write(hlog.format_line(hlog.build_tag(trial, series), larger, 0.0, 1.0))
+            log.write(histograms.format_line(histograms.build_tag(trial, series), larger, 0.0, 1.0))
     return orders
 
 

@@ -10,9 +10,7 @@ from pathlib import Path
 import psutil
 
 from bench.errors import InUse, StartFailed
-from bench.provision import cleanup as ledger
-from bench.provision import compose, kafka, rabbitmq
-from bench.provision import container as contained
+from bench.provision import cleanup, compose, container, kafka, rabbitmq
 from bench.provision.base import PLAIN, Broker, Say, Security, Unavailable
 from bench.provision.cleanup import RunLedger
 from bench.provision.process import finish_despite_cancellation, has_ended, stop_processes_below, wait_until_answering
@@ -34,14 +32,14 @@ async def provide_brokers(
     for a name that is no broker.
     """
     wanted = _validate_names(names)
-    home = ledger.resolve_home(home)
-    await asyncio.to_thread(ledger.remove_orphans, home, say)
+    home = cleanup.resolve_home(home)
+    await asyncio.to_thread(cleanup.remove_orphans, home, say)
     async with find_existing_brokers(wanted, given, home, say, security) as found:
         absent = [name for name in wanted if name not in found]
         if not absent:
             yield {name: found[name] for name in wanted}
             return
-        run = ledger.open_ledger(home)
+        run = cleanup.open_ledger(home)
         try:
             found.update(await _start_all(absent, run, home, say, security))
             yield {name: found[name] for name in wanted}
@@ -55,14 +53,14 @@ async def start_kept_brokers(names: Iterable[str], *, home: Path, say: Say) -> d
     Returns a Broker or an Unavailable by name. Raises ValueError for a name that is no broker.
     """
     wanted = _validate_names(names)
-    home = ledger.resolve_home(home)
+    home = cleanup.resolve_home(home)
     async with _lock_up_and_down(home):
-        await asyncio.to_thread(ledger.remove_orphans, home, say)
+        await asyncio.to_thread(cleanup.remove_orphans, home, say)
         async with find_existing_brokers(wanted, {}, home, say) as found:
             for name in found:
                 say(f"{name} is up already")
             if absent := [name for name in wanted if name not in found]:
-                run = ledger.open_ledger(home)
+                run = cleanup.open_ledger(home)
                 try:
                     started = await _start_all(absent, run, home, say, PLAIN)
                     run.brokers = [broker for broker in started.values() if isinstance(broker, Broker)]
@@ -78,16 +76,16 @@ async def stop_kept_brokers(*, home: Path, say: Say) -> None:
 
     Says so when there is nothing to stop. Raises InUse, with nothing stopped, while a run uses any of them.
     """
-    home = ledger.resolve_home(home)
+    home = cleanup.resolve_home(home)
     async with _lock_up_and_down(home):
-        runs = ledger.find_kept_ledgers(home)
+        runs = cleanup.find_kept_ledgers(home)
         with _lock_unused(runs):
             for run in runs:
                 await finish_despite_cancellation(asyncio.to_thread(run.clear))
                 say(f"stopped {_join_names(run.brokers)}")
         if not runs:
             say("no broker is kept: nothing to stop")
-        await finish_despite_cancellation(asyncio.to_thread(ledger.remove_orphans, home, say))
+        await finish_despite_cancellation(asyncio.to_thread(cleanup.remove_orphans, home, say))
 
 
 def is_broker_running(broker: Broker) -> bool:
@@ -111,8 +109,8 @@ async def find_existing_brokers(
     """
     found: dict[str, Broker | Unavailable] = {}
     kept = {
-        broker.name: (broker, run.folder / ledger.USERS_LOCK)
-        for run in ledger.find_kept_ledgers(home)
+        broker.name: (broker, run.folder / cleanup.USERS_LOCK)
+        for run in cleanup.find_kept_ledgers(home)
         for broker in run.brokers
     }
     with ExitStack() as uses:
@@ -124,7 +122,7 @@ async def find_existing_brokers(
             elif name in kept:
                 broker, users = kept[name]
                 # Locked before it is asked, so that what has answered stays.
-                if (lock := ledger.try_lock(users, shared=True)) is None:
+                if (lock := cleanup.try_lock(users, shared=True)) is None:
                     continue  # `down` is stopping it
                 uses.enter_context(lock)
                 if await probe_version(name, broker.url) is not None:
@@ -156,7 +154,7 @@ def _lock_unused(runs: Iterable[RunLedger]) -> Iterator[None]:
     with ExitStack() as locks:
         used: list[Broker] = []
         for run in runs:
-            if (lock := ledger.try_lock(run.folder / ledger.USERS_LOCK)) is None:
+            if (lock := cleanup.try_lock(run.folder / cleanup.USERS_LOCK)) is None:
                 used += run.brokers
             else:
                 locks.enter_context(lock)
@@ -210,9 +208,9 @@ async def _start_in_container(
 ) -> Broker:
     """Start one in a container. Raises StartFailed."""
     made = (
-        contained.build_plain_config(name)
+        container.build_plain_config(name)
         if security == PLAIN
-        else contained.build_secured_config(name, run.folder / f"{name}-told", security)
+        else container.build_secured_config(name, run.folder / f"{name}-told", security)
     )
     project = compose.ComposeProject(command, f"fourways-{run.folder.name}-{name}", str(made.file), made.variables)
     run.projects.append(project)
@@ -248,7 +246,7 @@ async def _lock_up_and_down(home: Path) -> AsyncIterator[None]:
     """One `make up` or `make down` at a time. Raises OSError where nobody can write."""
     (home / "up.lock").touch()
     while True:
-        if (lock := ledger.try_lock(home / "up.lock")) is not None:
+        if (lock := cleanup.try_lock(home / "up.lock")) is not None:
             break
         await asyncio.sleep(0.1)
     with lock:

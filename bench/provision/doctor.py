@@ -13,8 +13,7 @@ from pathlib import Path
 import psutil
 
 from bench.paths import ROOT
-from bench.provision import URL_VARIABLES, Unavailable, compose, kafka, rabbitmq
-from bench.provision import cleanup as ledger
+from bench.provision import URL_VARIABLES, Unavailable, cleanup, compose, kafka, rabbitmq
 from bench.provision.brokers import find_existing_brokers
 from bench.provision.ports import find_free_ports, has_public_listener
 
@@ -89,14 +88,14 @@ async def check_existing_brokers(given: Mapping[str, str], home: Path) -> tuple[
         else:
             # Without the URL, which may hold a password.
             findings.append(Finding(f"{broker.name}, {broker.provided_by}", "ok", f"answers {broker.version}"))
-    if not any(run.brokers for run in ledger.find_kept_ledgers(home)):
+    if not any(run.brokers for run in cleanup.find_kept_ledgers(home)):
         findings.append(Finding("kept by make up", "-", "none; `make up` keeps brokers running between runs"))
     return {name for name, broker in found.items() if not isinstance(broker, Unavailable)}, findings
 
 
 def check_leftovers_and_ports(home: Path) -> list[Finding]:
     """Return findings about killed runs, public listeners on broker ports, and free ports."""
-    left = [folder.name for folder in ledger.find_leftover_folders(home)]
+    left = [folder.name for folder in cleanup.find_leftover_folders(home)]
     findings = [
         Finding("killed runs", "note", f"{', '.join(left)}: the next run or `make down` cleans up")
         if left

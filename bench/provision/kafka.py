@@ -19,8 +19,7 @@ from bench.provision.kafka_tls import KafkaPorts
 from bench.provision.ports import LOOPBACK, accepts_connections
 from bench.provision.process import silence_loggers, spawn, wait_until_answering
 from transports.base import Setting
-from transports.security import HARNESS, NONE
-from transports.security import kafka as client_options
+from transports.security import HARNESS, NONE, build_kafka_options
 
 NO_JAVA = (
     "Kafka needs Java: type `sudo apt-get install default-jre-headless maven` and `make setup`, "
@@ -142,7 +141,7 @@ async def is_reachable(bootstrap: str, *, security: str = NONE, keys: str = "", 
     if not any([await accepts_connections(host.strip("[]"), port, timeout_s=timeout_s) for host, _, port in pairs]):
         return False  # the client itself would go on trying
     setting = Setting(trial="asked", servers={"kafka": bootstrap}, security=security, keys=keys)
-    admin = AIOKafkaAdminClient(**client_options(setting, HARNESS), request_timeout_ms=int(timeout_s * 1000))
+    admin = AIOKafkaAdminClient(**build_kafka_options(setting, HARNESS), request_timeout_ms=int(timeout_s * 1000))
     try:
         with silence_loggers("aiokafka", "aiokafka.client", "aiokafka.conn", "aiokafka.cluster"):
             async with asyncio.timeout(timeout_s):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.profile.matrix import expand_cells
 from bench.profile.schema import Profile
-from bench.provision import certificates as authority
+from bench.provision import certificates
 from bench.provision.base import PLAIN, Security
 from bench.provision.cleanup import open_ledger
 from bench.provision.process import finish_despite_cancellation
@@ -25,8 +25,8 @@ async def prepare_credentials(stack: AsyncExitStack, profile: Profile, home: Pat
     if levels == (NONE,):
         return PLAIN
     if given is not None:
-        authority.validate_keys(given)
+        certificates.validate_keys(given)
         return Security(levels, str(given.resolve()))
     ledger = open_ledger(home)
     stack.push_async_callback(lambda: finish_despite_cancellation(asyncio.to_thread(ledger.close)))
-    return Security(levels, str(authority.make_keys(ledger.folder / "keys")))
+    return Security(levels, str(certificates.make_keys(ledger.folder / "keys")))

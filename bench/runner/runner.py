@@ -22,14 +22,14 @@ from bench.provision.base import Security
 from bench.provision.cleanup import open_ledger
 from bench.provision.process import build_mark_environment, finish_despite_cancellation
 from bench.results import caveats
-from bench.results.rows import TrialRow as Row
+from bench.results.rows import TrialRow
 from bench.results.store import RunFolder
 from bench.runner.availability import find_unavailable_reason
 from bench.runner.credentials import prepare_credentials
 from bench.runner.environment import Progress, RunPaths, provide_servers
 from bench.runner.eta import BROKER_WARM_UP_TRIALS, COLD_START_S, forecast_durations_s
 from bench.runner.manifest import build_manifest, list_manifest_caveats, resume_into
-from bench.trial import connections as cold_starts
+from bench.trial import connections
 from bench.trial.speed_probe import SpeedProbe
 from bench.trial.trial import TrialContext, TrialResult, run_trial, warm_up_broker
 from transports.errors import SettingError, TransportError
@@ -148,8 +148,8 @@ class Runner:
         used = {broker for broker, _ in self._warm}
         cold = {name for name, broker in self._shared.items() if isinstance(broker, Broker) and broker not in used}
         forecast = forecast_durations_s([cell for _, _, cell in todo], cold)
-        connections = self._list_pending_connections(wanted)
-        forecast += [COLD_START_S] * len(connections)
+        pending = self._list_pending_connections(wanted)
+        forecast += [COLD_START_S] * len(pending)
         self.say(f"{len(wanted)} cells, {len(todo)} trials: about {sum(forecast) / 60:.0f} min")
         self.kept.update_manifest(forecast_s=round(sum(forecast), 1))
         begun_s = time.monotonic()
@@ -162,11 +162,11 @@ class Runner:
         for done, (round_, slot, cell) in enumerate(todo):
             begins(done, f"round {round_}: {cell.name}")
             await self._trial(cell, round_, slot)
-        for done, (round_, slot, what) in enumerate(connections, len(todo)):
-            begins(done, f"new connections, round {round_}: {cold_starts.format_measured_name(what)}")
+        for done, (round_, slot, what) in enumerate(pending, len(todo)):
+            begins(done, f"new connections, round {round_}: {connections.format_measured_name(what)}")
             await self._cold_start(what, round_, slot)
         if lacking := [what for round_, _, what in self._list_pending_connections(wanted) if round_]:
-            names = dict.fromkeys(map(cold_starts.format_measured_name, lacking))
+            names = dict.fromkeys(map(connections.format_measured_name, lacking))
             self.kept.add_caveats((caveats.cold_starts_missing(tuple(names)),))
         begins(len(forecast), "done")
 
@@ -175,21 +175,21 @@ class Runner:
             return []
         known = self.kept.cold_starts()
         measured = set(zip(known["round"], known["cell"], strict=True))
-        return cold_starts.list_pending(self.profile, self.profile.rounds, {cell.name for cell in wanted}, measured)
+        return connections.list_pending(self.profile, self.profile.rounds, {cell.name for cell in wanted}, measured)
 
     async def _cold_start(self, what: CellSettings | str, round_: int, slot: int) -> None:
         """One more row of cold.csv, but for round 0, which only warms; what fails is said, and the others go on."""
         try:
             if isinstance(what, CellSettings):
                 await self._restart_dead_brokers(what)
-            row = await cold_starts.measure_cold_start(self._stage(), self.profile, what, round_, slot)
+            row = await connections.measure_cold_start(self._stage(), self.profile, what, round_, slot)
         except (TransportError, StartFailed, SettingError, OSError) as error:
-            self.say(f"new connections, round {round_}, {cold_starts.format_measured_name(what)}: {error}")
+            self.say(f"new connections, round {round_}, {connections.format_measured_name(what)}: {error}")
             return
         if round_:
             self.kept.add_cold_start(row)
 
-    async def probe(self, cell: CellSettings, round_: int, slot: int, duration_s: float) -> Row:
+    async def probe(self, cell: CellSettings, round_: int, slot: int, duration_s: float) -> TrialRow:
         """Runs one trial outside the rounds, ``duration_s`` seconds long, and returns its row."""
         self.say(f"{cell.name} at {cell.rate_per_s:g} orders/s")
         longer = replace(cell, profile=msgspec.structs.replace(cell.profile, duration_s=duration_s))

@@ -45,7 +45,7 @@ from transports.conformance import (
 )
 from transports.errors import Denied, Unreachable
 from transports.registry import load_transport
-from transports.security import LEVELS, build_amqp_options, kafka
+from transports.security import LEVELS, build_amqp_options, build_kafka_options
 from transports.wire import load_codec
 
 METHODS = ("rest", "grpc", "broker", "events")
@@ -275,16 +275,16 @@ async def test_a_service_has_no_right_to_the_topic_or_the_group_of_another(
     setting = ground.setting("events", "auth")
     topic = f"{setting.trial}.order-placed"
     async with start_shop("events", setting, tmp_path) as transport:
-        reader = AIOKafkaConsumer(topic, **kafka(setting, "payment"))
+        reader = AIOKafkaConsumer(topic, **build_kafka_options(setting, "payment"))
         with pytest.raises(TopicAuthorizationFailedError):
             async with run_client(reader):
                 await reader.getmany(timeout_ms=5000)
-        writer = AIOKafkaProducer(**kafka(setting, "payment"))
+        writer = AIOKafkaProducer(**build_kafka_options(setting, "payment"))
         with pytest.raises(TopicAuthorizationFailedError):
             async with run_client(writer):
                 await writer.send_and_wait(topic, b"{}")
         mine, others = f"{setting.trial}.stock-reserved", f"{setting.trial}.product"
-        member = AIOKafkaConsumer(mine, group_id=others, **kafka(setting, "payment"))
+        member = AIOKafkaConsumer(mine, group_id=others, **build_kafka_options(setting, "payment"))
         with pytest.raises(GroupAuthorizationFailedError):
             async with run_client(member):
                 await member.getmany(timeout_ms=5000)
@@ -314,11 +314,11 @@ async def test_a_message_that_nobody_can_read_is_kept_at_auth_on_rabbitmq(
 async def test_a_message_that_nobody_can_read_is_kept_at_auth_on_kafka(ground: SecuredBrokers, tmp_path: Path) -> None:
     setting = ground.setting("events", "auth")
     async with start_shop("events", setting, tmp_path) as transport:
-        buyer = AIOKafkaProducer(**kafka(setting, "buyer"))
+        buyer = AIOKafkaProducer(**build_kafka_options(setting, "buyer"))
         async with run_client(buyer):
             await buyer.send_and_wait(f"{setting.trial}.place-order", b"{")
         harness = AIOKafkaConsumer(
-            f"{setting.trial}.unreadable", auto_offset_reset="earliest", **kafka(setting, "harness")
+            f"{setting.trial}.unreadable", auto_offset_reset="earliest", **build_kafka_options(setting, "harness")
         )
         async with run_client(harness), asyncio.timeout(TIMEOUT_S):
             letter = await harness.getone()
@@ -328,7 +328,7 @@ async def test_a_message_that_nobody_can_read_is_kept_at_auth_on_kafka(ground: S
 
 async def test_a_trial_leaves_no_rule_on_kafka(ground: SecuredBrokers) -> None:
     transport = load_transport("events")(setting := ground.setting("events", "auth"))
-    client = AIOKafkaClient(**kafka(setting, "harness"))
+    client = AIOKafkaClient(**build_kafka_options(setting, "harness"))
     await client.bootstrap()
     try:
         await transport.prepare()

@@ -11,7 +11,7 @@ from transports.base import Client, Receipt, Setting
 from transports.dispatch import decode_receipt
 from transports.errors import Denied, Failed, NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable
 from transports.grpc.config import GRPC_COMPRESSIONS, Config, build_channel_options
-from transports.grpc.credentials import channel
+from transports.grpc.credentials import open_channel
 from transports.grpc.methods import CODEC_METADATA, METHODS
 from transports.retry import retry_unreachable
 from transports.security import build_bearer_header, list_callable_services
@@ -95,7 +95,9 @@ async def open_caller(setting: Setting, role: str, config: Config) -> AsyncItera
         options += [("grpc.service_config", _ROUND_ROBIN), ("grpc.default_authority", "127.0.0.1")]
     async with AsyncExitStack() as stack:
         channels = {
-            service: await stack.enter_async_context(channel(setting, role, build_target(setting, service), options))
+            service: await stack.enter_async_context(
+                open_channel(setting, role, build_target(setting, service), options)
+            )
             for service in list_callable_services(role)
         }
         yield ServiceCaller(channels, setting, role, config.retries)

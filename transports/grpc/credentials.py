@@ -12,7 +12,9 @@ from transports.base import Setting
 from transports.security import MTLS, NONE, RoleKeys, find_keys
 
 
-def channel(setting: Setting, role: str, target: str, options: Sequence[tuple[str, int | str]]) -> grpc.aio.Channel:
+def open_channel(
+    setting: Setting, role: str, target: str, options: Sequence[tuple[str, int | str]]
+) -> grpc.aio.Channel:
     """Opens a channel with the role's credentials. Raises SettingError."""
     if setting.security == NONE:
         return grpc.aio.insecure_channel(target, options)

@@ -7,8 +7,7 @@ import msgspec
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     client: Literal["aiohttp", "httpx-aiohttp", "httpx"] = "aiohttp"
-    """The library that asks. docs/decisions/0003-aiohttp-for-rest.md says why aiohttp is the default, and what the others
-    cost."""
+    """The library that calls; docs/decisions/0003-aiohttp-for-rest.md says why it is aiohttp by default."""
 
     retries: int = 0
     """How often a request is made again whose connection was refused or lost; with an Idempotency-Key then."""

@@ -52,7 +52,9 @@ class _UnsupportedMediaType(Exception):
     pass
 
 
-def build_application(processor: MessageProcessor, serving: ServingStats, ask: ServiceCaller, setting: Setting) -> FastAPI:
+def build_application(
+    processor: MessageProcessor, serving: ServingStats, ask: ServiceCaller, setting: Setting
+) -> FastAPI:
     """Returns the FastAPI application of one service, with its OpenAPI page at /docs."""
     name = processor.service.name
     codec = load_codec(setting.codec)

@@ -1,7 +1,7 @@
 """Encryption, authentication and authorization at four levels, the same on every transport."""
 
 from transports.security.bearer import build_bearer_header, build_guard
-from transports.security.broker_credentials import build_amqp_options, kafka
+from transports.security.broker_credentials import build_amqp_options, build_kafka_options
 from transports.security.guard import AccessGuard, Forbidden, Unauthenticated
 from transports.security.keys import RoleKeys, find_keys
 from transports.security.levels import (
@@ -39,9 +39,9 @@ __all__ = [
     "build_bearer_header",
     "build_client_context",
     "build_guard",
+    "build_kafka_options",
     "build_server_context",
     "find_keys",
     "find_producer_role",
-    "kafka",
     "list_callable_services",
 ]

@@ -23,7 +23,7 @@ def build_amqp_options(setting: Setting, role: str) -> dict[str, Any]:
     return {"url": url} if context is None else {"url": url, "ssl_context": context}
 
 
-def kafka(setting: Setting, role: str) -> dict[str, Any]:
+def build_kafka_options(setting: Setting, role: str) -> dict[str, Any]:
     """Returns the arguments of aiokafka's clients: address, TLS, and user and password at level auth.
 
     Raises SettingError.

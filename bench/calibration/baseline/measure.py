@@ -12,7 +12,7 @@ import msgspec
 from bench.calibration.baseline import load
 from bench.calibration.baseline.arms import Arm, RunningArm, run_bare_arm, run_our_arm
 from bench.errors import OperationFailed
-from bench.load import resources as cost
+from bench.load import resources
 from bench.stats.quantiles import quantile_rank
 from shop.messages import PlaceOrder
 from transports.base import Setting
@@ -128,11 +128,11 @@ async def _measure_loops(arm: RunningArm, asked: BaselineLoad, broker_pids: tupl
     first = asked.warm_up + asked.orders
     try:
         everyone = (*arm.pids, os.getpid(), *broker_pids)
-        before = cost.read_snapshot(everyone)
+        before = resources.read_snapshot(everyone)
         took_s = await load.run_closed_loop(arm.submit, range(asked.warm_up, first), asked.in_flight)
-        between = cost.read_snapshot(everyone)
+        between = resources.read_snapshot(everyone)
         pace = await load.run_open_loop(arm.submit, first, asked.orders_per_s, asked.seconds)
-        after = cost.read_snapshot(arm.pids)
+        after = resources.read_snapshot(arm.pids)
     finally:
         gc.unfreeze()
     paced_orders = len(pace.from_planned_ns)

@@ -24,7 +24,9 @@ _STATUS_BY_ERROR: tuple[tuple[type[TransportError], FrameStatus], ...] = (
 class FrameServer:
     """Runs one task per connection, which answers one frame after the other."""
 
-    def __init__(self, processor: MessageProcessor, serving: ServingStats, ask: ServiceCaller, setting: Setting) -> None:
+    def __init__(
+        self, processor: MessageProcessor, serving: ServingStats, ask: ServiceCaller, setting: Setting
+    ) -> None:
         name = processor.service.name
         self._processor = processor
         self._serving = serving

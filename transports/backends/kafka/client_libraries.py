@@ -64,7 +64,7 @@ def describe_versions(config: Config) -> str:
 async def open_producer(config: Config, setting: Setting, role: str) -> AsyncIterator[Producer]:
     """Opens a producer with the role's credentials. Raises KafkaError."""
     if config.client == "confluent":
-        async with _import_confluent().producing(config, setting, role) as other:
+        async with _import_confluent().open_producer(config, setting, role) as other:
             yield other
         return
     producer = AIOKafkaProducer(**build_producer_options(config, setting, role))
@@ -77,7 +77,7 @@ async def join_group(config: Config, setting: Setting, service: str, places: Tri
     """Opens a consumer in the service's group, with its partitions assigned. Raises KafkaError."""
     topics, group = places.subscriptions[service], places.group_by_service[service]
     if config.client == "confluent":
-        async with _import_confluent().in_group(config, setting, service, topics, group) as other:
+        async with _import_confluent().join_group(config, setting, service, topics, group) as other:
             yield other
         return
     consumer = AIOKafkaConsumer(
@@ -96,7 +96,7 @@ async def read_from_end(
     It is assigned the partition without a group: nobody else reads it.
     """
     if config.client == "confluent":
-        async with _import_confluent().from_now_on(config, setting, role, at) as other:
+        async with _import_confluent().read_from_end(config, setting, role, at) as other:
             yield other
         return
     consumer = AIOKafkaConsumer(auto_offset_reset="earliest", **build_consumer_options(config, setting, role))

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import msgspec
 
 from transports.base import Setting
-from transports.security import kafka
+from transports.security import build_kafka_options
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,7 +47,7 @@ COMPRESSIONS = frozenset({"gzip", "lz4", "zstd", "snappy"})
 
 def build_producer_options(config: Config, setting: Setting, role: str) -> dict[str, Any]:
     return {
-        **kafka(setting, role),
+        **build_kafka_options(setting, role),
         "acks": "all",
         "enable_idempotence": True,
         "linger_ms": config.linger_ms,
@@ -62,7 +62,7 @@ def build_producer_options(config: Config, setting: Setting, role: str) -> dict[
 
 def build_consumer_options(config: Config, setting: Setting, role: str) -> dict[str, Any]:
     return {
-        **kafka(setting, role),
+        **build_kafka_options(setting, role),
         "enable_auto_commit": False,
         "session_timeout_ms": config.session_timeout_ms,
         "heartbeat_interval_ms": config.heartbeat_interval_ms,

@@ -259,7 +259,7 @@ async def _run_in_thread(ask: Any, *args: Any, **options: Any) -> Any:
 
 
 @asynccontextmanager
-async def producing(config: Config, setting: Setting, role: str) -> AsyncIterator[ConfluentProducer]:
+async def open_producer(config: Config, setting: Setting, role: str) -> AsyncIterator[ConfluentProducer]:
     producer = ConfluentProducer(build_producer_options(config, setting, role), _choose_connect_timeout_s(setting))
     try:
         await producer.start()
@@ -269,7 +269,7 @@ async def producing(config: Config, setting: Setting, role: str) -> AsyncIterato
 
 
 @asynccontextmanager
-async def in_group(
+async def join_group(
     config: Config, setting: Setting, role: str, topics: Sequence[str], group: str
 ) -> AsyncIterator[ConfluentConsumer]:
     consumer = ConfluentConsumer(
@@ -283,7 +283,7 @@ async def in_group(
 
 
 @asynccontextmanager
-async def from_now_on(
+async def read_from_end(
     config: Config, setting: Setting, role: str, at: TopicPartition
 ) -> AsyncIterator[tuple[ConfluentConsumer, int]]:
     # librdkafka wants the name of a group, which nobody joins.

@@ -58,7 +58,7 @@ def translate_error(error: TheirError) -> KafkaError:
 
 
 def _build_access_options(setting: Setting, role: str) -> dict[str, str]:
-    """Returns address and credentials, as ``transports.security.kafka`` does for aiokafka. Raises SettingError."""
+    """Returns address and credentials, as ``build_kafka_options`` does for aiokafka. Raises SettingError."""
     where = {"bootstrap.servers": setting.servers["kafka"]}
     if setting.security == NONE:
         return where

@@ -31,7 +31,7 @@ from transports.backends.kafka.config import Config, max_batch_bytes
 from transports.backends.routes import Routes
 from transports.base import Setting
 from transports.errors import NotAccepted, Unreachable
-from transports.security import AUTH, BUYER, HARNESS, kafka
+from transports.security import AUTH, BUYER, HARNESS, build_kafka_options
 
 RETRY_PAUSE_S = 0.02
 """Of a broker that is not ready yet, or not again."""
@@ -150,7 +150,7 @@ def list_acl_rules(setting: Setting, places: TrialTopics) -> list[AclRule]:
 
 @asynccontextmanager
 async def _open_client(setting: Setting) -> AsyncIterator[AIOKafkaClient]:
-    client = AIOKafkaClient(**kafka(setting, HARNESS))
+    client = AIOKafkaClient(**build_kafka_options(setting, HARNESS))
     try:
         await client.bootstrap()
         yield client
@@ -197,7 +197,7 @@ async def _abort_closed_connections(kafka: AIOKafkaProducer | AIOKafkaConsumer) 
 
 @asynccontextmanager
 async def _open_admin_client(setting: Setting) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(**kafka(setting, HARNESS))
+    admin = AIOKafkaAdminClient(**build_kafka_options(setting, HARNESS))
     try:
         await admin.start()
         yield admin

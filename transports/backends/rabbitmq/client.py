@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from shop.messages import PlaceOrder
 from shop.workflow import ENTRY_SERVICE
 from transports.backends.rabbitmq.publisher import Publisher
-from transports.backends.rabbitmq.topology import TrialQueues, channel, find_exchange, find_queue
+from transports.backends.rabbitmq.topology import TrialQueues, find_exchange, find_queue, open_channel
 from transports.base import Client, Receipt, Setting
 from transports.pending import PendingOutcomes
 from transports.security import AUTH, BUYER
@@ -49,7 +49,7 @@ class RabbitMQClient(Client):
 @asynccontextmanager
 async def connect_buyer(setting: Setting, places: TrialQueues) -> AsyncIterator[Client]:
     """Opens the buyer's channels as a Client. Raises Unreachable."""
-    async with channel(setting, "buyer") as publish_on, channel(setting, "buyer.reply") as hear_on:
+    async with open_channel(setting, "buyer") as publish_on, open_channel(setting, "buyer.reply") as hear_on:
         publisher = Publisher(
             publish_on, await find_exchange(publish_on, places), setting, setting.max_order_bytes, BUYER
         )

@@ -27,7 +27,12 @@ class DeliveryHandler:
     """Handles the deliveries of one service."""
 
     def __init__(
-        self, processor: MessageProcessor, serving: ServingStats, publisher: Publisher, places: TrialQueues, setting: Setting
+        self,
+        processor: MessageProcessor,
+        serving: ServingStats,
+        publisher: Publisher,
+        places: TrialQueues,
+        setting: Setting,
     ) -> None:
         self._processor = processor
         self._serving = serving

@@ -64,7 +64,7 @@ class TrialQueues:
 
 
 @asynccontextmanager
-async def channel(setting: Setting, purpose: str) -> AsyncIterator[AbstractRobustChannel]:
+async def open_channel(setting: Setting, purpose: str) -> AsyncIterator[AbstractRobustChannel]:
     """Opens a channel with publisher confirms on a connection of its own.
 
     ``purpose`` begins with the role that connects: a service, the buyer or the harness. Publishing and consuming each
@@ -119,7 +119,7 @@ async def declare_topology(setting: Setting, places: TrialQueues) -> None:
 
     A queue survives a restart of its broker either way; each message says whether it does.
     """
-    async with channel(setting, "harness.prepare") as ch:
+    async with open_channel(setting, "harness.prepare") as ch:
         kind: dict[str, str] = {"x-queue-type": "quorum"} if setting.durability == "safe" else {}
         dead_letters = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": places.dead_letters}
         await ch.declare_queue(places.dead_letters, durable=True, arguments={**kind})
@@ -135,7 +135,7 @@ async def declare_topology(setting: Setting, places: TrialQueues) -> None:
 
 async def delete_topology(setting: Setting, places: TrialQueues) -> None:
     """Deletes the queues and their messages. A missing queue is no error."""
-    async with channel(setting, "harness.remove") as ch:
+    async with open_channel(setting, "harness.remove") as ch:
         for name in (*places.queue_by_service.values(), *places.reply_queues, places.dead_letters):
             await ch.queue_delete(name)
         if places.exchange:

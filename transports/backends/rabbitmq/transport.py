@@ -10,7 +10,13 @@ from transports.backends.rabbitmq.client import connect_buyer
 from transports.backends.rabbitmq.config import Config
 from transports.backends.rabbitmq.publisher import Publisher
 from transports.backends.rabbitmq.server import DeliveryHandler, consume_queue
-from transports.backends.rabbitmq.topology import TrialQueues, channel, declare_topology, delete_topology, find_exchange
+from transports.backends.rabbitmq.topology import (
+    TrialQueues,
+    declare_topology,
+    delete_topology,
+    find_exchange,
+    open_channel,
+)
 from transports.backends.routes import Routes
 from transports.base import Acceptance, Client, ServingStats, Setting, Traits, Transport
 from transports.dispatch import MessageProcessor
@@ -74,8 +80,8 @@ class RabbitMQTransport(Transport):
         serving = ServingStats(Tracer(setting.trace_every))
         async with (
             MessageProcessor(service, serving.trace) as processor,
-            channel(setting, f"{service.name}.out") as out,
-            channel(setting, service.name) as inward,
+            open_channel(setting, f"{service.name}.out") as out,
+            open_channel(setting, service.name) as inward,
         ):
             publisher = Publisher(
                 out, await find_exchange(out, places), setting, setting.max_message_bytes, service.name

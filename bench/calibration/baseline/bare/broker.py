@@ -16,7 +16,7 @@ from bench.calibration.baseline.bare.route import ROUTE, find_hops
 from shop.messages import KIND_BY_TYPE, OrderClosed
 from shop.workflow import ENTRY_SERVICE
 from transports.backends.rabbitmq.config import Config
-from transports.backends.rabbitmq.topology import TrialQueues, channel
+from transports.backends.rabbitmq.topology import TrialQueues, open_channel
 from transports.base import Setting
 from transports.broker.routes import PIPELINE
 
@@ -34,7 +34,7 @@ async def serve(service: str, setting: Setting) -> AsyncIterator[None]:
         )
         for taken, passed in find_hops(service).items()
     }
-    async with channel(setting, f"{service}.out") as out, channel(setting, service) as inward:
+    async with open_channel(setting, f"{service}.out") as out, open_channel(setting, service) as inward:
         publish = out.default_exchange.publish
 
         async def take(delivery: AbstractIncomingMessage) -> None:
@@ -67,7 +67,7 @@ async def connect(setting: Setting) -> AsyncIterator[PassBody]:
     async def hear(delivery: AbstractIncomingMessage) -> None:
         waiting.pop(delivery.correlation_id or "").set_result((delivery.body, time.monotonic_ns()))
 
-    async with channel(setting, "buyer") as out, channel(setting, "buyer.reply") as inward:
+    async with open_channel(setting, "buyer") as out, open_channel(setting, "buyer.reply") as inward:
         await (await inward.get_queue(replies, ensure=False)).consume(hear, no_ack=True)
         loop, publish = asyncio.get_running_loop(), out.default_exchange.publish
 
