@@ -63,7 +63,7 @@ def idle(folder: Path) -> ChildProcess:
 
 
 def eventually(holds: Callable[[], bool]) -> bool:
-    give_up = time.monotonic() + 5
+    give_up = time.monotonic() + 30
     while not holds() and time.monotonic() < give_up:
         time.sleep(0.01)
     return holds()
