@@ -19,6 +19,7 @@ from shop.payments import GOOD_CARD
 from tests.shared_brokers import share_brokers
 from transports.errors import SettingError, TransportError
 
+pytest_plugins = ("tests.tiers",)
 
 # The same examples in every run, and no limit on how long one takes: a slow machine is no defect.
 settings.register_profile("fourways", derandomize=True, deadline=None)

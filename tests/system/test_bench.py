@@ -24,6 +24,8 @@ from tests.system.command_line import (
     wait_until,
 )
 
+pytestmark = [pytest.mark.slow, pytest.mark.broker]
+
 
 def test_a_run_leaves_everything_that_the_record_format_promises(bench: BenchCommandLine) -> None:
     done = bench.run("TRANSPORT=memory", *SHORT_RUN)

@@ -20,6 +20,8 @@ from transports.conformance import build_place_order
 from transports.errors import TransportError
 from transports.registry import load_transport
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 30
 AT_ONCE_S = 10
 """Less than the deadline, until which an order is asked for again."""
@@ -35,6 +37,7 @@ def a_setting(trial: str, servers: Mapping[str, str], processes: int = 1, **opti
     )
 
 
+@pytest.mark.broker
 @pytest.mark.parametrize(
     ("transport", "product", "options"),
     [

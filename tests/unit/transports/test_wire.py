@@ -277,12 +277,14 @@ def test_a_codec_is_made_once() -> None:
     assert load_codec("json") is load_codec("json")
 
 
+@pytest.mark.slow
 def test_asking_for_json_does_not_load_protobuf() -> None:
     program = "import sys; from transports.wire import *; load_codec('json'); print('google.protobuf' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
 
 
+@pytest.mark.slow
 def test_the_generated_module_is_what_the_proto_generates(tmp_path: Path) -> None:
     assert importlib.util.find_spec("grpc_tools") is not None
     plugin = Path(sys.executable).with_name("protoc-gen-mypy")
