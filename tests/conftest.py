@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 import pytest_asyncio
@@ -16,7 +16,10 @@ from bench.provision.brokers import URL_VARIABLES
 from shop.catalogue import PRICES_CENTS, PRODUCT_NAMES
 from shop.messages import Order, OrderLine, PlaceOrder
 from shop.payments import GOOD_CARD
+from tests.shared_brokers import share_brokers
 from transports.errors import SettingError, TransportError
+
+pytest_plugins = ("tests.tiers",)
 
 # The same examples in every run, and no limit on how long one takes: a slow machine is no defect.
 settings.register_profile("fourways", derandomize=True, deadline=None)
@@ -53,11 +56,19 @@ def place_order() -> PlaceOrder:
     return PlaceOrder(build_order())
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def servers() -> AsyncIterator[Mapping[str, str]]:
-    """URLs of real brokers: those of `make up`, or ones started for this session."""
+@asynccontextmanager
+async def start_brokers() -> AsyncIterator[Mapping[str, str]]:
+    """Real brokers, and their URLs: those of `make up`, or ones started here."""
     given = {name: os.environ[variable] for name, variable in URL_VARIABLES.items() if os.environ.get(variable)}
     async with provide_brokers(URL_VARIABLES, given=given, home=HOME, say=lambda _: None) as found:
         for broker in found.values():
             assert isinstance(broker, Broker), broker
         yield {name: broker.url for name, broker in found.items() if isinstance(broker, Broker)}
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def servers(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> AsyncIterator[Mapping[str, str]]:
+    """URLs of real brokers, which all workers of this session share."""
+    folder = tmp_path_factory.getbasetemp()
+    async with share_brokers(folder if worker_id == "master" else folder.parent, start_brokers()) as urls:
+        yield urls

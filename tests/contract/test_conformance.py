@@ -15,6 +15,8 @@ from transports.base import Setting, Transport
 from transports.conformance import CHECKS, ConformanceCheck
 from transports.registry import list_backends, list_transports, load_transport
 
+pytestmark = pytest.mark.slow
+
 AT_LEVELS = (
     *(("auth", check) for check in CHECKS),
     *((level, check) for level in ("tls", "mtls") for check in CHECKS[:2]),
@@ -37,6 +39,7 @@ def called(pairing: Pairing) -> str:
     return "-".join(filter(None, (name, product, *options.values())))
 
 
+@pytest.mark.broker
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
 @pytest.mark.parametrize("pairing", PAIRINGS, ids=called)
 async def test_transport_conforms(pairing: Pairing, check: ConformanceCheck, servers: Mapping[str, str]) -> None:

@@ -23,7 +23,7 @@ from bench.provision.process import build_mark_environment
 from tests.conftest import refuses
 from transports.base import Setting
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 PATIENCE_S = 20.0
 

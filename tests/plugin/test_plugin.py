@@ -23,6 +23,8 @@ from transports.conformance import CHECKS, ConformanceCheck
 from transports.errors import SettingError
 from transports.registry import load_transport
 
+pytestmark = pytest.mark.slow
+
 FRAMES = ROOT / "examples" / "transport-frames"
 SHORT = ("ROUNDS=1", "DURATION=1", "WARM_UP=0.5", "WARM_UP_MAX=0", "BROKER_WARM_UP=0", "RATE=50", "DEADLINE=5")
 ENDED = (ExitCode.OK, ExitCode.DOUBTFUL)

@@ -34,7 +34,7 @@ from transports.errors import Unreachable
 from transports.registry import load_transport
 from transports.wire import load_codec
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.slow, pytest.mark.broker]
 
 _trials = (f"pair-{os.getpid()}-{number}" for number in itertools.count())
 JSON = load_codec("json")

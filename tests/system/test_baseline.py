@@ -12,6 +12,8 @@ from bench.provision import URL_VARIABLES, find_free_ports
 from shop.workflow import SERVICES
 from tests.system.command_line import TIMEOUT_S, CommandLine, find_code, how_refused, wait_until
 
+pytestmark = [pytest.mark.slow, pytest.mark.broker]
+
 SHORT = ("ROUNDS=1", "ORDERS=40", "SECONDS_EACH=1")
 
 

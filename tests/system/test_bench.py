@@ -1,5 +1,6 @@
 """Tests `fourways bench` as a user runs it: results, refusals and clean-up."""
 
+import contextlib
 import re
 import signal
 import socket
@@ -12,6 +13,7 @@ import pytest
 
 from bench.provision import URL_VARIABLES, find_free_ports
 from bench.trial.trial import WARM_UP_CLIENTS
+from shop.workflow import SERVICES
 from tests.system.command_line import (
     SHORT_RUN,
     TIMEOUT_S,
@@ -21,6 +23,8 @@ from tests.system.command_line import (
     is_completed,
     wait_until,
 )
+
+pytestmark = [pytest.mark.slow, pytest.mark.broker]
 
 
 def test_a_run_leaves_everything_that_the_record_format_promises(bench: BenchCommandLine) -> None:
@@ -227,16 +231,27 @@ def test_a_broker_that_is_missing_and_was_not_asked_for_by_name_is_skipped_and_s
     assert set(bench.open_latest_run().trials()["transport"]) == {"memory"}
 
 
+def take_row_of_ports(stack: contextlib.ExitStack, count: int) -> list[int]:
+    """Listen on ports that follow one another, as long as the stack lasts, and return them."""
+    for _ in range(100):
+        (first,) = find_free_ports(1)
+        with contextlib.ExitStack() as row, contextlib.suppress(OSError):
+            for port in range(first, first + count):
+                held = row.enter_context(socket.socket())
+                held.bind(("127.0.0.1", port))
+                held.listen()
+            stack.enter_context(row.pop_all())
+            return list(range(first, first + count))
+    raise AssertionError(f"no {count} free ports in a row")
+
+
 def test_a_taken_port_is_said(bench: BenchCommandLine) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        if port > 65000:
-            pytest.skip("no room for four ports in a row")
-        done = bench.run("TRANSPORT=rest", f"PORTS={port}", *SHORT_RUN)
+    with contextlib.ExitStack() as stack:
+        # All four are taken, so that whichever service is first to say so names one of ours.
+        ports = take_row_of_ports(stack, len(SERVICES))
+        done = bench.run("TRANSPORT=rest", f"PORTS={ports[0]}", *SHORT_RUN)
     assert how_refused(done) == (6, "trials-disqualified")
-    assert f"127.0.0.1:{port}" in done.stdout
+    assert any(f"127.0.0.1:{port}:" in done.stdout for port in ports), done.stdout
     assert "Traceback" not in done.stdout
 
 

@@ -17,6 +17,8 @@ from transports.conformance import build_place_order
 from transports.grpc.methods import METHODS
 from transports.registry import load_transport
 
+pytestmark = pytest.mark.slow
+
 MIB = 2**20
 LIMIT_BYTES = 64 * 1024
 BOMB = bytes(32 * MIB)

@@ -28,7 +28,7 @@ from transports.broker import BrokerTransport
 from transports.errors import NotAccepted, TooLarge, Unreachable
 from transports.wire import load_codec
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.slow, pytest.mark.broker]
 
 _trials = (f"amqp-{os.getpid()}-{number}" for number in itertools.count())
 JSON = load_codec("json")

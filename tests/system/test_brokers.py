@@ -28,7 +28,7 @@ from bench.provision import (
 from bench.provision.ports import find_listeners
 from bench.provision.process import MARK_VARIABLE, find_marked_processes
 
-pytestmark = [pytest.mark.broker, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.slow, pytest.mark.broker, pytest.mark.asyncio(loop_scope="module")]
 
 CHECKOUT = ROOT
 OWNER = """

@@ -12,6 +12,8 @@ from shop.workflow import SERVICES
 from tests.system.command_line import SHORT_RUN, BenchCommandLine, is_completed
 from transports.base import Setting
 
+pytestmark = [pytest.mark.slow, pytest.mark.broker]
+
 
 @pytest.mark.parametrize(("level", "cipher"), [("none", ""), ("mtls", "TLS_AES_128_GCM_SHA256")])
 async def test_it_sends_back_a_line_over_the_suite_of_all_methods(level: str, cipher: str, tmp_path: Path) -> None:

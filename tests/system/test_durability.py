@@ -19,6 +19,8 @@ from tests.system.command_line import TIMEOUT_S
 from transports.base import Durability, Receipt, Setting, Transport
 from transports.registry import load_transport, select_transport
 
+pytestmark = [pytest.mark.slow, pytest.mark.broker]
+
 ORDERS = 40
 
 

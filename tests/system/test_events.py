@@ -39,7 +39,7 @@ from transports.base import Setting
 from transports.errors import NotAccepted, TooLarge, Unreachable
 from transports.events import EventsTransport
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.slow, pytest.mark.broker]
 
 
 # Topics, groups, offsets

@@ -22,7 +22,7 @@ from tests.system.kafka_trial import (
     wait_until,
 )
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.slow, pytest.mark.broker]
 
 
 @pytest.mark.parametrize(

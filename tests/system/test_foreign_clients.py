@@ -29,7 +29,7 @@ from tests.conftest import HOME, build_order
 from transports.base import Setting
 from transports.registry import load_transport
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 LIMIT_BYTES = 64 * 1024
 _trials = (f"foreign-{os.getpid()}-{number}" for number in itertools.count())

@@ -25,6 +25,8 @@ from transports.grpc.methods import METHODS
 from transports.registry import load_transport
 from transports.wire import list_codecs, load_codec
 
+pytestmark = [pytest.mark.slow, pytest.mark.broker]
+
 PATIENCE_S = 60
 BODIES = 40
 LIMIT_BYTES = 64 * 1024

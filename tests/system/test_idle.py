@@ -14,6 +14,8 @@ from tests.system.test_processes import a_setting
 from transports.conformance import build_place_order
 from transports.registry import load_transport
 
+pytestmark = [pytest.mark.slow, pytest.mark.broker]
+
 PATIENCE_S = 15
 
 

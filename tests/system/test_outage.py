@@ -9,6 +9,8 @@ import pytest
 
 from tests.system.command_line import BenchCommandLine, how_refused, is_completed
 
+pytestmark = [pytest.mark.slow, pytest.mark.broker]
+
 AWAY = ("ROUNDS=1", "WARM_UP=0.5", "WARM_UP_MAX=0", "BROKER_WARM_UP=0", "RATE=50", "DEADLINE=10", "STORE=sqlite")
 SOON = ("DURATION=4", "FAULT_AT=1", "FAULT_FOR=1")
 

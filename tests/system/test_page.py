@@ -25,10 +25,14 @@ KEPT = ROOT / "results" / "reference" / "report" / "report.html"
 NODE = find_node_modules(ROOT / ".fourways")
 PAGES = ("kept", "hard")
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("chromium") and shutil.which("chromedriver")),
-    reason="there is no Chromium with its driver: on Debian `apt-get install chromium chromium-driver`",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not (shutil.which("chromium") and shutil.which("chromedriver")),
+        reason="there is no Chromium with its driver: on Debian `apt-get install chromium chromium-driver`",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

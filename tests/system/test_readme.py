@@ -27,6 +27,8 @@ from tests.system.command_line import (
 )
 from tests.unit.builders import build_run
 
+pytestmark = [pytest.mark.slow, pytest.mark.broker]
+
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8").replace("\\\n", " ")
 TARGETS = {name for rule in re.findall(r"^([a-z][a-z -]*):", MAKEFILE, re.MULTILINE) for name in rule.split()}

@@ -48,6 +48,8 @@ from transports.registry import load_transport
 from transports.security import LEVELS, build_amqp_options, build_kafka_options
 from transports.wire import load_codec
 
+pytestmark = [pytest.mark.slow, pytest.mark.broker]
+
 METHODS = ("rest", "grpc", "broker", "events")
 BROKERED = ("broker", "events")
 

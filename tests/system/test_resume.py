@@ -2,6 +2,8 @@
 
 import signal
 
+import pytest
+
 from tests.system.command_line import (
     SHORT_RUN,
     TIMEOUT_S,
@@ -11,6 +13,8 @@ from tests.system.command_line import (
     is_completed,
     wait_until,
 )
+
+pytestmark = [pytest.mark.slow, pytest.mark.broker]
 
 
 def test_a_load_process_that_dies_in_a_trial_costs_that_trial_which_a_resumed_run_measures_again(

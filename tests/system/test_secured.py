@@ -16,6 +16,8 @@ from bench.errors import ExitCode
 from bench.provision.certificates import make_keys
 from tests.system.command_line import SHORT_RUN, BenchCommandLine, how_refused
 
+pytestmark = [pytest.mark.slow, pytest.mark.broker]
+
 PROFILE = """\
 also = []
 deadline_s = 5

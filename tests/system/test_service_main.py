@@ -32,6 +32,8 @@ from tests.conftest import build_order
 from transports.base import Setting
 from transports.registry import load_transport
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = ROOT
 
 
@@ -110,6 +112,7 @@ async def test_a_service_listens_at_its_own_address_and_nowhere_else(tmp_path: P
             assert find_listeners((service.pid,)) == [(host, int(port))]
 
 
+@pytest.mark.broker
 @pytest.mark.parametrize("transport", ["rest", "grpc", "broker", "events"])
 async def test_orders_are_counted_in_the_books_of_the_processes(
     tmp_path: Path, servers: Mapping[str, str], transport: str

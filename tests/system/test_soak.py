@@ -5,6 +5,8 @@ import pytest
 from shop.workflow import SERVICES
 from tests.system.command_line import TIMEOUT_S, CommandLine, find_code, how_refused, wait_until
 
+pytestmark = [pytest.mark.slow, pytest.mark.broker]
+
 
 @pytest.mark.parametrize("transport", ["rest", "events"])
 def test_every_service_of_a_transport_has_its_row(house: CommandLine, transport: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from bench.provision import BROKER_NAMES, URL_VARIABLES, kafka, rabbitmq
 from tests.system.command_line import ROOT, TIMEOUT_S, CommandLine, find_code, how_refused, wait_until
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.slow, pytest.mark.broker]
 
 WITHOUT_RABBITMQ = """
 from bench.cli.app import main

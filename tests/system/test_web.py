@@ -15,6 +15,8 @@ import pytest
 from bench.provision import URL_VARIABLES, find_free_ports
 from tests.system.command_line import TIMEOUT_S, CommandLine, fetch_body, find_code, how_refused, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 class Page:
     """Locust's page, as its own script talks to its server."""
@@ -91,6 +93,7 @@ def test_after_a_stop_the_page_starts_again(page: Page) -> None:
     page.press_stop()
 
 
+@pytest.mark.broker
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("transport", ["rest", "broker"])
 def test_a_signal_ends_everything_also_under_load(house: CommandLine, number: signal.Signals, transport: str) -> None:
@@ -123,18 +126,21 @@ def test_what_is_given_to_make_web_stands_in_the_pages_fields(tmp_path: Path) ->
     assert options == {"payload_bytes": 4096, "arrivals": "constant"}
 
 
+@pytest.mark.broker
 def test_web_without_a_transport_says_what_to_type(house: CommandLine) -> None:
     done = house.done(web(house, find_free_ports(1)[0]))
     assert how_refused(done) == (2, "one-transport")
     assert "TRANSPORT=rest" in done.stderr
 
 
+@pytest.mark.broker
 def test_make_web_without_a_transport_says_what_to_type(house: CommandLine) -> None:
     done = house.done(house.make("web"))
     assert (done.returncode, find_code(done.stderr)) == (2, "one-transport")
     assert "TRANSPORT=rest" in done.stderr.splitlines()[0]
 
 
+@pytest.mark.broker
 def test_a_taken_port_is_said_before_anything_is_started(house: CommandLine) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -146,6 +152,7 @@ def test_a_taken_port_is_said_before_anything_is_started(house: CommandLine) -> 
     assert house.processes() == []
 
 
+@pytest.mark.broker
 def test_a_broker_that_is_not_there_is_said(house: CommandLine) -> None:
     house.env[URL_VARIABLES["kafka"]] = f"127.0.0.1:{find_free_ports(1)[0]}"
     done = house.done(web(house, find_free_ports(1)[0], "TRANSPORT=events"))

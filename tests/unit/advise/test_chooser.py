@@ -23,7 +23,7 @@ from bench.advise.nearest import AXES
 from bench.advise.needs import NEEDS
 from bench.advise.question import parse_question
 from bench.advise.ranking import advise
-from bench.results.lookup import find_reference_runs
+from tests.unit.advise.kept import collect_kept_evidence
 from tests.unit.advise.test_ranking import (
     COMMANDS_ON_KAFKA,
     EVENTS_ON_RABBIT,
@@ -94,8 +94,10 @@ def test_a_line_has_the_needs_that_its_method_meets_over_its_product(tmp_path: P
     assert {line.name for line in found} >= {"Kafka", "broker on Kafka", "RabbitMQ", "events on RabbitMQ"}
 
 
+@pytest.mark.slow
+@pytest.mark.reference
 def test_places_of_the_kept_runs_are_those_of_make_advise() -> None:
-    found = collect_evidence(find_reference_runs())
+    found = collect_kept_evidence()
     asked_for = {"size_bytes": "1KiB", "shape": "document", "rate_per_s": "150", "burst": "1"}
     advice = advise(parse_question({}), found)
     assert {method: one.place for method, one in standings(build_chooser_table(found), "any", **asked_for).items()} == {
@@ -141,8 +143,10 @@ def test_a_field_that_has_one_level_alone_is_not_asked_for(tmp_path: Path, name:
     assert name in FIELD_LABELS
 
 
+@pytest.mark.slow
+@pytest.mark.reference
 def test_the_table_of_the_kept_runs_says_each_number_once_and_is_a_small_part_of_a_page() -> None:
-    found = collect_evidence(find_reference_runs())
+    found = collect_kept_evidence()
     html = Environment(autoescape=True).from_string(FORM_PATH.read_text()).render(build_form_context(found))
     assert len(
         {

@@ -11,12 +11,13 @@ import pytest
 
 from bench.advise.chart_links import look_up_in_folders
 from bench.advise.claims import Claim, build_claims
-from bench.advise.evidence import HEADLINE, Evidence, collect_evidence
+from bench.advise.evidence import HEADLINE, collect_evidence
 from bench.advise.needs import NEEDS
 from bench.paths import ROOT
 from bench.results.lookup import find_reference_runs
 from bench.results.rows import OutageRow
 from bench.results.store import RunFolder
+from tests.unit.advise.kept import collect_kept_evidence
 from tests.unit.advise.test_answer import SEARCHED, searched
 from tests.unit.advise.test_ranking import (
     COMMANDS_ON_KAFKA,
@@ -174,12 +175,8 @@ def test_what_lies_on_a_line_is_not_claimed_as_if_it_had_been_measured(tmp_path:
 
 
 @pytest.fixture(scope="module")
-def reference() -> Evidence:
-    return collect_evidence(find_reference_runs())
-
-
-@pytest.fixture(scope="module")
-def kept(reference: Evidence) -> list[Claim]:
+def kept() -> list[Claim]:
+    reference = collect_kept_evidence()
     return build_claims(reference, look_up_in_folders(reference.runs))
 
 
@@ -212,6 +209,7 @@ def number_in_source(claim: Claim) -> float:
     )
 
 
+@pytest.mark.reference
 def test_the_number_of_every_claim_of_the_kept_runs_is_found_in_the_file_that_it_cites(kept: list[Claim]) -> None:
     measured = [claim for claim in kept if claim.run]
     assert {claim.source for claim in measured} == {"trials.csv", "effects.csv", "capacity.csv", "outages.csv"}
@@ -225,6 +223,7 @@ def test_the_number_of_every_claim_of_the_kept_runs_is_found_in_the_file_that_it
         assert number_in_source(claim) == pytest.approx(said, rel=1e-9 if claim.estimate else 0.005), claim
 
 
+@pytest.mark.reference
 def test_a_chart_that_a_claim_names_is_there_and_draws_its_number(kept: list[Claim]) -> None:
     drawn = [claim for claim in kept if claim.chart]
     assert {Path(claim.chart).name for claim in drawn} >= {"default-latency.csv", "capacity-curve.csv", "size-size.csv"}
@@ -243,8 +242,9 @@ def test_a_number_that_no_chart_draws_has_none(tmp_path: Path) -> None:
     assert {claim.chart for claim in claimed(folders)} == {""}
 
 
-def test_every_promise_of_the_kept_runs_has_a_source_that_is_there(reference: Evidence, kept: list[Claim]) -> None:
-    assert reference.left_out == []
+@pytest.mark.reference
+def test_every_promise_of_the_kept_runs_has_a_source_that_is_there(kept: list[Claim]) -> None:
+    assert collect_kept_evidence().left_out == []
     assert {claim.method.name for claim in kept if claim.run} >= {REST, GRPC, RABBIT, KAFKA}
     for claim in (one for one in kept if not one.run):
         for file, test in re.findall(r"(tests/[\w/]+\.py)(?:::(\w+))?", claim.source):
@@ -252,6 +252,7 @@ def test_every_promise_of_the_kept_runs_has_a_source_that_is_there(reference: Ev
         assert "tests/" in claim.source or claim.source == "declared"
 
 
+@pytest.mark.reference
 def test_every_measured_claim_of_the_kept_runs_says_its_number_and_interval(kept: list[Claim]) -> None:
     for claim in kept:
         if claim.estimate is None:

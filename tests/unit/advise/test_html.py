@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from bench.advise.chooser import build_chooser_table
 from bench.advise.claims import build_claims
 from bench.advise.evidence import collect_evidence
@@ -45,6 +47,7 @@ def test_words_of_a_run_are_no_markup(tmp_path: Path) -> None:
     assert "<b>" not in made.claims + made.chooser
 
 
+@pytest.mark.slow
 def test_the_page_of_a_run_has_them_and_lets_its_own_script_run_alone(tmp_path: Path) -> None:
     (folder,) = a_study(tmp_path, four()).values()
     page = write_report([folder], folder).read_text("utf-8")
@@ -54,6 +57,7 @@ def test_the_page_of_a_run_has_them_and_lets_its_own_script_run_alone(tmp_path: 
     assert "script-src 'sha256-" in page
 
 
+@pytest.mark.slow
 def test_a_claim_leads_to_the_chart_of_its_page_that_draws_its_number(tmp_path: Path) -> None:
     folders = [next(iter(a_study(tmp_path / name, four()).values())).rename(tmp_path / f"run-{name}") for name in "ab"]
     for paths, chart in ((folders[:1], "latency"), (folders, "run-a-latency")):

@@ -4,7 +4,6 @@ import io
 import math
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bench.advise.evidence import HEADLINE, Evidence, collect_evidence
+from bench.advise.evidence import HEADLINE, collect_evidence
 from bench.advise.nearest import estimate_at, find_nearest_bursts
 from bench.advise.question import parse_question
 from bench.advise.ranking import Advice, advise
@@ -21,10 +20,10 @@ from bench.advise.terminal import render_advice
 from bench.errors import ResultsError
 from bench.paths import ROOT
 from bench.results.histograms import Percentiles
-from bench.results.lookup import find_reference_runs
 from bench.results.store import RunFolder
 from bench.stats.equivalence import Verdict, classify_ratio
 from tests.conftest import refuses
+from tests.unit.advise.kept import collect_kept_evidence
 from tests.unit.builders import build_trial
 
 REST, GRPC, RABBIT, KAFKA = "rest", "grpc", "broker", "events"
@@ -376,12 +375,8 @@ def test_a_run_of_which_nothing_bears_on_any_question_is_an_error(tmp_path: Path
         collect_evidence(a_study(tmp_path, [(REST, 3.0, {"fault": "stop-payment"})]))
 
 
-@cache
-def reference() -> Evidence:
-    """What is kept: a function and no fixture, since Hypothesis would write all of it beside a failing example."""
-    return collect_evidence(find_reference_runs())
-
-
+@pytest.mark.slow
+@pytest.mark.reference
 @settings(max_examples=12, deadline=None)
 @given(
     size=st.sampled_from(["100B", "200B", "1KiB", "3KiB", "64KiB", "1MiB", "2MiB"]),
@@ -393,7 +388,7 @@ def reference() -> Evidence:
 def test_whatever_is_asked_of_the_kept_runs_an_answer_holds_together(
     size: str, rate: str, burst: str, format_: str, needs: str
 ) -> None:
-    known = reference()
+    known = collect_kept_evidence()  # no fixture: Hypothesis would write all of it beside a failing example
     words = {"SIZE": size, "RATE": rate, "BURST": burst, "FORMAT": format_, "NEEDS": needs}
     advice = advise(parse_question({word: value for word, value in words.items() if value}), known)
     there = {*places(advice), *advice.ruled_out, *advice.unmeasured, *advice.excluded}

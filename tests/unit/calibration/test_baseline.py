@@ -255,6 +255,7 @@ def test_a_metric_that_was_not_measured_has_no_row() -> None:
     assert "broker us/order" in shown(*both)
 
 
+@pytest.mark.slow
 def test_the_report_is_whole_each_time_it_is_saved(tmp_path: Path) -> None:
     report = BaselineReport(tmp_path, BaselineLoad())
     report.skipped["events"] = "no kafka answers"

@@ -90,6 +90,7 @@ async def test_a_tool_that_says_something_unexpected_has_failed(said: Said, tmp_
         await tools.run_end_to_end_latency(tmp_path, "here:1", "topic", 1024)
 
 
+@pytest.mark.slow
 async def test_a_tool_that_is_not_there_is_named(tmp_path: Path) -> None:
     with refuses("tool-failed", "vegeta", "make crosscheck", kind=ToolFailed):
         await tools.run_vegeta(tmp_path, tmp_path, "127.0.0.1:1", ORDERS, 10, 0, 1)

@@ -28,6 +28,8 @@ from bench.load.resources import (
 )
 from bench.results.caveats import check_wire_count
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def a_child(code: str = "input()") -> Iterator[subprocess.Popen[bytes]]:

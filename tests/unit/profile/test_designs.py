@@ -23,6 +23,8 @@ from bench.runner.eta import forecast_durations_s
 from bench.stats.quantiles import samples_needed
 from transports.registry import load_transport
 
+pytestmark = pytest.mark.slow
+
 STUDIES = ("size", "format", "frequency", "outage", "processes", "security", "durability", "products", "clients")
 OF_ALL = ("size", "format", "frequency", "outage", "processes", "security", "durability")
 BROKERS = ("rabbitmq", "kafka")
@@ -73,6 +75,7 @@ FORECAST = [path.parent for path in sorted(REFERENCE.glob("*/manifest.json")) if
 """Of a search nobody knows beforehand how many trials it takes."""
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("folder", FORECAST, ids=lambda path: path.name)
 def test_what_was_forecast_was_within_a_fifth_of_what_came(folder: Path) -> None:
     run = RunFolder.open(folder)

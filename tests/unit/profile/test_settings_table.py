@@ -83,6 +83,7 @@ def test_what_is_renamed_has_the_name_of_a_setting_and_is_none() -> None:
     assert not RENAMED_KEYS.keys() & settings_by_key().keys()
 
 
+@pytest.mark.slow
 def test_a_setting_is_refused_without_a_library() -> None:
     """A misspelt setting is refused within 0.3 s, and before anything is installed."""
     program = (

@@ -205,6 +205,7 @@ def an_engine(folder: Path, code: int, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder / "asked"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_run_has_a_broker_in_a_container_at_all_its_levels(
     name: str, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -225,6 +226,7 @@ async def test_a_run_has_a_broker_in_a_container_at_all_its_levels(
     assert (ports["tls"] == ports["auth"]) == (name == "rabbitmq")  # which asks neither for a certificate
 
 
+@pytest.mark.slow
 async def test_a_container_that_does_not_start_is_removed_before_another_broker_takes_its_place(
     keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,7 +63,7 @@ def idle(folder: Path) -> ChildProcess:
 
 
 def eventually(holds: Callable[[], bool]) -> bool:
-    give_up = time.monotonic() + 5
+    give_up = time.monotonic() + 30
     while not holds() and time.monotonic() < give_up:
         time.sleep(0.01)
     return holds()
@@ -86,6 +86,7 @@ async def test_free_ports_are_different_and_can_be_bound() -> None:
         server.close()
 
 
+@pytest.mark.slow
 def test_a_child_has_a_session_of_its_own(tmp_path: Path) -> None:
     child = idle(tmp_path)
     assert eventually(lambda: "sleep" in " ".join(psutil.Process(child.pid).cmdline()))
@@ -94,12 +95,14 @@ def test_a_child_has_a_session_of_its_own(tmp_path: Path) -> None:
     stop_processes_below(tmp_path)
 
 
+@pytest.mark.slow
 def test_ending_a_folder_leaves_no_process_of_it(tmp_path: Path) -> None:
     child = idle(tmp_path / "a")
     stop_processes_below(tmp_path)
     assert not psutil.pid_exists(child.pid)
 
 
+@pytest.mark.slow
 def test_ending_a_folder_spares_its_neighbour(tmp_path: Path) -> None:
     neighbour = idle(tmp_path / "ab")
     idle(tmp_path / "a")
@@ -108,6 +111,7 @@ def test_ending_a_folder_spares_its_neighbour(tmp_path: Path) -> None:
     stop_processes_below(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); open('deaf', 'w').close(); time.sleep(60)"
     child = spawn([sys.executable, "-c", stubborn], folder=tmp_path, log=tmp_path / "log")
@@ -116,6 +120,7 @@ def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     assert not psutil.pid_exists(child.pid)
 
 
+@pytest.mark.slow
 async def test_waiting_for_a_child_that_ends_fails_at_once(tmp_path: Path) -> None:
     child = spawn([sys.executable, "-c", "raise SystemExit(3)"], folder=tmp_path, log=tmp_path / "log")
 
@@ -140,6 +145,7 @@ async def test_a_stop_that_a_probe_has_swallowed_stops_all_the_same(answer: str 
         await waiting
 
 
+@pytest.mark.slow
 def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
     with refuses("not-executable", "/no/such/program", kind=StartFailed):
         spawn(["/no/such/program"], folder=tmp_path, log=tmp_path / "log")
@@ -162,6 +168,7 @@ async def test_work_to_be_finished_is_finished_when_cancelled() -> None:
     assert done.is_set()
 
 
+@pytest.mark.slow
 def test_cleaning_up_ends_what_a_killed_run_left(tmp_path: Path) -> None:
     folder = killed_run(tmp_path)
     assert find_marked_processes(folder)
@@ -174,6 +181,7 @@ def test_cleaning_up_ends_what_a_killed_run_left(tmp_path: Path) -> None:
     assert folder.name in sentence
 
 
+@pytest.mark.slow
 def test_cleaning_up_spares_a_run_whose_owner_lives(tmp_path: Path) -> None:
     run = cleanup.open_ledger(tmp_path)
     child = idle(run.folder)
@@ -182,6 +190,7 @@ def test_cleaning_up_spares_a_run_whose_owner_lives(tmp_path: Path) -> None:
     run.close()
 
 
+@pytest.mark.slow
 def test_cleaning_up_spares_keep_brokers(tmp_path: Path) -> None:
     run = cleanup.open_ledger(tmp_path)
     child = idle(run.folder)
@@ -192,6 +201,7 @@ def test_cleaning_up_spares_keep_brokers(tmp_path: Path) -> None:
     run.clear()
 
 
+@pytest.mark.slow
 def test_cleaning_up_spares_a_process_that_only_has_a_noted_pid(tmp_path: Path) -> None:
     with subprocess.Popen(IDLE) as stranger:
         folder = tmp_path / "run-00000000"
@@ -205,6 +215,7 @@ def test_cleaning_up_spares_a_process_that_only_has_a_noted_pid(tmp_path: Path) 
         stranger.kill()
 
 
+@pytest.mark.slow
 def test_cleaning_up_ends_a_process_whose_run_is_gone(tmp_path: Path) -> None:
     child = idle(tmp_path / "run-11111111")
     (tmp_path / "run-11111111" / "log").unlink()
@@ -221,6 +232,7 @@ def keep_brokers(home: Path, *names: str) -> cleanup.RunLedger:
     return run
 
 
+@pytest.mark.slow
 async def test_down_refuses_to_stop_what_several_runs_use_until_the_last_has_ended(tmp_path: Path) -> None:
     run = keep_brokers(tmp_path, "rabbitmq", "kafka")
     child = idle(run.folder)
@@ -246,6 +258,7 @@ async def test_down_stops_nothing_when_only_some_of_it_is_used(tmp_path: Path) -
     assert unused.folder.exists()
 
 
+@pytest.mark.slow
 async def test_a_kept_broker_that_is_silent_is_not_in_use(tmp_path: Path) -> None:
     run = keep_brokers(tmp_path, "kafka")
     idle(run.folder)
@@ -337,6 +350,7 @@ def test_compose_names_the_versions_that_native_brokers_have() -> None:
     assert f"<version>{compose.read_image_version('kafka')}</version>" in pom
 
 
+@pytest.mark.slow
 def test_a_policy_against_servers_is_removed_also_on_failure(tmp_path: Path) -> None:
     policy = tmp_path / "policy-rc.d"
     with pytest.raises(RuntimeError), install.forbid_server_start(policy):
@@ -353,6 +367,7 @@ def test_a_policy_that_was_there_stays_as_it_was(tmp_path: Path) -> None:
     assert policy.read_text() == "theirs"
 
 
+@pytest.mark.slow
 def test_a_mark_is_handed_on_to_grandchildren(tmp_path: Path) -> None:
     nested = f"import subprocess; subprocess.run({IDLE!r})"
     spawn([sys.executable, "-c", nested], folder=tmp_path, log=tmp_path / "log")
@@ -375,6 +390,7 @@ def test_brokers_are_set_up_for_those_transports_alone_that_need_them(
     assert fetched == ([tmp_path] if needed else [])
 
 
+@pytest.mark.slow
 def test_a_port_that_another_process_has_just_chosen_is_not_chosen_again(monkeypatch: pytest.MonkeyPatch) -> None:
     program = (
         "import sys; from bench.provision import find_free_ports; "

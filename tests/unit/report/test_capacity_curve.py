@@ -17,9 +17,9 @@ from tests.unit.builders import build_histogram, build_run, build_trial
 RATES = (50, 100, 200)
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> RunFolder:
-    run = RunFolder.create(tmp_path, "curve", {"profile": {}, "skipped": {}})
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    run = RunFolder.create(tmp_path_factory.mktemp("results"), "curve", {"profile": {}, "skipped": {}})
     for round_ in range(1, 7):
         for slot, (method, transport, codec) in enumerate((("rest", "rest", "json"), ("grpc+json", "grpc", "json")), 1):
             for rate_per_s in RATES:

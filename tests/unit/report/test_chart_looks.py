@@ -29,6 +29,8 @@ from tests.unit.report.test_factor_levels import secured
 from tests.unit.report.test_study_charts import OUTAGES, a_design, a_timeline
 from tests.unit.trial.test_connections import a_run as a_cold_run
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = ROOT / "tests" / "golden"
 DPI, TOLERANCE = 60, 3.0
 
@@ -121,6 +123,7 @@ def test_no_text_of_a_chart_lies_on_another(charts: Mapping[str, Chart], name: s
     assert overlaps(charts[name]) == []
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("run", ["capacity", "size", "outage"])
 def test_no_text_of_a_chart_that_is_kept_lies_on_another(run: str) -> None:
     found = {

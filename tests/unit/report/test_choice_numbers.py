@@ -18,6 +18,8 @@ from bench.stats.intervals import estimate_median
 from bench.stats.paired import paired_ratio
 from tests.unit.advise.test_ranking import a_study, four
 
+pytestmark = pytest.mark.slow
+
 METHODS = {
     **{"REST": "rest", "gRPC": "grpc", "RabbitMQ": "broker", "Kafka": "events"},
     **{"broker on Kafka": "broker+kafka", "events on RabbitMQ": "events+rabbitmq"},
@@ -215,6 +217,7 @@ def test_the_form_and_the_claims_of_a_page_have_the_numbers_of_its_trials(tmp_pa
     assert assert_claims_are_the_trials(page, runs) >= 12
 
 
+@pytest.mark.reference
 def test_those_of_the_report_that_is_kept_have_the_numbers_of_its_runs() -> None:
     page = (REFERENCE / "report" / "report.html").read_text("utf-8")
     runs = {name: RunFolder.open(folder) for name, folder in find_reference_runs().items()}

@@ -65,14 +65,21 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     return secured(tmp_path_factory.mktemp("results")).trials()
 
 
-def drawn(trials: pd.DataFrame, folder: Path, name: str = "security") -> list[dict[str, str]]:
+@pytest.fixture(scope="module")
+def security(trials: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the chart of these trials."""
+    folder = tmp_path_factory.mktemp("charts")
     save_charts(draw_charts(trials), folder)
+    return folder
+
+
+def read_rows(folder: Path, name: str) -> list[dict[str, str]]:
     with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
-def test_every_method_has_every_level_with_its_median_and_every_trial(trials: pd.DataFrame, tmp_path: Path) -> None:
-    rows = drawn(trials, tmp_path)
+def test_every_method_has_every_level_with_its_median_and_every_trial(trials: pd.DataFrame, security: Path) -> None:
+    rows = read_rows(security, "security")
     assert len(rows) == 4 * 4 * 4 * (1 + 6)
     of = trials[trials["cell"] == "grpc@mtls"]
     mine = [row for row in rows if (row["cell"], row["metric"]) == ("grpc@mtls", "finish_p99_us")]
@@ -103,13 +110,13 @@ def test_along_a_row_every_panel_has_the_same_axis(trials: pd.DataFrame) -> None
     assert [tick.get_text() for tick in panels[-1].get_xticklabels()] == list(LEVELS)
 
 
-def test_what_did_not_finish_is_drawn_at_the_top_and_said(trials: pd.DataFrame, tmp_path: Path) -> None:
-    rows = drawn(trials, tmp_path)
+def test_what_did_not_finish_is_drawn_at_the_top_and_said(security: Path) -> None:
+    rows = read_rows(security, "security")
     (median,) = (
         row for row in rows if (row["cell"], row["metric"], row["what"]) == ("events@auth", "finish_p50_us", "median")
     )
     assert median["value"] == "inf"
-    assert "auth ∞ ms" in (tmp_path / "security.svg").read_text("utf-8")
+    assert "auth ∞ ms" in (security / "security.svg").read_text("utf-8")
 
 
 def test_durability_is_drawn_with_the_store_and_steps_that_no_method_has_are_not(tmp_path: Path) -> None:
@@ -122,7 +129,8 @@ def test_durability_is_drawn_with_the_store_and_steps_that_no_method_has_are_not
             for place, (name, (store, durability)) in enumerate(steps.items())
         ],
     )
-    rows = drawn(run.trials(), tmp_path / "charts", "durability")
+    save_charts(draw_charts(run.trials()), tmp_path / "charts")
+    rows = read_rows(tmp_path / "charts", "durability")
     assert [path.name for path in (tmp_path / "charts").glob("*.csv")] == ["durability.csv"]
     assert {(row["method"], row["level"]) for row in rows} == {
         (method, level) for method in ("REST", "RabbitMQ") for level in ("memory fast", "sqlite fast", "sqlite safe")
@@ -189,6 +197,7 @@ def test_a_cell_that_is_invalid_is_shown_and_says_so(tmp_path: Path) -> None:
     assert {(row[1], row[-1]) for row in chart.rows} == {("none", "true"), ("tls", "false")}
 
 
+@pytest.mark.slow
 def test_the_report_has_them_beside_the_other_charts(tmp_path: Path) -> None:
     run = secured(tmp_path)
     names = [chart.name for chart in all_charts(read_run_view(run.path))]
@@ -196,6 +205,7 @@ def test_the_report_has_them_beside_the_other_charts(tmp_path: Path) -> None:
     assert names.index("security") < names.index("latency")
 
 
+@pytest.mark.slow
 def test_in_a_report_of_several_runs_they_stand_in_for_the_bars_of_all_levels(tmp_path: Path) -> None:
     run, other = secured(tmp_path), build_run(tmp_path / "other", rounds=1)
     renamed = other.path.rename(tmp_path / "second")

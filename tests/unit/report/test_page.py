@@ -145,6 +145,7 @@ def test_every_number_of_the_page_is_the_datas(run: RunFolder, page: str) -> Non
     assert assert_numbers_are_the_datas(page, {run.path.name: run}) > 100
 
 
+@pytest.mark.reference
 def test_every_number_of_the_report_that_is_kept_stands_in_the_files_of_its_runs() -> None:
     page = (REFERENCE / "report" / "report.html").read_text("utf-8")
     runs = {name: RunFolder.open(REFERENCE / name) for name in KEPT}
@@ -165,6 +166,7 @@ def test_a_run_at_one_rate_says_which_command_draws_the_curve(page: str) -> None
     assert 'id="ratios"' in page
 
 
+@pytest.mark.slow
 def test_the_same_data_give_the_same_bytes(run: RunFolder, tmp_path: Path) -> None:
     write_report([run.path], tmp_path)
     made = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
@@ -203,6 +205,7 @@ def test_what_the_other_parts_hand_in_stands_on_the_page(run: RunFolder, tmp_pat
     assert "script-src 'sha256-" in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EDGE_CASES)
 def test_a_hard_case_is_told_in_words(tmp_path: Path, name: str) -> None:
     make, words = EDGE_CASES[name]
@@ -217,6 +220,7 @@ def test_a_hard_case_is_told_in_words(tmp_path: Path, name: str) -> None:
     assert len(page) < 1_500_000
 
 
+@pytest.mark.slow
 def test_two_runs_on_one_page_keep_their_charts_apart(run: RunFolder, tmp_path: Path) -> None:
     other = build_one_round(tmp_path / "other")
     renamed = other.path.rename(tmp_path / "second")

@@ -45,6 +45,7 @@ def test_versions_name_python_and_the_libraries() -> None:
     assert {"python", "grpcio", "aiohttp", "aio-pika", "aiokafka"} <= read_versions().keys()
 
 
+@pytest.mark.slow
 def test_a_changed_tree_is_dirty(tmp_path: Path) -> None:
     def run(*arguments: str) -> None:
         who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
@@ -61,5 +62,6 @@ def test_a_changed_tree_is_dirty(tmp_path: Path) -> None:
     assert len(found["commit"]) == 40
 
 
+@pytest.mark.slow
 def test_a_folder_without_git_has_no_commit(tmp_path: Path) -> None:
     assert read_git_state(tmp_path) == {"commit": None, "dirty": None}

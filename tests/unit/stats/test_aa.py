@@ -61,6 +61,7 @@ def test_an_arm_that_is_a_fifth_slower_is_found_out() -> None:
     assert row["ratio"] == pytest.approx(1.2, rel=0.02)
 
 
+@pytest.mark.slow
 def test_noise_from_pair_to_pair_is_that_of_the_ratios() -> None:
     assert the(summarise_aa(bank(noise=0.08, rounds=1000)))["pair_noise"] == pytest.approx(0.08, rel=0.1)
 

@@ -26,6 +26,7 @@ def test_too_few_trials_have_no_rank(m: int, n: int) -> None:
     assert find_rank_sum_bound(m, n) == (0, 0.0)
 
 
+@pytest.mark.slow
 def test_two_hundred_trials_on_either_side_agree_with_the_normal_approximation() -> None:
     k, coverage = find_rank_sum_bound(200, 200)
     spread = math.sqrt(200 * 200 * 401 / 12)

@@ -48,6 +48,7 @@ def test_without_a_backend_a_method_runs_over_its_own(method: str, backend: str)
     assert list_backends(method) == ("kafka", "rabbitmq")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "other"), [("broker", "aiokafka"), ("events", "aio_pika"), ("events", "confluent_kafka")]
 )

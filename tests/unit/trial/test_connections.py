@@ -134,6 +134,7 @@ def test_a_row_without_its_number_is_left_out(tmp_path: Path) -> None:
     assert sorted(run.cold_starts()["cell"]) == ["echo@none", "echo@tls", "rest@tls"]
 
 
+@pytest.mark.reference
 def test_the_page_on_security_has_the_table_of_the_run_that_is_kept() -> None:
     """As the study printed it; made here from its file."""
     run = RunFolder.open(find_reference_runs()["security"])
