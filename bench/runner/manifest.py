@@ -87,6 +87,7 @@ def describe_traits(cell: CellSettings) -> dict[str, Any]:
         "redelivers": traits.redelivers,
         "ordered": traits.ordered,
         "concurrency": traits.concurrency,
+        "acknowledges": traits.acknowledges,
         "replays": traits.replays,
         "browsers": traits.browsers,
         "needs": sorted(traits.needs),
