@@ -105,3 +105,13 @@ def find_next_service(service: str, fact: type[Message]) -> str | None:
     Returns None if ``service`` returns the fact to its caller.
     """
     return _NEXT_SERVICE.get((service, fact))
+
+
+def list_returned_types(service: str) -> tuple[type[Message], ...]:
+    """Returns the types of fact that may come back to whoever asks ``service`` in a chain."""
+    found: dict[type[Message], None] = {}
+    for fact in list_answer_types(service):
+        asked = find_next_service(service, fact)
+        came = (fact,) if asked is None else list_returned_types(asked)
+        found |= dict.fromkeys(one for one in came if asked is None or not consumes(service, one))
+    return tuple(found)

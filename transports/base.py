@@ -47,6 +47,8 @@ class Traits:
     """Whether two messages with the same order id are consumed in the order in which they were sent."""
     concurrency: str
     """How many messages a service process may have in hand."""
+    acknowledges: str = ""
+    """When a consumer tells its server that a message is done, where it does: what came since is delivered again."""
     replays: bool = False
     """Whether what was consumed is kept, so that another consumer can read it again from the beginning."""
     browsers: bool = False

@@ -158,7 +158,7 @@ COMMANDS: tuple[Command, ...] = (
         module="setup",
         own={
             **_some("TRANSPORT"),
-            **_table(STATE, _own("PYTHON", "path", "the Python of a new .venv", "python3")),
+            **_table(STATE, _own("PYTHON", "path", "the Python of .venv; without it the best of those that are here")),
         },
     ),
     Command(

@@ -5,10 +5,11 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -16,6 +17,7 @@ from bench.paths import ROOT
 from bench.provision import URL_VARIABLES, Unavailable, cleanup, compose, kafka, rabbitmq
 from bench.provision.brokers import find_existing_brokers
 from bench.provision.ports import find_free_ports, has_public_listener
+from bench.provision.pythons import Python, describe_build, find_pythons, read_interpreter
 
 MIN_JAVA_VERSION = 17
 
@@ -42,6 +44,16 @@ def check_python_packages(project: Path) -> Finding:
     if absent:
         return Finding("Python packages", "missing", f"{', '.join(absent)}: type `make setup`")
     return Finding("Python packages", "ok", f"{len(names)} that Fourways names, Python {sys.version.split()[0]}")
+
+
+def check_interpreter(here: Mapping[str, Any], ranked: Sequence[Python]) -> Finding:
+    """Return whether the interpreter ``here`` is optimised; if not, which of ``ranked`` is."""
+    built = f"{here['version']}, {describe_build(here['pgo'], here['lto'])}"
+    if here["pgo"]:
+        return Finding("Python", "ok", built)
+    better = next((one for one in ranked if one.pgo and one.supported and not one.unusable), None)
+    how = "no better one is here" if better is None else f"type `make setup PYTHON={better.path}`"
+    return Finding("Python", "note", f"{built}: services take more CPU, and ratios between methods move; {how}")
 
 
 def check_rabbitmq() -> Finding:
@@ -138,4 +150,5 @@ async def run_checks(given: Mapping[str, str], home: Path) -> tuple[list[Finding
         can = name in there or (not given.get(name) and (native[name] or command is not None))
         if not can or packages.state != "ok":
             cannot.append(method)
-    return [packages, server, runtime, *jars, engine, *standing_ones, *check_leftovers_and_ports(home)], cannot
+    python = check_interpreter(read_interpreter(), find_pythons())
+    return [python, packages, server, runtime, *jars, engine, *standing_ones, *check_leftovers_and_ports(home)], cannot

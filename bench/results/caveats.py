@@ -108,6 +108,15 @@ def machine_speed_changed(slowdown: float) -> Caveat:
     )
 
 
+def python_not_optimised(version: str) -> Caveat:
+    return Caveat(
+        "python-not-optimised",
+        f"this Python {version} is built without profile-guided optimisation, which most distributions build with: it "
+        "takes more CPU, and of one method more than of another, so ratios between methods are not theirs",
+        "`make doctor` names a better one, where there is one: make .venv with it by PYTHON=",
+    )
+
+
 def dirty_tree(commit: str) -> Caveat:
     return Caveat(
         "dirty-tree",

@@ -20,10 +20,10 @@ from bench.stats.unpaired import unpaired_ratio
 
 OLDEST_COMPARABLE_SCHEMA = 4
 """From this schema on, the columns that are compared here mean the same; docs/results-format.md says what changed."""
-ENVIRONMENT_KEYS = ("machine", "versions", "brokers", "git")
+ENVIRONMENT_KEYS = ("machine", "python", "versions", "brokers", "git")
 """Keys of a manifest."""
-VARYING_MACHINE_KEYS = frozenset({"load_1m", "fsync_us"})
-"""Of the machine, what is measured anew in each run: it differs always and makes no other machine."""
+VARYING_KEYS = frozenset({"machine.load_1m", "machine.fsync_us", "python.object_code_ns"})
+"""Of machine and interpreter, what is measured anew in each run: it differs always and makes no other machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,11 +180,10 @@ def _flatten(tree: Any, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _find_caveats(a: RunFolder, b: RunFolder, environment: Sequence[Difference]) -> Iterator[str]:
-    machine = [
-        change.what.removeprefix("machine.")
-        for change in environment
-        if change.what.startswith("machine.") and change.what.removeprefix("machine.") not in VARYING_MACHINE_KEYS
-    ]
+    changed = [change.what for change in environment if change.what not in VARYING_KEYS]
+    machine = [what.removeprefix("machine.") for what in changed if what.startswith("machine.")]
+    if any(what.startswith("python.") for what in changed):
+        machine.append("build of Python")  # another build turns round which method is faster, as another machine may
     if machine:
         yield (
             f"The runs are of different machines, or of one that was changed ({', '.join(machine)}): a difference may "

@@ -9,6 +9,7 @@ import msgspec
 from bench.errors import ResultsError
 from bench.profile.schema import CellSettings, Profile
 from bench.provision import Broker, Unavailable
+from bench.provision.pythons import measure_object_code_ns, read_interpreter
 from bench.results import caveats
 from bench.results.caveats import Caveat
 from bench.results.environment import read_git_state, read_machine, read_versions
@@ -29,6 +30,7 @@ def build_manifest(
         "command": command,
         "git": read_git_state(paths.checkout),
         "machine": read_machine(paths.home),
+        "python": {**read_interpreter(), "object_code_ns": measure_object_code_ns()},
         "versions": read_versions(),
         "brokers": {
             name: {"version": broker.version, "provided_by": broker.provided_by}
@@ -67,6 +69,7 @@ def collect_fixed_conditions(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "commit": manifest["git"]["commit"],
         "machine": [manifest["machine"][key] for key in ("cpu_model", "cores", "kernel")],
+        "build of Python": {key: value for key, value in manifest.get("python", {}).items() if key != "object_code_ns"},
         "set of library versions": manifest["versions"],
         "set of broker versions": {name: broker["version"] for name, broker in manifest["brokers"].items()},
         "list of cells": manifest["cells"],
@@ -87,6 +90,7 @@ def describe_traits(cell: CellSettings) -> dict[str, Any]:
         "redelivers": traits.redelivers,
         "ordered": traits.ordered,
         "concurrency": traits.concurrency,
+        "acknowledges": traits.acknowledges,
         "replays": traits.replays,
         "browsers": traits.browsers,
         "needs": sorted(traits.needs),
@@ -94,8 +98,10 @@ def describe_traits(cell: CellSettings) -> dict[str, Any]:
 
 
 def list_manifest_caveats(manifest: Mapping[str, Any]) -> tuple[Caveat, ...]:
-    """Returns the caveats that the manifest itself gives rise to: uncommitted changes."""
+    """Returns the caveats that the manifest itself gives rise to: its interpreter, uncommitted changes."""
     found = []
+    if not (python := manifest["python"])["pgo"]:
+        found.append(caveats.python_not_optimised(str(python["version"])))
     if manifest["git"].get("dirty"):
         found.append(caveats.dirty_tree(str(manifest["git"].get("commit"))))
     return tuple(found)

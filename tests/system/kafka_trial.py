@@ -145,8 +145,8 @@ async def list_trial_groups(servers: Mapping[str, str], trial: str) -> set[str]:
         return {group for group, *_ in await admin.list_consumer_groups() if group.startswith(f"{trial}.")}
 
 
-async def wait_until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+async def wait_until(condition: Callable[[], bool], within_s: float = 10) -> None:
+    async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import warnings
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -328,6 +328,48 @@ async def test_services_killed_in_the_middle_lose_nothing_and_do_nothing_twice(
         "shipping": {"order-shipped": 200},
     }
     assert books["payment"]["balance"]["taken_cents"] == sum(f.outcome.total_cents for f in finished)
+
+
+@pytest.mark.parametrize("client", ["aiokafka", "confluent"])
+async def test_a_service_killed_between_two_commits_is_given_again_what_it_had_done_and_does_it_once(
+    client: str, servers: Mapping[str, str], tmp_path: Path
+) -> None:
+    options = {"client": client, "commit_interval_ms": 600_000}
+    setting = Setting(trial=next(TRIAL_NAMES), servers=servers, options=options)
+    transport, group = EventsTransport(setting), f"{setting.trial}.payment"
+    await transport.prepare()
+    try:
+        async with (
+            run_services("events", setting, folder=tmp_path, logs=tmp_path / "logs", store_folder=tmp_path) as running,
+            transport.connect() as buyer,
+            asyncio.timeout(60),
+        ):
+
+            async def ship(order_id: str) -> None:
+                receipt = await buyer.submit(PlaceOrder(build_order(order_id)))
+                assert (await receipt.finished).outcome.status == "shipped"
+
+            # The first batch is committed at once, and then the interval begins.
+            await ship("first")
+            committed = {f"{setting.trial}.stock-reserved": 1}
+            await wait_until_async(lambda: _is(read_committed_offsets(servers, group), committed))
+            await asyncio.gather(*(ship(f"o{number}") for number in range(20)))
+            await running["payment"].kill()
+            assert await read_committed_offsets(servers, group) == committed
+            await running["payment"].start()
+            await wait_until(lambda: buyer.duplicated == 20, within_s=30)
+            books = {name: await service.audit() for name, service in running.items()}
+        assert books["payment"]["repeated"] == 20
+        assert books["payment"]["tallies"]["payment-taken"]["count"] == 21
+        assert books["shipping"]["tallies"]["order-shipped"]["count"] == 21
+        # Stopped in order, each service has committed to the end.
+        assert await read_committed_offsets(servers, group) == {f"{setting.trial}.stock-reserved": 21}
+    finally:
+        await transport.remove()
+
+
+async def _is(asked: Awaitable[Any], wanted: Any) -> bool:
+    return bool(await asked == wanted)
 
 
 # Found wanting

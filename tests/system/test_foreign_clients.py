@@ -283,6 +283,7 @@ async def test_reflection_tells_what_a_service_takes_and_health_that_it_serves(
     assert told["services"] == [
         f"fourways.orders.{service.capitalize()}",
         "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
     ]
     assert told["method"] == method

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 import grpc
 from grpc_health.v1 import _async as health_aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from shop.workflow import ENTRY_SERVICE
 from transports.base import ServingStats, Setting
@@ -24,6 +23,7 @@ from transports.grpc.config import (
 )
 from transports.grpc.credentials import add_port
 from transports.grpc.methods import CODEC_METADATA, METHODS, RpcMethod
+from transports.grpc.reflection import enable_reflection
 from transports.security import AccessGuard, Forbidden, Unauthenticated, build_guard
 from transports.wire import load_codec
 
@@ -61,7 +61,7 @@ async def run_server(
     server.add_generic_rpc_handlers((_build_handlers(method, processor, serving, ask, setting),))
     healthy = health_aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-    reflection.enable_server_reflection((method.service, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    enable_reflection(server, method.service, health.SERVICE_NAME)
     try:
         add_port(server, address, setting, name)
     except RuntimeError as error:

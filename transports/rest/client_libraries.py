@@ -1,16 +1,15 @@
-"""Wraps three HTTP client libraries behind one function that posts a body."""
+"""Opens the chosen HTTP client library behind one function that posts a body."""
 
 import io
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
+from importlib import import_module
 from importlib.metadata import version
 from typing import Protocol
 
 import aiohttp
-import httpx
-from httpx_aiohttp import AiohttpTransport
 from yarl import URL
 
 from transports.errors import NoOutcome, TransportError, Unreachable
@@ -42,20 +41,15 @@ async def open_http_client(config: Config, context: ssl.SSLContext | None) -> As
     we can limit their decompressed size. ``context`` is for TLS; None: plain HTTP.
     """
     if config.client == "aiohttp":
-        async with _open_session(config, context) as session:
+        async with open_session(config, context) as session:
             yield _build_aiohttp_post(session)
     else:
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=config.idle_s)
-        transport = None
-        if config.client == "httpx-aiohttp":
-            transport = AiohttpTransport(client=lambda: _open_session(config, context), verify=context or True)
-        async with httpx.AsyncClient(
-            limits=limits, trust_env=False, transport=transport, verify=context or True
-        ) as client:
-            yield _build_httpx_post(client)
+        # Imported when asked for: httpx would be counted as start-up and memory of a method that uses aiohttp.
+        async with import_module("transports.rest.httpx_client").open_client(config, context) as post:
+            yield post
 
 
-def _open_session(config: Config, context: ssl.SSLContext | None) -> aiohttp.ClientSession:
+def open_session(config: Config, context: ssl.SSLContext | None) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=config.idle_s, ssl=context or True)
     return aiohttp.ClientSession(
         connector=connector, timeout=aiohttp.ClientTimeout(), cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
@@ -84,20 +78,8 @@ def _build_timeout(within_s: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=within_s)
 
 
-def _build_httpx_post(client: httpx.AsyncClient) -> PostFunction:
-    async def post(url: str, body: bytes, headers: Mapping[str, str], within_s: float) -> tuple[int, str, bytes]:
-        try:
-            async with client.stream("POST", url, content=body, headers=headers, timeout=within_s) as response:
-                content = b"".join([chunk async for chunk in response.aiter_raw()])
-        except httpx.HTTPError as error:
-            raise translate_error(error, url, within_s) from error
-        return response.status_code, response.headers.get("content-encoding", ""), content
-
-    return post
-
-
 def translate_error(error: Exception, url: str, deadline_s: float) -> TransportError:
     """Returns NoOutcome for a timeout, and Unreachable for a failed connection."""
-    if isinstance(error, TimeoutError | httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
+    if isinstance(error, TimeoutError):
         return NoOutcome(f"{url} did not answer within {deadline_s:g} s")
     return Unreachable(f"{url} cannot be reached: {error or type(error).__name__}")

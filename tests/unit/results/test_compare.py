@@ -84,6 +84,15 @@ def test_another_machine_is_a_caveat_and_another_load_of_it_is_none(tmp_path: Pa
     assert not [caveat for caveat in compare_runs(a, busier).caveats if "machines" in caveat]
 
 
+def test_another_build_of_python_counts_as_another_machine_and_its_speed_alone_does_not(tmp_path: Path) -> None:
+    build = {"version": "3.11.2", "pgo": True, "object_code_ns": 3000}
+    a = a_run(tmp_path, "a", python=build)
+    other = a_run(tmp_path, "b", python=build | {"pgo": False})
+    assert "(build of Python)" in compare_runs(a, other).caveats[0]
+    slower = a_run(tmp_path, "c", python=build | {"object_code_ns": 4000})
+    assert not [caveat for caveat in compare_runs(a, slower).caveats if "machines" in caveat]
+
+
 def test_the_machines_speed_in_both_is_said(tmp_path: Path) -> None:
     comparison = compare_runs(a_run(tmp_path, "a"), a_run(tmp_path, "b", speed_probe_us=390.0))
     assert "took 1.30 times as long in B as in A" in " ".join(comparison.caveats)

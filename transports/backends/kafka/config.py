@@ -1,6 +1,6 @@
 """Options of the Kafka backend and of its aiokafka clients."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -23,6 +23,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_batch_bytes: int = 128 * 1024
     """aiokafka has one produce request on its way per broker; what gathers meanwhile should fit into the next."""
 
+    commit_interval_ms: Annotated[int, msgspec.Meta(ge=0)] = 100
+    """The least time from one commit of offsets to the next; the last one comes as a service stops. 0: each batch is
+    committed, at a low rate nearly each record. The libraries' own default is 5,000; what a service has handled since
+    its last commit is handled again if it dies."""
+
     session_timeout_ms: int = 6_000
     """How long the group waits for a member that died before its partitions go to another."""
 
@@ -39,6 +44,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def max_batch_bytes(setting: Setting) -> int:
     """Returns the largest batch Kafka must take: a message of the maximum size plus Kafka's overhead, in bytes."""
     return setting.max_message_bytes + setting.HEADROOM_BYTES
+
+
+def describe_commits(config: Config) -> str:
+    """Returns how often offsets are committed, in words."""
+    every_ms = config.commit_interval_ms
+    return f"offsets committed every {every_ms:,} ms" if every_ms else "offsets committed with each batch"
 
 
 COMPRESSIONS = frozenset({"gzip", "lz4", "zstd", "snappy"})

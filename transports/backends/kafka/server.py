@@ -13,7 +13,8 @@ from shop.messages import Message
 from shop.workflow import is_outcome, list_consumed_kinds
 from transports.backends.kafka.bounded_decompression import BoundedReader, limit_decompression
 from transports.backends.kafka.client_libraries import Consumer, FetchedRecord, Producer
-from transports.backends.kafka.config import max_batch_bytes
+from transports.backends.kafka.commits import CommitQueue
+from transports.backends.kafka.config import Config, max_batch_bytes
 from transports.backends.kafka.headers import (
     KIND_HEADER,
     LOCATION_HEADER,
@@ -31,7 +32,6 @@ from transports.wire import load_codec
 _log = logging.getLogger(__name__)
 
 _FETCH_WAIT_MS = 200
-Offsets = dict[TopicPartition, int]
 
 
 class GroupMember:
@@ -45,6 +45,7 @@ class GroupMember:
         producer: Producer,
         places: TrialTopics,
         setting: Setting,
+        config: Config,
     ) -> None:
         self._processor = processor
         self._serving = serving
@@ -58,7 +59,7 @@ class GroupMember:
         self._stopping = False
         self._failing_since_s = 0.0
         self._reader = BoundedReader(consumer)
-        self._commits = _CommitQueue(consumer, setting)
+        self._commits = CommitQueue(consumer, setting, config.commit_interval_ms / 1000)
 
     async def run(self) -> None:
         """Consumes until ``stop``, then waits for the acknowledgements and commits.
@@ -197,52 +198,3 @@ class GroupMember:
     def _find_reply_partition(self, record: FetchedRecord) -> int:
         """Returns the buyer's reply partition; 0 if the record names none or one that does not exist."""
         return self._reply_partitions.get(read_header(record, REPLY_HEADER), 0)
-
-
-class _CommitQueue:
-    """Commits offsets, in the order of the batches, once the facts that follow from them are acknowledged.
-
-    While one commit is in progress the next batches gather, and one commit then covers them all.
-    """
-
-    def __init__(self, consumer: Consumer, setting: Setting) -> None:
-        self._consumer = consumer
-        self._setting = setting
-        self._batches: asyncio.Queue[tuple[Sequence[asyncio.Future[Any]], Offsets] | None] = asyncio.Queue()
-
-    def add(self, sent: Sequence[asyncio.Future[Any]], offsets: Offsets) -> None:
-        self._batches.put_nowait((sent, offsets))
-
-    def finish(self) -> None:
-        """Makes ``run`` commit what was added and return."""
-        self._batches.put_nowait(None)
-
-    async def run(self) -> None:
-        """Commits until ``finish`` is called.
-
-        Raises Unreachable if a fact was not acknowledged; then neither its batch nor later ones are committed.
-        """
-        finishing = False
-        while not finishing:
-            batch = await self._batches.get()
-            offsets: Offsets = {}
-            while batch is not None:
-                sent, reached = batch
-                try:
-                    await asyncio.gather(*sent)
-                except KafkaError as error:
-                    raise build_unreachable(self._setting, error) from error
-                offsets |= reached
-                if self._batches.empty():
-                    break
-                batch = self._batches.get_nowait()
-            finishing = batch is None
-            if offsets:
-                await self._commit(offsets)
-
-    async def _commit(self, offsets: Offsets) -> None:
-        try:
-            await self._consumer.commit(offsets)
-        except KafkaError as error:
-            # Delivered again after a restart; remembered decisions make that harmless.
-            _log.warning("a commit was refused: %r", error)

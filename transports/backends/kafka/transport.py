@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 from shop.service import Service
 from transports.backends.kafka.client import connect_buyer
 from transports.backends.kafka.client_libraries import describe_versions, join_group, open_producer
-from transports.backends.kafka.config import COMPRESSIONS, Config
+from transports.backends.kafka.config import COMPRESSIONS, Config, describe_commits
 from transports.backends.kafka.server import GroupMember
 from transports.backends.kafka.topology import TrialTopics, build_unreachable, create_topology, delete_topology
 from transports.backends.routes import Routes
@@ -34,6 +34,7 @@ def build_traits(routes: Routes) -> Traits:
         redelivers=True,
         ordered=True,
         concurrency="a fetched batch at a time, in order",
+        acknowledges=f"{describe_commits(Config())}, once the facts that follow are acknowledged",
         compressions=COMPRESSIONS,
         stamped=True,
         scales=True,
@@ -67,7 +68,8 @@ class KafkaTransport(Transport):
         flush = "flush.messages=1" if self.setting.durability == "safe" else "default flush"
         return {
             "client": library,
-            "server": f"{library}; acks=all, idempotent producer, {partitions} partition(s), {flush}",
+            "server": f"{library}; acks=all, idempotent producer, {partitions} partition(s), {flush}, "
+            f"{describe_commits(self._config)}",
         }
 
     async def prepare(self) -> None:
@@ -85,7 +87,7 @@ class KafkaTransport(Transport):
                 processor = await stack.enter_async_context(MessageProcessor(service, serving.trace))
                 producer = await stack.enter_async_context(open_producer(self._config, setting, service.name))
                 consumer = await stack.enter_async_context(join_group(self._config, setting, service.name, places))
-                member = GroupMember(processor, serving, consumer, producer, places, setting)
+                member = GroupMember(processor, serving, consumer, producer, places, setting, self._config)
                 # A member that dies takes its service with it: a service that consumes nothing looks like a slow one.
                 async with asyncio.TaskGroup() as group:
                     group.create_task(member.run())

@@ -38,6 +38,7 @@ def build_traits(routes: Routes) -> Traits:
         redelivers=True,
         ordered=False,
         concurrency="up to the prefetch of 200 messages",
+        acknowledges="each message, once the fact that follows is confirmed",
         stamped=True,
         scales=True,
         securities=ENCRYPTED_LEVELS,

@@ -1,6 +1,6 @@
 """Bare Kafka chain on aiokafka: fetches a batch, sends it on, commits offsets after acks.
 
-One commit at a time runs beside the fetching.
+One commit at a time runs beside the fetching, as seldom as the transport's own.
 """
 
 import asyncio
@@ -71,6 +71,7 @@ async def _commit(consumer: AIOKafkaConsumer, batches: "asyncio.Queue[_Batch]") 
             await asyncio.gather(*sent)
             offsets |= reached
         await consumer.commit(offsets)
+        await asyncio.sleep(Config().commit_interval_ms / 1000)
 
 
 @asynccontextmanager

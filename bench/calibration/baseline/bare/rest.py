@@ -1,4 +1,4 @@
-"""Bare REST chain on FastAPI: one route that posts the body on with aiohttp.
+"""Bare REST chain on Starlette: one plain route that posts the body on with aiohttp.
 
 It answers with what came back; uvicorn serves it.
 """
@@ -8,7 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
-from fastapi import FastAPI, Request, Response
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from yarl import URL
 
 from bench.calibration.baseline.bare import PassBody
@@ -24,23 +27,18 @@ _HEADERS = {"content-type": _JSON}
 
 @asynccontextmanager
 async def serve(service: str, setting: Setting) -> AsyncIterator[None]:
-    app = FastAPI()
     onward = next_service(service)
     async with _session(setting) as session:
-        if onward is None:
+        url = _url(setting, onward or service)
 
-            @app.post("/pass")
-            async def end(request: Request) -> Response:
-                return Response(await request.body(), media_type=_JSON)
+        async def take(request: Request) -> Response:
+            async with session.post(url, data=await request.body(), headers=_HEADERS) as response:
+                return Response(await response.read(), media_type=_JSON)
 
-        else:
-            url = _url(setting, onward)
+        async def end(request: Request) -> Response:
+            return Response(await request.body(), media_type=_JSON)
 
-            @app.post("/pass")
-            async def take(request: Request) -> Response:
-                async with session.post(url, data=await request.body(), headers=_HEADERS) as response:
-                    return Response(await response.read(), media_type=_JSON)
-
+        app = Starlette(routes=[Route("/pass", end if onward is None else take, methods=["POST"])])
         async with run_server(app, setting.addresses[service], Config()):
             yield
 
@@ -58,7 +56,7 @@ async def connect(setting: Setting) -> AsyncIterator[PassBody]:
 
 
 def _session(setting: Setting) -> aiohttp.ClientSession:
-    """Returns a session configured as that of transports.rest.engines."""
+    """Returns a session configured as that of transports.rest.client_libraries."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=Config().idle_s),
         timeout=aiohttp.ClientTimeout(total=setting.deadline_s),
