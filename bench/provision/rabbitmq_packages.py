@@ -266,7 +266,7 @@ def _run(command: Sequence[str], *, code: str, folder: Path | None = None, check
         done = subprocess.run(
             command,
             cwd=folder,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            env={**os.environ, "LC_ALL": "C.UTF-8", "ERL_CRASH_DUMP": os.devnull},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if check else subprocess.STDOUT,

@@ -111,7 +111,7 @@ async def a_broker(name: str, folder: Path) -> AsyncIterator[Broker]:
     """One that may be killed. Whatever runs in its place is ended."""
     folder.mkdir()
     try:
-        yield await (rabbitmq.start(folder) if name == "rabbitmq" else kafka.start(folder, home=HOME))
+        yield await (rabbitmq.start(folder, home=HOME) if name == "rabbitmq" else kafka.start(folder, home=HOME))
     finally:
         left = [process for process in psutil.process_iter() if str(folder) in " ".join(cmdline(process))]
         for process in left:

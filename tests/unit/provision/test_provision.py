@@ -371,8 +371,9 @@ def test_brokers_are_set_up_for_those_transports_alone_that_need_them(
     fetched: list[Path] = []
     monkeypatch.setattr(install, "find_missing_packages", list)
     monkeypatch.setattr(install, "fetch_kafka", fetched.append)
+    monkeypatch.setattr(install, "fetch_rabbitmq", lambda home, insist: fetched.append(home) or True)
     install.install_for(transports, tmp_path)
-    assert fetched == ([tmp_path] if needed else [])
+    assert fetched == ([tmp_path, tmp_path] if needed else [])
 
 
 def test_a_port_that_another_process_has_just_chosen_is_not_chosen_again(monkeypatch: pytest.MonkeyPatch) -> None:
