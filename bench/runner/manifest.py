@@ -9,6 +9,7 @@ import msgspec
 from bench.errors import ResultsError
 from bench.profile.schema import CellSettings, Profile
 from bench.provision import Broker, Unavailable
+from bench.provision.versions import OLD_DAYS, find_age
 from bench.results import caveats
 from bench.results.caveats import Caveat
 from bench.results.environment import read_git_state, read_machine, read_versions
@@ -30,11 +31,7 @@ def build_manifest(
         "git": read_git_state(house.checkout),
         "machine": read_machine(house.home),
         "versions": read_versions(),
-        "brokers": {
-            name: {"version": broker.version, "provided_by": broker.provided_by}
-            for name, broker in shared.items()
-            if isinstance(broker, Broker)
-        },
+        "brokers": {name: describe_broker(broker) for name, broker in shared.items() if isinstance(broker, Broker)},
         "profile": msgspec.to_builtins(profile),
         "seed": profile.seed,
         "cells": [msgspec.to_builtins(cell.cell) for cell in wanted],
@@ -45,6 +42,21 @@ def build_manifest(
         "tls": {},
         "caveats": [],
     }
+
+
+def describe_broker(broker: Broker) -> dict[str, Any]:
+    """Returns what the manifest says of a broker: its version, who provided it, and how old it is where that is known.
+
+    ``how_old_days`` counts from the release of its version to that of the newest one that is known here.
+    """
+    said: dict[str, Any] = {"version": broker.version, "provided_by": broker.provided_by}
+    if broker.runtime:
+        said["runtime"] = broker.runtime
+    if (age := find_age(broker.name, broker.version)) is not None:
+        said["released"] = age.released.isoformat() if age.released else None
+        said["newest_known"] = age.newest_known
+        said["how_old_days"] = age.how_old_days
+    return said
 
 
 def resume_into(kept: RunFolder, now: Mapping[str, Any]) -> None:
@@ -94,8 +106,11 @@ def describe_traits(cell: CellSettings) -> dict[str, Any]:
 
 
 def list_manifest_caveats(manifest: Mapping[str, Any]) -> tuple[Caveat, ...]:
-    """Returns the caveats that the manifest itself gives rise to: uncommitted changes."""
+    """Returns the caveats that the manifest itself gives rise to: uncommitted changes, and brokers that are old."""
     found = []
     if manifest["git"].get("dirty"):
         found.append(caveats.dirty_tree(str(manifest["git"].get("commit"))))
+    for name, broker in manifest["brokers"].items():
+        if (broker.get("how_old_days") or 0) > OLD_DAYS:
+            found.append(caveats.old_broker(name, broker["version"], broker["newest_known"], broker["how_old_days"]))
     return tuple(found)
