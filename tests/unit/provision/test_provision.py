@@ -333,7 +333,7 @@ def test_compose_and_native_rabbitmq_have_the_same_settings() -> None:
 
 def test_compose_names_the_versions_that_native_brokers_have() -> None:
     pom = install.POM_FILE.read_text()
-    assert compose.read_image_version("rabbitmq") == "3.10.8"
+    assert compose.read_image_version("rabbitmq") == "4.3.6"
     assert f"<version>{compose.read_image_version('kafka')}</version>" in pom
 
 
