@@ -30,6 +30,6 @@ def paths_of(asked: Asked) -> RunPaths:
 
 
 def install_brokers_for(asked: Asked, transports: Sequence[str]) -> None:
-    """Install what native brokers of these transports need, unless all of them are given by URL."""
-    if not set(URL_VARIABLES.values()) <= asked.servers.keys():
-        install_for(transports, resolve_home(asked.path("STATE")))
+    """Install what native brokers of these transports need, except for those that are given by URL."""
+    given = [name for name, variable in URL_VARIABLES.items() if variable in asked.servers]
+    install_for(transports, resolve_home(asked.path("STATE")), given=given)

@@ -7,4 +7,4 @@ from bench.provision.install import install_for
 
 def run(asked: Asked) -> None:
     """Install for the transports named, or for all. What cannot be installed is said, with what to type."""
-    install_for(asked.value("TRANSPORT"), resolve_home(asked.path("STATE")))
+    install_for(asked.value("TRANSPORT"), resolve_home(asked.path("STATE")), insist=True)

@@ -32,7 +32,7 @@ class Broker:
     url: str
     """amqp://guest:guest@127.0.0.1:PORT/, or 127.0.0.1:PORT"""
     provided_by: str
-    """given, kept, compose or native"""
+    """given, kept, compose, unpacked (a current RabbitMQ that set-up unpacked) or native (installed on the machine)"""
     version: str
     """as the server says it, empty when it cannot be asked"""
     pids: tuple[int, ...] = ()
@@ -46,6 +46,8 @@ class Broker:
     """the folder of keys with which; never what is in it"""
     further: Mapping[str, str] = field(default_factory=dict, hash=False)
     """by level, where it listens beside ``url``"""
+    runtime: str = ""
+    """what it runs on, as the server says it, such as Erlang/OTP 29.1.1; empty when it does not say"""
 
     def at(self, security: str) -> str:
         """Return the address of the broker at this security level. Raises KeyError for a level without one."""

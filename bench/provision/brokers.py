@@ -145,7 +145,11 @@ async def _check_given_broker(name: str, url: str, security: Security) -> Broker
         if level == MTLS and await probe_version(name, url, TLS, security.keys) is not None:
             return Unavailable(name, f"{_format_insecure(name, url, level)} (it asks for no certificate)")
     further = dict.fromkeys(security.levels[1:], url)
-    return Broker(name, url, "given", version or "", security=security.levels[0], keys=security.keys, further=further)
+    first = security.levels[0]
+    runtime = await _probe_runtime(name, url, first, security.keys)
+    return Broker(
+        name, url, "given", version or "", security=first, keys=security.keys, further=further, runtime=runtime
+    )
 
 
 @contextmanager
@@ -189,14 +193,14 @@ async def _start_one(
             return await _start_in_container(name, run, command, say, security)
         except (StartFailed, SettingError, OSError) as error:
             say(f"{error}; trying without containers")
-    if (why := rabbitmq.unavailable_reason() if name == "rabbitmq" else kafka.unavailable_reason(home)) is not None:
+    if (why := (rabbitmq if name == "rabbitmq" else kafka).unavailable_reason(home)) is not None:
         return Unavailable(name, why)
     folder = run.folder / name
     folder.mkdir()
     say(f"starting {name} (a few seconds)")
     try:
         if name == "rabbitmq":
-            return await rabbitmq.start(folder, security)
+            return await rabbitmq.start(folder, security, home=home)
         return await kafka.start(folder, security, home=home)
     except (StartFailed, SettingError, OSError) as error:
         await finish_despite_cancellation(asyncio.to_thread(stop_processes_below, folder))
@@ -238,6 +242,7 @@ async def _start_in_container(
         security=first,
         keys=security.keys,
         further=dict(others),
+        runtime=await _probe_runtime(name, url, first, security.keys),
     )
 
 
@@ -258,6 +263,10 @@ async def probe_version(name: str, url: str, security: str = NONE, keys: str = "
     if name == "rabbitmq":
         return await rabbitmq.probe_version(url, security=security, keys=keys)
     return "" if await kafka.is_reachable(url, security=security, keys=keys) else None
+
+
+async def _probe_runtime(name: str, url: str, security: str, keys: str) -> str:
+    return await rabbitmq.probe_runtime(url, security=security, keys=keys) if name == "rabbitmq" else ""
 
 
 def _format_insecure(name: str, url: str, level: str) -> str:

@@ -3,6 +3,7 @@
 At a security level a container gets the same files as a native broker, mounted read-only.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ def build_plain_config(name: str) -> ContainerConfig:
     """Return the configuration of a broker without TLS, by compose.yaml on a free port. Raises OSError without one."""
     (port,) = find_free_ports(1)
     url = f"{LOOPBACK}:{port}" if name == "kafka" else f"amqp://guest:guest@{LOOPBACK}:{port}/"
-    return ContainerConfig(compose.COMPOSE_FILE, {f"{name.upper()}_PORT": str(port)}, {NONE: url})
+    return ContainerConfig(compose.COMPOSE_FILE, {f"{name.upper()}_PORT": str(port), **_limits()}, {NONE: url})
 
 
 def build_secured_config(name: str, folder: Path, security: Security) -> ContainerConfig:
@@ -58,11 +59,16 @@ def build_secured_config(name: str, folder: Path, security: Security) -> Contain
     folder.mkdir(mode=0o700)
     # The file publishes a port for each level, whether it is asked for or not.
     ports = dict(zip(LEVELS, find_free_ports(len(LEVELS)), strict=True))
-    variables = {"FOURWAYS_FOLDER": str(folder), "FOURWAYS_KEYS": security.keys}
+    variables = {"FOURWAYS_FOLDER": str(folder), "FOURWAYS_KEYS": security.keys, **_limits()}
     variables |= {f"FOURWAYS_{level.upper()}": str(port) for level, port in ports.items()}
     if name == "rabbitmq":
         return _build_rabbitmq_config(folder, security, ports, variables)
     return _build_kafka_config(folder, security, ports, variables)
+
+
+def _limits() -> dict[str, str]:
+    """All cores of the machine: an engine refuses more of them, and fewer would be measured."""
+    return {"FOURWAYS_CPUS": str(os.cpu_count() or 1)}
 
 
 def _build_rabbitmq_config(

@@ -18,6 +18,7 @@ from bench.provision import URL_VARIABLES, Unavailable, cleanup, compose, kafka,
 from bench.provision.brokers import find_existing_brokers
 from bench.provision.ports import find_free_ports, has_public_listener
 from bench.provision.pythons import Python, describe_build, find_pythons, read_interpreter
+from bench.provision.versions import describe_age, find_age
 
 MIN_JAVA_VERSION = 17
 
@@ -56,13 +57,15 @@ def check_interpreter(here: Mapping[str, Any], ranked: Sequence[Python]) -> Find
     return Finding("Python", "note", f"{built}: services take more CPU, and ratios between methods move; {how}")
 
 
-def check_rabbitmq() -> Finding:
-    """Return whether RabbitMQ can be started on this machine."""
-    if (why := rabbitmq.unavailable_reason()) is not None:
-        return Finding("RabbitMQ", "missing", why)
-    script = rabbitmq.find_server_script() or ""
-    found = re.search(r"rabbitmq_server-([\d.]+)", str(Path(script).resolve()))
-    return Finding("RabbitMQ", "ok", f"{found[1]} in {script}" if found else script)
+def check_rabbitmq(home: Path) -> Finding:
+    """Return which RabbitMQ would be started on this machine, and how old it is."""
+    found = rabbitmq.find_installation(home)
+    if found is None:
+        return Finding("RabbitMQ", "missing", rabbitmq.NOT_INSTALLED)
+    age = find_age("rabbitmq", found.version)
+    old = age is not None and age.is_old
+    detail = f"{found.version or found.server}, {found.provided_by}: {describe_age('rabbitmq', found.version)}"
+    return Finding("RabbitMQ", "note" if old else "ok", f"{detail}; type `make setup`" if old else detail)
 
 
 def check_java() -> Finding:
@@ -83,7 +86,7 @@ def check_kafka_jars(home: Path) -> list[Finding]:
         Finding("Maven", "ok", maven)
         if maven
         else Finding("Maven", "-" if jars else "missing", "type `sudo apt-get install maven` and `make setup`"),
-        Finding("Kafka jars", "ok", f"{jars} in {kafka.jar_folder(home)}")
+        Finding("Kafka jars", "ok", f"{jars}: {describe_age('kafka', jars)}")
         if jars
         else Finding("Kafka jars", "missing", kafka.NO_JARS),
     ]
@@ -99,7 +102,8 @@ async def check_existing_brokers(given: Mapping[str, str], home: Path) -> tuple[
             findings.append(Finding(URL_VARIABLES[broker.name], "missing", broker.why))
         else:
             # Without the URL, which may hold a password.
-            findings.append(Finding(f"{broker.name}, {broker.provided_by}", "ok", f"answers {broker.version}"))
+            age = f"{broker.version}: {describe_age(broker.name, broker.version)}" if broker.version else ""
+            findings.append(Finding(f"{broker.name}, {broker.provided_by}", "ok", f"answers {age}".strip()))
     if not any(run.brokers for run in cleanup.find_kept_ledgers(home)):
         findings.append(Finding("kept by make up", "-", "none; `make up` keeps brokers running between runs"))
     return {name for name, broker in found.items() if not isinstance(broker, Unavailable)}, findings
@@ -131,7 +135,7 @@ def check_leftovers_and_ports(home: Path) -> list[Finding]:
 
 async def run_checks(given: Mapping[str, str], home: Path) -> tuple[list[Finding], list[str]]:
     """Run all checks; return their findings, and the methods that cannot run."""
-    packages, server, runtime = check_python_packages(ROOT / "pyproject.toml"), check_rabbitmq(), check_java()
+    packages, server, runtime = check_python_packages(ROOT / "pyproject.toml"), check_rabbitmq(home), check_java()
     jars = check_kafka_jars(home)
     command = await compose.find_engine()
     engine = (
@@ -143,7 +147,7 @@ async def run_checks(given: Mapping[str, str], home: Path) -> tuple[list[Finding
     cannot = ["rest", "grpc"] if packages.state != "ok" else []
     # A broker given by URL is used or refused; nothing else takes its place.
     native = {
-        "rabbitmq": server.state == "ok",
+        "rabbitmq": server.state != "missing",
         "kafka": runtime.state == jars[-1].state == "ok",
     }
     for method, name in (("broker", "rabbitmq"), ("events", "kafka")):

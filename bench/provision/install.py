@@ -1,7 +1,7 @@
-"""Installs what native brokers need: Debian packages and Kafka's jars.
+"""Installs what native brokers need: a current RabbitMQ, Kafka's jars, and Debian packages.
 
-Debian packages are installed for root only; anybody else is told what to type. It ends well either way, because REST
-and gRPC need nothing but Python.
+RabbitMQ and Kafka's jars are unpacked into the folder of state by any user. Debian packages are installed for root
+only; anybody else is told what to type. It ends well either way, because REST and gRPC need nothing but Python.
 """
 
 import hashlib
@@ -9,11 +9,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bench.errors import OperationFailed
 from bench.provision.brokers import URL_VARIABLES
+from bench.provision.rabbitmq import find_installation
+from bench.provision.rabbitmq_packages import unpack_rabbitmq
+from bench.provision.versions import describe_age
 from transports.errors import SettingError
 from transports.registry import load_transport
 
@@ -25,10 +30,12 @@ POLICY_SCRIPT = (
 
 # The program by which we know a package, and the package.
 PACKAGES = {
-    "/usr/lib/rabbitmq/bin/rabbitmq-server:rabbitmq-server": "rabbitmq-server",
     "java": "default-jre-headless",
     "mvn": "maven",
 }
+
+RABBITMQ_RETRY_S = 86_400
+"""After a failure, and where another RabbitMQ is there, only `make setup` tries again within this time."""
 
 WITHOUT_BROKERS = "then `make setup` again. REST and gRPC run without them."
 
@@ -138,15 +145,49 @@ def _find_first_error(said: str) -> str:
     return lines[0][:300]
 
 
-def install_for(transports: Sequence[str], home: Path) -> None:
-    """Install what native brokers of these transports need and is missing; says so, and ends well either way."""
+def install_for(transports: Sequence[str], home: Path, *, given: Collection[str] = (), insist: bool = False) -> None:
+    """Install what native brokers of these transports need and is missing; says so, and ends well either way.
+
+    ``given`` are brokers that are given by URL and need nothing. ``insist`` tries again what has failed of late.
+    """
     needs = {need for name in transports for need in _broker_needs(name)}
     if not needs:
         return
-    if packages := find_missing_packages():
+    packages = [] if "kafka" in given else find_missing_packages()
+    if "rabbitmq" not in given and not fetch_rabbitmq(home, insist=insist):
+        packages.insert(0, "rabbitmq-server")
+    if packages:
         install_packages(packages)
-    (home / "kafka").mkdir(parents=True, exist_ok=True)
-    fetch_kafka(home)
+    if "kafka" not in given:
+        (home / "kafka").mkdir(parents=True, exist_ok=True)
+        fetch_kafka(home)
+
+
+def fetch_rabbitmq(home: Path, *, insist: bool = False) -> bool:
+    """Unpack a current RabbitMQ unless it is there, and return whether there is any that can be started.
+
+    Where it cannot be had, a sentence says why, and how old the one is that is used instead.
+    """
+    failed = home / "rabbitmq.failed"
+    own = find_installation(home)
+    if own is not None and own.provided_by == "native" and not insist and _is_younger(failed, RABBITMQ_RETRY_S):
+        return True
+    try:
+        unpack_rabbitmq(home, _say)
+    except OperationFailed as error:
+        _say(f"{error} [{error.code}]")
+        failed.touch()
+        if own is not None:
+            _say(f"RabbitMQ {own.version} of this system is used: {describe_age('rabbitmq', own.version)}")
+        return own is not None
+    failed.unlink(missing_ok=True)
+    return True
+
+
+def _is_younger(path: Path, age_s: float) -> bool:
+    with suppress(OSError):
+        return time.time() - path.stat().st_mtime < age_s
+    return False
 
 
 def _broker_needs(transport: str) -> frozenset[str]:

@@ -1,11 +1,15 @@
 """Starts a native RabbitMQ node, and reads the version of a RabbitMQ server."""
 
 import asyncio
+import os
+import re
 import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import aio_pika
@@ -17,13 +21,14 @@ from bench.provision import rabbitmq_tls
 from bench.provision.base import PLAIN, Broker, Security
 from bench.provision.ports import LOOPBACK, accepts_connections, find_free_ports
 from bench.provision.process import silence_loggers, spawn, wait_until_answering
+from bench.provision.rabbitmq_packages import find_unpacked
 from transports.base import Setting
 from transports.security import AUTH, HARNESS, MTLS, NONE, build_amqp_options
 
 # Debian's script in /usr/sbin insists on root or the rabbitmq user; the one beside it in the package does not.
 SERVER_SCRIPTS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
 NOT_INSTALLED = (
-    "RabbitMQ is not installed: type `sudo apt-get install rabbitmq-server`, "
+    "RabbitMQ is not installed: type `make setup`, or `sudo apt-get install rabbitmq-server` for the system's own, "
     "or give one with RABBITMQ_URL=amqp://user:password@host:5672/"
 )
 
@@ -45,6 +50,7 @@ ERLANG_OPTIONS = "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_
 # `rabbitmqctl` for this node: `.fourways/run-ID/rabbitmq/ctl list_queues`
 CTL_SCRIPT = """\
 #!/bin/sh
+cd "$(dirname "$0")" || exit
 exec env {env} RABBITMQ_CTL_ERL_ARGS='-kernel inet_dist_use_interface {{127,0,0,1}}' \\
   {script} -n {node} "$@"
 """
@@ -53,7 +59,11 @@ exec env {env} RABBITMQ_CTL_ERL_ARGS='-kernel inet_dist_use_interface {{127,0,0,
 MTLS_LISTENER_FILE = "listen-further"
 """What a node is told once it runs, in its folder."""
 CTL_TIMEOUT_S = 20.0
-_ELECT_LEADERS = "[ra:trigger_election({Name, node()}) || {Name, State} <- ets:tab2list(ra_state), State =/= leader]."
+_ELECT_LEADERS = (
+    # An entry is {Name, State}, and since RabbitMQ 3.13 {Name, State, Membership}.
+    "[ra:trigger_election({element(1, Queue), node()}) "
+    "|| Queue <- ets:tab2list(ra_state), element(2, Queue) =/= leader]."
+)
 
 
 async def elect_missing_leaders(folder: Path) -> bool:
@@ -65,24 +75,52 @@ async def elect_missing_leaders(folder: Path) -> bool:
     return await _evaluate_erlang(folder, _ELECT_LEADERS) == "[]"
 
 
-def find_server_script() -> str | None:
-    """Return the path of the server's start script that any user may run; None if it is not installed."""
-    return next((found for name in SERVER_SCRIPTS if (found := shutil.which(name))), None)
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A RabbitMQ that can be started on this machine by any user."""
+
+    provided_by: str
+    """unpacked by set-up, or native, which is the distribution's own"""
+    server: str
+    """the start script"""
+    epmd: str
+    """Erlang's name server"""
+    version: str
+    """of RabbitMQ; empty when its path does not say"""
+    erlang: str = ""
+    """the folder of Erlang's programs, where they are not in the path"""
 
 
-def unavailable_reason() -> str | None:
+def find_installation(home: Path) -> Installation | None:
+    """Return the RabbitMQ that would be started: the one that set-up unpacked, else the distribution's; None if none.
+
+    ``home`` is the folder of state.
+    """
+    if (ours := find_unpacked(home)) is not None:
+        programs = ours.programs
+        return Installation("unpacked", str(ours.server), str(programs / "epmd"), ours.version, str(programs))
+    server = next((found for name in SERVER_SCRIPTS if (found := shutil.which(name))), None)
+    epmd = _find_epmd()
+    if server is None or epmd is None:
+        return None
+    version = re.search(r"rabbitmq_server-([\d.]+)", str(Path(server).resolve()))
+    return Installation("native", server, epmd, version[1] if version else "")
+
+
+def unavailable_reason(home: Path) -> str | None:
     """Return why RabbitMQ cannot be started on this machine and what to type, in one sentence; None when it can."""
-    return None if find_server_script() and _find_epmd() else NOT_INSTALLED
+    return None if find_installation(home) else NOT_INSTALLED
 
 
-async def start(folder: Path, security: Security = PLAIN) -> Broker:
+async def start(folder: Path, security: Security = PLAIN, *, home: Path) -> Broker:
     """Start a RabbitMQ node with its data in ``folder``, on free ports of 127.0.0.1, at the levels of ``security``.
 
-    Returns the broker once it answers. Raises StartFailed; the caller then stops the processes that the folder marks.
-    epmd's extra listener on ::1 cannot be turned off; it is loopback as well.
+    ``home`` is the folder of state, where set-up unpacks. Returns the broker once it answers. Raises StartFailed; the
+    caller then stops the processes that the folder marks. epmd's extra listener on ::1 cannot be turned off; it is
+    loopback as well.
     """
-    server, epmd = find_server_script(), _find_epmd()
-    if server is None or epmd is None:
+    installed = find_installation(home)
+    if installed is None:
         raise StartFailed(NOT_INSTALLED, code="rabbitmq-missing")
     by_level = rabbitmq_tls.choose_listener_kinds(security.levels)
     wanted = list(dict.fromkeys(by_level.values()))
@@ -92,6 +130,11 @@ async def start(folder: Path, security: Security = PLAIN) -> Broker:
     write_config(folder, security, ports)
     (folder / "rabbitmq-env.conf").touch()
     client = {"HOME": str(folder), "ERL_EPMD_PORT": str(epmd_port), "ERL_EPMD_ADDRESS": LOOPBACK}
+    if installed.erlang:
+        client["PATH"] = f"{installed.erlang}:{os.environ.get('PATH', os.defpath)}"
+        # Relative to the node's folder, and so without the spaces that its own scripts do not bear in a path.
+        client["RABBITMQ_SCRIPTS_DIR"] = os.path.relpath(Path(installed.server).parent, folder.resolve())
+        client["LC_ALL"] = "C.UTF-8"  # or Erlang would read other letters in paths as bytes
     env = {
         **client,
         "ERL_CRASH_DUMP": str(folder / "erl_crash.dump"),
@@ -105,11 +148,11 @@ async def start(folder: Path, security: Security = PLAIN) -> Broker:
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ERLANG_OPTIONS,
     }
-    _write_ctl(folder / "ctl", server, node, client)
+    _write_ctl(folder / "ctl", installed.server, node, client)
     # Erlang would start an epmd of its own accord, as a daemon that outlives it.
     log = folder / "server.log"
-    names = spawn([epmd, "-port", str(epmd_port), "-address", LOOPBACK], folder=folder, log=log, env=env)
-    process = spawn([server, "-noinput"], folder=folder, log=log, env=env)
+    names = spawn([installed.epmd, "-port", str(epmd_port), "-address", LOOPBACK], folder=folder, log=log, env=env)
+    process = spawn([installed.server, "-noinput"], folder=folder, log=log, env=env)
     urls = build_urls(by_level, ports)
     first, *others = urls
     version = await wait_until_answering(
@@ -121,13 +164,14 @@ async def start(folder: Path, security: Security = PLAIN) -> Broker:
     return Broker(
         "rabbitmq",
         urls[first],
-        "native",
+        installed.provided_by,
         version,
         pids,
         near=f"{LOOPBACK}:{ports[by_level[first]]}",
         security=first,
         keys=security.keys,
         further={level: urls[level] for level in others},
+        runtime=await probe_runtime(urls[first], security=first, keys=security.keys),
     )
 
 
@@ -190,6 +234,18 @@ async def _evaluate_erlang(folder: Path, asked: str) -> str:
 
 async def probe_version(url: str, *, security: str = NONE, keys: str = "", timeout_s: float = 5) -> str | None:
     """Return the server's version, "" if it does not say; None when the AMQP handshake fails at this security level."""
+    said = await _read_server_properties(url, security=security, keys=keys, timeout_s=timeout_s)
+    return None if said is None else str(said.get("version", ""))
+
+
+async def probe_runtime(url: str, *, security: str = NONE, keys: str = "") -> str:
+    """Return what the server runs on, such as "Erlang/OTP 29.1.1"; "" when it does not say or does not answer."""
+    said = await _read_server_properties(url, security=security, keys=keys, timeout_s=5)
+    return str((said or {}).get("platform", ""))
+
+
+async def _read_server_properties(url: str, *, security: str, keys: str, timeout_s: float) -> Mapping[str, Any] | None:
+    """What the server says of itself in the AMQP handshake; None when that fails."""
     try:
         parts = urlsplit(url)
         port = parts.port or (5671 if parts.scheme == "amqps" else 5672)
@@ -208,8 +264,7 @@ async def probe_version(url: str, *, security: str = NONE, keys: str = "", timeo
         return None
     async with connection:
         transport = connection.transport
-        said = transport.connection.server_properties if transport else {}
-    return str(said.get("version", ""))
+        return transport.connection.server_properties if transport else {}
 
 
 def _find_epmd() -> str | None:

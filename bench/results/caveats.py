@@ -125,5 +125,13 @@ def dirty_tree(commit: str) -> Caveat:
     )
 
 
+def old_broker(name: str, version: str, newest: str, behind_days: int) -> Caveat:
+    return Caveat(
+        "old-broker",
+        f"{name} {version} is {behind_days} days behind {newest}, the newest version that is known here",
+        "type `make setup` for a current one, or give one by URL; `make doctor` says how old each is",
+    )
+
+
 def _plural(count: int, noun: str) -> str:
     return noun if count == 1 else f"{noun}s"

@@ -24,6 +24,8 @@ ENVIRONMENT_KEYS = ("machine", "python", "versions", "brokers", "git")
 """Keys of a manifest."""
 VARYING_KEYS = frozenset({"machine.load_1m", "machine.fsync_us", "python.object_code_ns"})
 """Of machine and interpreter, what is measured anew in each run: it differs always and makes no other machine."""
+BROKER_AGE_KEYS = frozenset({"released", "newest_known", "how_old_days"})
+"""Of a broker, what follows from its version and from the day on which somebody looked for newer ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +173,7 @@ def _flatten(tree: Any, path: str) -> Iterator[tuple[str, str]]:
     """Every value of nested tables by its dotted path, as text; what a run's cells are is seen in the cells."""
     if isinstance(tree, Mapping):
         for key, value in tree.items():
-            if (path, key) != ("profile", "designed"):
+            if (path, key) != ("profile", "designed") and not (path.startswith("brokers.") and key in BROKER_AGE_KEYS):
                 yield from _flatten(value, f"{path}.{key}")
     elif isinstance(tree, list):
         yield path, ", ".join(map(str, tree))

@@ -10,6 +10,7 @@ from bench.errors import ResultsError
 from bench.profile.schema import CellSettings, Profile
 from bench.provision import Broker, Unavailable
 from bench.provision.pythons import measure_object_code_ns, read_interpreter
+from bench.provision.versions import OLD_DAYS, find_age
 from bench.results import caveats
 from bench.results.caveats import Caveat
 from bench.results.environment import read_git_state, read_machine, read_versions
@@ -32,11 +33,7 @@ def build_manifest(
         "machine": read_machine(paths.home),
         "python": {**read_interpreter(), "object_code_ns": measure_object_code_ns()},
         "versions": read_versions(),
-        "brokers": {
-            name: {"version": broker.version, "provided_by": broker.provided_by}
-            for name, broker in shared.items()
-            if isinstance(broker, Broker)
-        },
+        "brokers": {name: describe_broker(broker) for name, broker in shared.items() if isinstance(broker, Broker)},
         "profile": msgspec.to_builtins(profile),
         "seed": profile.seed,
         "cells": [msgspec.to_builtins(cell.cell) for cell in wanted],
@@ -47,6 +44,21 @@ def build_manifest(
         "tls": {},
         "caveats": [],
     }
+
+
+def describe_broker(broker: Broker) -> dict[str, Any]:
+    """Returns what the manifest says of a broker: its version, who provided it, and how old it is where that is known.
+
+    ``how_old_days`` counts from the release of its version to that of the newest one that is known here.
+    """
+    said: dict[str, Any] = {"version": broker.version, "provided_by": broker.provided_by}
+    if broker.runtime:
+        said["runtime"] = broker.runtime
+    if (age := find_age(broker.name, broker.version)) is not None:
+        said["released"] = age.released.isoformat() if age.released else None
+        said["newest_known"] = age.newest_known
+        said["how_old_days"] = age.how_old_days
+    return said
 
 
 def resume_into(kept: RunFolder, now: Mapping[str, Any]) -> None:
@@ -98,10 +110,13 @@ def describe_traits(cell: CellSettings) -> dict[str, Any]:
 
 
 def list_manifest_caveats(manifest: Mapping[str, Any]) -> tuple[Caveat, ...]:
-    """Returns the caveats that the manifest itself gives rise to: its interpreter, uncommitted changes."""
+    """Returns the caveats that the manifest itself gives rise to: its interpreter, uncommitted changes, old brokers."""
     found = []
     if not (python := manifest["python"])["pgo"]:
         found.append(caveats.python_not_optimised(str(python["version"])))
     if manifest["git"].get("dirty"):
         found.append(caveats.dirty_tree(str(manifest["git"].get("commit"))))
+    for name, broker in manifest["brokers"].items():
+        if (broker.get("how_old_days") or 0) > OLD_DAYS:
+            found.append(caveats.old_broker(name, broker["version"], broker["newest_known"], broker["how_old_days"]))
     return tuple(found)

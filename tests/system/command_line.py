@@ -26,13 +26,13 @@ SHORT_RUN = ("ROUNDS=1", "DURATION=1", "WARM_UP=0.5", "WARM_UP_MAX=0", "BROKER_W
 
 
 class CommandLine:
-    """Results and state below ``folder``, with the jars that set-up downloaded; brokers at ``urls``, or its own."""
+    """Results and state below ``folder``, with what set-up downloaded; brokers at ``urls``, or its own."""
 
     def __init__(self, folder: Path, urls: Mapping[str, str]) -> None:
         self.results = folder / "results"
         self.home = folder / "home"
         self.home.mkdir()
-        for kept in ("kafka", "toxiproxy"):
+        for kept in ("kafka", "rabbitmq", "rabbitmq.failed", "toxiproxy"):
             (self.home / kept).symlink_to(STATE / kept)
         # Without what `make test` hands on to the makes below it.
         ours = {*URL_VARIABLES.values(), "MAKEFLAGS", "MFLAGS", "MAKELEVEL"}

@@ -23,6 +23,7 @@ from shop.shipping import build_tracking_number
 from shop.store import MemoryStore
 from shop.workflow import SERVICES
 from tests.conftest import build_order
+from transports.backends.rabbitmq.topology import QUORUM
 from transports.base import Client, ServingStats, Setting
 from transports.broker import BrokerTransport
 from transports.errors import NotAccepted, TooLarge, Unreachable
@@ -207,7 +208,7 @@ async def test_safe_messages_are_persistent_and_fast_ones_are_not(
 async def test_safe_queues_are_quorum_queues(servers: Mapping[str, str]) -> None:
     async with a_trial(servers, serve=(), durability="safe") as trial:
         # A declaration that does not agree with what is there is refused; this one agrees.
-        await trial.foreign.declare_queue(f"{trial.name}.reply.0", durable=True, arguments={"x-queue-type": "quorum"})
+        await trial.foreign.declare_queue(f"{trial.name}.reply.0", durable=True, arguments=QUORUM)
 
 
 async def test_a_service_takes_no_more_than_its_prefetch(servers: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from bench.errors import InUse
-from bench.paths import ROOT
+from bench.paths import STATE
 from bench.provision import (
     BROKER_NAMES,
     Broker,
@@ -30,7 +30,6 @@ from bench.provision.process import MARK_VARIABLE, find_marked_processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.broker, pytest.mark.asyncio(loop_scope="module")]
 
-CHECKOUT = ROOT
 OWNER = """
 import asyncio, os, signal, sys, pathlib
 from bench.provision import BROKER_NAMES, provide_brokers
@@ -55,7 +54,7 @@ asyncio.run(run())
 @pytest.fixture(scope="module", autouse=True)
 def natively() -> None:
     """Skip with what to type where brokers cannot be started; and use no container engine."""
-    if why := rabbitmq.unavailable_reason() or kafka.unavailable_reason(CHECKOUT / ".fourways"):
+    if why := rabbitmq.unavailable_reason(STATE) or kafka.unavailable_reason(STATE):
         pytest.skip(why)
 
 
@@ -65,10 +64,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def a_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A .fourways of its own with the jars that set-up installed."""
+    """A .fourways of its own with the brokers that set-up installed."""
     monkeypatch.setattr(compose, "ENGINES", ())
     (folder / "kafka").mkdir()
-    (folder / "kafka" / "libs").symlink_to(kafka.jar_folder(CHECKOUT / ".fourways"))
+    (folder / "kafka" / "libs").symlink_to(kafka.jar_folder(STATE))
+    (folder / "rabbitmq").symlink_to(STATE / "rabbitmq")
     return folder
 
 
@@ -104,7 +104,11 @@ async def test_no_process_of_a_broker_listens_unseen(both: dict[str, Broker]) ->
 
 
 async def test_a_started_broker_says_its_version(both: dict[str, Broker]) -> None:
-    assert both["rabbitmq"].version.startswith("3.")
+    installed = rabbitmq.find_installation(STATE)
+    assert installed is not None
+    assert both["rabbitmq"].version == installed.version
+    assert both["rabbitmq"].provided_by == installed.provided_by
+    assert both["rabbitmq"].runtime.startswith("Erlang/OTP ")
     assert both["kafka"].version == compose.read_image_version("kafka")
 
 

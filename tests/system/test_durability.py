@@ -1,7 +1,6 @@
 """Tests by kill -9 that accepted orders survive exactly what the traits promise."""
 
 import asyncio
-import contextlib
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ import psutil
 import pytest
 
 from bench.provision import Broker, find_free_ports, kafka, rabbitmq
+from bench.provision.process import find_marked_processes
 from bench.provision.services import ServiceProcess, run_services
 from shop.messages import PlaceOrder
 from shop.workflow import SERVICES
@@ -113,18 +113,12 @@ async def a_broker(name: str, folder: Path) -> AsyncIterator[Broker]:
     """One that may be killed. Whatever runs in its place is ended."""
     folder.mkdir()
     try:
-        yield await (rabbitmq.start(folder) if name == "rabbitmq" else kafka.start(folder, home=HOME))
+        yield await (rabbitmq.start(folder, home=HOME) if name == "rabbitmq" else kafka.start(folder, home=HOME))
     finally:
-        left = [process for process in psutil.process_iter() if str(folder) in " ".join(cmdline(process))]
+        left = find_marked_processes(folder)
         for process in left:
             process.kill()
         psutil.wait_procs(left, timeout=TIMEOUT_S)
-
-
-def cmdline(process: psutil.Process) -> list[str]:
-    with contextlib.suppress(psutil.Error):
-        return process.cmdline()
-    return []
 
 
 async def answers(broker: Broker, folder: Path) -> bool:

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from bench.paths import STATE
 from bench.provision import BROKER_NAMES, URL_VARIABLES, kafka, rabbitmq
-from tests.system.command_line import ROOT, TIMEOUT_S, CommandLine, find_code, how_refused, wait_until
+from tests.system.command_line import TIMEOUT_S, CommandLine, find_code, how_refused, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.broker]
 
 WITHOUT_RABBITMQ = """
 from bench.cli.app import main
 from bench.provision import rabbitmq
-rabbitmq.SERVER_SCRIPTS = ()
+rabbitmq.find_installation = lambda home: None
 main()
 """
 
@@ -23,7 +24,7 @@ main()
 @pytest.fixture
 def alone(house: CommandLine) -> CommandLine:
     """A house that is given no broker."""
-    if why := rabbitmq.unavailable_reason() or kafka.unavailable_reason(ROOT / ".fourways"):
+    if why := rabbitmq.unavailable_reason(STATE) or kafka.unavailable_reason(STATE):
         pytest.skip(why)
     for variable in URL_VARIABLES.values():
         house.env.pop(variable)

@@ -43,13 +43,13 @@ async def start_natively(name: str, folder: Path, security: Security, monkeypatc
     for module in (kafka, rabbitmq):
         monkeypatch.setattr(module, "spawn", never)
     monkeypatch.setattr(kafka, "unavailable_reason", lambda home: None)
-    monkeypatch.setattr(rabbitmq, "find_server_script", lambda: "/usr/sbin/rabbitmq-server")
-    monkeypatch.setattr(rabbitmq, "_find_epmd", lambda: "/usr/bin/epmd")
+    installed = rabbitmq.Installation("native", "/usr/sbin/rabbitmq-server", "/usr/bin/epmd", "3.10.8")
+    monkeypatch.setattr(rabbitmq, "find_installation", lambda home: installed)
     with suppress(StartFailed):
         if name == "kafka":
             await kafka.start(folder, security, home=folder)
         else:
-            await rabbitmq.start(folder, security)
+            await rabbitmq.start(folder, security, home=folder)
 
 
 def read(folder: Path, file: str) -> str:

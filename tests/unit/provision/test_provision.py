@@ -346,7 +346,7 @@ def test_compose_and_native_rabbitmq_have_the_same_settings() -> None:
 
 def test_compose_names_the_versions_that_native_brokers_have() -> None:
     pom = install.POM_FILE.read_text()
-    assert compose.read_image_version("rabbitmq") == "3.10.8"
+    assert compose.read_image_version("rabbitmq") == "4.3.6"
     assert f"<version>{compose.read_image_version('kafka')}</version>" in pom
 
 
@@ -386,8 +386,9 @@ def test_brokers_are_set_up_for_those_transports_alone_that_need_them(
     fetched: list[Path] = []
     monkeypatch.setattr(install, "find_missing_packages", list)
     monkeypatch.setattr(install, "fetch_kafka", fetched.append)
+    monkeypatch.setattr(install, "fetch_rabbitmq", lambda home, insist: fetched.append(home) or True)
     install.install_for(transports, tmp_path)
-    assert fetched == ([tmp_path] if needed else [])
+    assert fetched == ([tmp_path, tmp_path] if needed else [])
 
 
 @pytest.mark.slow

@@ -31,6 +31,11 @@ RECONNECT_S = 0.5
 """Between two tries to get back to a broker that is gone: aio-pika's own 5 s would be most of a short outage."""
 
 
+QUORUM: dict[str, str | int] = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
+"""RabbitMQ 4 takes a message from a quorum queue after 20 deliveries, where 3.10 has no limit. An outage may need more,
+and -1 for no limit is refused by 3.10."""
+
+
 class TrialQueues:
     """Names of the queues of a trial, and the routing key of each message type."""
 
@@ -120,7 +125,7 @@ async def declare_topology(setting: Setting, places: TrialQueues) -> None:
     A queue survives a restart of its broker either way; each message says whether it does.
     """
     async with open_channel(setting, "harness.prepare") as ch:
-        kind: dict[str, str] = {"x-queue-type": "quorum"} if setting.durability == "safe" else {}
+        kind: dict[str, str | int] = QUORUM if setting.durability == "safe" else {}
         dead_letters = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": places.dead_letters}
         await ch.declare_queue(places.dead_letters, durable=True, arguments={**kind})
         queues = [await ch.declare_queue(name, durable=True, arguments={**kind}) for name in places.reply_queues]
