@@ -49,7 +49,7 @@ NEEDS: Mapping[str, Need] = {
     ),
     "redelivery": Need(
         has="delivers a message again when its consumer dies before it is done",
-        lacks="delivers nothing again: when a service dies, whoever asked has to ask again",
+        lacks="delivers nothing again: when a service dies, the caller has to send it again",
         shown_by=f"{BROKER_TEST}::test_what_was_handled_and_not_acknowledged_comes_again_and_has_one_effect, "
         f"{EVENTS_TEST}::test_what_was_handled_and_not_committed_comes_again_and_has_one_effect",
         met=lambda traits, _: traits.redelivers,

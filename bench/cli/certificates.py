@@ -10,5 +10,5 @@ from bench.provision.certificates import make_keys
 def run(asked: Asked) -> None:
     """Make the folder and print it as KEYS=. Raises UsageError, OSError."""
     if "FOLDER" not in asked.words:
-        raise UsageError("say where: FOLDER= is the folder to make", code="no-folder")
+        raise UsageError("FOLDER= is missing; give the folder to make", code="no-folder")
     print(f"KEYS={make_keys(Path(asked.words['FOLDER']).absolute())}")

@@ -35,7 +35,7 @@ def refusals() -> Iterator[None]:
         raise SystemExit(int(ExitCode.FAILED)) from None
     except OSError as error:
         what = error.filename or "the system"
-        end(f"{what}: {error.strerror or error}; see to it and try again", "system-error", ExitCode.FAILED)
+        end(f"{what}: {error.strerror or error}; mend it and try again", "system-error", ExitCode.FAILED)
 
 
 def run_to_end(work: Callable[[], Coroutine[Any, Any, T]], *, kept: str = "") -> T:

@@ -37,7 +37,7 @@ def measure(asked: Asked, profile: Profile | None, choose_plan: Callable[[Profil
     if resumed is not None and resumed.manifest.get("plan", ROUNDS_PLAN.name) != plan.name:
         other = "bench" if target == "study" else "study"
         raise UsageError(
-            f"that run was begun by `make {other}`; go on with `make {other} RESUME=…`", code="resume-other-command"
+            f"`make {other}` began that run; go on with `make {other} RESUME=…`", code="resume-other-command"
         )
     plan.cells(profile)
     install_brokers_for(asked, profile.transports)
@@ -94,18 +94,19 @@ def _judge(kept: RunFolder, target: str) -> None:
         failed = any("failed" in why for why in broken)
         again = f"; `make {target} RESUME=latest` measures again what failed" if failed else ""
         raise InvalidRun(
-            f"not to be used: {', '.join(broken)}; the caveats above say why{again}", code="trials-disqualified"
+            f"these trials cannot be used: {', '.join(broken)}; the doubts above say why{again}",
+            code="trials-disqualified",
         )
     if lacking := [entry for entry in kept.manifest["caveats"] if entry["name"] == NO_COLD_STARTS]:
         raise InvalidRun(f"{lacking[0]['text']}; {lacking[0]['next_step']}latest", code="connections-missing")
     cells = kept.summary()["cells"]
     if unmeasured := [cell["cell"] for cell in cells if not cell["orders"]["finished"]]:
         raise InvalidRun(
-            f"no order of {', '.join(unmeasured)} finished; the caveats above say why", code="nothing-finished"
+            f"no order of {', '.join(unmeasured)} finished; the doubts above say why", code="nothing-finished"
         )
     if doubtful := [cell["cell"] for cell in cells if not cell["valid"]]:
         raise DoubtfulRun(
-            f"INVALID, so nothing is to be concluded from them: {', '.join(doubtful)}", code="cells-invalid"
+            f"these cells are INVALID and cannot be compared: {', '.join(doubtful)}", code="cells-invalid"
         )
 
 

@@ -317,7 +317,7 @@ def _describe_aa(reading: RunView) -> Iterator[Sentence]:
                     trace_number(int(row["held"]), f"{where} held"),
                     " had no difference of the median in their interval, which reached ",
                     trace_number(float(row["half_width"]), f"{where} half_width", scale=100),
-                    " % either way in the middle run: smaller differences are not to be told by six rounds.",
+                    " % either way in the middle run: six rounds cannot show smaller differences.",
                 )
             )
 

@@ -49,7 +49,9 @@ def trial_failed(cell: str, why: str) -> Caveat:
 
 
 def audit_mismatch(text: str) -> Caveat:
-    return Caveat("audit", f"the services' books do not match the driver's: {text}", "do not use this trial; report it")
+    return Caveat(
+        "audit", f"the services' records differ from the driver's: {text}", "do not use this trial; report it"
+    )
 
 
 def clocks_differ(what: str) -> Caveat:
@@ -94,7 +96,7 @@ def check_wire_count(carried_bytes: int | None, closed: int) -> Iterator[Caveat]
 def not_steady(warm_up_s: float) -> Caveat:
     return Caveat(
         "unsteady",
-        f"orders in flight and the median response were not seen to settle in {warm_up_s:.1f} s of warm-up",
+        f"orders in flight and median completion did not settle in {warm_up_s:.1f} s of warm-up",
         "raise WARM_UP_MAX, or lower RATE if a backlog grows",
     )
 
@@ -103,7 +105,7 @@ def machine_speed_changed(slowdown: float) -> Caveat:
     return Caveat(
         "machine-speed-changed",
         f"the machine changed its speed: a fixed piece of work took {slowdown:.2f} times as long as in the fastest "
-        "trial before it; rounds share that among the cells, and intervals are wider",
+        "trial before it; every cell of a round shares that, so intervals are wider",
         "compare these numbers with each other, and not with those of other runs",
     )
 

@@ -196,4 +196,4 @@ def _find_caveats(a: RunFolder, b: RunFolder, environment: Sequence[Difference])
         factor = float(speeds[1]) / float(speeds[0])  # type: ignore[arg-type]
         yield f"A fixed piece of work took {factor:.2f} times as long in B as in A, at the machine's best in each."
     if any(run.manifest.get("git", {}).get("dirty") for run in (a, b)):
-        yield "A working tree differed from its commit, so that what was measured cannot be had again."
+        yield "A working tree differed from its commit, so the measurement cannot be repeated exactly."

@@ -56,7 +56,7 @@ def find_problems(driver: DriverAudit, books: ServiceAudits) -> list[str]:
         found.append("the till does not hold what was taken")
     if not unheard:
         same("shipments and charges", sent_off, taken, "count", "amount_cents", "order_ids")
-        same("shipments and orders told as shipped", sent_off, shipped, "count", "amount_cents", "order_ids")
+        same("shipments and orders reported as shipped", sent_off, shipped, "count", "amount_cents", "order_ids")
         same("declined cards and stock released", declined, released, "count", "order_ids")
         if reserved["count"] != taken["count"] + declined["count"]:
             found.append(f"{reserved['count']:,} reservations, {taken['count'] + declined['count']:,} answers")

@@ -69,7 +69,7 @@ def _apply_fault(fault: Fault, parts: FaultTargets, away: FaultWindow) -> Abstra
     if hit and not fault.of_network:
         return _kill_services(hit) if fault.action == "kill" else _stop_processes([service.pid for service in hit])
     raise StartFailed(
-        f"{fault.name}: no process of that part is known here, so that none was taken away", code="nothing-to-fault"
+        f"{fault.name}: no process of that part runs here, so the fault did nothing", code="nothing-to-fault"
     )
 
 

@@ -162,7 +162,7 @@ def _check_machine(health: Health) -> Iterator[Caveat]:
     if (slowdown := health.cpu_slowdown) is not None and slowdown > MAX_CPU_SLOWDOWN:
         yield Caveat(
             "machine-too-slow",
-            f"a fixed piece of work beside the trial took {slowdown:.2f} times its best so far in this run",
+            f"the machine was too slow: the speed probe took {slowdown:.2f} times its best so far in this run",
             "close other programs, or measure again when the machine is calm",
         )
 

@@ -127,7 +127,7 @@ def _draw_figure(drawn: Sequence[SpectrumPoint], panels: Mapping[str, list[str]]
     style.add_caption(
         figure,
         "Medians over trials; bands: 95 % intervals over trials, where there are enough. "
-        "A line ends where a trial has too few orders to tell.",
+        "A line ends where a trial has too few orders.",
     )
     for axes, of_lines in ends:
         style.label_line_ends(axes, of_lines)

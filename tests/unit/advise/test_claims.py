@@ -143,7 +143,7 @@ def test_promises_and_claims_over_another_product_are_its_own(tmp_path: Path) ->
         assert about(found, method, "tools") == []
         sources = {one.subject: one.source for one in found if one.method.name == method and not one.run}
         assert "test_a_service_takes_no_more_than_its_prefetch" not in sources["back-pressure"]
-        assert sources["replay"].startswith("declared; of its product, with another method: ")
+        assert sources["replay"].startswith("declared; of its backend, with another method: ")
 
 
 def test_an_outage_of_a_method_over_another_product_is_not_its_own_products(tmp_path: Path) -> None:

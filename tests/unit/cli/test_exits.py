@@ -38,7 +38,7 @@ def test_what_comes_of_the_work_is_given_back() -> None:
         (
             PermissionError(13, "Permission denied", "results"),
             4,
-            "results: Permission denied; see to it and try again [system-error]",
+            "results: Permission denied; mend it and try again [system-error]",
         ),
         (errors.ResultsError("damaged", code="damaged-results"), 5, "damaged [damaged-results]"),
         (errors.InvalidRun("round 1 died", code="trials-disqualified"), 6, "round 1 died [trials-disqualified]"),

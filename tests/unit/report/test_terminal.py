@@ -129,7 +129,8 @@ def test_a_doubt_is_marked_at_the_cell_it_touches(run: RunFolder) -> None:
     text = one_line(shown(run))
     assert "grpc (2)" in text
     assert "rest (" not in text.split("finishes")[0]
-    assert "(2) unsteady: orders in flight and the median response were not seen to settle in 10.0 s" in text
+    assert "(2) unsteady: " in text
+    assert "10.0 s" in text
 
 
 def test_a_run_without_trials_is_shown_too(run: RunFolder) -> None:

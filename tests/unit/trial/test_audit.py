@@ -66,7 +66,7 @@ def balance(service: str, key: str, by: int) -> Callable[[Books], None]:
         (balance("user", "open", 1), "1 orders are still open"),
         (tally("payment", "payment-taken", "count", 1), "shipments and charges"),
         (tally("shipping", "order-shipped", "count", -1), "shipments and charges"),
-        (tally("shipping", "order-shipped", "order_ids", 5), "shipments and orders told as shipped"),
+        (tally("shipping", "order-shipped", "order_ids", 5), "shipments and orders reported as shipped"),
         (tally("product", "stock-released", "count", -1), "declined cards and stock released"),
         (tally("product", "stock-reserved", "count", 1), "reservations"),
         (tally("product", "out-of-stock", "count", 1), "rejections"),
