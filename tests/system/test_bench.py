@@ -47,11 +47,11 @@ def test_a_run_leaves_everything_that_the_record_format_promises(bench: BenchCom
     assert manifest["cells"][0]["transport"] == "memory"
 
 
-@pytest.mark.parametrize("durability", ["fast", "safe"])
+@pytest.mark.parametrize(("durability", "transports"), [("fast", "rest"), ("safe", "rest,grpc,broker,events")])
 def test_two_processes_of_each_service_share_the_orders_and_their_books_add_up(
-    bench: BenchCommandLine, durability: str
+    bench: BenchCommandLine, durability: str, transports: str
 ) -> None:
-    done = bench.run("PROCESSES=2", f"DURABILITY={durability}", "CODEC=json", *SHORT_RUN)
+    done = bench.run(f"TRANSPORT={transports}", "PROCESSES=2", f"DURABILITY={durability}", "CODEC=json", *SHORT_RUN)
     assert is_completed(done), done.stderr
     trials = bench.open_latest_run().trials()
     assert set(trials["processes"]) == {2}
