@@ -112,7 +112,8 @@ def describe_traits(cell: CellSettings) -> dict[str, Any]:
 def list_manifest_caveats(manifest: Mapping[str, Any]) -> tuple[Caveat, ...]:
     """Returns the caveats that the manifest itself gives rise to: its interpreter, uncommitted changes, old brokers."""
     found = []
-    if not (python := manifest["python"])["pgo"]:
+    python = manifest.get("python", {})
+    if not python.get("pgo", True):
         found.append(caveats.python_not_optimised(str(python["version"])))
     if manifest["git"].get("dirty"):
         found.append(caveats.dirty_tree(str(manifest["git"].get("commit"))))

@@ -112,6 +112,7 @@ def test_candidates_are_named_like_a_python_can_be_run_and_are_no_shims(
     assert found.count(pythons.find_base_executable()) == 1
 
 
+@pytest.mark.slow
 def test_what_does_not_answer_is_left_out(tmp_path: Path) -> None:
     broken = tmp_path / "python3"
     broken.write_text("#!/bin/sh\necho no json\n")
@@ -134,6 +135,7 @@ def test_where_none_can_be_used_the_code_says_so() -> None:
     assert "ensurepip" in said[1]
 
 
+@pytest.mark.slow
 def test_the_script_prints_a_path_alone_on_its_output() -> None:
     done = subprocess.run([sys.executable, "-I", str(SCRIPT)], capture_output=True, text=True, check=True)
     (path,) = done.stdout.splitlines()

@@ -231,6 +231,7 @@ def test_a_document_is_base64_in_json_alone(codec: str, format_: str) -> None:
     assert content["schema"]["properties"]["order"]["properties"]["document"]["format"] == format_
 
 
+@pytest.mark.slow
 def test_httpx_is_loaded_where_it_is_asked_for() -> None:
     code = "import sys, transports.rest; print('httpx' in sys.modules, 'httpx_aiohttp' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
