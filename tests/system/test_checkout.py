@@ -53,6 +53,7 @@ def fourways(checkout: Path) -> Fourways:
     return run
 
 
+@pytest.mark.reference
 def test_a_kept_run_is_shown(fourways: Fourways) -> None:
     done = fourways("show", "RUN=default")
     assert (done.returncode, done.stderr) == (0, "")
@@ -64,7 +65,7 @@ def test_a_kept_run_is_shown(fourways: Fourways) -> None:
     ["memory", "rest", "grpc", *(pytest.param(name, marks=pytest.mark.broker) for name in ("broker", "events"))],
 )
 def test_a_method_is_measured_there(fourways: Fourways, checkout: Path, transport: str) -> None:
-    missing = {"broker": rabbitmq.unavailable_reason(), "events": kafka.unavailable_reason(STATE)}
+    missing = {"broker": rabbitmq.unavailable_reason(STATE), "events": kafka.unavailable_reason(STATE)}
     if why := missing.get(transport):
         pytest.skip(why)
     done = fourways("bench", f"TRANSPORT={transport}", *SHORT_RUN)

@@ -132,7 +132,7 @@ def test_a_broker_that_is_killed_and_starts_again_is_used_again(tmp_path: Path) 
 
 def test_a_broker_that_make_up_keeps_is_not_killed(bench: BenchCommandLine) -> None:
     done = bench.run("TRANSPORT=broker", "FAULT=kill-broker", *AWAY, *SOON)
-    assert how_refused(done) == (3, "broker-not-ours")
+    assert how_refused(done) == (3, "missing-server")
     assert "rabbitmq" in done.stderr
 
 

@@ -280,10 +280,10 @@ def test_ctrl_c_in_the_terminal_is_left_to_the_conductor(tmp_path: Path) -> None
 
 def test_a_service_that_cannot_start_says_why_and_ends_with_1(tmp_path: Path) -> None:
     with a_node(tmp_path) as node:
-        assert started(node, a_spec(a_setting(codec="jason"))) == {
-            "error": "the shipping service: no codec 'jason'; did you mean 'json'? "
-            "there are: json, msgpack, protobuf, avro"
-        }
+        said = started(node, a_spec(a_setting(codec="jason")))
+        assert said.keys() == {"error"}
+        assert {"shipping", "'jason'"} <= set(said["error"].replace(";", " ").split())
+        assert "'json'" in said["error"]
         _, err = node.communicate(timeout=10)
     assert (node.returncode, err) == (1, b"")
 

@@ -9,6 +9,8 @@ import pytest
 
 from bench.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 FAKE = """#!/bin/bash
 echo "$(basename "$0") $*" >>"$NOTED"
 case "$*" in
