@@ -42,11 +42,13 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_audit(service: Service) -> dict[str, Any]:
-    """Return the service's audit: tallies by message kind, its balance, and its number of redeliveries."""
+    """Return the service's audit: tallies by message kind, its balance, redeliveries, refusals, bytes of its store."""
     return {
         "tallies": msgspec.to_builtins(dict(service.audit())),
         "balance": dict(service.balance()),
         "repeated": service.repeated,
+        "conflicts": service.conflicts,
+        "store_bytes": service.store.size_bytes(),
     }
 
 
