@@ -58,6 +58,7 @@ async def test_transport_conforms(pairing: Pairing, check: ConformanceCheck, ser
     await check(lambda **changes: made(pairing, servers=servers, **changes))
 
 
+@pytest.mark.broker
 @pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
 @pytest.mark.parametrize("pairing", PAIRINGS, ids=called)
 @pytest.mark.parametrize("store", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
