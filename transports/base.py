@@ -40,9 +40,7 @@ class Traits:
     style: Style
     accepted: Acceptance
     survives: Mapping[Durability, str]
-    """What survives acceptance, by durability class: a sentence that begins with D0, D1, D2 or D3.
-
-    Of a chain it is what its services' SQLite files keep; bench/runner/manifest.py has the other stores."""
+    """What survives acceptance, by durability class: a sentence that begins with D0, D1, D2 or D3."""
     redelivers: bool
     """Whether a message is delivered again when its consumer dies before it is done."""
     ordered: bool
