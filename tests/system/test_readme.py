@@ -37,7 +37,7 @@ SERVERS = {"RABBITMQ_URL", "KAFKA_BOOTSTRAP", "KEYS"}
 ELSEWHERE = ROOT / "docs" / "adding-a-transport.md"
 """Its commands need a transport installed beside Fourways: tests/plugin installs one and runs what they run."""
 
-_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$|((?:^    .*\n)+)", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$|((?:^    [^\n]*\n)+)", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"(\w+=\S+ )*(make|\./fourways|java|python3?|curl|wrk|git|cd|docker|\.venv/\S+) ")
 _MAKE = re.compile(r"`make ([a-z][a-z-]*)((?: \w+=\S*?)*)[ …]*`")
 
