@@ -39,14 +39,14 @@ check: ## format, lint, types, import layers
 	@./fourways --make setup TRANSPORT=rest
 	@.venv/bin/ruff format --check -q && .venv/bin/ruff check -q && .venv/bin/mypy && .venv/bin/lint-imports --no-logo
 
-quick: check ## check, and the tests that start nothing; two minutes
+quick: check ## check, and the tests that start nothing
 	@.venv/bin/python -m pytest -n 2 --dist loadfile -m 'not slow and not broker and not browser and not reference and not nightly' tests/unit
 
-test: setup check ## check, then every test on real brokers; a quarter of an hour
+test: setup check ## check, then every test on real brokers; some 20 minutes
 	@.venv/bin/python -m tests.install
 	@.venv/bin/python -m pytest -n 3 --dist worksteal -m 'not nightly'
 
-nightly: setup ## studies and soaks; hours
+nightly: setup ## seven studies in their shortest form
 	@.venv/bin/python -m tests.install
 	@.venv/bin/python -m pytest -m nightly
 
