@@ -8,7 +8,7 @@ import msgspec
 from bench.advise.needs import NEEDS
 from bench.errors import unknown_word
 from bench.profile.parsing import parse
-from bench.results.settings import QUESTION
+from bench.results.question_settings import QUESTION
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ from bench.advise.nearest import AXES, KIB, MethodComparison, find_comparisons, 
 from bench.advise.needs import NEEDS
 from bench.advise.question import Question
 from bench.report.formatting import format_estimate, format_number
-from bench.results.settings import QUESTION
+from bench.results.question_settings import QUESTION
 from bench.stats.equivalence import Verdict, classify_ratio
 from bench.stats.intervals import Estimate
 

@@ -13,7 +13,7 @@ from bench.advise.nearest import AXES, ComparedMethod, MethodComparison
 from bench.advise.question import Question
 from bench.advise.ranking import Advice, RankedMethod, format_level
 from bench.report.formatting import format_estimate_ms, format_interval_ms, format_number, parse_number
-from bench.results.settings import QUESTION
+from bench.results.question_settings import QUESTION
 from bench.stats.equivalence import EQUIVALENCE_BAND
 from bench.stats.intervals import Estimate
 from bench.stats.summary import to_json_estimate

@@ -22,7 +22,7 @@ from bench.cli.commands import COMMANDS, RENAMED_COMMANDS, Command, find_command
 from bench.cli.exits import end, refusals
 from bench.cli.platforms import require_linux
 from bench.errors import ExitCode
-from bench.results.settings import SettingSpec
+from bench.results.setting_spec import SettingSpec
 
 ABOUT = """Measure REST, gRPC, RabbitMQ and Kafka on one order workflow.
 

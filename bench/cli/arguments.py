@@ -14,7 +14,8 @@ from bench.cli.commands import RENAMED_COMMANDS, Command, find_command
 from bench.errors import UsageError, unknown_word
 from bench.paths import ROOT
 from bench.profile.parsing import parse
-from bench.results.settings import RENAMED, SETTINGS, SYNONYMS
+from bench.results.setting_names import RENAMED, SYNONYMS
+from bench.results.settings import SETTINGS
 
 MAKE_PREFIX = "ASKED_"
 """Make hands on what was typed as KEY=VALUE in the environment, as ASKED_KEY, which no shell reads."""

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.results.settings import QUESTION, SETTINGS, SettingSpec
+from bench.results.question_settings import QUESTION
+from bench.results.setting_spec import SettingSpec
+from bench.results.settings import SETTINGS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

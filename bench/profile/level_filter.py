@@ -5,7 +5,8 @@ from typing import Any
 
 from bench.errors import UsageError
 from bench.profile.parsing import parse
-from bench.results.settings import SettingSpec, settings_by_key
+from bench.results.setting_spec import SettingSpec
+from bench.results.settings import settings_by_key
 
 
 def select_levels(

@@ -13,7 +13,8 @@ from bench.profile.level_filter import select_levels
 from bench.profile.parsing import parse
 from bench.profile.resolve import blocks_in, resolve
 from bench.profile.schema import Profile
-from bench.results.settings import RENAMED, SETTINGS, settings_by_key
+from bench.results.setting_names import RENAMED
+from bench.results.settings import SETTINGS, settings_by_key
 from transports import registry
 
 

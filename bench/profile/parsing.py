@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bench.errors import UsageError, unknown_word
-from bench.results.settings import SettingSpec
+from bench.results.setting_spec import SettingSpec
 
 _FLAGS = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
 _BYTES = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "kb": 1000, "mb": 1000**2}

@@ -17,7 +17,8 @@ from bench.profile.fault import parse_fault
 from bench.profile.matrix import expand_cells, expand_design
 from bench.profile.parsing import parse
 from bench.profile.schema import Profile
-from bench.results.settings import RENAMED_KEYS, SETTINGS, settings_by_key
+from bench.results.setting_names import RENAMED_KEYS
+from bench.results.settings import SETTINGS, settings_by_key
 from shop.workflow import SERVICES
 from transports import registry
 from transports.base import Setting

@@ -12,7 +12,7 @@ from bench.errors import ResultsError
 from bench.results.caveats import Caveat
 from bench.results.measures import columns_used_in
 from bench.results.rows import ECHO, trial_columns
-from bench.results.settings import RENAMED
+from bench.results.setting_names import RENAMED
 from bench.results.store import RunFolder
 from bench.stats.aa import summarise_aa
 

@@ -9,48 +9,39 @@ from typing import Any
 import pandas as pd
 
 from bench.results.measures import columns_used_in
-from bench.results.settings import (
-    QUESTION,
-    SETTINGS,
-    columns_with_roles,
-    comparable_columns,
-    settings_by_column,
-)
-from bench.stats.effects import SIZE_COLUMN, Factor, compute_effects
+from bench.results.question_settings import QUESTION
+from bench.results.settings import SETTINGS, columns_with_roles, comparable_columns, settings_by_column
+from bench.stats.effects import Factor, compute_effects
 from bench.stats.summary import SummaryColumns
 
 CONNECTION_METRICS = ("cold_us", "warm_us")
 """The measures of cold.csv."""
-_STUDIED_LAST = ("keep_alive_s", "fault", "store", "durability", "security", "rate_per_s", SIZE_COLUMN)
-"""Factors at whose levels the effects of the others are told, and not the other way round."""
-_NEEDS_BASE = frozenset({"fault", "security"})
-"""Neither faults nor levels of security are degrees of one another: without their base there is no ratio."""
-_HIGHEST_IS_BASE = frozenset({"keep_alive_s"})
-"""With the greatest level connections stay."""
-_UNCOUNTED: Mapping[str, frozenset[str]] = {"keep_alive_s": frozenset({"wire_bytes_per_order"})}
-"""Bytes of a connection that was closed are not counted."""
 _CHOSEN_BY_METHOD = frozenset({"product", "client", "store"})
 """What a method or another setting brings with it where nobody asks."""
 
 
 def factor_columns() -> tuple[str, ...]:
     """Return the columns of trials.csv that a design may vary, the method first."""
-    varied = [column for column, spec in settings_by_column().items() if spec.factor]
-    return ("transport", *(name for name in varied if name not in _STUDIED_LAST), *_STUDIED_LAST)
+    varied = [spec for spec in settings_by_column().values() if spec.factor]
+    return ("transport", *(spec.column for spec in sorted(varied, key=lambda spec: spec.is_context)))
 
 
 def design_factors() -> tuple[Factor, ...]:
     """Return the factors of a design; the transport is one for methods that run over the same products."""
     by_column = settings_by_column()
-    return tuple(
-        Factor(
-            column=column,
-            base=by_column[column].base if column in by_column else None,
-            needs_base=column in _NEEDS_BASE,
-            highest_is_base=column in _HIGHEST_IS_BASE,
-            uncounted=_UNCOUNTED.get(column, frozenset()),
-        )
-        for column in factor_columns()
+    specs = [by_column[column] for column in factor_columns() if column in by_column]
+    return (
+        Factor(column="transport"),
+        *(
+            Factor(
+                column=spec.column,
+                base=spec.base,
+                needs_base=spec.needs_base,
+                highest_is_base=spec.highest_is_base,
+                uncounted=spec.uncounted,
+            )
+            for spec in specs
+        ),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.results.settings import RENAMED_KEYS
+from bench.results.setting_names import RENAMED_KEYS
 
 _TRIAL_COLUMNS = {
     "little": "littles_law_error",

@@ -9,7 +9,8 @@ from pathlib import Path
 from bench.errors import ExitCode, Refusal
 from bench.paths import ROOT
 from bench.results.measures import MEASURES, PERCENTILES, MeasureSpec, merged_measures
-from bench.results.settings import SETTINGS, SettingSpec
+from bench.results.setting_spec import SettingSpec
+from bench.results.settings import SETTINGS
 
 _MERGE_WORDS: Mapping[str, str] = {
     "": "computed",

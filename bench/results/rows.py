@@ -12,7 +12,8 @@ from bench.results.caveats import Caveat
 from bench.results.durable_files import format_cell
 from bench.results.histograms import Percentiles
 from bench.results.measures import MEASURES, PERCENTILES
-from bench.results.settings import SettingSpec, settings_by_column
+from bench.results.setting_spec import SettingSpec
+from bench.results.settings import settings_by_column
 
 
 def trial_name(round_: int | str, slot: int | str, cell: str) -> str:

@@ -4,52 +4,7 @@ It stands in results because every factor is a column there. It imports the stan
 setting is refused before anything is installed.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
-
-Kind = Literal[
-    "names", "word", "text", "path", "count", "number", "numbers", "fraction", "size", "seconds", "flag", "clients"
-]
-"""How a value is typed; bench/profile/parsing.py reads each kind."""
-Role = Literal["method", "workload", "tuning", "procedure"]
-"""``method``: what a method is made of. ``workload``: what is asked of it and promised by it. ``tuning``: a choice that
-some methods do not have. ``procedure``: how it is measured, which is no property of a cell."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettingSpec:
-    """One setting. ``name`` is typed (RATE=, --rate), ``key`` stands in a profile and in the manifest."""
-
-    name: str
-    key: str
-    kind: Kind
-    help: str
-    default: Any = None
-    """As a profile would have it; None: none, or one that follows from other settings and is said in ``help``."""
-    unit: str = ""
-    choices: tuple[str, ...] = ()
-    """Words that it takes; plug-ins may add to those of ``transports`` and ``clients``."""
-    aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Other words that people use, and what they mean."""
-    least: float = 0
-    most: float | None = None
-    zero: bool = False
-    """Whether 0 is a value, and what ``help`` says of it."""
-    role: Role = "procedure"
-    factor: bool = False
-    """Whether a block of a profile may vary it."""
-    column: str = ""
-    """Of trials.csv; empty: it stands in the manifest alone."""
-    base: Any = None
-    """The level of a factor that the others are compared with; None: the least."""
-    label: str = ""
-    """What stands before a level in a cell's name, where the level alone says too little."""
-
-    @property
-    def flag(self) -> str:
-        """As an option of the command: ``--warm-up``."""
-        return f"--{self.name.lower().replace('_', '-')}"
+from bench.results.setting_spec import Role, SettingSpec
 
 
 def _table(*specs: SettingSpec) -> dict[str, SettingSpec]:
@@ -148,6 +103,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         role="workload",
         factor=True,
         column="order_bytes",
+        is_context=True,
     ),
     SettingSpec(
         name="MAX_MESSAGE",
@@ -169,6 +125,8 @@ SETTINGS: dict[str, SettingSpec] = _table(
         role="workload",
         factor=True,
         column="security",
+        is_context=True,
+        needs_base=True,
         base="none",
     ),
     SettingSpec(
@@ -181,6 +139,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         role="workload",
         factor=True,
         column="durability",
+        is_context=True,
     ),
     SettingSpec(
         name="STORE",
@@ -191,6 +150,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         role="workload",
         factor=True,
         column="store",
+        is_context=True,
     ),
     SettingSpec(
         name="PROCESSES",
@@ -228,6 +188,9 @@ SETTINGS: dict[str, SettingSpec] = _table(
         role="tuning",
         factor=True,
         column="keep_alive_s",
+        is_context=True,
+        highest_is_base=True,
+        uncounted=frozenset({"wire_bytes_per_order"}),
         base=0.0,
         label="keep-alive-",
     ),
@@ -241,6 +204,8 @@ SETTINGS: dict[str, SettingSpec] = _table(
         role="workload",
         factor=True,
         column="fault",
+        is_context=True,
+        needs_base=True,
         base="none",
     ),
     SettingSpec(
@@ -281,6 +246,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         role="workload",
         factor=True,
         column="rate_per_s",
+        is_context=True,
     ),
     SettingSpec(
         name="STEP_FACTOR",
@@ -423,24 +389,6 @@ SETTINGS: dict[str, SettingSpec] = _table(
 )
 """By name, in the order in which help shows them."""
 
-RENAMED: Mapping[str, str] = {"TRACE": "REPLAY", "HOPS": "TRACE_EVERY", "PRODUCT": "BACKEND", "COLD": "CONNECTIONS"}
-"""Settings of schema 5 that have another name now."""
-SYNONYMS: Mapping[str, str] = {
-    "SIZE": "PAYLOAD",
-    "FORMAT": "CODEC",
-    "METHOD": "TRANSPORT",
-    "PAYLOAD": "SIZE",
-    "CODEC": "FORMAT",
-}
-"""Other names that people use for a setting, understood where a command does not have the name itself."""
-RENAMED_KEYS: Mapping[str, str] = {
-    "trace": "replay",
-    "hops_every": "trace_every",
-    "product": "backend",
-    "cold": "connections",
-}
-"""The same as keys of a profile, and of a manifest of schema 5."""
-
 
 def settings_by_key() -> dict[str, SettingSpec]:
     """Every setting by its key in a profile."""
@@ -465,33 +413,3 @@ def comparable_columns() -> tuple[str, ...]:
 def columns_with_roles(*roles: Role) -> tuple[str, ...]:
     """Columns of the settings with one of these roles."""
     return tuple(column for column, spec in settings_by_column().items() if spec.role in roles)
-
-
-def _question(name: str, key: str, spec: SettingSpec, **changes: Any) -> SettingSpec:
-    return replace(spec, **{"name": name, "key": key, **changes})
-
-
-QUESTION: dict[str, SettingSpec] = _table(
-    _question("SIZE", "size_bytes", SETTINGS["PAYLOAD"]),
-    _question("SHAPE", "shape", SETTINGS["SHAPE"]),
-    _question("FORMAT", "format", SETTINGS["CODEC"], help="the format of every message; without it any"),
-    _question("RATE", "rate_per_s", SETTINGS["RATE"], kind="number", help="the arrival rate: orders a second"),
-    _question(
-        "BURST",
-        "burst",
-        SETTINGS["BURST_PEAK"],
-        default=1,
-        least=1,
-        help="how many times RATE a burst is at; 1: no bursts",
-    ),
-    _question("SECURITY", "security", SETTINGS["SECURITY"]),
-    _question("DURABILITY", "durability", SETTINGS["DURABILITY"]),
-    SettingSpec(
-        name="NEEDS",
-        key="needs",
-        kind="names",
-        help="what a method has to have, with commas: ordered, replay, redelivery, queued, browser, d1, d2, d3",
-        default=[],
-    ),
-)
-"""What `fourways advise` may be asked for, in the words of a profile."""

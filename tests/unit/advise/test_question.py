@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bench.advise.question import Question, parse_question
 from bench.errors import UsageError
-from bench.results.settings import QUESTION
+from bench.results.question_settings import QUESTION
 from tests.conftest import refuses
 
 

@@ -11,7 +11,9 @@ from bench.cli.arguments import Asked, forget_make, pairs_from_make, read_words,
 from bench.cli.commands import COMMANDS, Command, find_command
 from bench.errors import ExitCode, UsageError
 from bench.paths import ROOT
-from bench.results.settings import RENAMED, SETTINGS, SettingSpec
+from bench.results.setting_names import RENAMED
+from bench.results.setting_spec import SettingSpec
+from bench.results.settings import SETTINGS
 from tests.unit.cli.conftest import Refused, Runner
 
 

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from bench.errors import ExitCode, UsageError
 from bench.profile.loader import load_profile
 from bench.profile.parsing import parse, parse_bytes
-from bench.results.settings import QUESTION, SETTINGS, SettingSpec
+from bench.results.question_settings import QUESTION
+from bench.results.setting_spec import SettingSpec
+from bench.results.settings import SETTINGS
 from tests.conftest import refuses
 
 SPECS = [*SETTINGS.values(), *QUESTION.values()]

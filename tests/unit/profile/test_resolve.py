@@ -10,7 +10,8 @@ from bench.load.workload.orders import Workload
 from bench.profile.loader import load_profile, restore_profile
 from bench.profile.matrix import expand_cells
 from bench.profile.resolve import LONGEST_PREFIX
-from bench.results.settings import RENAMED, SETTINGS
+from bench.results.setting_names import RENAMED
+from bench.results.settings import SETTINGS
 from tests.conftest import refuses
 from transports.base import Setting
 from transports.memory import MemoryTransport

@@ -13,15 +13,10 @@ from bench.paths import ROOT
 from bench.profile.loader import load_profile
 from bench.profile.matrix import expand_cells
 from bench.profile.parsing import parse
-from bench.results.settings import (
-    QUESTION,
-    RENAMED,
-    RENAMED_KEYS,
-    SETTINGS,
-    SettingSpec,
-    settings_by_column,
-    settings_by_key,
-)
+from bench.results.question_settings import QUESTION
+from bench.results.setting_names import RENAMED, RENAMED_KEYS
+from bench.results.setting_spec import SettingSpec
+from bench.results.settings import SETTINGS, settings_by_column, settings_by_key
 from transports import registry
 from transports.security.levels import LEVELS
 from transports.wire import list_codecs
@@ -98,6 +93,7 @@ def test_a_setting_is_refused_without_a_library() -> None:
         "bench.profile",
         "bench.profile.parsing",
         "bench.results",
+        "bench.results.setting_spec",
         "bench.results.settings",
         "transports",
         "transports.errors",

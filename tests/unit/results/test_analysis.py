@@ -19,7 +19,8 @@ from bench.results.analysis import (
 from bench.results.compare import compare_runs
 from bench.results.reference import render_settings
 from bench.results.rows import trial_columns
-from bench.results.settings import SETTINGS, SettingSpec
+from bench.results.setting_spec import SettingSpec
+from bench.results.settings import SETTINGS
 from bench.results.store import RunFolder
 from bench.trial.outcome import TrialOutcome
 from bench.trial.row import build_trial_row
