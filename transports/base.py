@@ -40,7 +40,9 @@ class Traits:
     style: Style
     accepted: Acceptance
     survives: Mapping[Durability, str]
-    """What survives acceptance, by durability class: a sentence that begins with D0, D1, D2 or D3."""
+    """What survives acceptance, by durability class: a sentence that begins with D0, D1, D2 or D3.
+
+    Of a chain it is what its services' SQLite files keep; bench/runner/manifest.py has the other stores."""
     redelivers: bool
     """Whether a message is delivered again when its consumer dies before it is done."""
     ordered: bool

@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import monotonic_ns
 
-from shop.messages import Message, OrderClosed
-from shop.service import Service
+from shop.messages import Message, OrderClosed, PlaceOrder
+from shop.service import Conflict, Service
 from shop.workflow import consumes, find_next_service
 from transports.base import Finished, Receipt
-from transports.errors import Failed
+from transports.errors import ContentConflict, Failed
 from transports.tracing import Tracer
 from transports.wire import Codec
 
@@ -27,7 +27,7 @@ class _QueuedBatch:
 
     messages: Sequence[Message]
     arrived_ns: int
-    done: asyncio.Future[list[Message]]
+    done: asyncio.Future[list[Message | Conflict]]
 
 
 class MessageProcessor:
@@ -49,9 +49,19 @@ class MessageProcessor:
         """Returns the fact that follows from ``message``, with its effects committed.
 
         ``arrived_ns`` is when the bytes arrived in this process, by ``time.monotonic_ns()``; 0 if that is not known.
+        Raises ContentConflict for an order that had other content before.
         """
+        try:
+            return await self._handle(message, arrived_ns)
+        except Conflict as error:
+            raise ContentConflict(str(error)) from error
+
+    async def _handle(self, message: Message, arrived_ns: int) -> Message:
         if self._thread is not None:
-            return (await self._enqueue((message,), arrived_ns))[0]
+            fact = (await self._enqueue((message,), arrived_ns))[0]
+            if isinstance(fact, Conflict):
+                raise fact
+            return fact
         if not self._trace.is_sampled(message.order.order_id):
             return self.service.handle(message)
         begun_ns = monotonic_ns()
@@ -59,8 +69,11 @@ class MessageProcessor:
         self._trace.add(message, arrived_ns, begun_ns, monotonic_ns())
         return fact
 
-    async def handle_all(self, messages: Sequence[Message], arrived_ns: int = 0) -> list[Message]:
-        """Returns the facts that follow from ``messages``, which arrived together, in order and committed."""
+    async def handle_all(self, messages: Sequence[Message], arrived_ns: int = 0) -> list[Message | Conflict]:
+        """Returns the facts that follow from ``messages``, which arrived together, in order and committed.
+
+        The Conflict of a message that is refused stands where its fact would.
+        """
         if self._thread is not None:
             return await self._enqueue(messages, arrived_ns)
         begun_ns = monotonic_ns()
@@ -73,8 +86,8 @@ class MessageProcessor:
             if self._trace.is_sampled(message.order.order_id):
                 self._trace.add(message, arrived_ns, begun_ns, ended_ns, commit)
 
-    async def _enqueue(self, messages: Sequence[Message], arrived_ns: int) -> list[Message]:
-        done: asyncio.Future[list[Message]] = asyncio.get_running_loop().create_future()
+    async def _enqueue(self, messages: Sequence[Message], arrived_ns: int) -> list[Message | Conflict]:
+        done: asyncio.Future[list[Message | Conflict]] = asyncio.get_running_loop().create_future()
         self._queued_batches.append(_QueuedBatch(messages, arrived_ns, done))
         if self._queue_task is None:
             self._queue_task = asyncio.create_task(self._drain_queue())
@@ -110,6 +123,14 @@ class MessageProcessor:
             await self._queue_task
         if self._thread is not None:
             self._thread.shutdown()
+
+
+def build_refusal(message: Message, reason: str) -> OrderClosed | None:
+    """Returns the outcome that tells the buyer of an order that it was refused; None for anything but an order.
+
+    A method that pushes outcomes sends it for an order that had other content before. A chain answers with an error.
+    """
+    return OrderClosed(message.order, "rejected", 0, "", reason) if isinstance(message, PlaceOrder) else None
 
 
 def decode_receipt(codec: Codec, content: bytes) -> Receipt:

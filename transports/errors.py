@@ -4,7 +4,8 @@
     ├── Unreachable      no server listens there, or the connection was lost
     ├── NotAccepted      the transport did not take the message
     │   ├── TooLarge     because it is over the size limit
-    │   └── Denied       because its sender may not send it
+    │   ├── Denied       because its sender may not send it
+    │   └── ContentConflict  because its order id was used before, for other content
     ├── NoOutcome        it was sent, and no answer came before the deadline
     ├── Unreadable       the body cannot be decoded
     └── Failed           the other side answered that it failed
@@ -43,6 +44,10 @@ class TooLarge(NotAccepted):
 
 
 class Denied(NotAccepted):
+    pass
+
+
+class ContentConflict(NotAccepted):
     pass
 
 

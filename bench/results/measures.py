@@ -156,6 +156,13 @@ MEASURES: dict[str, MeasureSpec] = _table(
         help="the same of the broker",
     ),
     MeasureSpec(
+        name="cpu_us_per_order_database",
+        unit="us",
+        better="lower",
+        uses=("summary", "compare", "effect"),
+        help="the same of the PostgreSQL server, with STORE=postgres alone",
+    ),
+    MeasureSpec(
         name="cpu_us_per_order_driver",
         unit="us",
         better="lower",
@@ -203,6 +210,14 @@ MEASURES: dict[str, MeasureSpec] = _table(
         better="lower",
         uses=("summary", "effect"),
         help="the same of the broker",
+    ),
+    MeasureSpec(
+        name="rss_mib_database",
+        unit="MiB",
+        after="rss_mib_broker",
+        better="lower",
+        uses=("summary", "effect"),
+        help="the same of the PostgreSQL server; memory that its processes share counts in each",
     ),
     MeasureSpec(
         name="gzip_share",

@@ -13,15 +13,19 @@ CREATE TABLE IF NOT EXISTS quantities (name TEXT PRIMARY KEY, value INTEGER NOT 
 CREATE TABLE IF NOT EXISTS decisions (
     kind TEXT NOT NULL, order_id TEXT NOT NULL,
     fact TEXT NOT NULL, amount_cents INTEGER NOT NULL, detail TEXT NOT NULL,
+    units INTEGER NOT NULL, fingerprint INTEGER NOT NULL,
     PRIMARY KEY (order_id, kind)) WITHOUT ROWID;
 """
+_DECISION = ", ".join(Decision._fields)
 
 
 class SqliteStore(Store):
     blocking = True
 
     def __init__(self, path: Path, durability: Durability = "fast") -> None:
-        """With ``safe`` a commit is on the disk when it returns (synchronous=FULL), else at the next checkpoint."""
+        """Every commit survives the death of the process. With ``safe`` (synchronous=FULL) it is on the disk when it
+        returns; with ``fast`` (NORMAL) at the next checkpoint, so that a crash of the machine may lose the last ones.
+        """
         # One worker thread uses the connection at a time, not always the one that opened it.
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -53,21 +57,23 @@ class SqliteStore(Store):
 
     def find_decision(self, kind: str, order_id: str) -> Decision | None:
         row = self._db.execute(
-            "SELECT fact, amount_cents, detail FROM decisions WHERE order_id = ? AND kind = ?",
+            f"SELECT {_DECISION} FROM decisions WHERE order_id = ? AND kind = ?",
             (order_id, kind),
         ).fetchone()
         return None if row is None else Decision(*row)
 
     def save_decision(self, kind: str, order_id: str, decision: Decision) -> None:
-        self._db.execute(
-            "INSERT INTO decisions VALUES (?, ?, ?, ?, ?)",
-            (kind, order_id, decision.fact, decision.amount_cents, decision.detail),
-        )
+        self._db.execute("INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?)", (kind, order_id, *decision))
 
     def decisions(self) -> Iterator[tuple[str, Decision]]:
-        rows = self._db.execute("SELECT order_id, fact, amount_cents, detail FROM decisions")
-        for order_id, fact, amount_cents, detail in rows:
-            yield order_id, Decision(fact, amount_cents, detail)
+        for order_id, *decision in self._db.execute(f"SELECT order_id, {_DECISION} FROM decisions"):
+            yield order_id, Decision(*decision)
+
+    def size_bytes(self) -> int:
+        """Returns the size of the file, without its log."""
+        return int(
+            self._db.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()[0]
+        )
 
     def close(self) -> None:
         self._db.close()

@@ -10,9 +10,10 @@ import pytest
 
 from bench.provision import find_free_ports
 from bench.provision.certificates import make_keys
+from shop.store import SqliteStore, Store
 from shop.workflow import SERVICES
 from transports.base import Setting, Transport
-from transports.conformance import CHECKS, ConformanceCheck
+from transports.conformance import CHECKS, ConformanceCheck, use_store
 from transports.registry import list_backends, list_transports, load_transport
 
 pytestmark = pytest.mark.slow
@@ -34,6 +35,14 @@ PAIRINGS: list[Pairing] = [
 ]
 
 
+STORE_CHECKS = tuple(
+    check
+    for check in CHECKS
+    if any(word in check.__name__ for word in ("shipped", "twice", "content", "declined", "many_orders", "records"))
+)
+"""What depends on the store: the others are of the wire alone."""
+
+
 def called(pairing: Pairing) -> str:
     name, product, options = pairing
     return "-".join(filter(None, (name, product, *options.values())))
@@ -47,6 +56,31 @@ async def test_transport_conforms(pairing: Pairing, check: ConformanceCheck, ser
     if missing:
         pytest.skip(f"needs {', '.join(missing)}")
     await check(lambda **changes: made(pairing, servers=servers, **changes))
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("pairing", PAIRINGS, ids=called)
+@pytest.mark.parametrize("store", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+async def test_transport_conforms_over_each_store(
+    store: str,
+    pairing: Pairing,
+    check: ConformanceCheck,
+    servers: Mapping[str, str],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    missing = load_transport(*pairing[:2]).traits.needs - servers.keys()
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")
+    folders = itertools.count()
+
+    def open_sqlite(service: str) -> Store:
+        return SqliteStore(tmp_path / f"{service}-{next(folders)}.sqlite")
+
+    open_store = open_sqlite if store == "sqlite" else request.getfixturevalue("open_postgres")
+    with use_store(open_store):
+        await check(lambda **changes: made(pairing, servers=servers, **changes))
 
 
 def made(pairing: Pairing, **changes: Any) -> Transport:

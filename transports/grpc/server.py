@@ -12,7 +12,16 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from shop.workflow import ENTRY_SERVICE
 from transports.base import ServingStats, Setting
 from transports.dispatch import MessageProcessor, handle_in_chain
-from transports.errors import Failed, NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable, Unreadable
+from transports.errors import (
+    ContentConflict,
+    Failed,
+    NoOutcome,
+    NotAccepted,
+    TooLarge,
+    TransportError,
+    Unreachable,
+    Unreadable,
+)
 from transports.grpc.client import ServiceCaller
 from transports.grpc.config import (
     GRPC_COMPRESSIONS,
@@ -32,6 +41,7 @@ _log = logging.getLogger(__name__)
 _STATUS_BY_ERROR: tuple[tuple[type[TransportError], grpc.StatusCode], ...] = (
     (Unreadable, grpc.StatusCode.INVALID_ARGUMENT),
     (TooLarge, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (ContentConflict, grpc.StatusCode.ALREADY_EXISTS),
     (NotAccepted, grpc.StatusCode.INTERNAL),
     (NoOutcome, grpc.StatusCode.DEADLINE_EXCEEDED),
     (Unreachable, grpc.StatusCode.INTERNAL),  # not UNAVAILABLE: the service that answers this is there

@@ -8,7 +8,7 @@ from shop.messages import KIND_BY_TYPE, Message, PlaceOrder
 from shop.workflow import ENTRY_SERVICE
 from transports.base import Client, Receipt, Setting
 from transports.dispatch import decode_receipt
-from transports.errors import Denied, Failed, NoOutcome, NotAccepted, TooLarge
+from transports.errors import ContentConflict, Denied, Failed, NoOutcome, NotAccepted, TooLarge
 from transports.rest.client_libraries import PostFunction
 from transports.retry import retry_unreachable
 from transports.security import NONE, build_bearer_header, list_callable_services
@@ -61,6 +61,8 @@ class ServiceCaller:
         detail = _read_detail(content)
         if status in (400, 415):
             raise NotAccepted(f"{service} refused the message: {detail}")
+        if status == 422:
+            raise ContentConflict(detail)
         if status in (401, 403):
             raise Denied(f"{service} refused whoever asked: {detail}")
         if status == 504:

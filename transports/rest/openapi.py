@@ -20,6 +20,7 @@ _REFUSALS = {
     403: "who asks may not",
     413: "the body is over the size limit",
     415: "the service reads another format",
+    422: "the order id was used before, for other content",
     502: "a service further along cannot be reached or failed",
     504: "a service further along did not answer in time",
 }

@@ -26,7 +26,16 @@ from shop.messages import KIND_BY_TYPE
 from shop.workflow import ENTRY_SERVICE, REQUEST_TYPES
 from transports.base import ServingStats, Setting
 from transports.dispatch import MessageProcessor, handle_in_chain
-from transports.errors import Failed, NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable, Unreadable
+from transports.errors import (
+    ContentConflict,
+    Failed,
+    NoOutcome,
+    NotAccepted,
+    TooLarge,
+    TransportError,
+    Unreachable,
+    Unreadable,
+)
 from transports.rest.client import ServiceCaller
 from transports.rest.config import Config
 from transports.rest.openapi import PROBLEM_MEDIA_TYPE, VERSION, describe_request, describe_responses
@@ -39,6 +48,7 @@ _log = logging.getLogger(__name__)
 _STATUS_BY_ERROR: tuple[tuple[type[TransportError], int], ...] = (
     (Unreadable, 400),
     (TooLarge, 413),
+    (ContentConflict, 422),
     (NotAccepted, 502),
     (Unreachable, 502),
     (NoOutcome, 504),

@@ -151,4 +151,4 @@ def test_after_an_exception_inside_a_batch_tallies_and_books_still_agree(store: 
         payment.handle_all([good, StockReserved(build_order("spoilt"), 7)])
     payment.handle(good)
     assert payment.balance() == {"taken_cents": 7}
-    assert payment.audit() == {"payment-taken": Tally(1, 7, hash_order_id("good"))}
+    assert payment.audit() == {"payment-taken": Tally(1, 7, hash_order_id("good"), 2)}

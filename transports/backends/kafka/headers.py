@@ -9,6 +9,11 @@ KIND_HEADER = "kind"
 REPLY_HEADER = "reply"
 """Travels along with an order: the partition on which its buyer listens."""
 
+REASON_HEADER = "reason"
+"""Of a dead letter: the code of what is wrong with it."""
+CONFLICT_REASON = "content-conflict"
+"""Its order id was used before, for other content."""
+
 LOCATION_HEADER = "lies-at"
 """Of a dead letter without key and body: TOPIC/PARTITION/OFFSET of what is too large to be copied."""
 

@@ -10,14 +10,17 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from shop.messages import Message
+from shop.service import Conflict
 from shop.workflow import is_outcome, list_consumed_kinds
 from transports.backends.kafka.bounded_decompression import BoundedReader, limit_decompression
 from transports.backends.kafka.client_libraries import Consumer, FetchedRecord, Producer
 from transports.backends.kafka.commits import CommitQueue
 from transports.backends.kafka.config import Config, max_batch_bytes
 from transports.backends.kafka.headers import (
+    CONFLICT_REASON,
     KIND_HEADER,
     LOCATION_HEADER,
+    REASON_HEADER,
     REPLY_HEADER,
     build_kind_header,
     build_reply_header,
@@ -25,7 +28,7 @@ from transports.backends.kafka.headers import (
 )
 from transports.backends.kafka.topology import RETRY_PAUSE_S, TrialTopics, build_unreachable, is_transient
 from transports.base import ServingStats, Setting
-from transports.dispatch import MessageProcessor
+from transports.dispatch import MessageProcessor, build_refusal
 from transports.errors import TooLarge, Unreadable
 from transports.wire import load_codec
 
@@ -120,28 +123,44 @@ class GroupMember:
                     self._serving.unreadable += 1
                     _log.warning("unreadable, to the dead-letter topic: %s", error)
                     sent.append(await self._send_to_dead_letters(record))
-        for record, fact in zip(readable, await self._handle(messages, arrived_ns), strict=True):
-            if fact is None:
+        facts = await self._handle(messages, arrived_ns)
+        for record, message, fact in zip(readable, messages, facts, strict=True):
+            if isinstance(fact, Conflict):
+                sent += await self._refuse(record, message, fact)
+            elif fact is None:
                 self._serving.failed += 1
-                sent.append(await self._send_to_dead_letters(record))
-                continue
-            body = self._codec.encode(fact)
-            partition = self._find_reply_partition(record) if is_outcome(fact) else None
-            try:
-                if len(body) > self._setting.max_message_bytes:
-                    raise TooLarge(len(body), self._setting.max_message_bytes)
-                topic, headers = self._places.topic_by_type[type(fact)], self._build_headers(fact, record)
-                sent.append(await self._send(topic, body, record, headers, partition))
-            except (TooLarge, MessageSizeTooLargeError) as error:
-                self._serving.failed += 1
-                _log.warning("a fact is too large, its cause goes to the dead-letter topic: %s", error)
                 sent.append(await self._send_to_dead_letters(record))
             else:
-                self._serving.handled += 1
+                sent.append(await self._send_fact(record, fact))
         self._commits.add(sent, {partition: records[-1].offset + 1 for partition, records in fetched.items()})
 
-    async def _handle(self, messages: list[Message], arrived_ns: int) -> Sequence[Message | None]:
-        """Returns the facts that follow, None for a message whose handler raises."""
+    async def _refuse(self, record: FetchedRecord, message: Message, conflict: Conflict) -> "list[asyncio.Future[Any]]":
+        """Sends the record to the dead-letter topic, and tells the buyer of an order that it was refused."""
+        self._serving.failed += 1
+        _log.warning("refused, to the dead-letter topic: %s", conflict)
+        sent = [await self._send_to_dead_letters(record, CONFLICT_REASON)]
+        if (refusal := build_refusal(message, str(conflict))) is not None:
+            sent.append(await self._send_fact(record, refusal))
+        return sent
+
+    async def _send_fact(self, record: FetchedRecord, fact: Message) -> "asyncio.Future[Any]":
+        """Sends the fact that follows from a record; of one that is too large its cause, to the dead-letter topic."""
+        body = self._codec.encode(fact)
+        partition = self._find_reply_partition(record) if is_outcome(fact) else None
+        try:
+            if len(body) > self._setting.max_message_bytes:
+                raise TooLarge(len(body), self._setting.max_message_bytes)
+            topic, headers = self._places.topic_by_type[type(fact)], self._build_headers(fact, record)
+            sent = await self._send(topic, body, record, headers, partition)
+        except (TooLarge, MessageSizeTooLargeError) as error:
+            self._serving.failed += 1
+            _log.warning("a fact is too large, its cause goes to the dead-letter topic: %s", error)
+            return await self._send_to_dead_letters(record)
+        self._serving.handled += 1
+        return sent
+
+    async def _handle(self, messages: list[Message], arrived_ns: int) -> Sequence[Message | Conflict | None]:
+        """Returns the facts that follow; a Conflict for a message that is refused, None if its handler raises."""
         try:
             return await self._processor.handle_all(messages, arrived_ns)
         except Exception as error:  # noqa: BLE001 - one bad message must not stop the others
@@ -176,13 +195,14 @@ class GroupMember:
         )
         return acknowledged
 
-    async def _send_to_dead_letters(self, record: FetchedRecord) -> "asyncio.Future[Any]":
+    async def _send_to_dead_letters(self, record: FetchedRecord, reason: str = "") -> "asyncio.Future[Any]":
         """Sends the record to the dead-letter topic, or only its location if it is too large to be sent again.
 
         Kafka limits a record by its compressed size, and here it is sent uncompressed.
         """
+        headers = [*record.headers, *([(REASON_HEADER, reason.encode())] if reason else ())]
         try:
-            return await self._send(self._places.dead_letters, record.value or b"", record, list(record.headers))
+            return await self._send(self._places.dead_letters, record.value or b"", record, headers)
         except MessageSizeTooLargeError as error:
             place = f"{record.topic}/{record.partition}/{record.offset}"
             _log.warning("too large for a dead letter, which only says that it lies at %s: %s", place, error)

@@ -13,8 +13,8 @@ from shop.workflow import is_outcome, list_consumed_kinds
 from transports.backends.rabbitmq.publisher import Publisher
 from transports.backends.rabbitmq.topology import LIBRARY_ERRORS, TrialQueues, find_queue
 from transports.base import ServingStats, Setting
-from transports.dispatch import MessageProcessor
-from transports.errors import NoOutcome, Unreachable, Unreadable
+from transports.dispatch import MessageProcessor, build_refusal
+from transports.errors import ContentConflict, NoOutcome, Unreachable, Unreadable
 from transports.security import AUTH, find_producer_role
 from transports.wire import load_codec
 
@@ -72,7 +72,12 @@ class DeliveryHandler:
             await delivery.reject(requeue=False)
             return
         try:
-            fact = await self._processor.handle(message, arrived_ns)
+            try:
+                fact = await self._processor.handle(message, arrived_ns)
+            except ContentConflict as error:
+                if (refusal := build_refusal(message, str(error))) is not None:
+                    await self._publish(refusal, delivery.reply_to)
+                raise
             await self._publish(fact, delivery.reply_to)
         except (Unreachable, NoOutcome) as error:
             self._serving.failed += 1
