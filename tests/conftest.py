@@ -12,8 +12,9 @@ from hypothesis import settings
 
 from bench.errors import Refusal, UsageError
 from bench.paths import STATE
-from bench.provision import BROKER_NAMES, Broker, postgres, provide_brokers
-from bench.provision.brokers import URL_VARIABLES
+from bench.provision import postgres
+from bench.provision.base import Broker
+from bench.provision.brokers import BROKER_NAMES, URL_VARIABLES, provide_brokers
 from shop.catalogue import PRICES_CENTS, PRODUCT_NAMES
 from shop.messages import Order, OrderLine, PlaceOrder
 from shop.payments import GOOD_CARD

@@ -14,7 +14,8 @@ import pytest
 
 from bench.errors import ExitCode
 from bench.paths import ROOT
-from bench.provision import URL_VARIABLES, find_free_ports
+from bench.provision.brokers import URL_VARIABLES
+from bench.provision.ports import find_free_ports
 from bench.results.store import RunFolder
 from shop.workflow import SERVICES
 from tests.conftest import refuses

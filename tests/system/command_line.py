@@ -17,7 +17,7 @@ import psutil
 from bench.cli.commands import Command, find_command
 from bench.errors import ExitCode
 from bench.paths import ROOT, STATE
-from bench.provision import URL_VARIABLES
+from bench.provision.brokers import URL_VARIABLES
 from bench.provision.process import MARK_VARIABLE
 from bench.results.store import RunFolder
 

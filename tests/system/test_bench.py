@@ -11,7 +11,8 @@ import pandas as pd
 import psutil
 import pytest
 
-from bench.provision import URL_VARIABLES, find_free_ports
+from bench.provision.brokers import URL_VARIABLES
+from bench.provision.ports import find_free_ports
 from bench.trial.trial import WARM_UP_CLIENTS
 from shop.workflow import SERVICES
 from tests.system.command_line import (

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.provision import find_free_ports
 from bench.provision.certificates import make_keys
+from bench.provision.ports import find_free_ports
 from bench.provision.services import run_services
 from bench.trial import echo_server as echo
 from shop.workflow import SERVICES

@@ -14,7 +14,10 @@ import psycopg
 import pytest
 
 from bench.errors import StartFailed
-from bench.provision import Broker, Unavailable, cleanup, find_free_ports, postgres, provide_brokers
+from bench.provision import cleanup, postgres
+from bench.provision.base import Broker, Unavailable
+from bench.provision.brokers import provide_brokers
+from bench.provision.ports import find_free_ports
 from bench.provision.process import find_marked_processes, stop_processes_below
 from bench.provision.services import run_services
 from shop.messages import PlaceOrder, StockReserved

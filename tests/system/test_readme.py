@@ -13,7 +13,7 @@ import pytest
 
 from bench.cli.arguments import spell_flags
 from bench.cli.commands import COMMANDS, RENAMED_COMMANDS, Command, find_command
-from bench.provision import find_free_ports
+from bench.provision.ports import find_free_ports
 from bench.results.settings import SETTINGS
 from tests.system.command_line import (
     ROOT,

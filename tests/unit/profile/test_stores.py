@@ -9,7 +9,8 @@ from bench.advise.evidence import _find_usual_stores
 from bench.errors import UsageError
 from bench.profile.loader import load_profile
 from bench.profile.matrix import expand_cells
-from bench.provision import Broker, Unavailable, postgres
+from bench.provision import postgres
+from bench.provision.base import Broker, Unavailable
 from bench.runner.availability import find_unavailable_reason
 from bench.runner.manifest import describe_traits
 
