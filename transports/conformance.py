@@ -30,7 +30,7 @@ MakeTransport = Callable[..., Transport]
 ConformanceCheck = Callable[[MakeTransport], Awaitable[None]]
 
 _TIMEOUT_S = 20.0
-"""How long a check waits for what must come; no check measures time with it."""
+"""The longest wait of a check for something that must come; no check measures time with it."""
 
 
 def build_place_order(

@@ -15,7 +15,7 @@ class MemoryStore(Store):
     blocking = False
 
     def __init__(self, keep: int = 20_000) -> None:
-        """``keep`` is of how many orders decisions are remembered; beyond it the oldest order is forgotten."""
+        """``keep`` is the number of orders whose decisions are remembered; beyond it the oldest order is forgotten."""
         self._keep = keep
         self._quantities: dict[str, int] = {}
         # By order, since of a kind that is rare the newest 20,000 would grow for a million orders. Not a plain dict:
