@@ -11,8 +11,8 @@ from hypothesis import settings
 
 from bench.errors import Refusal, UsageError
 from bench.paths import STATE
-from bench.provision import Broker, provide_brokers
-from bench.provision.brokers import URL_VARIABLES
+from bench.provision.base import Broker
+from bench.provision.brokers import URL_VARIABLES, provide_brokers
 from shop.catalogue import PRICES_CENTS, PRODUCT_NAMES
 from shop.messages import Order, OrderLine, PlaceOrder
 from shop.payments import GOOD_CARD

@@ -14,8 +14,9 @@ from typing import Any
 import psutil
 
 from bench.paths import ROOT
-from bench.provision import URL_VARIABLES, Unavailable, cleanup, compose, kafka, rabbitmq
-from bench.provision.brokers import find_existing_brokers
+from bench.provision import cleanup, compose, kafka, rabbitmq
+from bench.provision.base import Unavailable
+from bench.provision.brokers import URL_VARIABLES, find_existing_brokers
 from bench.provision.ports import find_free_ports, has_public_listener
 from bench.provision.pythons import Python, describe_build, find_pythons, read_interpreter
 from bench.provision.versions import describe_age, find_age

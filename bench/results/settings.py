@@ -379,6 +379,13 @@ SETTINGS: dict[str, SettingSpec] = _table(
         default=False,
     ),
     SettingSpec(
+        name="REPORT",
+        key="report",
+        kind="flag",
+        help="whether report.html and its charts are drawn at the end of the run; `fourways report` draws them later",
+        default=True,
+    ),
+    SettingSpec(
         name="PORTS",
         key="ports",
         kind="count",

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from bench.profile.fault import BROKER
 from bench.profile.schema import CellSettings
-from bench.provision import URL_VARIABLES, Broker, Unavailable
+from bench.provision.base import Broker, Unavailable
+from bench.provision.brokers import URL_VARIABLES
 
 NETWORK = "network"
 """What can be missing beside servers."""

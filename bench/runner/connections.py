@@ -9,8 +9,7 @@ import msgspec
 
 from bench.errors import MissingServer
 from bench.profile.schema import Profile
-from bench.provision import Broker, Unavailable
-from bench.provision.base import Say
+from bench.provision.base import Broker, Say, Unavailable
 from bench.provision.cleanup import open_ledger
 from bench.provision.process import finish_despite_cancellation
 from bench.results.durable_files import append_csv

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from bench.profile.matrix import expand_cells
 from bench.profile.schema import Profile
-from bench.provision import Broker, Unavailable, provide_brokers, toxiproxy
-from bench.provision.base import Say, Security
+from bench.provision import toxiproxy
+from bench.provision.base import Broker, Say, Security, Unavailable
+from bench.provision.brokers import provide_brokers
 from bench.runner.availability import NETWORK
 
 

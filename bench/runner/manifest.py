@@ -8,7 +8,7 @@ import msgspec
 
 from bench.errors import ResultsError
 from bench.profile.schema import CellSettings, Profile
-from bench.provision import Broker, Unavailable
+from bench.provision.base import Broker, Unavailable
 from bench.provision.pythons import measure_object_code_ns, read_interpreter
 from bench.provision.versions import OLD_DAYS, find_age
 from bench.results import caveats

@@ -17,8 +17,8 @@ from bench.errors import LoadError, MissingServer, ResultsError, StartFailed
 from bench.load.locust.control import Master, start_master
 from bench.profile.matrix import expand_cells
 from bench.profile.schema import CellSettings, Profile
-from bench.provision import Broker, Unavailable, is_broker_running, provide_brokers
-from bench.provision.base import Security
+from bench.provision.base import Broker, Security, Unavailable
+from bench.provision.brokers import is_broker_running, provide_brokers
 from bench.provision.cleanup import open_ledger
 from bench.provision.process import build_mark_environment, finish_despite_cancellation
 from bench.results import caveats

@@ -14,8 +14,7 @@ from bench.errors import MissingServer
 from bench.load.workload.orders import Workload
 from bench.profile.matrix import expand_cells
 from bench.profile.schema import CellSettings, Profile
-from bench.provision import Broker, Unavailable
-from bench.provision.base import Say
+from bench.provision.base import Broker, Say, Unavailable
 from bench.provision.cleanup import open_ledger
 from bench.provision.process import finish_despite_cancellation
 from bench.runner.credentials import prepare_credentials

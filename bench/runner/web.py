@@ -9,8 +9,7 @@ from bench.load.locust.control import check_port_free, start_master, start_worke
 from bench.load.protocol import ResourceWatch
 from bench.profile.matrix import expand_cells
 from bench.profile.schema import Profile
-from bench.provision import Broker, Unavailable
-from bench.provision.base import Say
+from bench.provision.base import Broker, Say, Unavailable
 from bench.provision.cleanup import open_ledger
 from bench.provision.process import build_mark_environment, finish_despite_cancellation
 from bench.runner.credentials import prepare_credentials

@@ -19,7 +19,9 @@ from bench.load.locust.control import Master, start_worker
 from bench.load.protocol import ResourceWatch, TrialReport, TrialSpec
 from bench.load.workload.replay import ArrivalTrace
 from bench.profile.schema import CellSettings
-from bench.provision import Broker, find_free_ports, is_broker_running
+from bench.provision.base import Broker
+from bench.provision.brokers import is_broker_running
+from bench.provision.ports import find_free_ports
 from bench.provision.process import build_mark_environment
 from bench.provision.services import ServiceProcess, run_services
 from bench.provision.toxiproxy import ProxyNetwork, run_proxy

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bench.provision import find_free_ports
 from bench.provision.certificates import make_keys
+from bench.provision.ports import find_free_ports
 from shop.workflow import SERVICES
 from transports.base import Setting, Transport
 from transports.conformance import CHECKS, ConformanceCheck

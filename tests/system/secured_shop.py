@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.provision import Broker, find_free_ports
+from bench.provision.base import Broker
 from bench.provision.certificates import CertificateAuthority
+from bench.provision.ports import find_free_ports
 from bench.provision.services import run_services
 from shop.workflow import SERVICES
 from transports.base import Setting, Transport

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench.calibration.baseline.run import BARE_TRANSPORTS
-from bench.provision import URL_VARIABLES, find_free_ports
+from bench.provision.brokers import URL_VARIABLES
+from bench.provision.ports import find_free_ports
 from shop.workflow import SERVICES
 from tests.system.command_line import TIMEOUT_S, CommandLine, find_code, how_refused, wait_until
 

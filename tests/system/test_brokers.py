@@ -13,15 +13,12 @@ import pytest_asyncio
 
 from bench.errors import InUse
 from bench.paths import STATE
-from bench.provision import (
+from bench.provision import compose, kafka, rabbitmq
+from bench.provision.base import Broker, Unavailable
+from bench.provision.brokers import (
     BROKER_NAMES,
-    Broker,
-    Unavailable,
-    compose,
     is_broker_running,
-    kafka,
     provide_brokers,
-    rabbitmq,
     start_kept_brokers,
     stop_kept_brokers,
 )
@@ -32,7 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.broker, pytest.mark.asyncio(loop_sco
 
 OWNER = """
 import asyncio, os, signal, sys, pathlib
-from bench.provision import BROKER_NAMES, provide_brokers
+from bench.provision.brokers import BROKER_NAMES, provide_brokers
 async def run():
     home = pathlib.Path(sys.argv[1])
     async with provide_brokers(BROKER_NAMES, given={}, home=home, say=lambda sentence: None) as found:
@@ -42,7 +39,7 @@ asyncio.run(run())
 """
 USER = """
 import asyncio, sys, pathlib
-from bench.provision import provide_brokers
+from bench.provision.brokers import provide_brokers
 async def run():
     async with provide_brokers(["kafka"], given={}, home=pathlib.Path(sys.argv[1]), say=lambda sentence: None) as found:
         print(found["kafka"].provided_by, flush=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from bench.paths import REFERENCE, ROOT, STATE
-from bench.provision import URL_VARIABLES, kafka, rabbitmq
+from bench.provision import kafka, rabbitmq
+from bench.provision.brokers import URL_VARIABLES
 from tests.system.command_line import SHORT_RUN
 
 pytestmark = pytest.mark.slow

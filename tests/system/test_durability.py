@@ -9,7 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.provision import Broker, find_free_ports, kafka, rabbitmq
+from bench.provision import kafka, rabbitmq
+from bench.provision.base import Broker
+from bench.provision.ports import find_free_ports
 from bench.provision.process import find_marked_processes
 from bench.provision.services import ServiceProcess, run_services
 from shop.messages import PlaceOrder

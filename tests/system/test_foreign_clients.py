@@ -21,7 +21,8 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from bench.provision import find_free_ports, kafka
+from bench.provision import kafka
+from bench.provision.ports import find_free_ports
 from bench.provision.services import ServiceProcess, run_services
 from shop.messages import KIND_BY_TYPE, PlaceOrder
 from shop.workflow import SERVICES

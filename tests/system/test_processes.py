@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench.provision import find_free_ports
+from bench.provision.ports import find_free_ports
 from bench.provision.services import run_services
 from shop.factory import open_service
 from shop.workflow import SERVICES

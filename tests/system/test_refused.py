@@ -18,8 +18,8 @@ from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFai
 from aiokafka.protocol.admin import DescribeAclsRequest
 from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 
-from bench.provision import Broker, provide_brokers
-from bench.provision.base import Security
+from bench.provision.base import Broker, Security
+from bench.provision.brokers import provide_brokers
 from bench.provision.certificates import CertificateAuthority
 from bench.trial.tls_probe import find_entry_address, open_tls_tap, route_through_tap
 from shop.messages import PaymentTaken

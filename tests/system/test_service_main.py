@@ -20,8 +20,7 @@ import uvloop
 
 from bench.errors import StartFailed
 from bench.paths import ROOT
-from bench.provision import find_free_ports
-from bench.provision.ports import find_listeners
+from bench.provision.ports import find_free_ports, find_listeners
 from bench.provision.process import find_marked_processes
 from bench.provision.service_main import ServiceSpec
 from bench.provision.services import ServiceProcess, run_services

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench.paths import STATE
-from bench.provision import BROKER_NAMES, URL_VARIABLES, kafka, rabbitmq
+from bench.provision import kafka, rabbitmq
+from bench.provision.brokers import BROKER_NAMES, URL_VARIABLES
 from tests.system.command_line import TIMEOUT_S, CommandLine, find_code, how_refused, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.broker]

@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bench.provision import URL_VARIABLES, find_free_ports
+from bench.provision.brokers import URL_VARIABLES
+from bench.provision.ports import find_free_ports
 from tests.system.command_line import TIMEOUT_S, CommandLine, fetch_body, find_code, how_refused, wait_until
 
 pytestmark = pytest.mark.slow

@@ -11,9 +11,10 @@ from rich.console import Console
 from bench.calibration.baseline.arms import Arm, build_orders
 from bench.calibration.baseline.measure import BaselineLoad, Slot, measure_slot
 from bench.calibration.baseline.report import BaselineReport
-from bench.provision import Broker, Unavailable, find_free_ports, provide_brokers
-from bench.provision.base import Say
+from bench.provision.base import Broker, Say, Unavailable
+from bench.provision.brokers import provide_brokers
 from bench.provision.cleanup import open_ledger, resolve_home
+from bench.provision.ports import find_free_ports
 from bench.provision.process import finish_despite_cancellation
 from bench.runner.environment import RunPaths
 from shop.workflow import SERVICES

@@ -25,7 +25,8 @@ from bench.load.workload.arrivals import Schedule
 from bench.load.workload.orders import Mix, Workload
 from bench.profile.loader import load_profile
 from bench.profile.matrix import expand_cells
-from bench.provision import Broker, Unavailable, provide_brokers
+from bench.provision.base import Broker, Unavailable
+from bench.provision.brokers import provide_brokers
 from bench.provision.cleanup import open_ledger
 from bench.provision.process import finish_despite_cancellation
 from bench.report.formatting import format_number

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.calibration.selftest.cases import CheckResult, SingleTrialCase, response_percentiles
 from bench.calibration.selftest.queue_model import QueueModel
 from bench.load.protocol import TrialReport, TrialSpec
-from bench.provision import find_free_ports
+from bench.provision.ports import find_free_ports
 from bench.provision.services import run_services
 from bench.runner.capacity_search import RateProbe, RateProbeResult, SearchResult, SearchSettings, find_next_step
 from bench.stats.quantiles import samples_needed

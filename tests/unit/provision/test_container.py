@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from bench.errors import StartFailed
-from bench.provision import Broker, Unavailable, brokers, compose, container, kafka, provide_brokers, rabbitmq
-from bench.provision.base import Security
+from bench.provision import brokers, compose, container, kafka, rabbitmq
+from bench.provision.base import Broker, Security, Unavailable
+from bench.provision.brokers import provide_brokers
 from bench.provision.certificates import make_keys
 from transports.security import ENCRYPTED_LEVELS, LEVELS, ROLES, RoleKeys
 

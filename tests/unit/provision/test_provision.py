@@ -15,24 +15,12 @@ import psutil
 import pytest
 
 from bench.errors import InUse, StartFailed
-from bench.provision import (
-    URL_VARIABLES,
-    Broker,
-    Unavailable,
-    cleanup,
-    compose,
-    find_free_ports,
-    install,
-    kafka,
-    ports,
-    provide_brokers,
-    rabbitmq,
-    remove_orphans,
-    stop_kept_brokers,
-)
-from bench.provision.base import Security
-from bench.provision.brokers import find_existing_brokers
+from bench.provision import cleanup, compose, install, kafka, ports, rabbitmq
+from bench.provision.base import Broker, Security, Unavailable
+from bench.provision.brokers import URL_VARIABLES, find_existing_brokers, provide_brokers, stop_kept_brokers
 from bench.provision.certificates import make_keys
+from bench.provision.cleanup import remove_orphans
+from bench.provision.ports import find_free_ports
 from bench.provision.process import (
     MARK_VARIABLE,
     ChildProcess,
@@ -394,7 +382,7 @@ def test_brokers_are_set_up_for_those_transports_alone_that_need_them(
 @pytest.mark.slow
 def test_a_port_that_another_process_has_just_chosen_is_not_chosen_again(monkeypatch: pytest.MonkeyPatch) -> None:
     program = (
-        "import sys; from bench.provision import find_free_ports; "
+        "import sys; from bench.provision.ports import find_free_ports; "
         "print(*find_free_ports(1), flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", program]

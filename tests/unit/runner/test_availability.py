@@ -6,7 +6,7 @@ import pytest
 
 from bench.profile.loader import load_profile
 from bench.profile.matrix import expand_cells
-from bench.provision import Broker, Unavailable
+from bench.provision.base import Broker, Unavailable
 from bench.runner.availability import NETWORK, find_unavailable_reason
 
 OURS = Broker("kafka", "127.0.0.1:9092", "native", "4.3.0", (1,), near="127.0.0.1:9093")

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.profile.fault import Fault
-from bench.provision import Broker
+from bench.provision.base import Broker
 from bench.trial.proxy_routes import BUYER, ProxyRoutes
 from shop.workflow import SERVICES
 from transports.base import Setting
