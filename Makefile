@@ -44,7 +44,7 @@ quick: check ## check, and the tests that start nothing
 
 test: setup check ## check, then every test on real brokers; some 20 minutes
 	@.venv/bin/python -m tests.install
-	@.venv/bin/python -m pytest -n 3 --dist worksteal -m 'not nightly'
+	@.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not nightly'
 
 nightly: setup ## seven studies in their shortest form
 	@.venv/bin/python -m tests.install

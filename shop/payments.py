@@ -8,7 +8,7 @@ from shop.store import Decision
 
 GOOD_CARD = "4242424242424242"
 DECLINED_CARD = "4000000000000002"
-"""Passes the check digit and is declined all the same, so that a workload can plan an order that fails."""
+"""A card with a good check digit that is declined, so that a workload can plan an order that fails."""
 
 
 class PaymentService(Service):

@@ -17,7 +17,7 @@ from shop.messages import (
 SERVICES = ("user", "product", "payment", "shipping")
 _POSITION = {service: place for place, service in enumerate(SERVICES)}
 ENTRY_SERVICE = SERVICES[0]
-"""The service at which buyers order, and which tells them the outcome."""
+"""The service that takes the buyers' orders and sends them the outcomes."""
 
 _CONSUMER_BY_TYPE: dict[type[Message], str] = {
     PlaceOrder: "user",
@@ -78,7 +78,7 @@ REQUEST_TYPES: dict[str, type[Message]] = {
     "payment": StockReserved,
     "shipping": PaymentTaken,
 }
-"""What a chain asks of each service; everything else that a service consumes comes back to it as an answer."""
+"""The message with which a chain calls each service; all others that a service consumes return to it as answers."""
 
 
 def is_outcome(message: Message) -> bool:
@@ -108,7 +108,7 @@ def find_next_service(service: str, fact: type[Message]) -> str | None:
 
 
 def list_returned_types(service: str) -> tuple[type[Message], ...]:
-    """Returns the types of fact that may come back to whoever asks ``service`` in a chain."""
+    """Returns the types of fact that may come back to the caller of ``service`` in a chain."""
     found: dict[type[Message], None] = {}
     for fact in list_answer_types(service):
         asked = find_next_service(service, fact)

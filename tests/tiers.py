@@ -56,7 +56,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse a collection in which a test uses the brokers without the marker."""
+    """Refuse a collection in which a test uses the brokers without the marker, and put the long files first.
+
+    `make test` gives each worker a whole file, so that one that takes minutes must not begin last.
+    """
+    items.sort(key=lambda item: "tests/system/" not in item.nodeid)
     for item in items:
         given = getattr(getattr(item, "callspec", None), "params", {})
         used = set(getattr(item, "fixturenames", ())) - set(given)

@@ -18,11 +18,11 @@ class Style(StrEnum):
     """How a fact reaches the service that consumes it."""
 
     CHAIN = "chain"
-    """It is asked, and the asker waits for the answer."""
+    """The caller sends the fact as a request, and waits for the answer."""
     PIPELINE = "pipeline"
     """The fact is put on the consumer's queue."""
     CHOREOGRAPHY = "choreography"
-    """The fact is published to whoever listens."""
+    """The fact is published to all listeners."""
 
 
 class Acceptance(StrEnum):
@@ -50,23 +50,23 @@ class Traits:
     concurrency: str
     """How many messages a service process may have in hand."""
     acknowledges: str = ""
-    """When a consumer tells its server that a message is done, where it does: what came since is delivered again."""
+    """When a consumer acknowledges a message, where it does; messages since then are delivered again."""
     replays: bool = False
-    """Whether what was consumed is kept, so that another consumer can read it again from the beginning."""
+    """Whether consumed messages are kept, so that another consumer can read them again from the beginning."""
     browsers: bool = False
     """Whether a page in a browser can call the first service as it is, without a gateway in between."""
     stamped: bool = False
     """Whether its services stamp sampled orders, for a report of where the time went; see transports/tracing.py."""
     codec: str = "json"
-    """The codec that the method's users would take."""
+    """The usual codec of the method's users."""
     codecs: frozenset[str] | None = None
-    """Those that it can carry; None: every one."""
+    """The codecs that it can carry; None: every one."""
     largest_bytes: int | None = None
-    """What its server takes at once, as it is provided here; None: it has no limit of its own."""
+    """The largest message that its server takes, as it is provided here; None: it has no limit of its own."""
     scales: bool = False
     """Whether several processes of a service share its orders: at ``Setting.addresses_of``, or at a server."""
     compressions: frozenset[str] = frozenset()
-    """What the method can make bodies smaller with by its own means, beside ``none``."""
+    """The method's own compressions, beside ``none``."""
     securities: frozenset[str] = frozenset()
     """The levels that it carries beside ``none``, see transports/security/levels.py."""
     needs: frozenset[str] = frozenset()
@@ -84,7 +84,7 @@ class Setting:
     addresses: Mapping[str, str] = field(default_factory=dict)
     """``host:port`` by service; of several processes all, with commas between them."""
     processes: int = 1
-    """Of each service."""
+    """The number of processes of each service."""
     process: int = 0
     """Which of them this is."""
     servers: Mapping[str, str] = field(default_factory=dict)
@@ -107,7 +107,7 @@ class Setting:
     trace_every: int = 0
     """One in so many orders is stamped at every hop, see transports/tracing.py; 0: none."""
     product: str = ""
-    """Over which the method runs, and so which class is built; empty: the method's own."""
+    """The product that the method runs over, which decides the class; empty: the method's own."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """The transport's own settings; becomes its ``Config``."""
 
@@ -173,7 +173,7 @@ class Transport(ABC):
 
     traits: ClassVar[Traits]
     product: ClassVar[str] = ""
-    """Over which it runs, for a method that may run over several."""
+    """The product that it runs over, for a method that may run over several."""
     Config: ClassVar[type]
     """Its own settings: a frozen msgspec.Struct that refuses unknown keys."""
 

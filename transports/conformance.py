@@ -37,7 +37,7 @@ OpenStore = Callable[[str], Store]
 _open_store: ContextVar[OpenStore] = ContextVar("open_store", default=lambda service: MemoryStore())
 
 _TIMEOUT_S = 20.0
-"""How long a check waits for what must come; no check measures time with it."""
+"""The longest wait of a check for something that must come; no check measures time with it."""
 
 
 @contextmanager

@@ -101,7 +101,7 @@ class MessageProcessor:
             begun_ns = monotonic_ns()
             try:
                 facts = await loop.run_in_executor(self._thread, self.service.handle_all, together)
-            except Exception as error:  # noqa: BLE001 - whoever waits is told
+            except Exception as error:  # noqa: BLE001 - every waiting caller gets it
                 for waiting in batch:
                     if not waiting.done.done():
                         waiting.done.set_exception(error)
@@ -154,7 +154,7 @@ async def handle_in_chain(
 ) -> bytes:
     """Handles ``message`` and returns the encoded fact that the caller has to consume.
 
-    A fact for a later service is sent there with ``ask``. A fact for an earlier service is the answer: nobody calls
+    A fact for a later service is sent there with ``ask``. A fact for an earlier service is the answer: no service calls
     backwards, and the first service on the way back that consumes it handles it. Services in between pass it on
     unchanged. ``arrived_ns`` is as in ``MessageProcessor.handle``.
     """

@@ -75,7 +75,7 @@ class SettingError(ValueError):
 
 
 MAX_LISTED = 8
-"""So many words are listed to somebody whose word is like none of them."""
+"""The most known words that are listed for a word that is like none of them."""
 
 
 def describe_unknown(what: str, name: str, known: tuple[str, ...]) -> str:

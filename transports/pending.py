@@ -9,7 +9,7 @@ from transports.errors import TransportError, Unreadable
 from transports.wire import Codec
 
 MAX_ABANDONED = 10_000
-"""Orders that were given up, and whose outcome may come all the same: the newest of them."""
+"""The most abandoned orders that are remembered, the newest ones: their outcome may still come."""
 _OUTCOME_KIND = KIND_BY_TYPE[OrderClosed]
 
 
@@ -52,7 +52,7 @@ class PendingOutcomes:
             known = order_id in self._abandoned
             self._abandoned.pop(order_id, None)
             return known
-        if finished.done():  # cancelled: whoever waited has given up
+        if finished.done():  # cancelled: the waiting caller has given up
             return True
         try:
             outcome = self._codec.decode(_OUTCOME_KIND, body)

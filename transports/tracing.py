@@ -12,7 +12,7 @@ from zlib import crc32
 from shop.messages import KIND_BY_TYPE, Message
 
 MAX_STAMPS = 60_000
-"""Kept per process; a long run keeps its first ones."""
+"""The most stamps that a process keeps; a long run keeps its first ones."""
 
 
 class Stamp(NamedTuple):
@@ -25,7 +25,7 @@ class Stamp(NamedTuple):
     begun_ns: int
     """The handler began. Messages that share a transaction share this instant and the next."""
     ended_ns: int
-    """The fact that follows was there, its effects committed: it left for the next service."""
+    """The next fact was ready and its effects committed: it left for the next service."""
     commit_ns: int
     """How much of it the store took to commit."""
 
@@ -36,7 +36,7 @@ class Tracer:
     def __init__(self, every: int) -> None:
         """Samples one order in ``every``; 0: none."""
         self._every = every
-        # Side by side and not as Stamps, of which 5,000 would take 2 MB where these take half of one.
+        # Columns instead of Stamps: 5,000 Stamps would take 2 MB, and these take half of one.
         self._order_ids: list[str] = []
         self._kinds: list[str] = []
         self._instants_ns = array("q")

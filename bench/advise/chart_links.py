@@ -18,13 +18,13 @@ CHARTS_BY_SUBJECT: Mapping[str, Sequence[tuple[str, frozenset[str]]]] = {
     CAPACITY_SUBJECT: (("curve", frozenset({"capacity"})),),
     SLOPE_SUBJECT: (("size", frozenset({HEADLINE})),),
 }
-"""By what a claim is about, the charts that may draw its number, and the words of such a row."""
+"""For each subject of a claim, the charts that may draw its number, and the words of their rows."""
 RELATIVE_TOLERANCE = 5e-6
-"""Half of the last of a chart's six, relative."""
+"""Half a unit of the last of a chart's six digits, relative."""
 
 ChartRows = Iterable[Sequence[object]]
 ChartLookup = Callable[[str, str], tuple[str, ChartRows]]
-"""From the names of a run and of a chart to where that is for a reader, and its rows; no rows where there is none."""
+"""Takes the names of a run and a chart; returns the chart's place for a reader, and its rows if there are any."""
 
 
 def find_no_chart(run: str, chart: str) -> tuple[str, ChartRows]:

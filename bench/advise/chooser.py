@@ -24,7 +24,7 @@ FIELD_LABELS: Mapping[str, str] = {
     "security": "Security",
     "durability": "Durability",
 }
-"""Of what a form asks for, by AXES."""
+"""The labels of the form's fields, by AXES."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class MethodRank:
     """The rank of a method among others."""
 
     place: int
-    """Among all of them; among those that are left, one more than there are left of ``behind``."""
+    """The place among all; among a subset, one more than the number of methods of ``behind`` in it."""
     behind: tuple[str, ...]
     """The methods that are shown to be ahead."""
 
@@ -43,10 +43,10 @@ class ChooserRow:
 
     method: str
     name: str
-    """How people know it."""
+    """The name for people."""
     codec: str
     own: MethodRank | None
-    """Among all methods, each in its own format, which is what whoever asks for no format has; None in another one."""
+    """The rank among all methods, each in its own format, for a use without a format; None in another format."""
     alike: MethodRank
     """Among the methods in this format."""
     finish_p50_ms: str
@@ -57,7 +57,7 @@ class ChooserRow:
     failed: int
     lost: int
     line: str
-    """Through which places, where it lies on a line."""
+    """The places through which the line goes, for a number on a line."""
     needs: tuple[str, ...]
     """The words of NEEDS= that the method meets."""
 

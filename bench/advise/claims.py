@@ -35,9 +35,9 @@ METRIC_WORDING: Mapping[str, tuple[str, str, str, float]] = {
     "cpu_us_per_order": ("takes less CPU for an order", "takes more CPU for an order", "us", 1.0),
     "wire_bytes_per_order": ("puts fewer bytes on the wire", "puts more bytes on the wire", "bytes", 1.0),
 }
-"""How less and more of a metric is said, its unit, and how many of its own units that is."""
+"""The words for less and more of a metric, the unit, and how many of the metric's own units make one."""
 MIN_SIZES = 3
-"""The fewest through which a line over sizes is drawn, and claimed."""
+"""The fewest sizes for a line, and for a claim from it."""
 LATENCIES = (HEADLINE, "accept_p50_us")
 
 
@@ -48,15 +48,15 @@ class Claim:
     method: Method
     kind: ClaimKind
     subject: str
-    """What it is about: a metric, a fault, ``capacity``, ``a KiB more``, or a word of a promise."""
+    """The subject: a metric, a fault, ``capacity``, ``a KiB more``, or a word of a promise."""
     text: str
     source: str
     run: str = ""
-    """Empty for what is promised and not measured."""
+    """The run's name; empty for a promise, which is not measured."""
     cell: str = ""
-    """Whose trials give the number, where it is one cell's."""
+    """The cell whose trials give the number, where it comes from one cell."""
     chart: str = ""
-    """Where a chart draws the number; empty where none does."""
+    """The place of the chart that draws the number; empty where there is none."""
     estimate: Estimate | None = None
     """The number that the text says, in the unit that it says; None for a promise and for a capacity."""
 
@@ -90,7 +90,7 @@ def build_claims(found: Evidence, look: ChartLookup = find_no_chart) -> list[Cla
 
 
 def _claim_differences(found: Evidence, look: ChartLookup) -> Iterator[Claim]:
-    """At what `make bench` measures; and in bursts, where the question is what becomes of latency."""
+    """Yields the differences at the settings of `make bench`, and those of latency in bursts."""
     usual = parse_question({})
     for question, metrics in (
         (usual, tuple(METRIC_WORDING)),
@@ -152,7 +152,7 @@ def _split_by_verdict(ratios: Mapping[Method, Estimate]) -> tuple[ClaimKind, Map
 
 
 def _claim_capacities(found: Evidence, look: ChartLookup) -> Iterator[Claim]:
-    """The highest rate, between the last that passed and the first that did not, which are its interval."""
+    """Yields the highest rates; the last that passed and the first that did not are the interval."""
     for one in found.capacities:
         others = [other for other in found.capacities if other.run == one.run and other.method != one.method]
         under = f"with p99 of completion under {format_number(one.slo_p99_ms)} ms"
@@ -221,7 +221,7 @@ def _fit_slope(points: Sequence[Measurement]) -> Estimate:
 
 
 def _claim_outages(found: Sequence[OutageEvidence]) -> Iterator[Claim]:
-    """Which orders failed or were lost while a part was away: trial by trial, since orders of one share its luck.
+    """Yields claims on orders that failed or were lost in an outage, by trial, since orders of a trial share its luck.
 
     Durability classes are not set against each other.
     """

@@ -16,7 +16,7 @@ from bench.results.store import RunFolder
 from bench.stats.summary import CELL_COLUMNS, is_cell_valid
 
 HEADLINE = "finish_p50_us"
-"""What methods are ranked by: the steadiest of the latencies, and the one that every method has."""
+"""The metric that ranks methods: the steadiest of the latencies, which every method has."""
 METRICS = (
     *(HEADLINE, "accept_p50_us", "finish_p99_us", "accept_p99_us"),
     *("cpu_us_per_order", "wire_bytes_per_order"),
@@ -50,7 +50,7 @@ class Measurement:
     codec: str
     place: Conditions
     trials: pd.DataFrame
-    """The valid ones: a column of METRICS where it was measured, by round."""
+    """The valid trials: a column of METRICS where it was measured, by round."""
     orders: Mapping[str, int]
     """Summed over all trials, the invalid ones too."""
 
@@ -79,7 +79,7 @@ class OutageEvidence:
     fault: str
     durability: str
     trials: pd.DataFrame
-    """The valid ones: rows of outages.csv."""
+    """The valid trials: rows of outages.csv."""
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ class Evidence:
     outages: list[OutageEvidence] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     runs: dict[str, Path] = field(default_factory=dict)
-    """The folders of those that could be read."""
+    """The folders of the runs that could be read."""
     machines: list[str] = field(default_factory=list)
 
     @property
@@ -101,7 +101,7 @@ class Evidence:
 
 
 def collect_evidence(folders: Mapping[str, Path]) -> Evidence:
-    """Reads the runs in these folders, by the names by which they are to be known.
+    """Reads the runs in these folders, each under its name here.
 
     A run that cannot be read is left out, with its sentence in ``left_out``. Raises ResultsError with all of these
     sentences when no run can be used.
@@ -195,7 +195,7 @@ def _drop_second_arms(points: Iterable[Measurement]) -> Iterator[Measurement]:
 
 
 def _read_capacities(name: str, run: RunFolder, trials: pd.DataFrame) -> Iterator[CapacityEvidence]:
-    """Of searches without what a question says nothing of, that came to an end. Raises ResultsError for no number."""
+    """Yields finished searches in which all that a question cannot name is plain. Raises ResultsError for no number."""
     profile = run.manifest.get("profile", {})
     resolved, keys = {**profile.get("extra", {}), **profile}, settings_by_column()
     beside = {keys[column].key: value for column, value in plain_levels().items() if column != "compression"}

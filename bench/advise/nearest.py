@@ -36,11 +36,11 @@ class ComparedMethod:
     metrics: Mapping[str, Estimate]
     orders: Mapping[str, int]
     cell: str = ""
-    """Empty for what lies on a line."""
+    """The name of its cell; empty for a method on a line."""
     trials: pd.DataFrame | None = None
-    """By round; None for what lies on a line, where rounds are no pairs any more."""
+    """The trials by round; None for a method on a line, whose rounds are no pairs any more."""
     line: str = ""
-    """Through which places, where it is no cell of its own."""
+    """The places through which the line goes; empty for a measured cell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class MethodComparison:
     place: Conditions
     matched_axes: frozenset[str]
     rows: Mapping[str, ComparedMethod]
-    """By the method's name."""
+    """The methods by name."""
 
     def ratio(self, metric: str, method: str, base: str) -> Estimate:
         """Returns the ratio to ``base``: by paired rounds where both were measured, else from the two intervals."""

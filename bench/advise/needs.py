@@ -86,4 +86,4 @@ NEEDS: Mapping[str, Need] = {
         met=_survives_level(3),
     ),
 }
-"""By the word in NEEDS=."""
+"""The needs, by the word in NEEDS=."""

@@ -15,13 +15,13 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The use that a method is wanted for. What is left out defaults to what `make bench` measures."""
 
     size_bytes: Annotated[int, msgspec.Meta(ge=1)]
-    """Of the order's compact JSON."""
+    """The size of the order's compact JSON."""
     shape: Literal["document", "structured"]
     format: str | None = None
     """The codec; None: any, each method's own where it was measured."""
     rate_per_s: Annotated[float, msgspec.Meta(gt=0)]
     burst: Annotated[float, msgspec.Meta(ge=1)] = 1.0
-    """How many times the mean rate orders come at in a burst; 1: as a Poisson process has it."""
+    """The rate in a burst, in times of the mean rate; 1: a Poisson process without bursts."""
     security: Literal["none", "tls", "mtls", "auth"]
     durability: Literal["fast", "safe"]
     needs: tuple[str, ...] = ()

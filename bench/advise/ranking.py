@@ -21,7 +21,7 @@ TRADE_WORDING: Mapping[str, tuple[str, str]] = {
     "cpu_us_per_order": ("takes less CPU", "takes more CPU"),
     "wire_bytes_per_order": ("puts fewer bytes on the wire", "puts more bytes on the wire"),
 }
-"""What may be gained or lost with another method, by metric."""
+"""The words for a gain and a loss with another method, by metric."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Tradeoff:
     metric: str
     gain: bool
     ratio: Estimate
-    """To the first method."""
+    """The ratio to the first method."""
 
     @property
     def said(self) -> str:
@@ -51,9 +51,9 @@ class RankedMethod:
     """The methods that are shown to complete sooner somewhere in the views, and nowhere later."""
     trades: tuple[Tradeoff, ...] = ()
     carried: bool | None = None
-    """Whether it was seen to carry the rate; None where it was not tried."""
+    """Whether a search showed that it carries the rate; None where none was made."""
     overloaded: str = ""
-    """That it did not carry the rate, where it was seen not to."""
+    """The sentence that it did not carry the rate, where a search showed that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,25 +63,25 @@ class Advice:
     question: Question
     views: tuple[MethodComparison, ...]
     placed: tuple[RankedMethod, ...]
-    """In order."""
+    """The ranked methods, the first place first."""
     ruled_out: Mapping[str, str]
-    """By method, which needs it does not meet."""
+    """The needs that a method does not meet, by method."""
     unmeasured: tuple[str, ...]
-    """Methods of which nothing was measured that bears on the question."""
+    """Methods without a measurement that bears on the question."""
     excluded: tuple[str, ...]
-    """Methods with another client or product than their own, not placed since the nearest view has them not."""
+    """Methods with another client or product than their own, which the nearest view lacks; they get no place."""
     not_measured: tuple[str, ...]
-    """What was asked and not measured, a sentence each."""
+    """The parts of the question that were not measured, a sentence each."""
     remarks: tuple[str, ...]
     left_out: tuple[str, ...]
     runs: tuple[str, ...]
     machines: tuple[str, ...]
     names: Mapping[str, str]
-    """How people know the methods."""
+    """The methods' names for people."""
 
     @property
     def whole(self) -> bool:
-        """Whether every ranked method was measured at all that is asked."""
+        """Whether every ranked method was measured at the question's levels of all axes."""
         there = {method for view in self.views if view.matched_axes >= set(AXES) for method in view.rows}
         return all(placed.method in there for placed in self.placed)
 
@@ -99,7 +99,7 @@ class Advice:
 
     @property
     def _leader_sentence(self) -> str:
-        """Which method is ahead of all others that are placed, or between which it is open."""
+        """The sentence that names the method ahead of all others, or the methods between which it is open."""
         least, at_rate = min(placed.place for placed in self.placed), f"{self.question.rate_per_s:g}/s"
         first = [placed for placed in self.placed if placed.place == least]
         others = [placed for placed in self.placed if placed.place != least]
@@ -118,7 +118,7 @@ class Advice:
         return f"{named} completes an order soonest at the median{but}."
 
     def _open(self, first: Sequence[RankedMethod], untried: str) -> str:
-        """Of several at the first place, why it is open which of them is ahead."""
+        """Returns why it is open which of several methods at the first place is ahead."""
         named, methods = self._join_names(first), [placed.method for placed in first]
         if any(placed.behind for placed in first):
             return f"{named} come first: each of them is behind another one."
@@ -250,7 +250,7 @@ def _find_tradeoffs(method: str, first: str, near: Sequence[MethodComparison]) -
 
 
 def _find_capacities(question: Question, evidence: Evidence) -> Iterator[CapacityEvidence]:
-    """Yields the capacities that were searched for at all that is asked but the rate."""
+    """Yields the capacities that were searched for at the question's levels of all axes but the rate."""
     asked = (question.size_bytes, question.shape, question.security, question.durability)
     for found in evidence.capacities:
         place = found.place
@@ -260,7 +260,7 @@ def _find_capacities(question: Question, evidence: Evidence) -> Iterator[Capacit
 
 
 def _sustains_rate(found: CapacityEvidence, rate_per_s: float) -> bool | None:
-    """Tells whether the method was seen to sustain a rate; None where that was not tried."""
+    """Returns whether the search showed that the method sustains a rate; None where that was not tried."""
     if rate_per_s <= found.last_pass_per_s:
         return True
     return False if found.first_fail_per_s is not None and rate_per_s >= found.first_fail_per_s else None

@@ -25,9 +25,9 @@ TOOL_CLAIMS: Mapping[str, tuple[str, str]] = {
         f"{FOREIGN_CLIENTS_TEST}::test_kafka_itself_lists_the_topics_and_groups_of_a_trial_and_none_after_it",
     ),
 }
-"""By pairing, what others' tools can do with it."""
+"""What tools of others can do with a pairing, and the test of it, by pairing."""
 BACK_PRESSURE_TESTS: Mapping[str, str] = {"broker": f"{BROKER_TEST}::test_a_service_takes_no_more_than_its_prefetch"}
-"""By pairing, the test that more than a service takes at once waits outside of it."""
+"""The test that messages beyond a service's prefetch wait outside of it, by pairing."""
 
 
 def build_trait_claims(method: Method) -> Iterator[tuple[Literal["pro", "con"], str, str, str]]:

@@ -221,7 +221,7 @@ COMMANDS: tuple[Command, ...] = (
         name="connections",
         help="Measure what a new connection costs at each level of security; 4 minutes.",
         module="connections",
-        own={**_some("TRANSPORT", "ROUNDS"), **_table(RESULTS, STATE)},
+        own={**_some("TRANSPORT", "SECURITY", "ROUNDS"), **_table(RESULTS, STATE)},
         harness=True,
         servers=True,
     ),

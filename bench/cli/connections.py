@@ -12,7 +12,7 @@ from bench.runner.connections import run_connections
 
 def run(asked: Asked) -> None:
     """Measure, print the table, and keep the rows beside the runs. Raises UsageError, OperationFailed."""
-    words = {name: text for name, text in asked.profile_words.items() if name == "TRANSPORT"}
+    words = {name: text for name, text in asked.profile_words.items() if name in ("TRANSPORT", "SECURITY")}
     profile = load_profile("security", words)
     install_brokers_for(asked, profile.transports)
     progress = Console(stderr=True)

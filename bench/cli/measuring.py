@@ -3,12 +3,10 @@
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from bench.advise.report import write_report
 from bench.cli.arguments import Asked
 from bench.cli.exits import refusals, run_to_end
 from bench.cli.output import print_json, print_run
@@ -52,7 +50,8 @@ def measure(asked: Asked, profile: Profile | None, choose_plan: Callable[[Profil
         took = f"{len(kept.trials()) - before} trials, {_format_minutes(time.monotonic() - begun_s)}"
         if resumed is None and plan.name != "capacity" and (forecast_s := kept.manifest.get("forecast_s")):
             took += f" (forecast {_format_minutes(forecast_s)})"
-        console.print(f"\nresults: {where}   report: {where}/report.html   {took}", highlight=False, soft_wrap=True)
+        drawn = f"   report: {where}/report.html" if (kept.path / "report.html").is_file() else ""
+        console.print(f"\nresults: {where}{drawn}   {took}", highlight=False, soft_wrap=True)
         if asked.json:
             print_json(kept.summary())
         _judge(kept, target)
@@ -83,8 +82,10 @@ async def _run(asked: Asked, profile: Profile, plan: RunPlan, resumed: RunFolder
     with bar:
         kept = await run_plan(profile, paths_of(asked), progress, asked.line, plan, resumed)
     print_run(kept, console)
-    if len(kept.trials()):
-        write_report([kept.path], Path(kept.path))
+    if len(kept.trials()) and profile.extra["report"]:
+        from bench.advise.report import write_report  # noqa: PLC0415 - matplotlib takes 0.6 s
+
+        write_report([kept.path], kept.path)
     return kept
 
 

@@ -22,7 +22,7 @@ from bench.stats.intervals import CONFIDENCE
 
 CONFIDENCE_TEXT = f"{CONFIDENCE:.0%}".replace("%", " %")
 MAX_RATIOS = 8
-"""In sentences; a chart and a table have the others."""
+"""The most ratios in sentences; a chart and a table have the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ def build_findings(readings: Sequence[RunView]) -> list[Paragraph]:
 
 
 def _describe_speed(reading: RunView) -> Iterator[Sentence]:
-    """REST's own time and every other method's ratio to it: of a run whose cells differ by their method alone."""
+    """Yields REST's own time and every other method's ratio to it, where cells differ by their method alone."""
     cells = {cell["cell"]: cell for cell in reading.summary["cells"]}
     invalid = [style.format_cell_name(name, cell["transport"]) for name, cell in cells.items() if not cell["valid"]]
     ratios = reading.summary["ratios"]
@@ -114,7 +114,7 @@ def _describe_base(reading: RunView, cell: Mapping[str, Any]) -> Sentence:
 
 
 def _describe_fastest(reading: RunView, names: Sequence[str]) -> Iterator[Sentence]:
-    """Which of these finishes the median order first, or which of them tie."""
+    """Yields the sentence that names the fastest of these cells at the median order, or those that tie."""
     marks = mark_best_cells(reading.trials, "finish_p50_us")
     shown = {name: style.format_cell_name(name, reading.transports[name]) for name in names if name in marks}
     if any(marks[name] == BEST for name in shown):
@@ -168,7 +168,7 @@ def _describe_capacity(reading: RunView) -> Iterator[Sentence]:
 
 
 def _describe_size_effect(reading: RunView) -> Iterator[Sentence]:
-    """A KiB more, method by method: of as many sizes as make a line."""
+    """Yields what a KiB more costs, method by method, where there are enough sizes for a line."""
     if reading.trials[SIZE_COLUMN].nunique() < MIN_SIZES:
         return
     for number, row in enumerate(reading.summary.get("effects", ())):
@@ -182,7 +182,7 @@ def _describe_size_effect(reading: RunView) -> Iterator[Sentence]:
 
 
 def _describe_factor_effects(reading: RunView) -> Iterator[Sentence]:
-    """What is shown to matter, and of the rest how much there is; of a run with faults the outages tell it."""
+    """Yields the effects that are shown, and the number of the others; none where every trial has a fault."""
     if len(reading.trials) and (reading.trials["fault"] != "none").all():
         return
     rows = [
@@ -232,7 +232,7 @@ _FACTORS_BY_METRIC: Mapping[str, Set[str]] = {
     "accept_p50_us": {"arrivals"},
     "wire_bytes_per_order": {"codec", "compression"},
 }
-"""Where these are more than a part of what completion tells."""
+"""The factors whose effect on a metric says more than the effect on completion."""
 
 
 def _is_reported(row: Mapping[str, Any]) -> bool:
@@ -244,7 +244,7 @@ def _effect_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _equals_completion(row: Mapping[str, Any], rows: Sequence[tuple[int, Mapping[str, Any]]]) -> bool:
-    """Of a chain, which accepts an order when it has finished it."""
+    """Returns whether a row on acceptance repeats that on completion, as in a chain, which accepts on finishing."""
     if row["metric"] != "accept_p50_us":
         return False
     of_completion = _effect_key({**row, "metric": "finish_p50_us"})
@@ -255,7 +255,7 @@ def _equals_completion(row: Mapping[str, Any], rows: Sequence[tuple[int, Mapping
 
 
 def _describe_connections(reading: RunView) -> Iterator[Sentence]:
-    """What is shown of a first order on a new connection, method by method."""
+    """Yields what is shown about the first order on a new connection, method by method."""
     by_method: dict[tuple[str, str, str], list[tuple[int, Mapping[str, Any]]]] = {}
     for number, row in enumerate(reading.summary.get("effects", ())):
         if row["kind"] == "main" and row["metric"] == "cold_us" and row["estimate"] is not None:
@@ -273,7 +273,7 @@ def _describe_connections(reading: RunView) -> Iterator[Sentence]:
 
 
 def _describe_outages(reading: RunView) -> Iterator[Sentence]:
-    """By what was away: for how long on each method, and what became of the orders of all its trials."""
+    """Yields, for each part that was away, how long it was on each method, and the orders' fate over all trials."""
     by_fault: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
     for number, row in enumerate(reading.summary.get("outages", ())):
         by_fault.setdefault(row["fault"], []).append((number, row))

@@ -24,13 +24,13 @@ from bench.report.traced_numbers import Sentence
 from bench.results.caveats import Caveat
 
 MAX_OPEN_ROWS = 12
-"""Rows of a summary that are seen at once; more are folded."""
+"""The most rows of a summary that are open; more are folded."""
 MAX_SENTENCES = 8
-"""Sentences of a part of the answer that are seen at once."""
+"""The most open sentences in a part of the answer."""
 MAX_TABLE_ROWS = 60
-"""Rows of a chart that the page has as a table; more are in the CSV alone."""
+"""The most rows of a chart's table on the page; more are in the CSV alone."""
 MAX_SVG_CHARACTERS = 150_000
-"""Letters of a chart that is drawn in the page; a larger one is in its file alone."""
+"""The most characters of a chart drawn in the page; a larger one is in its file alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +139,7 @@ def write_page(
 
 
 def _strip_indentation(part: Markup | None) -> Markup | None:
-    """Without what indents its lines."""
+    """Returns the part without the indentation of its lines."""
     return None if part is None else Markup(re.sub(r"\n\s+", "\n", part))
 
 
@@ -151,7 +151,7 @@ def _page_command(readings: Sequence[RunView], folder: Path) -> str:
 
 
 def _relative_path(path: Path) -> str:
-    """Returns the path from here when it lies below; else the name alone, to tell nothing of the machine."""
+    """Returns the path from here when it lies below; else the name alone, to hide the machine's folders."""
     here, there = Path.cwd(), path.resolve()
     return str(there.relative_to(here)) if there.is_relative_to(here) else there.name
 

@@ -17,9 +17,9 @@ from bench.results.store import RunFolder
 from bench.stats.aa import summarise_aa
 
 MAX_DAMAGED_ROWS = 5
-"""Of a file's damaged ones that are named."""
+"""The most damaged rows of a file that are named."""
 ELSEWHERE = ("RESUME", "RESULTS", "STATE")
-"""Settings that say where a run lies, and not what it measured."""
+"""Settings for the place of a run, which say nothing about what it measured."""
 EMPTY_SUMMARY: Mapping[str, Any] = {"cells": [], "ratios": []}
 
 
@@ -28,7 +28,7 @@ class RunView:
     """A run as a report needs it: what its files hold; tables are empty where the run has no such file."""
 
     name: str
-    """Of its folder: ``default``."""
+    """The name of its folder: ``default``."""
     run: RunFolder
     trials: pd.DataFrame
     summary: Mapping[str, Any]
@@ -39,7 +39,7 @@ class RunView:
     cold: pd.DataFrame
     aa: pd.DataFrame
     unread: tuple[Caveat, ...]
-    """Of whole files."""
+    """Caveats about whole files."""
 
     @property
     def doubts(self) -> tuple[Caveat, ...]:
@@ -111,7 +111,7 @@ def _damage_caveats(run: RunFolder) -> Iterator[Caveat]:
 
 
 def _count_connection_rounds(cold: pd.DataFrame) -> int:
-    """Rounds of cells whose new connections are there; the bare echo is no cell."""
+    """Counts the rows of cells with new connections; the bare echo is no cell."""
     return int((cold["transport"] != ECHO).sum()) if len(cold) else 0
 
 

@@ -23,11 +23,11 @@ COMPONENT_COLOURS: Mapping[str, str] = {
     "broker": "#9A6FB0",
     "driver": "#B07A3C",
 }
-"""Of what an order's time and its CPU are made of, and no method's colour."""
+"""Colours of the parts of an order's time and CPU; no method has one of them."""
 DASHES = ("-", "--", ":", "-.")
 INK, MUTED, RULE = "#14171A", "#5A5F66", "#E3E6E9"
 NEVER_COLOUR = "#B3261E"
-"""What did not come, where colour is a scale."""
+"""The colour of a value that never came, where colour is a scale."""
 
 METHOD_NAMES: Mapping[str, str] = {
     "rest": "REST",
@@ -36,10 +36,10 @@ METHOD_NAMES: Mapping[str, str] = {
     "events": "Kafka",
     "echo": "a bare echo",
 }
-"""How people know the methods, and what connections are measured beside."""
+"""The names of the methods, and of the bare echo beside which connections are measured."""
 _PRODUCT_NAMES = {"rabbitmq": "RabbitMQ", "kafka": "Kafka"}
 _DEFAULT_PRODUCTS = {"broker": "rabbitmq", "events": "kafka"}
-"""The product that goes without saying, of methods that may run over several."""
+"""The product that a method's name leaves out, for methods with several."""
 
 RC_PARAMS: Any = {
     "font.family": "sans-serif",

@@ -39,7 +39,7 @@ class SummaryRow:
     made_of: str
     valid: bool
     of: str
-    """Where the numbers of ``values`` stand: they say the rest."""
+    """The first part of the place of the numbers in ``values``, which carry the rest."""
     values: Sequence[Sentence]
     marks: Mapping[int, str]
 

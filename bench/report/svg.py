@@ -13,7 +13,7 @@ THEME: Mapping[str, str] = {
     style.RULE.lower(): "var(--rule)",
     "#ffffff": "var(--ground)",
 }
-"""Colours of a chart that follow the page's light or dark."""
+"""Colours of a chart that follow the page's light or dark theme."""
 _COLOUR = re.compile("|".join(THEME))
 _REPLACEMENTS = tuple(
     (re.compile(old, re.DOTALL), new)
@@ -33,7 +33,7 @@ _REPLACEMENTS = tuple(
 _ATTRIBUTE = re.compile(r'="[^"]*"')
 _LONG_DECIMALS = re.compile(r"(\d\d\.\d|\.\d\d)\d+")
 _ZERO_DECIMALS = re.compile(r"(?<=\d)\.0+(?!\d)")
-"""Coordinates to a tenth of a point, small ones to a hundredth; numbers that are read stand between elements."""
+"""Coordinates have a tenth of a point, small ones a hundredth; numbers for readers are text between elements."""
 _PATH_DATA = re.compile(r'(?<= d=")[^"]*')
 _PATH_COMMAND = re.compile(r"\s*([A-Za-z])\s*")
 _LINE_COMMAND = re.compile(r"([ML])([-\d.]+) ([-\d.]+)")
@@ -41,7 +41,7 @@ _STYLE = re.compile(r'(?<= )style="([^"]*)"')
 _ID = re.compile(r'( id="|href="#|url\(#)([mp][0-9a-f]{10})')
 _USE_PATTERN = r'<use href="#{}" x="[-\d.]+" y="[-\d.]+" class="{}"/>'
 _USE_SERIES = re.compile(_USE_PATTERN.format(r"(\w+)", r"(\w+)") + "(?:" + _USE_PATTERN.format(r"\1", r"\2") + "){4,}")
-"""Of one kind, in a row."""
+"""Five or more ``use`` elements of one kind, in a row."""
 _POSITION = re.compile(r'x="([-\d.]+)" y="([-\d.]+)"')
 _MARKER_ELEMENT = (
     '<marker id="{}" overflow="visible" markerUnits="userSpaceOnUse"><use href="#{}" class="{}"/></marker>'
@@ -88,7 +88,7 @@ class StyleSheet:
         return self._classes.setdefault(said, f"s{len(self._classes)}")
 
     def _id(self, name: str) -> str:
-        """Matplotlib's are hashes, salted with the chart's name, so that no two charts have one in common."""
+        """Returns a short id for one of matplotlib's, a hash that is salted with the chart's name and so unique."""
         return self._ids.setdefault(name, f"{name[0]}{len(self._ids)}")
 
 

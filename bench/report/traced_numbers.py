@@ -26,7 +26,7 @@ class TracedNumber:
         return self.said
 
     def __html__(self) -> Markup:
-        """HTML's element for a number that is read in another form than it is kept in."""
+        """Returns HTML's element for a number that is kept in another form than it is shown in."""
         return Markup('<data value="{}" data-of="{}">{}</data>').format(self.value, self.of, self.said)
 
 

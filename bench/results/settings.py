@@ -32,7 +32,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         role="method",
         factor=True,
         column="product",
-        base="rabbitmq",
+        base=("rabbitmq",),
     ),
     SettingSpec(
         name="CLIENT",
@@ -54,7 +54,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         role="method",
         factor=True,
         column="codec",
-        base="json",
+        base=("json",),
     ),
     SettingSpec(
         name="COMPRESSION",
@@ -67,7 +67,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         role="method",
         factor=True,
         column="compression",
-        base="none",
+        base=("none",),
     ),
     # What is ordered.
     SettingSpec(
@@ -80,7 +80,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         role="workload",
         factor=True,
         column="shape",
-        base="document",
+        base=("document",),
     ),
     SettingSpec(
         name="COMPRESSIBLE",
@@ -127,7 +127,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         column="security",
         is_context=True,
         needs_base=True,
-        base="none",
+        base=("none",),
     ),
     SettingSpec(
         name="DURABILITY",
@@ -153,7 +153,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         role="workload",
         factor=True,
         column="store",
-        base="memory",
+        base=("memory", "sqlite"),
         is_context=True,
     ),
     SettingSpec(
@@ -195,7 +195,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         is_context=True,
         highest_is_base=True,
         uncounted=frozenset({"wire_bytes_per_order"}),
-        base=0.0,
+        base=(0.0,),
         label="keep-alive-",
     ),
     # How often, and what goes wrong.
@@ -210,7 +210,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         column="fault",
         is_context=True,
         needs_base=True,
-        base="none",
+        base=("none",),
     ),
     SettingSpec(
         name="FAULT_AT",
@@ -238,7 +238,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         role="workload",
         factor=True,
         column="arrivals",
-        base="poisson",
+        base=("poisson",),
     ),
     SettingSpec(
         name="RATE",
@@ -381,6 +381,13 @@ SETTINGS: dict[str, SettingSpec] = _table(
         kind="flag",
         help="whether every order is kept in raw/, beside the histograms",
         default=False,
+    ),
+    SettingSpec(
+        name="REPORT",
+        key="report",
+        kind="flag",
+        help="whether report.html and its charts are drawn at the end of the run; `fourways report` draws them later",
+        default=True,
     ),
     SettingSpec(
         name="PORTS",

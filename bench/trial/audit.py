@@ -8,7 +8,7 @@ from bench.load.protocol import DriverAudit
 from bench.load.recorder import PackedTally
 
 ServiceAudits = Mapping[str, Mapping[str, Any]]
-"""By service what bench.provision.service_main.audit_of gives."""
+"""The audits of bench.provision.service_main.audit_of, by service."""
 
 _DRIVER_KEYS = ("count", "amount_cents", "order_ids")
 _EMPTY_TALLY = {**dict.fromkeys(_DRIVER_KEYS, 0), "units": 0}
@@ -87,7 +87,7 @@ def find_problems(driver: DriverAudit, books: ServiceAudits) -> list[str]:
         ):
             if not 0 <= ahead <= unheard:
                 found.append(f"the shop has {ahead:,} {what} more than the driver heard of, {unheard:,} were in doubt")
-        # Each is committed before the next service hears of it, so that only the last may be missing.
+        # A service commits before the next one gets the message, so only the last commit may be missing.
         if not sent_off["count"] <= taken["count"] <= reserved["count"] - declined["count"]:
             found.append(
                 f"{sent_off['count']:,} shipments of {taken['count']:,} charges of {reserved['count']:,} reservations, "

@@ -26,7 +26,7 @@ ECHO_LEVELS = (NONE, TLS, MTLS)
 CONNECTIONS_PER_SLOT = 15
 """New connections in each slot; a slot is their median."""
 WARM_UP_CONNECTIONS = 10
-"""Before them, which are not counted."""
+"""Connections before these, which do not count."""
 
 
 def build_round_order(profile: Profile, round_: int) -> list[CellSettings | str]:

@@ -16,7 +16,7 @@ from bench.trial.fault_injection import FaultTargets, FaultWindow, inject_fault
 from bench.trial.outage import build_timeline, read_orders, summarize_outage
 
 RATE_STEP = "step"
-"""What a step of the rate is called beside faults: what has come too fast is there to be done when it is over."""
+"""The name of a rate step among the faults: like an outage, it leaves a backlog behind."""
 
 
 def is_disturbed(spec: TrialSpec, fault: Fault | None) -> bool:

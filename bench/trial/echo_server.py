@@ -17,7 +17,7 @@ from transports.security import BUYER, build_client_context, build_server_contex
 
 PROGRAM = "bench.trial.echo_server"
 ECHO_LINE = b"x" * 1023 + b"\n"
-"""A KiB: what passes is to show the connection, and not the bytes."""
+"""A line of a KiB, so small that the connection is measured and not the bytes."""
 
 
 async def measure_echo(setting: Setting) -> tuple[int, int]:
@@ -79,5 +79,5 @@ async def _serve() -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     sys.exit(uvloop.run(_serve()))

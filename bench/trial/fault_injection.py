@@ -17,7 +17,7 @@ from bench.provision.services import ServiceProcess
 from bench.provision.toxiproxy import ProxyNetwork
 
 DELAY_MS = 5
-"""Each way, so that a question and its answer take twice as much longer."""
+"""The delay each way; a question and its answer together take twice this longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class FaultTargets:
 
     services: Mapping[str, ServiceProcess]
     brokers: Sequence[Broker] = ()
-    """Those that the trial's messages pass."""
+    """The brokers that the trial's messages pass."""
     network: ProxyNetwork | None = None
     quorum: bool = False
     """Whether RabbitMQ's queues are quorum queues."""
@@ -63,7 +63,7 @@ def _apply_fault(fault: Fault, parts: FaultTargets, away: FaultWindow) -> Abstra
     if fault.of_network and parts.network is not None:
         return parts.network.cut_traffic() if fault.action == "cut" else parts.network.delay_traffic(DELAY_MS)
     if fault.part == BROKER and parts.brokers and parts.brokers[0].pids:
-        # The server itself comes first; its helpers have nothing to do meanwhile.
+        # The first is the server itself; its helpers have nothing to do meanwhile.
         broker = parts.brokers[0]
         return _kill_broker(broker, parts, away) if fault.action == "kill" else _stop_processes(broker.pids[:1])
     if hit and not fault.of_network:
@@ -85,7 +85,7 @@ async def _stop_processes(pids: Sequence[int]) -> AsyncIterator[None]:
 
 
 def _send_signal(pid: int, number: int) -> None:
-    """Whoever has ended meanwhile is found out by what comes after."""
+    """Sends the signal; a process that has ended meanwhile is detected later."""
     with suppress(ProcessLookupError):
         os.kill(pid, number)
 
@@ -105,7 +105,7 @@ async def _start_services(services: Sequence[ServiceProcess]) -> None:
 
 @asynccontextmanager
 async def _kill_broker(broker: Broker, parts: FaultTargets, away: FaultWindow) -> AsyncIterator[None]:
-    """Also when cancelled it is waited for until it is back, since the trials that follow need it."""
+    """Kills the broker and brings it back, also when cancelled, since the trials that follow need it."""
     recipe = LaunchSpec.of(broker)
 
     async def back() -> None:

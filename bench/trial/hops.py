@@ -17,7 +17,7 @@ from shop.workflow import find_consumer_of_type
 from transports.tracing import Stamp
 
 SHIPPED_PATH = (PlaceOrder, OrderPlaced, StockReserved, PaymentTaken, OrderShipped)
-"""What an order that ships is, visit by visit."""
+"""The types of message of an order that ships, visit by visit."""
 _KINDS = tuple(KIND_BY_TYPE[message] for message in SHIPPED_PATH)
 _SERVICES = tuple(find_consumer_of_type(message) for message in SHIPPED_PATH)
 BUYER = "buyer"

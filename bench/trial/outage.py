@@ -13,11 +13,11 @@ from bench.results.rows import OutageRow, TimelineBin
 from bench.trial.fault_injection import FaultWindow
 
 BIN_S = 0.25
-"""Orders are looked at in stretches of this length, by when they were planned."""
+"""The length of a bin of orders, by their planned instant."""
 RECOVERY_FACTOR = 2.0
-"""Orders are as before when their median is at most so many times that of the time before the outage."""
+"""Latency has recovered when the median is at most this many times that before the outage."""
 RECOVERY_GROUP = 12
-"""So many orders, one after the other, have a median that is twice the usual one by chance once in thousands."""
+"""How many successive orders make a median: by chance it is twice the usual one once in thousands of times."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from transports.tracing import Stamp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialOutcome:
-    """What is known of a trial when its processes are stopped; of one that could not be run, its report and doubts."""
+    """What is known about a trial when its processes have stopped; if it could not be run, its report and doubts."""
 
     report: TrialReport
     doubts: Sequence[Caveat] = ()
-    """What was seen from outside that makes the trial invalid."""
+    """Observations from outside that make the trial invalid."""
     books: audit.ServiceAudits | None = None
     """The services' audits; None where a service did not answer."""
     stamps: Sequence[Stamp] = ()
@@ -27,7 +27,7 @@ class TrialOutcome:
     cpu_slowdown: float | None = None
     """The speed probe's ratio."""
     tls: NegotiatedTls | None = None
-    """How client and server speak, where TLS was asked for."""
+    """The TLS that client and server agreed on, where it was asked for."""
     clock_mismatch: str = ""
     """Why the processes' clocks cannot be compared, if they cannot."""
     counts_wire: bool = False
@@ -42,18 +42,18 @@ class TrialOutcome:
 
     @property
     def audit_problems(self) -> list[str]:
-        """What does not add up between the services and the driver."""
+        """The contradictions between the services' books and the driver's."""
         return [] if self.books is None else audit.find_problems(self.report.audit, self.books)
 
     @property
     def lost(self) -> int | None:
-        """Accepted orders that are nowhere; None: not known, as in the next two."""
+        """The number of accepted orders that the shop has not ended; None: not known, as in the next two."""
         report = self.report
         return None if self.books is None else audit.count_lost(report.audit, report.accepted_unfinished, self.books)
 
     @property
     def charged_unconfirmed(self) -> int | None:
-        """Orders that were charged, and whose buyer never heard that they shipped."""
+        """The number of orders that were charged without a confirmation to the buyer that they shipped."""
         return None if self.books is None else audit.count_charged_unconfirmed(self.report.audit, self.books)
 
     @property

@@ -13,7 +13,7 @@ from bench.provision.toxiproxy import proxied_address
 from transports.base import Setting
 
 BUYER = "buyer"
-"""Who is no service: the load process."""
+"""The name of the load process, which is no service."""
 _LOOPBACK_ADDRESS = re.compile(r"127\.0\.0\.1:\d+")
 
 
@@ -24,7 +24,7 @@ class ProxyRoutes:
     fault: Fault | None
     setting: Setting
     brokers: Sequence[Broker]
-    """Those that the trial's messages pass; none in a chain."""
+    """The brokers that the trial's messages pass; none in a chain."""
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ def decode_histogram(report: TrialReport, name: str) -> HdrHistogram:
 
 
 def count_censored(report: TrialReport) -> dict[str, int]:
-    """Returns by histogram how many orders have no such latency and count as slower than all that have."""
+    """Returns, by histogram, the number of orders without such a latency, which count as slower than all others."""
     unaccepted, unfinished = report.planned - report.accepted, report.planned - report.finished
     return {
         "accept": unaccepted,
@@ -107,7 +107,7 @@ def build_trial_row(cell: CellSettings, round_: int, slot: int, outcome: TrialOu
 
 
 def _find_broken(cell: CellSettings, outcome: TrialOutcome) -> Iterator[Caveat]:
-    """What makes the trial say nothing of its method, or its numbers wrong."""
+    """Yields doubts with which the trial says nothing about its method, or its numbers are wrong."""
     report = outcome.report
     seen = [*outcome.doubts, *map(caveats.audit_mismatch, outcome.audit_problems)]
     yield from seen
@@ -120,7 +120,7 @@ def _find_broken(cell: CellSettings, outcome: TrialOutcome) -> Iterator[Caveat]:
 
 
 def _find_remarks(cell: CellSettings, outcome: TrialOutcome, health: validity.Health) -> Iterator[Caveat]:
-    """What a reader should know of a trial that may be valid."""
+    """Yields what a reader should know about a trial that may be valid."""
     report = outcome.report
     yield from find_timer_artifacts(
         report.histogram("finish").counts(),
@@ -138,7 +138,7 @@ def _find_remarks(cell: CellSettings, outcome: TrialOutcome, health: validity.He
 
 
 _ONLY_WITH_ORDERS = ("gzip_share", "warm_up_s", "in_flight_mean")
-"""Not measured in a trial without any."""
+"""Measures that a trial without orders does not have."""
 
 
 def _collect_measures(cell: CellSettings, outcome: TrialOutcome, health: validity.Health) -> dict[str, Any]:

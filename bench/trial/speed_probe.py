@@ -14,7 +14,7 @@ class SpeedProbe:
     """Times the work during each trial of a run, and compares each trial with the fastest so far."""
 
     def __init__(self, fastest_us: float | None = None) -> None:
-        """``fastest_us`` is what a run that goes on has seen already."""
+        """``fastest_us`` is the fastest median so far, of a resumed run."""
         self.fastest_us = fastest_us
 
     @asynccontextmanager
@@ -47,7 +47,7 @@ class SpeedProbe:
 def measure_speed_us() -> float:
     """Returns the microseconds of CPU time that a fixed loop takes in this thread, some 300.
 
-    CPU time, since the trial itself makes others wait: what is asked is how much work a core does while it works.
+    CPU time, since the trial itself makes others wait: it says how much work a core does while it works.
     """
     begin_ns = time.thread_time_ns()
     total = 0

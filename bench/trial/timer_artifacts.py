@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bench.results.caveats import Caveat
 
 CLUSTER_WIDTH = 0.05
-"""A cluster is what lies within 5 % of its centre; latency adds to a timer, so the band begins a little below it."""
+"""Orders within 5 % of a centre are a cluster; latency adds to a timer, so the band begins a little below it."""
 MIN_CLUSTER_SHARE = 0.01
 """Fewer orders than this are no cluster."""
 MIN_CLUSTER_CONTRAST = 3.0
@@ -24,7 +24,7 @@ class KnownTimer:
     cause: str
     next_step: str
     needs: str = ""
-    """The server without which it cannot be."""
+    """The server that the timer belongs to; empty where every method can have it."""
 
 
 KNOWN_TIMERS = (

@@ -1,6 +1,6 @@
 """Reads the negotiated TLS version and cipher from a ServerHello at a local TCP tap.
 
-gRPC in Python does not tell its cipher, and settings only say what was meant. So one order of each trial goes through a
+gRPC in Python does not show its cipher, and settings only say what was meant. So one order of each trial goes through a
 listener that forwards bytes as they are, whichever TLS library is used.
 """
 
@@ -29,7 +29,7 @@ class NegotiatedTls:
     version: str
     cipher: str
     exchange: str
-    """Of keys; empty where the version has no such group."""
+    """The group of the key exchange; empty where the version has none."""
 
     def __str__(self) -> str:
         return ", ".join(filter(None, (self.version, self.cipher, self.exchange)))
@@ -115,7 +115,7 @@ async def open_tls_tap(there: str, host: str = "127.0.0.1") -> AsyncIterator[Tls
         try:
             await ear.forward(reader, writer, there)
         except asyncio.CancelledError:
-            pass  # the one who listens has gone; asyncio would report it as an error of ours
+            pass  # the listener has gone; asyncio would report it as our own error
         finally:
             tasks.discard(task)
             writer.close()

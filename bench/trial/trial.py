@@ -50,7 +50,7 @@ from transports.tracing import Stamp
 
 _SEE_LOGS = "read the logs in the run's folder"
 WARM_UP_CLIENTS = 4
-"""In flight while a broker is warmed: few, so that it sees as many requests as possible and not large batches."""
+"""Orders in flight while a broker is warmed: few, so that it gets many requests instead of large batches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +63,12 @@ class TrialContext:
     """Marks processes as the run's own and holds the services' databases."""
     logs: Path
     home: Path | None = None
-    """What set-up keeps, a network's program among it; only for a fault of the network."""
+    """The folder that set-up keeps, with the proxy program; only for a fault of the network."""
     raw: Path | None = None
-    """Where every order is kept, trial by trial."""
+    """The folder that keeps every order, trial by trial."""
     speed_probe: SpeedProbe = field(default_factory=SpeedProbe)
     keys: str = ""
-    """Where everyone's keys are, at any level of security but none."""
+    """The folder with the keys of all roles, at any level of security but none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +78,19 @@ class TrialResult:
     row: TrialRow
     histograms: Mapping[str, HdrHistogram]
     facts: Mapping[str, str]
-    """Of the transport as it turned out to be."""
+    """The transport's versions and settings as they took effect."""
     idle_cpu_ms_per_s: Mapping[str, float]
-    """What services and broker burnt before the load came; empty unless it was asked for."""
+    """The CPU that services and broker used before the load came; empty unless it was asked for."""
     steps: Sequence[HopRow] = ()
     """Where the time of the sampled orders went."""
     intervals: Sequence[PercentileInterval] = ()
-    """Every percentile with what it may be within the trial."""
+    """Every percentile with its interval within the trial."""
     outage: OutageRow | None = None
-    """What a fault did, where there was one."""
+    """The effect of a fault, where there was one."""
     timeline: Sequence[TimelineBin] = ()
-    """The same, stretch by stretch."""
+    """The effect of the fault, bin by bin."""
     tls: str = ""
-    """What was agreed on, where TLS was asked for."""
+    """The TLS that was agreed on, where it was asked for."""
     again: Broker | None = None
     """A broker that was killed on purpose and is another process since."""
 
@@ -340,7 +340,7 @@ async def _provide_stores(
 
 
 def _worker_environment(stage: TrialContext) -> dict[str, str]:
-    """Of the load process: the run's mark, and where TLS of Python's ssl is told what to offer."""
+    """Returns the load process's environment: the run's mark, and the file with the TLS settings of Python's ssl."""
     openssl = {"OPENSSL_CONF": str(Path(stage.keys) / OPENSSL_FILE)} if stage.keys else {}
     return {**build_mark_environment(stage.folder), **openssl}
 
@@ -395,7 +395,7 @@ def derive_round_seed(seed: int, round_: int) -> int:
 
 
 def _find_ports(transport: Transport, setting: Setting) -> tuple[int, ...]:
-    """Where the method's bytes pass: at the services, or at the broker. Nowhere known where a URL names no port."""
+    """Returns the ports that the method's bytes pass: the services' or the broker's; none where a URL names no port."""
     if transport.traits.in_process:
         return ()
     where = setting.servers.values() or setting.addresses.values()
@@ -403,5 +403,5 @@ def _find_ports(transport: Transport, setting: Setting) -> tuple[int, ...]:
 
 
 def _pick_clock_sample_ns(report: TrialReport, asked_ns: int) -> int:
-    """The load process's clock at its beginning if that shows that it lags, else at its end, where it may be ahead."""
+    """Returns the load process's clock at its beginning if it lags there, else at its end, where it may be ahead."""
     return report.began_ns if report.began_ns < asked_ns else report.ended_ns

@@ -17,25 +17,25 @@ from bench.stats.trend import backlog_grows
 from bench.stats.variability import SAME_SPEED_FACTOR
 
 MIN_ACHIEVED_SHARE = 0.98
-"""Of the planned orders, how many finish while the window is open; in 6 s the last 2 % may still be on their way."""
+"""The least share of planned orders that finish in the window; in 6 s the last 2 % may still be on their way."""
 MAX_LATENESS_P50_US = 1000
 MAX_LATENESS_IN_P99 = 0.10
 MAX_LATENESS_IN_P99_US = 500
-"""By how much p99 counted from the planned instant may exceed p99 counted from the sent one: the larger of the two."""
+"""The most by which p99 from the planned instant may exceed p99 from the sent one: the larger of the two."""
 MAX_DRIVER_SHARE = 0.8
-"""Of a core. k6 asks for a fifth of the machine to be free, Locust warns at 0.9."""
+"""The most of a core for the driver. k6 asks for a fifth of the machine to be free, Locust warns at 0.9."""
 MAX_LITTLE_ERROR = 0.05
 MIN_BACKLOG_SLOPE_SHARE = 0.01
-"""Of the orders that come: a slope of the orders in flight below it may be chance (stats/trend.py)."""
+"""The least share of arrivals by which a backlog grows: a smaller slope may be chance (stats/trend.py)."""
 MIN_SLICES = 6
 GAP_TOLERANCE_US = 1000.0
-"""By how much a gap may differ from its plan's before it counts: what LATENESS_P50_US allows."""
+"""The difference of a gap from its plan's that does not count: what LATENESS_P50_US allows."""
 MAX_STEAL_SHARE = 0.02
-"""Of all cores' time."""
+"""The most of all cores' time that the host may take."""
 MAX_BACKGROUND_CORES = 0.25
-"""Used by processes that are neither services, broker nor driver: the conductor and Locust's master need 0.1."""
+"""The most for processes other than services, broker and driver: the conductor and Locust's master need 0.1."""
 MAX_CPU_SLOWDOWN = 2.0
-"""Of a fixed piece of work, over the fastest so far. Below it rounds see to it (docs/method.md, "The speed probe")."""
+"""The most for the speed probe, over its fastest so far; rounds absorb less (docs/method.md, "The speed probe")."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +44,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     achieved_share: float | None = None
     """Orders finished while the window was open, over those planned."""
     ended_share: float | None = None
-    """The same with those that failed, over those that ended at all: what never ends keeps nobody waiting."""
+    """The same with failed orders, over all that ended: an order that never ends makes no other one wait."""
     edge_share: float = 0.0
     """By how much that may differ from 1 by chance: orders on their way at one edge of the window or the other.
 
@@ -55,7 +55,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     service_p99_us: float | None = None
     gap: GapTestResult | None = None
     driver_share: float | None = None
-    """Of one core, for each load process."""
+    """The driver's share of one core, for each load process."""
     littles_law_error: float | None = None
     backlog_grew: bool = False
     """Orders in flight rose over the window, where the rate did not vary."""

@@ -27,7 +27,16 @@ from transports.registry import load_transport
 pytestmark = pytest.mark.slow
 
 FRAMES = ROOT / "examples" / "transport-frames"
-SHORT = ("ROUNDS=1", "DURATION=1", "WARM_UP=0.5", "WARM_UP_MAX=0", "BROKER_WARM_UP=0", "RATE=50", "DEADLINE=5")
+SHORT = (
+    "REPORT=no",
+    "ROUNDS=1",
+    "DURATION=1",
+    "WARM_UP=0.5",
+    "WARM_UP_MAX=0",
+    "BROKER_WARM_UP=0",
+    "RATE=50",
+    "DEADLINE=5",
+)
 ENDED = (ExitCode.OK, ExitCode.DOUBTFUL)
 """A run of short trials is doubtful."""
 _trials = (f"plugin-{os.getpid()}-{number}" for number in itertools.count())

@@ -22,7 +22,16 @@ from bench.provision.process import MARK_VARIABLE
 from bench.results.store import RunFolder
 
 TIMEOUT_S = 60
-SHORT_RUN = ("ROUNDS=1", "DURATION=1", "WARM_UP=0.5", "WARM_UP_MAX=0", "BROKER_WARM_UP=0", "RATE=50", "DEADLINE=5")
+SHORT_RUN = (
+    "ROUNDS=1",
+    "DURATION=1",
+    "WARM_UP=0.5",
+    "WARM_UP_MAX=0",
+    "BROKER_WARM_UP=0",
+    "RATE=50",
+    "DEADLINE=5",
+    "REPORT=no",
+)
 
 
 class CommandLine:

@@ -29,8 +29,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.broker]
 
 
 def test_a_run_leaves_everything_that_the_record_format_promises(bench: BenchCommandLine) -> None:
-    done = bench.run("TRANSPORT=memory", *SHORT_RUN)
-    assert is_completed(done), done.stderr
+    done = bench.run("TRANSPORT=memory", *SHORT_RUN, "REPORT=yes")
+    assert is_completed(done), done.stdout + done.stderr
     files = {str(p.relative_to(bench.results / "latest")) for p in (bench.results / "latest").rglob("*") if p.is_file()}
     assert files >= {"manifest.json", "trials.csv", "histograms.hlog", "summary.json"}
     assert files >= {"charts/latency.png", "charts/latency.svg", "charts/latency.csv", "report.html", "report.md"}
@@ -53,7 +53,7 @@ def test_two_processes_of_each_service_share_the_orders_and_their_books_add_up(
     bench: BenchCommandLine, durability: str, transports: str
 ) -> None:
     done = bench.run(f"TRANSPORT={transports}", "PROCESSES=2", f"DURABILITY={durability}", "CODEC=json", *SHORT_RUN)
-    assert is_completed(done), done.stderr
+    assert is_completed(done), done.stdout + done.stderr
     trials = bench.open_latest_run().trials()
     assert set(trials["processes"]) == {2}
     assert set(trials["store"]) == {"sqlite"}
@@ -63,7 +63,7 @@ def test_two_processes_of_each_service_share_the_orders_and_their_books_add_up(
 @pytest.mark.parametrize("shape", ["document", "structured"])
 def test_an_order_of_a_mebibyte_goes_through_all_four_methods(bench: BenchCommandLine, shape: str) -> None:
     done = bench.run("PAYLOAD=1MiB", f"SHAPE={shape}", "CODEC=json", *SHORT_RUN, "RATE=3")
-    assert is_completed(done), done.stderr
+    assert is_completed(done), done.stdout + done.stderr
     trials = bench.open_latest_run().trials()
     assert trials["complete"].all(), trials["caveats"].tolist()
     assert set(trials["shape"]) == {shape}
@@ -79,7 +79,7 @@ def test_a_compressed_body_is_smaller_on_the_wire(bench: BenchCommandLine) -> No
     profile = bench.results.parent / "mine.toml"
     profile.write_text('transports = ["rest", "events"]\nalso = ["rest+gzip", "events+zstd"]\n')
     done = bench.run(f"PROFILE={profile}", "PAYLOAD=64KiB", *SHORT_RUN, "RATE=20")
-    assert is_completed(done), done.stderr
+    assert is_completed(done), done.stdout + done.stderr
     trials = bench.open_latest_run().trials().set_index("cell")
     assert trials["complete"].all(), trials["caveats"].tolist()
     assert list(trials["compression"]) == ["none", "gzip", "none", "zstd"]
@@ -150,7 +150,7 @@ def test_a_file_is_replayed_order_by_order(bench: BenchCommandLine, tmp_path: Pa
         "ROUNDS=2",
         "DEADLINE=5",
     )
-    assert is_completed(done), done.stderr
+    assert is_completed(done), done.stdout + done.stderr
     trials = bench.open_latest_run().trials()
     assert set(trials["arrivals"]) == {"replay"}
     assert list(trials["planned"]) == [61, 61]
@@ -168,7 +168,7 @@ def test_a_rate_that_varies_is_measured(bench: BenchCommandLine, arrivals: str) 
         "WARM_UP_MAX=0",
         "RATE=90",
     )
-    assert is_completed(done), done.stderr
+    assert is_completed(done), done.stdout + done.stderr
     (trial,) = bench.open_latest_run().trials().to_dict("records")
     assert (trial["arrivals"], trial["complete"]) == (arrivals, True)
     assert trial["offered_per_s"] == {"step": 150, "burst": 90}[arrivals]
@@ -177,7 +177,7 @@ def test_a_rate_that_varies_is_measured(bench: BenchCommandLine, arrivals: str) 
 @pytest.mark.parametrize("transport", ["rest", "events"])
 def test_the_percentiles_can_be_computed_again_from_every_order(bench: BenchCommandLine, transport: str) -> None:
     done = bench.run(f"TRANSPORT={transport}", "RAW=1", *SHORT_RUN, "RATE=150")
-    assert is_completed(done), done.stderr
+    assert is_completed(done), done.stdout + done.stderr
     run = bench.open_latest_run()
     (trial,) = run.trials().to_dict("records")
     orders = pd.read_csv(run.path / "raw" / f"r1-s1-{transport}.csv")
@@ -192,7 +192,7 @@ def test_the_percentiles_can_be_computed_again_from_every_order(bench: BenchComm
 
 def test_a_broker_is_used_twice_before_its_first_trial_and_not_again(bench: BenchCommandLine) -> None:
     done = bench.run("TRANSPORT=broker", *SHORT_RUN, "ROUNDS=2", "BROKER_WARM_UP=0.5")
-    assert is_completed(done), done.stderr
+    assert is_completed(done), done.stdout + done.stderr
     loads = re.findall(
         r"Sending spawn jobs of (\d+) users", (bench.open_latest_run().path / "logs" / "locust.log").read_text()
     )
@@ -227,7 +227,7 @@ def test_a_broker_that_is_missing_and_was_not_asked_for_by_name_is_skipped_and_s
     profile = bench.results.parent / "mine.toml"
     profile.write_text('transports = ["memory", "events"]\nalso = []\n')
     done = bench.run(f"PROFILE={profile}", *SHORT_RUN)
-    assert is_completed(done), done.stderr
+    assert is_completed(done), done.stdout + done.stderr
     assert "events skipped" in done.stdout
     assert list(bench.open_latest_run().manifest["skipped"]) == ["events"]
     assert set(bench.open_latest_run().trials()["transport"]) == {"memory"}
@@ -262,7 +262,7 @@ def test_a_signal_keeps_what_was_measured_and_leaves_nothing_running(
     bench: BenchCommandLine, number: signal.Signals
 ) -> None:
     with bench.running(
-        "TRANSPORT=rest", "ROUNDS=9", "DURATION=1", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50"
+        "REPORT=no", "TRANSPORT=rest", "ROUNDS=9", "DURATION=1", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50"
     ) as process:
         wait_until(lambda: bench.trials() >= 1 and len(bench.processes()) >= 4)
         process.send_signal(number)
@@ -278,7 +278,7 @@ def test_after_a_kill_nothing_stays(bench: BenchCommandLine, tmp_path: Path) -> 
     temporary.mkdir()
     bench.env["TMPDIR"] = str(temporary)
     with bench.running(
-        "TRANSPORT=rest", "ROUNDS=9", "DURATION=1", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50"
+        "REPORT=no", "TRANSPORT=rest", "ROUNDS=9", "DURATION=1", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50"
     ) as process:
         wait_until(lambda: bench.trials() >= 1 and len(bench.processes()) >= 4)
         process.kill()
@@ -291,7 +291,16 @@ def test_after_a_kill_nothing_stays(bench: BenchCommandLine, tmp_path: Path) -> 
 
 def test_a_broker_that_dies_in_a_trial_makes_it_invalid_and_the_run_goes_on(tmp_path: Path) -> None:
     bench = BenchCommandLine(tmp_path, {})
-    settings = ("TRANSPORT=broker", "ROUNDS=2", "DURATION=3", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50", "DEADLINE=3")
+    settings = (
+        "REPORT=no",
+        "TRANSPORT=broker",
+        "ROUNDS=2",
+        "DURATION=3",
+        "WARM_UP=0",
+        "BROKER_WARM_UP=0",
+        "RATE=50",
+        "DEADLINE=3",
+    )
     with bench.running(*settings) as process:
         wait_until(lambda: bench.processes("python")[3:])
         wait_until(lambda: "-worker.log" in " ".join(map(str, bench.results.rglob("*-worker.log"))))
@@ -361,7 +370,7 @@ def test_a_full_disk_for_results_is_one_sentence_with_code_5(
 def test_a_home_that_cannot_be_is_one_sentence(bench: BenchCommandLine, tmp_path: Path) -> None:
     bench.home = tmp_path / "file" / "home"
     (tmp_path / "file").touch()
-    done = bench.run("TRANSPORT=memory", *SHORT_RUN)
+    done = bench.run("TRANSPORT=memory", *SHORT_RUN, "REPORT=yes")
     assert how_refused(done) == (4, "system-error")
     assert str(bench.home) in done.stderr
 
@@ -372,7 +381,7 @@ def test_processes_bear_the_one_name_of_a_home_that_was_reached_by_a_link(
     """By it the next run finds what a kill has left."""
     link = tmp_path / "link"
     link.symlink_to(bench.home)
-    settings = ("TRANSPORT=rest", "ROUNDS=1", "DURATION=1", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50")
+    settings = ("REPORT=no", "TRANSPORT=rest", "ROUNDS=1", "DURATION=1", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50")
     home, bench.home = bench.home, link
     command = bench.command(*settings)
     bench.home = home
@@ -387,7 +396,7 @@ def test_processes_bear_the_one_name_of_a_home_that_was_reached_by_a_link(
 @pytest.mark.parametrize("transport", ["memory", "grpc", "broker", "events"])
 def test_where_the_time_went_adds_up_to_it(bench: BenchCommandLine, transport: str) -> None:
     done = bench.run(f"TRANSPORT={transport}", *SHORT_RUN, "TRACE_EVERY=1")
-    assert is_completed(done), done.stderr
+    assert is_completed(done), done.stdout + done.stderr
     hops = pd.read_csv(bench.results / "latest" / "hops.csv")
     (trial,) = bench.open_latest_run().trials().to_dict("records")
     assert set(hops["n"]) == {trial["shipped"]}

@@ -26,9 +26,9 @@ async def test_it_sends_back_a_line_over_the_suite_of_all_methods(level: str, ci
 
 
 def test_a_study_with_new_connections_measures_those_that_it_lacks_beside_its_trials(bench: BenchCommandLine) -> None:
-    asked = ("PROFILE=security", "TRANSPORT=rest", "SECURITY=none,mtls", *SHORT_RUN)
+    asked = ("PROFILE=security", "TRANSPORT=rest", "SECURITY=none,mtls", *SHORT_RUN, "REPORT=yes")
     done = bench.done(bench.fourways("study", *asked))
-    assert is_completed(done), done.stderr
+    assert is_completed(done), done.stdout + done.stderr
     assert "First order on a new connection" in done.stdout
     run = bench.open_latest_run()
     first = run.cold_starts()

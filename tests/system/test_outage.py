@@ -11,13 +11,13 @@ from tests.system.command_line import BenchCommandLine, how_refused, is_complete
 
 pytestmark = [pytest.mark.slow, pytest.mark.broker]
 
-AWAY = ("ROUNDS=1", "WARM_UP=0.5", "WARM_UP_MAX=0", "BROKER_WARM_UP=0", "RATE=50", "DEADLINE=10")
+AWAY = ("REPORT=no", "ROUNDS=1", "WARM_UP=0.5", "WARM_UP_MAX=0", "BROKER_WARM_UP=0", "RATE=50", "DEADLINE=10")
 SOON = ("DURATION=4", "FAULT_AT=1", "FAULT_FOR=1")
 
 
 def test_a_service_that_is_stopped_delays_orders_on_every_method_and_loses_none(bench: BenchCommandLine) -> None:
     done = bench.run("TRANSPORT=rest,grpc,broker,events", "FAULT=stop-payment", *AWAY, *SOON)
-    assert is_completed(done), done.stderr
+    assert is_completed(done), done.stdout + done.stderr
     trials, outages = bench.open_latest_run().trials(), bench.open_latest_run().outages()
     assert trials["complete"].all(), trials["caveats"].tolist()
     assert list(outages["cell"]) == ["rest", "grpc", "grpc+json", "broker", "events"]
@@ -29,7 +29,7 @@ def test_a_service_that_is_stopped_delays_orders_on_every_method_and_loses_none(
 
 def test_orders_for_a_service_that_was_killed_fail_in_a_chain_and_wait_in_a_queue(bench: BenchCommandLine) -> None:
     done = bench.run("TRANSPORT=rest,broker", "FAULT=kill-payment", *AWAY, *SOON)
-    assert is_completed(done), done.stderr
+    assert is_completed(done), done.stdout + done.stderr
     outages = bench.open_latest_run().outages().set_index("cell")
     assert outages.loc["rest", "failed"] > 20
     assert outages.loc["broker", "failed"] == 0
@@ -38,7 +38,7 @@ def test_orders_for_a_service_that_was_killed_fail_in_a_chain_and_wait_in_a_queu
 
 def test_retries_wait_for_a_service_that_comes_back(bench: BenchCommandLine) -> None:
     done = bench.run("TRANSPORT=rest,grpc", "RETRIES=50", "CODEC=json", "FAULT=kill-payment", *AWAY, *SOON)
-    assert is_completed(done), done.stderr
+    assert is_completed(done), done.stdout + done.stderr
     trials = bench.open_latest_run().trials()
     assert (trials["failed"] == 0).all(), trials["caveats"].tolist()
     assert trials["complete"].all(), trials["caveats"].tolist()
@@ -77,7 +77,7 @@ def test_a_network_or_a_broker_that_stands_still_delays_orders_on_every_method_a
     bench, profile = house_with_a_network, tmp_path / "network.toml"
     profile.write_text(BLOCK)
     done = bench.run(f"PROFILE={profile}", *AWAY, *SOON, "DURATION=3")
-    assert is_completed(done), done.stderr
+    assert is_completed(done), done.stdout + done.stderr
     trials, outages = bench.open_latest_run().trials(), bench.open_latest_run().outages()
     assert trials["complete"].all(), trials["caveats"].tolist()
     assert len(outages) == 8
@@ -93,7 +93,7 @@ def test_a_network_that_is_cut_beneath_tls_delays_orders_and_loses_none(house_wi
     """It leads by another address, at which the server's certificate has to be good as well."""
     bench = house_with_a_network
     done = bench.run("TRANSPORT=rest,events", "SECURITY=auth", "FAULT=cut-payment", *AWAY, *SOON, "DURATION=3")
-    assert is_completed(done), done.stderr
+    assert is_completed(done), done.stdout + done.stderr
     trials, outages = bench.open_latest_run().trials(), bench.open_latest_run().outages()
     assert trials["complete"].all(), trials["caveats"].tolist()
     assert set(trials["negotiated_cipher"]) == {"TLS_AES_128_GCM_SHA256"}
@@ -139,7 +139,7 @@ def test_a_broker_that_make_up_keeps_is_not_killed(bench: BenchCommandLine) -> N
 def test_a_step_says_when_orders_are_as_before(bench: BenchCommandLine) -> None:
     step = ("ARRIVALS=step", "STEP_FACTOR=4", "STEP_AT=1", "STEP_FOR=1", "DURATION=4")
     done = bench.run("TRANSPORT=rest", *AWAY, *step)
-    assert is_completed(done), done.stderr
+    assert is_completed(done), done.stdout + done.stderr
     (row,) = bench.open_latest_run().outages().to_dict("records")
     assert (row["fault"], row["fault_begin_s"], row["fault_end_s"]) == ("step", 1.0, 2.0)
     assert row["before_p50_us"] > 0

@@ -21,7 +21,7 @@ def test_a_load_process_that_dies_in_a_trial_costs_that_trial_which_a_resumed_ru
     bench: BenchCommandLine,
 ) -> None:
     with bench.running(
-        "TRANSPORT=memory", "ROUNDS=2", "DURATION=3", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50"
+        "REPORT=no", "TRANSPORT=memory", "ROUNDS=2", "DURATION=3", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50"
     ) as process:
         wait_until(bench.find_load_processes)
         (load,) = bench.find_load_processes()
@@ -34,7 +34,7 @@ def test_a_load_process_that_dies_in_a_trial_costs_that_trial_which_a_resumed_ru
     assert list(bench.open_latest_run().trials()["planned"] > 0) == [False, True]
 
     done = bench.run("RESUME=latest")
-    assert is_completed(done), done.stderr
+    assert is_completed(done), done.stdout + done.stderr
     assert (bench.open_latest_run().trials()["planned"] > 0).tolist() == [True, True]
     (resumed,) = bench.open_latest_run().manifest["resumed"]
     assert "ended in the middle" in resumed["measured_again"][0]
@@ -42,7 +42,7 @@ def test_a_load_process_that_dies_in_a_trial_costs_that_trial_which_a_resumed_ru
 
 
 def test_a_run_that_was_stopped_goes_on_with_what_it_lacks(bench: BenchCommandLine) -> None:
-    short = ("ROUNDS=3", "DURATION=1", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50", "SEED=7")
+    short = ("REPORT=no", "ROUNDS=3", "DURATION=1", "WARM_UP=0", "BROKER_WARM_UP=0", "RATE=50", "SEED=7")
     with bench.running("TRANSPORT=memory,rest", *short) as process:
         wait_until(lambda: bench.trials() >= 2)
         process.send_signal(signal.SIGINT)
@@ -51,7 +51,7 @@ def test_a_run_that_was_stopped_goes_on_with_what_it_lacks(bench: BenchCommandLi
     first = bench.open_latest_run()
     before = first.trials()
     done = bench.run("RESUME=latest")
-    assert is_completed(done), done.stderr
+    assert is_completed(done), done.stdout + done.stderr
     assert bench.open_latest_run().path.resolve() == first.path.resolve()
     after = bench.open_latest_run().trials()
     assert sorted(zip(after["round"], after["cell"], strict=True)) == [
@@ -111,7 +111,7 @@ def test_a_run_goes_on_by_the_command_that_began_it(bench: BenchCommandLine) -> 
 
 
 def test_a_study_that_was_stopped_goes_on_with_what_its_design_lacks(bench: BenchCommandLine) -> None:
-    asked = ("PROFILE=processes", "TRANSPORT=rest", "ROUNDS=1", "DURATION=1", "WARM_UP=0")
+    asked = ("REPORT=no", "PROFILE=processes", "TRANSPORT=rest", "ROUNDS=1", "DURATION=1", "WARM_UP=0")
     with bench.started(bench.fourways("study", *asked)) as process:
         wait_until(lambda: bench.trials() >= 1)
         process.send_signal(signal.SIGINT)
@@ -120,7 +120,7 @@ def test_a_study_that_was_stopped_goes_on_with_what_its_design_lacks(bench: Benc
     before = bench.open_latest_run().trials()
     assert len(before) < 4
     done = bench.done(bench.fourways("study", "RESUME=latest"))
-    assert is_completed(done), done.stderr
+    assert is_completed(done), done.stdout + done.stderr
     after = bench.open_latest_run().trials()
     assert sorted(after["cell"]) == [f"rest@{rate}_processes-{count}" for rate in (100, 250) for count in (1, 2)]
     assert len(after.merge(before, on=list(before.columns))) == len(before)

@@ -13,10 +13,10 @@ class Routes:
     """Where a method sends each message. A place is a queue, routing key or topic, named without the trial's prefix."""
 
     style: Style
-    """A pipeline puts a message where its consumer listens, and an outcome where whoever ordered wants it. A
+    """A pipeline puts a message where its consumer listens, and an outcome where the buyer asks for it. A
     choreography publishes both, and every subscriber has a queue or a group of its own."""
     place_of: Mapping[type[Message], str]
-    """Where each type of message goes; an outcome to a part of its place, one for each load process."""
+    """The place of each type of message; an outcome's place has a part for each load process."""
 
     @property
     def outcome(self) -> str:

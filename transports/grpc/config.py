@@ -7,7 +7,7 @@ import grpc
 import msgspec
 
 GRPC_COMPRESSIONS: Mapping[str, grpc.Compression | None] = {"none": None, "gzip": grpc.Compression.Gzip}
-"""By what ``grpc-encoding`` calls them. (Its deflate is the same algorithm.)"""
+"""Compressions by their names in ``grpc-encoding``. (Its deflate is the same algorithm.)"""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -15,11 +15,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The library that asks; there is one, named so that CLIENT= reads alike for every method."""
 
     retries: int = 0
-    """How often a call is made again whose connection was refused or lost; with an idempotency-key then."""
+    """How often a call is repeated after a refused or lost connection; with an idempotency-key then."""
 
     idle_s: float = 0.0
     """How long a connection may be idle; 0: as long as it likes. The server closes it, within two to two and a half
-    times as long: the client's own option works once and never again after it has connected anew (grpcio 1.85.1)."""
+    times as long: the client's own option works once and never again after a reconnect (grpcio 1.85.1)."""
 
     stop_grace_s: float = 5.0
     """How long calls in hand may go on when a server stops."""

@@ -1,6 +1,6 @@
 """Opens gRPC channels and server ports at each security level.
 
-gRPC brings its own TLS library (BoringSSL), which cannot be told which TLS 1.3 suite or key exchange to use: it takes
+gRPC brings its own TLS library (BoringSSL), which has no setting for the TLS 1.3 suite or key exchange: it takes
 AES-128 where the processor has instructions for it, and exchanges keys by X25519MLKEM768.
 """
 

@@ -34,4 +34,4 @@ def _read_methods() -> Mapping[str, RpcMethod]:
 
 
 METHODS = _read_methods()
-"""By service of the shop."""
+"""The methods, by service of the shop."""

@@ -15,7 +15,7 @@ V1 = V1ALPHA.replace(".v1alpha.", ".v1.")
 
 
 def enable_reflection(server: grpc.aio.Server, *services: str) -> None:
-    """Makes the server tell of ``services``, by their full names, and of reflection itself."""
+    """Makes the server list ``services``, by their full names, and reflection itself."""
     _describe_v1()
     servicer = _async.ReflectionServicer((*services, V1, V1ALPHA))
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
@@ -29,7 +29,7 @@ def enable_reflection(server: grpc.aio.Server, *services: str) -> None:
 
 @cache
 def _describe_v1() -> None:
-    """Adds v1's description to the process, made from v1alpha's: a client may ask about every service it is told of."""
+    """Adds v1's description to the process, made from v1alpha's: a client may ask about every listed service."""
     file = descriptor_pb2.FileDescriptorProto()
     reflection_pb2.DESCRIPTOR.CopyToProto(file)
     file.name, file.package = file.name.replace("/v1alpha/", "/v1/"), file.package.replace(".v1alpha", ".v1")

@@ -109,13 +109,13 @@ def build_application(
                 return _build_problem(403, str(error))
             return _build_problem(401, str(error), {"www-authenticate": "Bearer"})
         serving.handled += 1
-        # Whoever sends compressed and takes it gets it: a caller of ours says both, a person with curl neither.
+        # A caller that sends and accepts a compression gets it: our own callers do both, a person with curl neither.
         if encoding in COMPRESSIONS and encoding in accepted:
             compressed = COMPRESSIONS[encoding].compress(content)
             return Response(compressed, media_type=codec.content_type, headers={"content-encoding": encoding})
         return Response(content, media_type=codec.content_type)
 
-    # FastAPI's own route of the endpoint describes it; this one is asked first, and solves no dependencies per request.
+    # FastAPI's own route of the endpoint describes it; this one matches first, and solves no dependencies per request.
     app.router.routes.insert(0, Route(f"/{kind}", take, methods=["POST"]))
     return app
 

@@ -20,7 +20,7 @@ def build_guard(setting: Setting, service: str) -> AccessGuard | None:
     """Returns the guard of ``service``, or None below level auth. Raises SettingError."""
     if setting.security != AUTH:
         return None
-    # Megabytes of cryptography, for those alone who verify.
+    # Megabytes of cryptography, only for a service that verifies.
     from transports.security.tokens import TokenGuard  # noqa: PLC0415
 
     return TokenGuard(service, find_keys(setting.keys, service).tokens_key)

@@ -14,16 +14,16 @@ from shop.workflow import SERVICES, list_answer_types
 NONE, TLS, MTLS, AUTH = LEVELS = ("none", "tls", "mtls", "auth")
 
 ENCRYPTED_LEVELS = frozenset(LEVELS) - {NONE}
-"""Those at which a connection is encrypted."""
+"""The levels at which a connection is encrypted."""
 
 CIPHER_SUITE = "TLS_AES_128_GCM_SHA256"
 """The suite of all four methods: the one that every implementation of TLS 1.3 has to have (RFC 8446, section 9.1), and
 the only one that gRPC cannot be talked out of."""
 
 BUYER, HARNESS = "buyer", "harness"
-"""Who orders; and who makes queues and topics, and removes them."""
+"""The role that orders, and the role that makes and removes queues and topics."""
 ROLES = (*SERVICES, BUYER, HARNESS)
-"""Everyone that connects to something, and has a certificate, a password and tokens."""
+"""All roles that open connections; each has a certificate, a password and tokens."""
 
 
 _PRODUCER_BY_KIND = {KIND_BY_TYPE[message]: service for service in SERVICES for message in list_answer_types(service)}

@@ -1,7 +1,7 @@
 """Builds the TLS contexts of clients and servers, for every transport but gRPC.
 
-Python 3.11 cannot choose a cipher suite of TLS 1.3 from code. So whoever starts a process that must use
-levels.CIPHER_SUITE alone sets OPENSSL_CONF for it (keys.OPENSSL_FILE). Brokers have settings of their own for that.
+Python 3.11 cannot choose a cipher suite of TLS 1.3 from code. So a process that must use levels.CIPHER_SUITE alone is
+started with OPENSSL_CONF (keys.OPENSSL_FILE). Brokers have settings of their own for that.
 """
 
 import logging

@@ -39,9 +39,9 @@ Schema = Sequence[Mapping[str, Any]]
 SCHEMA: Schema = json.loads(Path(__file__).with_name("orders.avsc").read_text("utf-8"))
 
 _MARKER = b"\xc3\x01"
-"""Of a single object (Avro specification 1.12, "Single object encoding specification")."""
+"""The marker of a single object (Avro specification 1.12, "Single object encoding specification")."""
 _KIND_OFFSET = len(_MARKER) + 8
-"""Where a record begins: with its place in the union, which is one byte for so few."""
+"""The offset of a record, which begins with its place in the union: one byte for so few types."""
 
 
 class AvroCodec(Codec):

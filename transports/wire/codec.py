@@ -41,7 +41,7 @@ class Codec(ABC):
     def read_answer_type(self, body: bytes) -> type[Message]:
         """Returns the type that ``decode_answer`` would return, from the first bytes alone.
 
-        Raises Unreadable if they do not tell.
+        Raises Unreadable if they do not show it.
         """
 
 

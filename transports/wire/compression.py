@@ -9,9 +9,9 @@ import zstandard
 from transports.errors import TooLarge, Unreadable
 
 _GZIP_WBITS = 16 + zlib.MAX_WBITS
-"""Tells zlib of gzip's header and trailer."""
+"""The window bits with which zlib expects gzip's header and trailer."""
 _CHUNK_BYTES = 64
-"""Of zstd: four may be a block of 128 KiB."""
+"""The chunk of a frame of zstd: four bytes may be a block of 128 KiB."""
 
 
 class Compression(ABC):
@@ -81,4 +81,4 @@ class Zstd(Compression):
 
 
 COMPRESSIONS: Mapping[str, Compression] = {"gzip": Gzip(), "zstd": Zstd()}
-"""By what Content-Encoding calls them."""
+"""Compressions by their names in Content-Encoding."""

@@ -19,7 +19,7 @@ Answer = msgspec.defstruct(
 
 _FIELD_NAMES = {message: KIND_BY_TYPE[message].replace("-", "_") for message in MESSAGES}
 _NAME_SLICE = slice(2, 11)
-"""Where both formats write the name of an answer's member, as far as it takes to tell it from the others."""
+"""The bytes of an answer's member name in both formats, as many as distinguish it from the others."""
 _TYPE_BY_NAME = {
     name.encode()[: _NAME_SLICE.stop - _NAME_SLICE.start]: message for message, name in _FIELD_NAMES.items()
 }

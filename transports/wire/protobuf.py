@@ -94,7 +94,7 @@ _TYPE_BY_TAG = {
 
 
 _REQUIRED_FIELDS = {message: tuple(message.__dataclass_fields__) for message in KIND_BY_TYPE}
-"""A field that is not there is an empty one to protobuf, and a total of 0 would be charged."""
+"""The fields that must be present: protobuf reads a missing one as empty, and a total of 0 would be charged."""
 
 
 def _build_message(message_type: type[Message], m: Any) -> Message:

@@ -18,11 +18,11 @@ from bench.stats.summary import is_cell_valid, select_shown_trials
 
 NAME = "curve"
 _LEGEND_CHARACTERS = 100
-"""That stand beside one another over the figure."""
+"""The most characters of a legend's row over the figure."""
 MAX_LABELS, MAX_LABEL_CHARACTERS = 6, 12
-"""At the ends of lines; more of them, or longer ones, have a legend."""
+"""The most labels at the ends of lines, and their longest; otherwise the figure has a legend."""
 UNEVEN_ARRIVALS = frozenset({"step", "burst"})
-"""Arrivals whose mean rate says little of what the method had to carry."""
+"""Arrivals whose mean rate says little about the load on the method."""
 PANELS = {"p50": "Median of completion", "p99": "99th percentile of completion"}
 COLUMNS = ("method", "cell", "quantile", "achieved_per_s", "latency_ms", "low_ms", "high_ms", "trials", "valid")
 
@@ -92,7 +92,7 @@ def build_points(trials: pd.DataFrame) -> Iterator[CurvePoint]:
         for (method, transport, *levels), group in named.groupby(["method", "transport", *alike], sort=False)
         if group["offered_per_s"].nunique() > 1 and not set(group["arrivals"]) & UNEVEN_ARRIVALS
     ]
-    # Of what is drawn, what tells two lines of a method apart.
+    # The levels by which two drawn lines of a method differ.
     apart = [at for at, _ in enumerate(alike) if len({levels[at] for _, _, levels, _ in drawn}) > 1]
     for method, transport, levels, group in drawn:
         label = "".join((method, *(f", {alike[at]} {levels[at]}" for at in apart)))
@@ -204,7 +204,7 @@ def _axis_limits(drawn: Sequence[CurvePoint], capacities: Sequence[CapacityMark]
 
 
 def _dash_for(drawn: Sequence[CurvePoint], method: str) -> str:
-    """Which of its transport's lines it is."""
+    """Returns the dash of a method's line, by its place among the lines of its transport."""
     transport = next(point.transport for point in drawn if point.method == method)
     lines = list(dict.fromkeys(point.method for point in drawn if point.transport == transport))
     return style.DASHES[lines.index(method) % len(style.DASHES)]

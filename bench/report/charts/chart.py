@@ -24,7 +24,7 @@ class Chart:
     """A figure with its heading, the sentence that describes it and the rows that are drawn."""
 
     name: str
-    """Of its files, and the beginning of every id in its SVG: two charts can share a page."""
+    """The name of its files, and the beginning of every id in its SVG, so that two charts can share a page."""
     heading: str
     says: str
     """The sentence that a sighted reader takes away."""
@@ -61,7 +61,7 @@ class Chart:
         return svg
 
     def _save_png(self, path: Path) -> None:
-        """With a palette of 256 colours, which is a third of the bytes."""
+        """Saves the PNG with a palette of 256 colours, which takes a third of the bytes."""
         self.figure.set_dpi(200)
         canvas = FigureCanvasAgg(self.figure)
         canvas.draw()  # type: ignore[no-untyped-call]
@@ -69,7 +69,7 @@ class Chart:
         drawn.convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE).save(path, optimize=True)
 
     def _accessible(self, svg: str) -> str:
-        """With a role, a title and a sentence, and without ids that nothing refers to: every figure has the same."""
+        """Returns the SVG with a role, a title and a sentence, and without unused ids, which every figure has alike."""
         used = set(_REFERENCED_ID.findall(svg))
         svg = _ID.sub(lambda found: found[0] if found[1] in used else "", svg)
         head, _, rest = svg.partition("<svg ")

@@ -30,7 +30,7 @@ SIZE_PANELS: Mapping[str, tuple[str, float]] = {
 }
 """Title, and what the metric is divided by."""
 MIN_SIZES = 3
-"""For a picture: two points are no line."""
+"""The fewest sizes that are drawn: two points are no line."""
 COLUMNS = ("transport", "factor", "level", "base", "metric", "ratio", "low", "high", "n")
 SIZE_COLUMNS = ("transport", "context", "order_bytes", "metric", "median", "slope_per_kib", "at_0")
 

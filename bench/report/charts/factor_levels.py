@@ -54,7 +54,7 @@ CAPTIONS = {
 MAX_METHODS = 8
 COLUMNS = ("method", "level", "cell", "metric", "what", "round", "value", "low", "high", "n", "valid")
 _DECADE_TICKS_FROM = 200
-"""From which span on an axis has ticks at powers of ten alone."""
+"""The span of an axis from which it has ticks at powers of ten alone."""
 _TRIALS_OFFSET = 0.2
 """How far from its median's place a level's trials stand, in levels."""
 
@@ -99,7 +99,7 @@ def draw_connection_charts(cold: pd.DataFrame) -> Iterator[Chart]:
 
 
 def _security_ranks(levels: "pd.Series[str]") -> "pd.Series[int]":
-    """From the least secure on; the bare echo's levels are in the order of the first round, which is shuffled."""
+    """Ranks levels from the least secure on; the bare echo's come in the shuffled order of the first round."""
     return levels.map({level: rank for rank, level in enumerate(LEVELS)})
 
 

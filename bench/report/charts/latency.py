@@ -20,9 +20,9 @@ PANELS = {"accept": "Accepted by the method", "finish": "Finished: the buyer is 
 QUANTILES = ("p50", "p99")
 NAME = "latency"
 MAX_ROWS, MAX_RATES = 20, 3
-"""A study has charts of its own."""
+"""The most rows and rates of the chart; a study has charts of its own."""
 _TRIALS_OFFSET = 0.21
-"""Where a row's trials stand under its medians, in rows."""
+"""How far below its medians a row's trials are drawn, in rows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def _cpu_metrics() -> Iterator[str]:
 
 
 def _wire_component(cell: Mapping[str, Any], products: Mapping[str, str]) -> str:
-    """Returns whose ports all bytes of a cell pass: "services" or "broker"."""
+    """Returns the owner of the ports that all bytes of a cell pass: "services" or "broker"."""
     return "services" if products.get(cell["cell"], NO_PRODUCT) == NO_PRODUCT else "broker"
 
 

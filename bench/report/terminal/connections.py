@@ -14,7 +14,7 @@ from bench.stats.paired import paired_ratio
 from transports.security import LEVELS, NONE
 
 TABLE_WIDTH = 140
-"""Of the table, in letters: on a narrower screen a row goes on in the next one, and no number is cut."""
+"""The table's width in characters; a narrower screen wraps the rows, and no number is cut."""
 
 
 class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +26,7 @@ class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True):
     cold_us: Estimate
     warm_us: Estimate
     cold_ratio: Estimate | None
-    """To the level none, round by round; None for that level itself."""
+    """The ratio to the level none, round by round; None for that level itself."""
     warm_ratio: Estimate | None
 
 

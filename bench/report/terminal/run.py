@@ -343,7 +343,7 @@ def _invalid_sentence(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _startup_sentence(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """How long the services took to start, where they are processes of their own."""
+    """Yields how long the services took to start, where they are processes of their own."""
     times = {cell["cell"]: (cell["metrics"].get("ready_s") or {}).get("estimate") for cell in cells}
     shown = [f"{name} {format_number(parse_number(time_s))} s" for name, time_s in times.items() if time_s is not None]
     if shown:
@@ -364,7 +364,7 @@ def _idle_cpu_sentence(manifest: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _durability_sentence(manifest: Mapping[str, Any]) -> Iterator[str]:
-    """What an accepted order survives, method by method."""
+    """Yields what an accepted order survives, method by method."""
     by_trait: dict[str, list[str]] = {}
     for transport, traits in dict(manifest.get("traits", {})).items():
         by_trait.setdefault(traits["survives"], []).append(transport)

@@ -22,11 +22,11 @@ RecordsByPartition = dict[TopicPartition, list[ConsumerRecord]]
 Decode = Callable[[bytes], bytes]
 
 _GZIP_WBITS = 16 + zlib.MAX_WBITS
-"""Tells zlib of gzip's header and trailer."""
+"""The window bits with which zlib expects gzip's header and trailer."""
 _LIMIT_BYTES: ContextVar[int | None] = ContextVar("limit_bytes", default=None)
 _MAX_RATIO = {"gzip": 1032, "lz4": 255, "snappy": 22}
-"""How many times larger than it is a body can become: what is known beforehand to stay small is not counted. zstd's has
-no such bound, and mostly says its size."""
+"""The most by which a body can grow: one that surely stays small is not counted. zstd has no such bound, and mostly
+says its size."""
 
 
 class DecompressionLimitExceeded(KafkaError):  # type: ignore[misc]
@@ -137,7 +137,7 @@ def _decompress_lz4(payload: bytes, limit_bytes: int) -> bytes:
 
 
 _XERIAL_HEADER_BYTES = 16
-"""Of the head that Java's snappy puts before blocks, each behind its length in four bytes."""
+"""The length of the head that Java's snappy puts before its blocks; four bytes of length come before each block."""
 
 
 def _decompress_snappy(payload: bytes, limit_bytes: int) -> bytes:

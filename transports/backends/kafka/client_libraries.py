@@ -93,14 +93,14 @@ async def read_from_end(
 ) -> AsyncIterator[tuple[Consumer, int]]:
     """Opens a consumer at the end of partition ``at``, and gives it with its first offset. Raises KafkaError.
 
-    It is assigned the partition without a group: nobody else reads it.
+    It is assigned the partition without a group: it is the only reader.
     """
     if config.client == "confluent":
         async with _import_confluent().read_from_end(config, setting, role, at) as other:
             yield other
         return
     consumer = AIOKafkaConsumer(auto_offset_reset="earliest", **build_consumer_options(config, setting, role))
-    # By assignment and without a group: nobody else reads this partition.
+    # By assignment and without a group: this is the partition's only reader.
     consumer.assign([at])
     async with run_client(consumer):
         await consumer.seek_to_end(at)

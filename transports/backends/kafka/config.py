@@ -13,18 +13,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The library: pure asyncio, or confluent-kafka over librdkafka, which has threads of its own."""
 
     partitions: int = 1
-    """Per topic of a fact: as many as there are processes per service."""
+    """The partitions of a fact's topic: as many as there are processes per service."""
 
     replication_factor: int = 1
 
     linger_ms: int = 0
-    """How long a record waits for company. 0: it leaves at once, and company gathers while a request is on its way."""
+    """How long a record waits for others. 0: it leaves at once, and others gather while a request is on its way."""
 
     max_batch_bytes: int = 128 * 1024
     """aiokafka has one produce request on its way per broker; what gathers meanwhile should fit into the next."""
 
     commit_interval_ms: Annotated[int, msgspec.Meta(ge=0)] = 100
-    """The least time from one commit of offsets to the next; the last one comes as a service stops. 0: each batch is
+    """The least time from one commit of offsets to the next; the last one is made as a service stops. 0: each batch is
     committed, at a low rate nearly each record. The libraries' own default is 5,000; what a service has handled since
     its last commit is handled again if it dies."""
 
@@ -53,7 +53,7 @@ def describe_commits(config: Config) -> str:
 
 
 COMPRESSIONS = frozenset({"gzip", "lz4", "zstd", "snappy"})
-"""Of record batches: what is on its way together is compressed together."""
+"""The compressions of record batches: records that travel together are compressed together."""
 
 
 def build_producer_options(config: Config, setting: Setting, role: str) -> dict[str, Any]:

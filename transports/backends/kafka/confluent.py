@@ -30,14 +30,14 @@ from transports.backends.kafka.topology import RETRY_PAUSE_S
 from transports.base import Setting
 
 _POLL_TIMEOUT_S = 0.1
-"""How long a thread waits at most before it looks whether it is to end."""
+"""The longest wait of a thread until it checks whether it must end."""
 _MAX_BATCH_RECORDS = 500
-"""Records that are handed on together, at most."""
+"""The most records that are handed on together."""
 _MIN_CONNECT_TIMEOUT_S = 10.0
 _MAX_WAITING_BATCHES = 2
-"""Such handfuls that may wait for the event loop; then librdkafka keeps what it fetches."""
+"""The most such batches that wait for the event loop; then librdkafka keeps what it fetches."""
 _QUEUE_FULL_PAUSE_S = 0.002
-"""Between two looks whether librdkafka's queue has room again."""
+"""The pause between two checks whether librdkafka's queue has room again."""
 
 
 class ConfluentRecord(NamedTuple):
@@ -59,7 +59,7 @@ class ConfluentProducer:
         self._patience_s = patience_s
         self._loop = asyncio.get_running_loop()
         self._told: list[tuple[asyncio.Future[None], TheirError | None]] = []
-        """What the thread heard in one poll; no other thread has it."""
+        """The delivery reports of one poll; only the polling thread uses the list."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="deliveries", daemon=True)
 
@@ -129,7 +129,7 @@ class ConfluentConsumer:
         self._assigned = asyncio.Event()
         self._received_batches: list[list[Message]] = []
         self._error: KafkaError | None = None
-        """To be raised when what came with it is taken."""
+        """The error to raise when the batch that came with it is taken."""
         self._committed: asyncio.Future[None] | None = None
         self._offsets_to_commit: list[TheirPartition] = []
         self._free_slots = threading.Semaphore(_MAX_WAITING_BATCHES)
@@ -199,7 +199,7 @@ class ConfluentConsumer:
         await committed
 
     async def stop(self) -> None:
-        """Leaves the group, so that the next member need not wait for a session timeout."""
+        """Leaves the group, so that the next member waits for no session timeout."""
         self._stopping.set()
         self._free_slots.release()
         if self._thread.ident is not None:
@@ -215,7 +215,7 @@ class ConfluentConsumer:
             first = self._consumer.poll(_POLL_TIMEOUT_S)
             if first is None:
                 continue
-            # Whatever is there beside it; asked for several, librdkafka would wait until they have all come.
+            # Takes those that are there already; asked for several, librdkafka would wait until all have come.
             handful = [first, *self._consumer.consume(_MAX_BATCH_RECORDS - 1, 0)]
             self._free_slots.acquire()
             self._loop.call_soon_threadsafe(self._collect, handful)
@@ -286,7 +286,7 @@ async def join_group(
 async def read_from_end(
     config: Config, setting: Setting, role: str, at: TopicPartition
 ) -> AsyncIterator[tuple[ConfluentConsumer, int]]:
-    # librdkafka wants the name of a group, which nobody joins.
+    # librdkafka requires the name of a group; no consumer joins it.
     options = build_consumer_options(config, setting, role, f"{at.topic}.{at.partition}")
     consumer = ConfluentConsumer(options, _choose_connect_timeout_s(setting))
     try:

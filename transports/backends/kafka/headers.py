@@ -7,7 +7,7 @@ KIND_HEADER = "kind"
 """The kind of message, where its topic has several."""
 
 REPLY_HEADER = "reply"
-"""Travels along with an order: the partition on which its buyer listens."""
+"""The header that travels with an order: the partition on which its buyer listens."""
 
 REASON_HEADER = "reason"
 """Of a dead letter: the code of what is wrong with it."""
@@ -15,7 +15,7 @@ CONFLICT_REASON = "content-conflict"
 """Its order id was used before, for other content."""
 
 LOCATION_HEADER = "lies-at"
-"""Of a dead letter without key and body: TOPIC/PARTITION/OFFSET of what is too large to be copied."""
+"""The header of a dead letter without key and body: TOPIC/PARTITION/OFFSET of a record too large to be copied."""
 
 
 def build_kind_header(message_type: type[Message]) -> tuple[str, bytes]:

@@ -167,7 +167,7 @@ class GroupMember:
             if len(messages) == 1:
                 _log.exception("cannot be handled, to the dead-letter topic", exc_info=error)
                 return [None]
-        # One of them spoils the batch: each by itself tells which.
+        # One of them spoils the batch: handling each by itself shows which.
         return [fact for message in messages for fact in await self._handle([message], arrived_ns)]
 
     def _read(self, record: FetchedRecord) -> Message:

@@ -34,7 +34,7 @@ from transports.errors import NotAccepted, Unreachable
 from transports.security import AUTH, BUYER, HARNESS, build_kafka_options
 
 RETRY_PAUSE_S = 0.02
-"""Of a broker that is not ready yet, or not again."""
+"""The pause between two tries while a broker is not ready yet, or not ready again."""
 
 
 def is_transient(error: KafkaError) -> bool:
@@ -53,7 +53,7 @@ class TrialTopics:
             if routes.is_choreography
             else {}
         )
-        """By topic, where a topic has one kind of message; else it stands in each record's header."""
+        """The kind of message by topic, where a topic has one kind; else each record's header has it."""
         self.outcome_topic = f"{trial}.{routes.outcome}"
         self.dead_letters = f"{trial}.unreadable"
         self.subscriptions = {
@@ -88,7 +88,7 @@ async def create_topology(setting: Setting, config: Config, places: TrialTopics)
         for name, count in partitions.items()
     ]
     if setting.security == AUTH:
-        # Before the topics: a broker hears of what its controller decides in the order in which it does.
+        # Before the topics: a broker gets its controller's decisions in the order in which they are made.
         async with _open_client(setting) as client:
             await create_rules(client, list_acl_rules(setting, places))
     async with _open_admin_client(setting) as admin:
@@ -105,7 +105,7 @@ async def _wait_until_known(setting: Setting, admin: AIOKafkaAdminClient, names:
     """
     try:
         async with asyncio.timeout(setting.deadline_s):
-            while not names <= set(await admin.list_topics()):  # noqa: ASYNC110 - nobody tells us
+            while not names <= set(await admin.list_topics()):  # noqa: ASYNC110 - Kafka sends no notice
                 await asyncio.sleep(RETRY_PAUSE_S)
     except TimeoutError as error:
         raise Unreachable(

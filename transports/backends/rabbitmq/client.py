@@ -38,7 +38,7 @@ class RabbitMQClient(Client):
         return Receipt(time.monotonic_ns(), finished)
 
     async def receive_outcome(self, delivery: AbstractIncomingMessage) -> None:
-        """An outcome arrived; at auth one that another than its service has sent is none."""
+        """Records an outcome that arrived; at auth it ignores one that another role has sent."""
         if self._verifies_senders and delivery.user_id != ENTRY_SERVICE:
             _log.warning("%s may not send outcomes; left out", delivery.user_id or "nobody")
             return
@@ -55,6 +55,6 @@ async def connect_buyer(setting: Setting, places: TrialQueues) -> AsyncIterator[
         )
         client = RabbitMQClient(publisher, places, setting)
         replies = await find_queue(hear_on, places.reply_queues[setting.worker])
-        # No acknowledgement: the load process is the buyer, and what it has heard it need not hear again.
+        # No acknowledgement: the load process is the buyer, and needs an outcome only once.
         await replies.consume(client.receive_outcome, no_ack=True)
         yield client

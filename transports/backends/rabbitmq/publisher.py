@@ -66,7 +66,7 @@ class Publisher:
                     try:
                         await self._exchange.publish(amqp, key)
                         return
-                    except ChannelInvalidStateError:  # lost a moment ago, which it does not know yet; nothing was sent
+                    except ChannelInvalidStateError:  # lost a moment ago, unnoticed by the exchange; nothing was sent
                         sent = False
                         await asyncio.sleep(_RETRY_PAUSE_S)
         except (DeliveryError, PublishError) as error:

@@ -95,7 +95,7 @@ class DeliveryHandler:
         kind = delivery.type or ""
         if kind not in self._kinds:
             raise Unreadable(f"the {self._processor.service.name} service consumes no {kind!r}")
-        # Its right to an exchange lets a user reach every queue behind it: who it was is told by RabbitMQ.
+        # A right to an exchange lets a user reach every queue behind it: RabbitMQ vouches for the sender's name.
         if self._verifies_senders and delivery.user_id != (teller := find_producer_role(kind)):
             raise Unreadable(f"{delivery.user_id or 'nobody'} may not send {kind!r}, which comes from {teller}")
         return self._codec.decode(kind, delivery.body)

@@ -28,7 +28,7 @@ LIBRARY_ERRORS = (AMQPError, ChannelInvalidStateError, ConnectionError, OSError)
 """What aio-pika raises when the broker is gone or refuses; TimeoutError is an OSError."""
 
 RECONNECT_S = 0.5
-"""Between two tries to get back to a broker that is gone: aio-pika's own 5 s would be most of a short outage."""
+"""The pause between two tries to reconnect to a broker: aio-pika's own 5 s would be most of a short outage."""
 
 
 QUORUM: dict[str, str | int] = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
@@ -47,17 +47,17 @@ class TrialQueues:
         self.routing_key_by_type = {message: f"{before}{place}" for message, place in routes.place_of.items()}
         self.dead_letters = f"{trial}.unreadable"
         self.reply_keys = tuple(f"{before}{routes.outcome}.{worker}" for worker in range(setting.workers))
-        """By load process, the key of its outcomes."""
+        """The key of the outcomes, by load process."""
         self.queue_by_service = {service: f"{trial}.{service}" for service in SERVICES}
         self.reply_queues = tuple(f"{trial}.{routes.outcome}.{worker}" for worker in range(setting.workers))
         self.binding_keys = {
             queue: routes.subscriptions(service) for service, queue in self.queue_by_service.items()
         } | {queue: (key,) for queue, key in zip(self.reply_queues, self.reply_keys, strict=True)}
-        """By queue, what it is bound to in a choreography."""
+        """The keys that a queue is bound to in a choreography, by queue."""
         self._is_choreography = routes.is_choreography
 
     def choose_routing_key(self, fact: Message, reply_to: str | None) -> str | None:
-        """Returns the routing key for ``fact``, or None for an outcome that nobody waits for in a pipeline.
+        """Returns the routing key for ``fact``, or None for an outcome without a waiting buyer in a pipeline.
 
         A choreography publishes such an outcome all the same, to the first load process.
         """
