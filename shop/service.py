@@ -114,8 +114,14 @@ class Service:
         if not self.blocking:
             return [self._handle(message, self._count) for message in messages]
         fresh: list[tuple[str, Decision]] = []
-        with self.store.transaction():
-            facts = [self._handle(message, lambda *decided: fresh.append(decided)) for message in messages]
+        repeated, conflicts = self.repeated, self.conflicts
+        try:
+            with self.store.transaction():
+                facts = [self._handle(message, lambda *decided: fresh.append(decided)) for message in messages]
+        except BaseException:
+            # Nothing of it was answered, and it comes again.
+            self.repeated, self.conflicts = repeated, conflicts
+            raise
         for order_id, decision in fresh:
             self._count(order_id, decision)
         return facts

@@ -57,7 +57,7 @@ class PostgresStore(Store):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Raises StoreUnavailable when a connection that was lost cannot be opened again."""
+        """Raises StoreUnavailable when the server is away, full, locked or read-only."""
         if self._db.closed:
             self._db = self._connect()
         try:
@@ -66,9 +66,13 @@ class PostgresStore(Store):
             begun_ns = time.monotonic_ns()
             self._db.execute("COMMIT", prepare=False)
             self.commit_ns = time.monotonic_ns() - begun_ns
-        except BaseException:
+        except BaseException as error:
             with suppress(psycopg.Error):  # of a connection that is lost the server rolls back
                 self._db.execute("ROLLBACK", prepare=False)
+            if _is_passing(error):
+                raise StoreUnavailable(
+                    f"PostgreSQL at {hide_password(self._url)} does not store for now: {_first_line(error)}"
+                ) from error
             raise
 
     def quantity(self, name: str) -> int | None:
@@ -112,5 +116,16 @@ def _clean(text: str) -> str:
     return text.replace("\0", "\ufffd")
 
 
-def _first_line(error: Exception) -> str:
+_LIMIT_EXCEEDED = "54"
+"""The class of SQLSTATE for what is too large for any database, an index row among it: psycopg has it among
+OperationalError, and no waiting changes it."""
+_PASSING = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Returns whether the same statement may succeed later: the error is of the server, and not of what was stored."""
+    return isinstance(error, _PASSING) and not (getattr(error, "sqlstate", None) or "").startswith(_LIMIT_EXCEEDED)
+
+
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

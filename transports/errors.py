@@ -9,6 +9,7 @@
     ├── NoOutcome        it was sent, and no answer came before the deadline
     ├── Unreadable       the body cannot be decoded
     └── Failed           the other side answered that it failed
+        └── Unavailable  because it cannot store for now; the same message may succeed later
 
 A refusal by the shop (out of stock, card declined) is an outcome and raises nothing. Each transport translates its
 library's exceptions in one place, with ``raise ... from``. Results record the name of the class.
@@ -61,6 +62,10 @@ class Unreadable(TransportError):
 
 class Failed(TransportError):
     pass
+
+
+class Unavailable(Failed):
+    """A passing error: it says nothing about the message. A consumer waits, and a caller may send it again."""
 
 
 class SettingError(ValueError):

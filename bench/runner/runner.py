@@ -230,6 +230,7 @@ class Runner:
             home=self._paths.home,
             logs=self._logs,
             raw=self.kept.path / "raw" if self.profile.raw else None,
+            dead_letters=self.kept.path / "dead-letters",
             speed_probe=self._speed_probe,
             keys=self._security.keys,
         )

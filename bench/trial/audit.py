@@ -111,6 +111,18 @@ def count_redelivered(books: ServiceAudits) -> int:
     return sum(book["repeated"] for book in books.values())
 
 
+def count_dead_letters(books: ServiceAudits) -> dict[str, int]:
+    """Returns how many messages the services made dead letters, by reason; empty where services do not count them.
+
+    A service that was restarted counts from there.
+    """
+    found: dict[str, int] = {}
+    for book in books.values():
+        for reason, count in book.get("serving", {}).get("dead_letters", {}).items():
+            found[reason] = found.get(reason, 0) + count
+    return found
+
+
 def count_lost(driver: DriverAudit, accepted_unfinished: int, books: ServiceAudits) -> int:
     """Returns how many accepted, unfinished orders the shop has not ended either, at the least.
 

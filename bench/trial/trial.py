@@ -36,6 +36,7 @@ from bench.trial import audit
 from bench.trial.disturbance import Disturbance, disturb_during, is_disturbed
 from bench.trial.fault_injection import FaultTargets, FaultWindow
 from bench.trial.hops import build_path_steps, find_clock_mismatch
+from bench.trial.kept_dead_letters import keep_dead_letters
 from bench.trial.outcome import TrialOutcome
 from bench.trial.proxy_routes import BUYER, ProxyRoutes
 from bench.trial.readiness import read_negotiated_tls, wait_until_ready
@@ -66,6 +67,8 @@ class TrialContext:
     """The folder that set-up keeps, with the proxy program; only for a fault of the network."""
     raw: Path | None = None
     """The folder that keeps every order, trial by trial."""
+    dead_letters: Path | None = None
+    """The folder that keeps what the services could not carry on, trial by trial."""
     speed_probe: SpeedProbe = field(default_factory=SpeedProbe)
     keys: str = ""
     """The folder with the keys of all roles, at any level of security but none."""
@@ -154,6 +157,9 @@ async def _run_load(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(remove_quietly, transport)
         await transport.prepare()
+        if stage.dead_letters is not None:
+            letters = stage.dead_letters / f"{trial_name(round_, slot, cell.name)}.jsonl"
+            stack.push_async_callback(keep_dead_letters, transport, letters)
         way = await stack.enter_async_context(_start_network_proxy(stage, links))
         begun_s = time.monotonic()
         running = await stack.enter_async_context(run_ready_services(stage, cell, setting, transport, links))

@@ -12,7 +12,10 @@ Durability = Literal["fast", "safe"]
 
 
 class StoreUnavailable(Exception):
-    """A database cannot be opened or reached. ``str(error)`` is a sentence without a password."""
+    """A database cannot be opened, reached or written to for now; the same may succeed later.
+
+    ``str(error)`` is a sentence without a password.
+    """
 
 
 class Decision(NamedTuple):
@@ -33,7 +36,7 @@ class Store(ABC):
     """The interface of a service's database: quantities by name, and decisions by message kind and order id.
 
     One thread uses it at a time. Changes within ``transaction()`` are kept all together or not at all; an exception
-    inside rolls them back.
+    inside rolls them back. A database that is locked, full or away raises StoreUnavailable there.
     """
 
     blocking: bool

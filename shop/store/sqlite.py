@@ -3,10 +3,10 @@
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from shop.store.base import Decision, Durability, Store
+from shop.store.base import Decision, Durability, Store, StoreUnavailable
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS quantities (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -17,6 +17,20 @@ CREATE TABLE IF NOT EXISTS decisions (
     PRIMARY KEY (order_id, kind)) WITHOUT ROWID;
 """
 _DECISION = ", ".join(Decision._fields)
+_BUSY_TIMEOUT_S = 5.0
+"""How long a statement waits for a lock. A chain has no other wait: its order fails when this one is over."""
+_PASSING_CODES = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+"""Primary result codes that say something about the file and its disk, and nothing about what was to be stored."""
 
 
 class SqliteStore(Store):
@@ -27,22 +41,27 @@ class SqliteStore(Store):
         returns; with ``fast`` (NORMAL) at the next checkpoint, so that a crash of the machine may lose the last ones.
         """
         # One worker thread uses the connection at a time, not always the one that opened it.
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._path = path
+        self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute(f"PRAGMA synchronous={'FULL' if durability == 'safe' else 'NORMAL'}")
         self._db.executescript(_SCHEMA)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
+        """Raises StoreUnavailable when the file is locked or read-only, or its disk is full or broken."""
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             yield
             begun_ns = time.monotonic_ns()
             self._db.execute("COMMIT")
             self.commit_ns = time.monotonic_ns() - begun_ns
-        except BaseException:
+        except BaseException as error:
             if self._db.in_transaction:  # a full disk has rolled back by itself
-                self._db.execute("ROLLBACK")
+                with suppress(sqlite3.OperationalError):  # and one that is broken may not even do that
+                    self._db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError) and _is_passing(error):
+                raise StoreUnavailable(f"SQLite cannot write {self._path} for now: {error}") from error
             raise
 
     def quantity(self, name: str) -> int | None:
@@ -77,3 +96,8 @@ class SqliteStore(Store):
 
     def close(self) -> None:
         self._db.close()
+
+
+def _is_passing(error: sqlite3.OperationalError) -> bool:
+    """Returns whether the same statement may succeed later; an extended result code has the primary in its low byte."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING_CODES

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import grpc
 
@@ -17,11 +18,12 @@ from transports.errors import (
     NotAccepted,
     TooLarge,
     TransportError,
+    Unavailable,
     Unreachable,
 )
 from transports.grpc.config import GRPC_COMPRESSIONS, Config, build_channel_options
 from transports.grpc.credentials import open_channel
-from transports.grpc.methods import CODEC_METADATA, METHODS
+from transports.grpc.methods import CODEC_METADATA, METHODS, PUSHBACK_METADATA
 from transports.retry import retry_unreachable
 from transports.security import build_bearer_header, list_callable_services
 from transports.wire import Codec, load_codec
@@ -67,6 +69,9 @@ class ServiceCaller:
 
     def _translate_error(self, error: grpc.aio.AioRpcError, service: str, size_bytes: int) -> TransportError:
         code, detail = error.code(), error.details() or error.code().name
+        trailing: Any = error.trailing_metadata() or ()  # a mapping, of which grpc-stubs knows nothing
+        if code is grpc.StatusCode.UNAVAILABLE and PUSHBACK_METADATA in trailing:
+            return Unavailable(detail)
         translate = _ERROR_BY_CODE.get(code)
         if translate is not None:
             return translate(service, detail)

@@ -10,13 +10,14 @@ from shop.factory import open_service
 from shop.messages import KIND_BY_TYPE, Message, OrderClosed, OrderPlaced, PlaceOrder, StockReserved
 from tests.conftest import build_order
 from transports.backends.kafka.config import Config
-from transports.backends.kafka.headers import CONFLICT_REASON, REASON_HEADER, REPLY_HEADER
+from transports.backends.kafka.headers import REPLY_HEADER
 from transports.backends.kafka.server import GroupMember
 from transports.backends.kafka.topology import TrialTopics
 from transports.backends.rabbitmq.server import DeliveryHandler
 from transports.backends.rabbitmq.topology import TrialQueues
 from transports.base import ServingStats, Setting
 from transports.broker.routes import PIPELINE
+from transports.dead_letters import REASON_HEADER, SOURCE_HEADER
 from transports.dispatch import MessageProcessor
 from transports.events.routes import CHOREOGRAPHY
 from transports.wire import load_codec
@@ -28,14 +29,27 @@ CODEC = load_codec("json")
 class Delivery(SimpleNamespace):
     def __init__(self, message: Message) -> None:
         super().__init__(
-            type=KIND_BY_TYPE[type(message)], body=CODEC.encode(message), reply_to="reply", user_id=None, ended=""
+            delivery_tag=1,
+            type=KIND_BY_TYPE[type(message)],
+            body=CODEC.encode(message),
+            reply_to="reply",
+            user_id=None,
+            ended="",
         )
 
     async def ack(self) -> None:
-        self.ended = "ack"
+        self.ended = self.ended or "ack"
 
     async def reject(self, requeue: bool) -> None:
         self.ended = "requeue" if requeue else "dead letter"
+
+
+class DeadLetters:
+    """Notes the reason with the delivery."""
+
+    async def add(self, delivery: Any, reason: str) -> bool:
+        delivery.ended = reason
+        return True
 
 
 async def deliver(service: str, *messages: Message) -> tuple[list[str], list[Message], ServingStats]:
@@ -48,7 +62,7 @@ async def deliver(service: str, *messages: Message) -> tuple[list[str], list[Mes
     setting, serving = Setting(trial="t"), ServingStats()
     async with MessageProcessor(open_service(service)) as desk:
         publisher: Any = SimpleNamespace(publish=publish)
-        consumer = DeliveryHandler(desk, serving, publisher, TrialQueues(PIPELINE, setting), setting)
+        consumer = DeliveryHandler(desk, serving, publisher, DeadLetters(), TrialQueues(PIPELINE, setting), setting)
         deliveries: list[Any] = [Delivery(message) for message in messages]
         for delivery in deliveries:
             await consumer.take(delivery)
@@ -57,18 +71,18 @@ async def deliver(service: str, *messages: Message) -> tuple[list[str], list[Mes
 
 async def test_on_rabbitmq_the_buyer_is_told_and_the_message_is_a_dead_letter() -> None:
     ended, published, serving = await deliver("user", PlaceOrder(FIRST), PlaceOrder(OTHER), PlaceOrder(FIRST))
-    assert ended == ["ack", "dead letter", "ack"]
+    assert ended == ["ack", "refused", "ack"]
     one, refusal, again = published
     assert isinstance(one, OrderPlaced)
     assert isinstance(refusal, OrderClosed)
     assert (refusal.status, refusal.order.lines, "other content" in refusal.reason) == ("rejected", (), True)
     assert again == one
-    assert (serving.handled, serving.failed) == (2, 1)
+    assert (serving.handled, serving.failed, serving.dead_letters["refused"]) == (2, 1, 1)
 
 
 async def test_on_rabbitmq_a_service_behind_the_first_tells_nobody() -> None:
     ended, published, _ = await deliver("payment", StockReserved(FIRST, 1), StockReserved(OTHER, 1))
-    assert ended == ["ack", "dead letter"]
+    assert ended == ["ack", "refused"]
     assert len(published) == 1
 
 
@@ -112,7 +126,8 @@ async def test_on_kafka_the_buyer_is_told_and_the_record_is_a_dead_letter_with_i
         await member._take({partition: records})
     assert len(producer.sent) == topics
     (dead,) = [(body, headers) for topic, body, headers in producer.sent if topic == places.dead_letters]
-    assert dead == (records[1].value, [(REPLY_HEADER, b"0"), (REASON_HEADER, CONFLICT_REASON.encode())])
+    reason = [(REASON_HEADER, b"refused"), (SOURCE_HEADER, records[1].topic.encode())]
+    assert dead == (records[1].value, [(REPLY_HEADER, b"0"), *reason])
     told = [body for topic, body, _ in producer.sent if topic == places.topic_by_type[OrderClosed]]
     assert len(told) == (1 if service == "user" else 0)
     assert (serving.failed, serving.unreadable) == (1, 0)

@@ -9,11 +9,6 @@ KIND_HEADER = "kind"
 REPLY_HEADER = "reply"
 """The header that travels with an order: the partition on which its buyer listens."""
 
-REASON_HEADER = "reason"
-"""Of a dead letter: the code of what is wrong with it."""
-CONFLICT_REASON = "content-conflict"
-"""Its order id was used before, for other content."""
-
 LOCATION_HEADER = "lies-at"
 """The header of a dead letter without key and body: TOPIC/PARTITION/OFFSET of a record too large to be copied."""
 

@@ -1,9 +1,15 @@
-"""Consumes for a service on Kafka: handles batches, sends facts, then commits offsets."""
+"""Consumes for a service on Kafka: handles batches, sends facts, then commits offsets.
+
+While the service cannot store, its partitions are paused and polled on; see transports/probing.py.
+"""
 
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -16,11 +22,9 @@ from transports.backends.kafka.bounded_decompression import BoundedReader, limit
 from transports.backends.kafka.client_libraries import Consumer, FetchedRecord, Producer
 from transports.backends.kafka.commits import CommitQueue
 from transports.backends.kafka.config import Config, max_batch_bytes
+from transports.backends.kafka.dead_letters import DeadLetterTopic
 from transports.backends.kafka.headers import (
-    CONFLICT_REASON,
     KIND_HEADER,
-    LOCATION_HEADER,
-    REASON_HEADER,
     REPLY_HEADER,
     build_kind_header,
     build_reply_header,
@@ -28,13 +32,21 @@ from transports.backends.kafka.headers import (
 )
 from transports.backends.kafka.topology import RETRY_PAUSE_S, TrialTopics, build_unreachable, is_transient
 from transports.base import ServingStats, Setting
+from transports.dead_letters import FAILED, PARKED, REFUSED, UNREADABLE
 from transports.dispatch import MessageProcessor, build_refusal
-from transports.errors import TooLarge, Unreadable
+from transports.errors import Failed, TooLarge, Unavailable, Unreadable
+from transports.probing import Halted, Parked, ProbingGate
 from transports.wire import load_codec
 
 _log = logging.getLogger(__name__)
 
 _FETCH_WAIT_MS = 200
+_PAUSED_WAIT_MS = 50
+"""Of a fetch while the store is away: so late it is noticed that it is back."""
+
+Fetched = dict[TopicPartition, list[FetchedRecord]]
+Result = Message | Conflict | str
+"""What became of a message: the fact that follows, its refusal, or the reason for which it is a dead letter."""
 
 
 class GroupMember:
@@ -63,6 +75,10 @@ class GroupMember:
         self._failing_since_s = 0.0
         self._reader = BoundedReader(consumer)
         self._commits = CommitQueue(consumer, setting, config.commit_interval_ms / 1000)
+        self._dead_letters = DeadLetterTopic(producer, places)
+        self._gate = ProbingGate(setting.park_after_s)
+        self._arrived_meanwhile: deque[Fetched] = deque()
+        """Records that came while the partitions were paused."""
 
     async def run(self) -> None:
         """Consumes until ``stop``, then waits for the acknowledgements and commits.
@@ -72,9 +88,10 @@ class GroupMember:
         """
         committing = asyncio.create_task(self._commits.run())
         try:
-            with limit_decompression(max_batch_bytes(self._setting)):
+            # Halted: what is in hand is neither sent nor committed, so the next member gets it.
+            with limit_decompression(max_batch_bytes(self._setting)), suppress(Halted):
                 while not self._stopping and not committing.done():
-                    fetched = await self._fetch()
+                    fetched = self._arrived_meanwhile.popleft() if self._arrived_meanwhile else await self._fetch()
                     if fetched:
                         await self._take(fetched)
         except KafkaError as error:
@@ -85,11 +102,12 @@ class GroupMember:
 
     def stop(self) -> None:
         self._stopping = True
+        self._gate.halt()
 
-    async def _fetch(self) -> dict[TopicPartition, list[FetchedRecord]]:
+    async def _fetch(self, wait_ms: int = _FETCH_WAIT_MS) -> Fetched:
         """Returns fetched records. Raises KafkaError for a permanent error, or one that outlasts the deadline."""
         try:
-            fetched, left_out = await self._reader.fetch(_FETCH_WAIT_MS)
+            fetched, left_out = await self._reader.fetch(wait_ms)
         except KafkaError as error:
             now_s = time.monotonic()
             self._failing_since_s = self._failing_since_s or now_s
@@ -100,12 +118,12 @@ class GroupMember:
             return {}
         self._failing_since_s = 0.0
         for place in left_out:
-            self._serving.unreadable += 1
+            self._serving.count_dead_letter(UNREADABLE)
             _log.warning("over the limit when it is inflated, to the dead-letter topic: %s", place)
-            await (await self._note(place))
+            await (await self._dead_letters.note(place, UNREADABLE))
         return fetched
 
-    async def _take(self, fetched: dict[TopicPartition, list[FetchedRecord]]) -> None:
+    async def _take(self, fetched: Fetched) -> None:
         """Handles fetched records and sends the facts.
 
         Acknowledgements and commits are awaited elsewhere: waiting here would add both to every following batch.
@@ -120,25 +138,22 @@ class GroupMember:
                     messages.append(self._read(record))
                     readable.append(record)
                 except Unreadable as error:
-                    self._serving.unreadable += 1
                     _log.warning("unreadable, to the dead-letter topic: %s", error)
-                    sent.append(await self._send_to_dead_letters(record))
-        facts = await self._handle(messages, arrived_ns)
-        for record, message, fact in zip(readable, messages, facts, strict=True):
-            if isinstance(fact, Conflict):
-                sent += await self._refuse(record, message, fact)
-            elif fact is None:
-                self._serving.failed += 1
-                sent.append(await self._send_to_dead_letters(record))
+                    sent.append(await self._bury(record, UNREADABLE))
+        results = await self._handle(messages, arrived_ns)
+        for record, message, result in zip(readable, messages, results, strict=True):
+            if isinstance(result, Conflict):
+                sent += await self._refuse(record, message, result)
+            elif isinstance(result, str):
+                sent.append(await self._bury(record, result))
             else:
-                sent.append(await self._send_fact(record, fact))
+                sent.append(await self._send_fact(record, result))
         self._commits.add(sent, {partition: records[-1].offset + 1 for partition, records in fetched.items()})
 
     async def _refuse(self, record: FetchedRecord, message: Message, conflict: Conflict) -> "list[asyncio.Future[Any]]":
         """Sends the record to the dead-letter topic, and tells the buyer of an order that it was refused."""
-        self._serving.failed += 1
         _log.warning("refused, to the dead-letter topic: %s", conflict)
-        sent = [await self._send_to_dead_letters(record, CONFLICT_REASON)]
+        sent = [await self._bury(record, REFUSED)]
         if (refusal := build_refusal(message, str(conflict))) is not None:
             sent.append(await self._send_fact(record, refusal))
         return sent
@@ -153,22 +168,60 @@ class GroupMember:
             topic, headers = self._places.topic_by_type[type(fact)], self._build_headers(fact, record)
             sent = await self._send(topic, body, record, headers, partition)
         except (TooLarge, MessageSizeTooLargeError) as error:
-            self._serving.failed += 1
             _log.warning("a fact is too large, its cause goes to the dead-letter topic: %s", error)
-            return await self._send_to_dead_letters(record)
+            return await self._bury(record, FAILED)
         self._serving.handled += 1
         return sent
 
-    async def _handle(self, messages: list[Message], arrived_ns: int) -> Sequence[Message | Conflict | None]:
-        """Returns the facts that follow; a Conflict for a message that is refused, None if its handler raises."""
+    async def _handle(self, messages: Sequence[Message], arrived_ns: int) -> Sequence[Result]:
+        """Returns what became of each message, after waiting for as long as the store is away. Raises Halted."""
         try:
             return await self._processor.handle_all(messages, arrived_ns)
+        except Unavailable:
+            results: list[Result] = [await self._probe(messages[0], arrived_ns)]
         except Exception as error:  # noqa: BLE001 - one bad message must not stop the others
             if len(messages) == 1:
-                _log.exception("cannot be handled, to the dead-letter topic", exc_info=error)
-                return [None]
-        # One of them spoils the batch: handling each by itself shows which.
-        return [fact for message in messages for fact in await self._handle([message], arrived_ns)]
+                _log.warning("cannot be handled, to the dead-letter topic: %s", error)
+                return [FAILED]
+            # One of them spoils the batch: handling each by itself shows which.
+            return [result for message in messages for result in await self._handle([message], arrived_ns)]
+        # Not by calling itself: of a store that stays away, each message would be a call deeper.
+        while rest := messages[len(results) :]:
+            try:
+                results += await self._processor.handle_all(rest, arrived_ns)
+            except Unavailable:
+                results.append(await self._probe(rest[0], arrived_ns))
+            except Exception:  # noqa: BLE001 - as above
+                results += await self._handle(rest[:1], arrived_ns)
+        return results
+
+    async def _probe(self, message: Message, arrived_ns: int) -> Result:
+        """Returns what became of a message once the store is back, or that it is parked.
+
+        Until then nothing is fetched, and polling goes on: a member that does not poll is taken for dead. Raises
+        Halted, and KafkaError as ``_fetch`` does.
+        """
+        retry = self._gate.retry(partial(self._processor.handle_all, [message], arrived_ns))
+        probing = asyncio.create_task(retry)
+        try:
+            while not probing.done():
+                # Each time, since the group may have given us others.
+                self._consumer.pause(*self._consumer.assignment())
+                if fetched := await self._fetch(_PAUSED_WAIT_MS):
+                    self._arrived_meanwhile.append(fetched)
+        finally:
+            probing.cancel()
+            await asyncio.wait([probing])
+            self._consumer.resume(*self._consumer.assignment())
+        try:
+            (result,) = probing.result()
+        except Parked as error:
+            _log.warning("parked, to the dead-letter topic: %s", error)
+            return PARKED
+        except Failed as error:  # the store is back, and the message is a bad one
+            _log.warning("cannot be handled, to the dead-letter topic: %s", error)
+            return FAILED
+        return result
 
     def _read(self, record: FetchedRecord) -> Message:
         kind = self._places.kind_by_topic.get(record.topic) or read_header(record, KIND_HEADER).decode(errors="replace")
@@ -195,25 +248,10 @@ class GroupMember:
         )
         return acknowledged
 
-    async def _send_to_dead_letters(self, record: FetchedRecord, reason: str = "") -> "asyncio.Future[Any]":
-        """Sends the record to the dead-letter topic, or only its location if it is too large to be sent again.
-
-        Kafka limits a record by its compressed size, and here it is sent uncompressed.
-        """
-        headers = [*record.headers, *([(REASON_HEADER, reason.encode())] if reason else ())]
-        try:
-            return await self._send(self._places.dead_letters, record.value or b"", record, headers)
-        except MessageSizeTooLargeError as error:
-            place = f"{record.topic}/{record.partition}/{record.offset}"
-            _log.warning("too large for a dead letter, which only says that it lies at %s: %s", place, error)
-            return await self._note(place)
-
-    async def _note(self, place: str) -> "asyncio.Future[Any]":
-        """Sends a dead letter that says where the record is."""
-        note: asyncio.Future[Any] = await self._producer.send(
-            self._places.dead_letters, b"", headers=[(LOCATION_HEADER, place.encode())]
-        )
-        return note
+    async def _bury(self, record: FetchedRecord, reason: str) -> "asyncio.Future[Any]":
+        """Sends the record to the dead-letter topic and counts it."""
+        self._serving.count_dead_letter(reason)
+        return await self._dead_letters.add(record, reason)
 
     def _find_reply_partition(self, record: FetchedRecord) -> int:
         """Returns the buyer's reply partition; 0 if the record names none or one that does not exist."""
