@@ -14,6 +14,7 @@ from shop.store import SqliteStore, Store
 from shop.workflow import SERVICES
 from transports.base import Setting, Transport
 from transports.conformance import CHECKS, ConformanceCheck, use_store
+from transports.conformance_faults import FAULT_CHECKS
 from transports.registry import list_backends, list_transports, load_transport
 
 pytestmark = pytest.mark.slow
@@ -49,7 +50,7 @@ def called(pairing: Pairing) -> str:
 
 
 @pytest.mark.broker
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("check", (*CHECKS, *FAULT_CHECKS), ids=lambda check: check.__name__.removeprefix("check_"))
 @pytest.mark.parametrize("pairing", PAIRINGS, ids=called)
 async def test_transport_conforms(pairing: Pairing, check: ConformanceCheck, servers: Mapping[str, str]) -> None:
     missing = load_transport(*pairing[:2]).traits.needs - servers.keys()

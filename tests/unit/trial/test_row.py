@@ -20,6 +20,7 @@ from bench.results.rows import TrialRow, trial_columns
 from bench.trial.outcome import TrialOutcome
 from bench.trial.row import build_trial_row
 from bench.trial.tls_probe import NegotiatedTls
+from transports.dead_letters import REASONS
 from transports.security import CIPHER_SUITE
 
 S = 1_000_000_000
@@ -99,6 +100,27 @@ def test_every_measure_of_the_table_is_in_the_row_and_no_other() -> None:
     columns = {spec.name for spec in MEASURES.values() if spec.column}
     assert set(row.measures) == columns
     assert list(row.row()) == list(trial_columns())
+
+
+def test_dead_letters_are_counted_by_reason_over_all_services_and_a_doubt_without_a_fault() -> None:
+    letters = {"unreadable": 1, "refused": 0, "failed": 0, "parked": 2}
+    books = {name: {**book, "serving": {"dead_letters": letters}} for name, book in some_books().items()}
+    outcome = TrialOutcome(report=a_report(), books=books)
+    row = a_row(outcome)
+    found = [row.measures[f"dead_letters_{reason}"] for reason in REASONS]
+    assert found == [4, 0, 0, 8]
+    (doubt,) = (caveat for caveat in row.caveats if caveat.name == "dead-letters")
+    assert "12 messages became dead letters without any fault: 4 unreadable, 8 parked" in doubt.text
+    assert row.valid == a_row(TrialOutcome(report=a_report(), books=some_books())).valid
+    fault = Fault(part="payment", action="stop", at_s=1.0, for_s=1.0)
+    faulty = a_cell()
+    faulty = replace(faulty, profile=msgspec.structs.replace(faulty.profile, fault=fault))
+    assert "dead-letters" not in names(a_row(outcome, faulty))
+
+
+def test_where_services_count_no_dead_letters_their_number_is_not_known() -> None:
+    row = a_row(TrialOutcome(report=a_report(), books=some_books())).row()
+    assert [row[f"dead_letters_{reason}"] for reason in REASONS] == [""] * 4
 
 
 def test_costs_are_over_the_orders_that_finished_in_the_window() -> None:
