@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -140,14 +140,15 @@ class GroupMember:
                 except Unreadable as error:
                     _log.warning("unreadable, to the dead-letter topic: %s", error)
                     sent.append(await self._bury(record, UNREADABLE))
-        results = await self._handle(messages, arrived_ns)
-        for record, message, result in zip(readable, messages, results, strict=True):
-            if isinstance(result, Conflict):
-                sent += await self._refuse(record, message, result)
-            elif isinstance(result, str):
-                sent.append(await self._bury(record, result))
-            else:
-                sent.append(await self._send_fact(record, result))
+        pairs = iter(zip(readable, messages, strict=True))
+        async for results in self._handle(messages, arrived_ns):
+            for result, (record, message) in zip(results, pairs, strict=False):
+                if isinstance(result, Conflict):
+                    sent += await self._refuse(record, message, result)
+                elif isinstance(result, str):
+                    sent.append(await self._bury(record, result))
+                else:
+                    sent.append(await self._send_fact(record, result))
         self._commits.add(sent, {partition: records[-1].offset + 1 for partition, records in fetched.items()})
 
     async def _refuse(self, record: FetchedRecord, message: Message, conflict: Conflict) -> "list[asyncio.Future[Any]]":
@@ -173,27 +174,29 @@ class GroupMember:
         self._serving.handled += 1
         return sent
 
-    async def _handle(self, messages: Sequence[Message], arrived_ns: int) -> Sequence[Result]:
-        """Returns what became of each message, after waiting for as long as the store is away. Raises Halted."""
-        try:
-            return await self._processor.handle_all(messages, arrived_ns)
-        except Unavailable:
-            results: list[Result] = [await self._probe(messages[0], arrived_ns)]
-        except Exception as error:  # noqa: BLE001 - one bad message must not stop the others
-            if len(messages) == 1:
-                _log.warning("cannot be handled, to the dead-letter topic: %s", error)
-                return [FAILED]
-            # One of them spoils the batch: handling each by itself shows which.
-            return [result for message in messages for result in await self._handle([message], arrived_ns)]
-        # Not by calling itself: of a store that stays away, each message would be a call deeper.
-        while rest := messages[len(results) :]:
+    async def _handle(self, messages: Sequence[Message], arrived_ns: int) -> AsyncIterator[Sequence[Result]]:
+        """Yields what became of the messages, in order, as soon as it is known: as a rule of all at once.
+
+        Waits for as long as the store is away. Raises Halted.
+        """
+        done = 0
+        while rest := messages[done:]:
+            results: Sequence[Result]
             try:
-                results += await self._processor.handle_all(rest, arrived_ns)
+                results = await self._processor.handle_all(rest, arrived_ns)
             except Unavailable:
-                results.append(await self._probe(rest[0], arrived_ns))
-            except Exception:  # noqa: BLE001 - as above
-                results += await self._handle(rest[:1], arrived_ns)
-        return results
+                results = [await self._probe(rest[0], arrived_ns)]
+            except Exception as error:  # noqa: BLE001 - one bad message must not stop the others
+                if len(rest) > 1:
+                    # One of them spoils the batch: handling each by itself shows which.
+                    for message in rest:
+                        async for result in self._handle([message], arrived_ns):
+                            yield result
+                    return
+                _log.warning("cannot be handled, to the dead-letter topic: %s", error)
+                results = [FAILED]
+            done += len(results)
+            yield results
 
     async def _probe(self, message: Message, arrived_ns: int) -> Result:
         """Returns what became of a message once the store is back, or that it is parked.
