@@ -132,3 +132,32 @@ async def test_a_service_that_stops_while_its_store_is_away_leaves_its_messages_
         assert (await transport.read_dead_letters(10)).total == 0
     finally:
         await transport.remove()
+
+
+@pytest.mark.parametrize("client", ["aiokafka", "confluent"])
+async def test_partitions_that_come_while_a_store_is_away_lose_no_record(
+    client: str, servers: Mapping[str, str]
+) -> None:
+    """Another member of the group comes and goes meanwhile, so that partitions change hands twice."""
+    transport = build("events", "kafka", servers, options={"client": client, "partitions": 4})
+    store = StoreThatGoesAway()
+    await transport.prepare()
+    try:
+        async with AsyncExitStack() as stack:
+            for name in ("user", "product", "shipping"):
+                await stack.enter_async_context(transport.serve(open_service(name)))
+            client_ = await stack.enter_async_context(transport.connect())
+            payment = await stack.enter_async_context(transport.serve(PaymentService(store)))
+            waiting = [asyncio.create_task(ship(client_, f"a{number}")) for number in range(40)]
+            await until(lambda: store.tries >= 4)
+            async with transport.serve(PaymentService(MemoryStore())) as other:
+                waiting += [asyncio.create_task(ship(client_, f"b{number}")) for number in range(40)]
+                await until(lambda: other.handled > 0)
+            waiting += [asyncio.create_task(ship(client_, f"c{number}")) for number in range(40)]
+            tries = store.tries
+            await until(lambda: store.tries >= tries + 2)
+            store.is_away = False
+            await asyncio.gather(*waiting)
+            assert not any(payment.dead_letters.values())
+    finally:
+        await transport.remove()

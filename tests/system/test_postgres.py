@@ -95,7 +95,7 @@ def test_what_was_committed_survives_the_services_process(store: Store) -> None:
 def test_two_processes_of_a_service_decide_one_after_the_other(store: Store) -> None:
     other = PostgresStore(store._url)
     other._db.execute("SET lock_timeout = '200ms'")
-    with store.transaction(), pytest.raises(psycopg.errors.LockNotAvailable), other.transaction():
+    with store.transaction(), pytest.raises(StoreUnavailable, match=r"now: .*lock timeout"), other.transaction():
         pass
     with other.transaction():
         other.set_quantity("taken", 1)
@@ -110,11 +110,27 @@ def test_a_connection_that_was_lost_is_opened_again(store: Store, postgres_serve
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
             (store._url.rpartition("/")[2],),
         )
-    with pytest.raises(psycopg.OperationalError):
+    with pytest.raises(StoreUnavailable, match="does not store for now"):
         payment.handle(StockReserved(build_order("b"), 1))
     payment.handle(StockReserved(build_order("b"), 1))
     assert payment.audit()["payment-taken"].count == 2
     assert payment.balance() == {"taken_cents": 2}
+
+
+def test_a_server_that_may_only_be_read_for_now_is_a_passing_error(store: Store) -> None:
+    payment = PaymentService(store)
+    store._db.execute("SET default_transaction_read_only = on")
+    with pytest.raises(StoreUnavailable, match="read-only"):
+        payment.handle(StockReserved(build_order(), 1))
+    store._db.execute("SET default_transaction_read_only = off")
+    payment.handle(StockReserved(build_order(), 1))
+    assert payment.audit()["payment-taken"].count == 1
+
+
+def test_an_order_id_that_no_index_can_hold_is_of_the_message_and_does_not_pass(store: Store) -> None:
+    order_id = secrets.token_hex(8_000)  # which cannot be compressed below a third of a page
+    with pytest.raises(psycopg.errors.ProgramLimitExceeded):
+        PaymentService(store).handle(StockReserved(build_order(order_id), 1))
 
 
 def test_a_server_that_is_not_there_is_a_sentence_without_a_password() -> None:
