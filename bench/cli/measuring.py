@@ -82,7 +82,7 @@ async def _run(asked: Asked, profile: Profile, plan: RunPlan, resumed: RunFolder
     with bar:
         kept = await run_plan(profile, paths_of(asked), progress, asked.line, plan, resumed)
     print_run(kept, console)
-    if len(kept.trials()) and profile.extra["report"]:
+    if len(kept.trials()) and profile.report:
         from bench.advise.report import write_report  # noqa: PLC0415 - matplotlib takes 0.6 s
 
         write_report([kept.path], kept.path)

@@ -119,6 +119,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What p99 of completion is to stay under in a search for the capacity; None: there is no search."""
     raw: bool
     """Whether every order is kept, not only the histograms."""
+    report: bool
+    """Whether the report is drawn at the end of the run."""
     connections: bool = False
     """Whether new connections are measured as well, beside a bare echo: as many rounds of them, behind the trials."""
     extra: Mapping[str, Any] = {}

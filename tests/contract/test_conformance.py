@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,24 +62,34 @@ async def test_transport_conforms(pairing: Pairing, check: ConformanceCheck, ser
 @pytest.mark.broker
 @pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
 @pytest.mark.parametrize("pairing", PAIRINGS, ids=called)
-@pytest.mark.parametrize("store", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-async def test_transport_conforms_over_each_store(
-    store: str,
+async def test_transport_conforms_over_sqlite(
+    pairing: Pairing, check: ConformanceCheck, servers: Mapping[str, str], tmp_path: Path
+) -> None:
+    folders = itertools.count()
+    await conform_over(
+        lambda service: SqliteStore(tmp_path / f"{service}-{next(folders)}.sqlite"), pairing, check, servers
+    )
+
+
+@pytest.mark.broker
+@pytest.mark.postgres
+@pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("pairing", PAIRINGS, ids=called)
+async def test_transport_conforms_over_postgres(
     pairing: Pairing,
     check: ConformanceCheck,
     servers: Mapping[str, str],
-    tmp_path: Path,
-    request: pytest.FixtureRequest,
+    open_postgres: Callable[[str], Store],
+) -> None:
+    await conform_over(open_postgres, pairing, check, servers)
+
+
+async def conform_over(
+    open_store: Callable[[str], Store], pairing: Pairing, check: ConformanceCheck, servers: Mapping[str, str]
 ) -> None:
     missing = load_transport(*pairing[:2]).traits.needs - servers.keys()
     if missing:
         pytest.skip(f"needs {', '.join(missing)}")
-    folders = itertools.count()
-
-    def open_sqlite(service: str) -> Store:
-        return SqliteStore(tmp_path / f"{service}-{next(folders)}.sqlite")
-
-    open_store = open_sqlite if store == "sqlite" else request.getfixturevalue("open_postgres")
     with use_store(open_store):
         await check(lambda **changes: made(pairing, servers=servers, **changes))
 

@@ -34,6 +34,11 @@ SHORT_RUN = (
 )
 
 
+def keep_last(words: Sequence[str]) -> list[str]:
+    """Returns the words without settings that a later word gives again."""
+    return list({word.partition("=")[0]: word for word in words}.values())
+
+
 class CommandLine:
     """Results and state below ``folder``, with what set-up downloaded; brokers at ``urls``, or its own."""
 
@@ -55,8 +60,7 @@ class CommandLine:
         """
         command = find_command(words[: 2 if words[0] == "harness" else 1])
         assert command is not None, words
-        last = {word.partition("=")[0]: word for word in (*words, *self._folders(command))}
-        return [sys.executable, "-m", "bench", *last.values()]
+        return [sys.executable, "-m", "bench", *keep_last([*words, *self._folders(command)])]
 
     def make(self, target: str, *words: str) -> list[str]:
         command = find_command((target,)) or find_command(("harness", target))

@@ -361,7 +361,9 @@ def test_a_full_disk_for_results_is_one_sentence_with_code_5(
     private = ["unshare", "--map-root-user", "--mount", "bash", "-c"]
     if (tried := bench.done([*private, mount])).returncode:
         pytest.skip(f"no file system of one's own here: {tried.stderr}")
-    done = bench.done([*private, f'{mount} && exec "$@"', "bash", *bench.command("TRANSPORT=memory", *SHORT_RUN)])
+    done = bench.done(
+        [*private, f'{mount} && exec "$@"', "bash", *bench.command("TRANSPORT=memory", *SHORT_RUN, "REPORT=yes")]
+    )
     assert how_refused(done) == (5, "file-error")
     assert str(tmp_path / "small") in done.stderr
     assert bench.left() == []
