@@ -163,6 +163,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         factor=True,
         column="processes",
         label="processes-",
+        most=64,
     ),
     SettingSpec(
         name="RETRIES",
@@ -174,6 +175,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         factor=True,
         column="retries",
         label="retries-",
+        most=100,
     ),
     SettingSpec(
         name="KEEP_ALIVE",
@@ -215,6 +217,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         help="when the fault begins, from the opening of the window; without it after a third of DURATION",
         unit="s",
         zero=True,
+        most=86_400,
     ),
     SettingSpec(
         name="FAULT_FOR",
@@ -222,6 +225,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         kind="seconds",
         help="how long the fault lasts; without it a third of DURATION",
         unit="s",
+        most=86_400,
     ),
     SettingSpec(
         name="ARRIVALS",
@@ -255,6 +259,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         help="ARRIVALS=step: how many times RATE the step is at; 0 is a silence",
         default=3,
         zero=True,
+        most=1000,
     ),
     SettingSpec(
         name="STEP_AT",
@@ -263,6 +268,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         help="when the step begins, from the opening of the window; without it after a third of DURATION",
         unit="s",
         zero=True,
+        most=86_400,
     ),
     SettingSpec(
         name="STEP_FOR",
@@ -270,6 +276,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         kind="seconds",
         help="how long the step lasts; without it a third of DURATION",
         unit="s",
+        most=86_400,
     ),
     SettingSpec(
         name="BURST_PEAK",
@@ -277,6 +284,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         kind="number",
         help="ARRIVALS=burst: how many times RATE a burst is at; 1 or more",
         default=10,
+        most=1000,
     ),
     SettingSpec(
         name="BURST_PERIOD",
@@ -284,6 +292,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         kind="seconds",
         help="from one burst to the next; without it a third of DURATION",
         unit="s",
+        most=86_400,
     ),
     SettingSpec(
         name="REPLAY",
@@ -299,6 +308,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         help="how often every cell is measured; six or more give a 95 % interval",
         default=7,
         least=1,
+        most=10_000,
     ),
     SettingSpec(
         name="DURATION",
@@ -307,6 +317,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         help="the length of the window in which orders count",
         default=6,
         unit="s",
+        most=86_400,
     ),
     SettingSpec(
         name="WARM_UP",
@@ -316,6 +327,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         default=2,
         unit="s",
         zero=True,
+        most=86_400,
     ),
     SettingSpec(
         name="WARM_UP_MAX",
@@ -325,6 +337,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         default=10,
         unit="s",
         zero=True,
+        most=86_400,
     ),
     SettingSpec(
         name="BROKER_WARM_UP",
@@ -334,6 +347,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         default=12,
         unit="s",
         zero=True,
+        most=86_400,
     ),
     SettingSpec(
         name="DEADLINE",
@@ -342,6 +356,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         help="how long the driver waits for an order to finish",
         default=30,
         unit="s",
+        most=86_400,
     ),
     SettingSpec(
         name="SEED",
@@ -349,6 +364,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         kind="count",
         help="the same seed gives the same orders at the same times",
         default=1,
+        most=2**63 - 1,
     ),
     SettingSpec(
         name="SLO",
@@ -356,6 +372,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         kind="number",
         help="the limit of p99 of completion in a search for the capacity",
         unit="ms",
+        most=86_400_000,
     ),
     SettingSpec(
         name="CONNECTIONS",
@@ -370,6 +387,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         kind="count",
         help="one in so many orders is traced through every service; 0: none",
         default=20,
+        most=1_000_000_000,
     ),
     SettingSpec(
         name="RAW",
