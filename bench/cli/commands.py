@@ -183,7 +183,7 @@ COMMANDS: tuple[Command, ...] = (
         own=_table(
             replace(SECONDS, default=6),
             replace(SETTINGS["ROUNDS"], key="", default=3, help="rounds of lateness and of cost"),
-            _own("PAIRS", "count", "pairs of trials through Locust and directly", 10, least=1),
+            _own("PAIRS", "count", "pairs of trials through Locust and directly", 10, least=1, most=10_000),
             STATE,
         ),
         harness=True,
@@ -196,7 +196,7 @@ COMMANDS: tuple[Command, ...] = (
             **_some("TRANSPORT", "PAYLOAD", PAYLOAD=200),
             **_table(
                 replace(SETTINGS["ROUNDS"], key="", default=4, help="rounds, each with both arms"),
-                _own("ORDERS", "count", "orders of the closed loop", 4000, least=1),
+                _own("ORDERS", "count", "orders of the closed loop", 4000, least=1, most=10_000_000),
                 replace(SECONDS, default=6),
                 RESULTS,
                 STATE,
@@ -210,7 +210,7 @@ COMMANDS: tuple[Command, ...] = (
         help="Measure the same services with vegeta, ghz, PerfTest and EndToEndLatency; 4 minutes.",
         module="crosscheck",
         own=_table(
-            _own("RATE", "count", "orders or messages a second", 100, least=1),
+            _own("RATE", "count", "orders or messages a second", 100, least=1, most=1_000_000),
             replace(SETTINGS["ROUNDS"], key="", default=3, help="rounds, ours and theirs in turns"),
             SECONDS,
             STATE,
@@ -231,7 +231,7 @@ COMMANDS: tuple[Command, ...] = (
         module="codecs",
         own=_table(
             replace(SETTINGS["ROUNDS"], key="", default=7, help="rounds in which all formats take turns"),
-            _own("ROUND_MS", "number", "milliseconds of each step in a round", 20, unit="ms"),
+            _own("ROUND_MS", "number", "milliseconds of each step in a round", 20, unit="ms", most=60_000),
         ),
         harness=True,
     ),
@@ -246,7 +246,9 @@ COMMANDS: tuple[Command, ...] = (
         name="soak",
         help="Send many orders through each method: does a service's memory grow?",
         module="soak",
-        own=_table(_own("ORDERS", "count", "orders through each method", 100_000, least=1000), STATE),
+        own=_table(
+            _own("ORDERS", "count", "orders through each method", 100_000, least=1000, most=1_000_000_000), STATE
+        ),
         takes_profile=True,
         harness=True,
         servers=True,

@@ -100,8 +100,10 @@ def _parse_numbers(spec: SettingSpec, value: Any) -> tuple[float, ...]:
 
 def _parse_count(spec: SettingSpec, value: Any) -> int:
     text = str(value).strip()
-    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,15}", text) or int(text) < spec.least:
-        raise _refuse(spec, f"a whole number, {spec.least:g} or more", value)
+    most = math.inf if spec.most is None else spec.most
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,19}", text) or not spec.least <= int(text) <= most:
+        bounds = f"{spec.least:.0f} or more" if most == math.inf else f"{spec.least:.0f} to {most:.0f}"
+        raise _refuse(spec, f"a whole number, {bounds}", value)
     return int(text)
 
 

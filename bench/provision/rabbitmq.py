@@ -58,7 +58,7 @@ exec env {env} RABBITMQ_CTL_ERL_ARGS='-kernel inet_dist_use_interface {{127,0,0,
 
 MTLS_LISTENER_FILE = "listen-further"
 """What a node is told once it runs, in its folder."""
-CTL_TIMEOUT_S = 20.0
+CTL_TIMEOUT_S = 60.0
 _ELECT_LEADERS = (
     # An entry is {Name, State}, and since RabbitMQ 3.13 {Name, State, Membership}.
     "[ra:trigger_election({element(1, Queue), node()}) "
@@ -221,14 +221,14 @@ async def start_mtls_listener(folder: Path) -> None:
 
 
 async def _evaluate_erlang(folder: Path, asked: str) -> str:
-    """What the node whose folder this is says to some Erlang; empty when it does not within CTL_S."""
+    """Return the answer of the node in ``folder`` to some Erlang; without an answer, a sentence that says so."""
     command = [str(folder / "ctl"), "eval", asked]
     try:
         said = await asyncio.to_thread(
             subprocess.run, command, capture_output=True, text=True, check=False, timeout=CTL_TIMEOUT_S
         )
     except subprocess.TimeoutExpired:
-        return ""
+        return f"rabbitmqctl had no answer within {CTL_TIMEOUT_S:.0f} s"
     return (said.stdout or said.stderr).strip()
 
 

@@ -167,6 +167,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         factor=True,
         column="processes",
         label="processes-",
+        most=64,
     ),
     SettingSpec(
         name="RETRIES",
@@ -178,6 +179,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         factor=True,
         column="retries",
         label="retries-",
+        most=100,
     ),
     SettingSpec(
         name="KEEP_ALIVE",
@@ -219,6 +221,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         help="when the fault begins, from the opening of the window; without it after a third of DURATION",
         unit="s",
         zero=True,
+        most=86_400,
     ),
     SettingSpec(
         name="FAULT_FOR",
@@ -226,6 +229,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         kind="seconds",
         help="how long the fault lasts; without it a third of DURATION",
         unit="s",
+        most=86_400,
     ),
     SettingSpec(
         name="ARRIVALS",
@@ -259,6 +263,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         help="ARRIVALS=step: how many times RATE the step is at; 0 is a silence",
         default=3,
         zero=True,
+        most=1000,
     ),
     SettingSpec(
         name="STEP_AT",
@@ -267,6 +272,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         help="when the step begins, from the opening of the window; without it after a third of DURATION",
         unit="s",
         zero=True,
+        most=86_400,
     ),
     SettingSpec(
         name="STEP_FOR",
@@ -274,6 +280,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         kind="seconds",
         help="how long the step lasts; without it a third of DURATION",
         unit="s",
+        most=86_400,
     ),
     SettingSpec(
         name="BURST_PEAK",
@@ -281,6 +288,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         kind="number",
         help="ARRIVALS=burst: how many times RATE a burst is at; 1 or more",
         default=10,
+        most=1000,
     ),
     SettingSpec(
         name="BURST_PERIOD",
@@ -288,6 +296,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         kind="seconds",
         help="from one burst to the next; without it a third of DURATION",
         unit="s",
+        most=86_400,
     ),
     SettingSpec(
         name="REPLAY",
@@ -303,6 +312,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         help="how often every cell is measured; six or more give a 95 % interval",
         default=7,
         least=1,
+        most=10_000,
     ),
     SettingSpec(
         name="DURATION",
@@ -311,6 +321,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         help="the length of the window in which orders count",
         default=6,
         unit="s",
+        most=86_400,
     ),
     SettingSpec(
         name="WARM_UP",
@@ -320,6 +331,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         default=2,
         unit="s",
         zero=True,
+        most=86_400,
     ),
     SettingSpec(
         name="WARM_UP_MAX",
@@ -329,6 +341,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         default=10,
         unit="s",
         zero=True,
+        most=86_400,
     ),
     SettingSpec(
         name="BROKER_WARM_UP",
@@ -338,6 +351,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         default=12,
         unit="s",
         zero=True,
+        most=86_400,
     ),
     SettingSpec(
         name="DEADLINE",
@@ -346,6 +360,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         help="how long the driver waits for an order to finish",
         default=30,
         unit="s",
+        most=86_400,
     ),
     SettingSpec(
         name="SEED",
@@ -353,6 +368,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         kind="count",
         help="the same seed gives the same orders at the same times",
         default=1,
+        most=2**63 - 1,
     ),
     SettingSpec(
         name="SLO",
@@ -360,6 +376,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         kind="number",
         help="the limit of p99 of completion in a search for the capacity",
         unit="ms",
+        most=86_400_000,
     ),
     SettingSpec(
         name="CONNECTIONS",
@@ -374,6 +391,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         kind="count",
         help="one in so many orders is traced through every service; 0: none",
         default=20,
+        most=1_000_000_000,
     ),
     SettingSpec(
         name="RAW",

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
+from bench.cli.commands import COMMANDS
 from bench.load.workload.arrivals import Arrivals
 from bench.load.workload.orders import PayloadShape
 from bench.paths import ROOT
@@ -17,6 +18,7 @@ from bench.results.question_settings import QUESTION
 from bench.results.setting_names import RENAMED, RENAMED_KEYS
 from bench.results.setting_spec import SettingSpec
 from bench.results.settings import SETTINGS, settings_by_column, settings_by_key
+from tests.conftest import refuses
 from transports import registry
 from transports.security.levels import LEVELS
 from transports.wire import list_codecs
@@ -142,3 +144,17 @@ def test_a_setting_that_is_declared_can_be_a_factor(tmp_path: Path) -> None:
 
 def test_a_run_without_further_settings_has_none_beside_its_fields() -> None:
     assert load_profile().extra == {}
+
+
+BOUNDLESS = {"RATE"}
+"""The number of orders of a trial is bounded by itself."""
+
+
+def test_a_number_that_would_never_end_is_refused() -> None:
+    """A count without a bound was planned until the memory was full."""
+    tables = [SETTINGS.values(), QUESTION.values(), *(command.own.values() for command in COMMANDS)]
+    for spec in [spec for table in tables for spec in table if spec.kind in ("count", "number", "seconds")]:
+        assert spec.most is not None or spec.name in BOUNDLESS, spec.name
+    for name, text in (("ROUNDS", "999999999999999"), ("DURATION", "9999h")):
+        with refuses(f"bad-{SETTINGS[name].kind}", name):
+            load_profile(settings={name: text})
