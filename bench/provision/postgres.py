@@ -87,7 +87,7 @@ async def start(folder: Path) -> Broker:
         data, secret = home / "data", home / "password"
         data.mkdir(mode=0o700)
         secret.touch(mode=0o600)
-        secret.write_text(password)
+        secret.write_text(password, "utf-8")
         if user is not None:
             for path in (data, secret):
                 shutil.chown(path, user)
@@ -154,7 +154,9 @@ async def _create_cluster(programs: Path, data: Path, secret: Path, folder: Path
 
 def _read_complaint(log: Path) -> str:
     """The last error in a log, behind a colon; empty if there is none."""
-    lines = [line for line in log.read_text(errors="replace").splitlines() if "FATAL" in line or "error:" in line]
+    lines = [
+        line for line in log.read_text("utf-8", errors="replace").splitlines() if "FATAL" in line or "error:" in line
+    ]
     return f": {lines[-1].partition('FATAL:')[2].strip() or lines[-1].strip()}" if lines else ""
 
 

@@ -32,7 +32,7 @@ from tests.conftest import build_order
 from transports.base import Setting
 from transports.registry import load_transport
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 OpenStore = Callable[[str], Store]
 
 
