@@ -154,9 +154,8 @@ async def _create_cluster(programs: Path, data: Path, secret: Path, folder: Path
 
 def _read_complaint(log: Path) -> str:
     """The last error in a log, behind a colon; empty if there is none."""
-    lines = [
-        line for line in log.read_text("utf-8", errors="replace").splitlines() if "FATAL" in line or "error:" in line
-    ]
+    text = log.read_text("utf-8", errors="replace")
+    lines = [line for line in text.splitlines() if "FATAL" in line or "error:" in line]
     return f": {lines[-1].partition('FATAL:')[2].strip() or lines[-1].strip()}" if lines else ""
 
 

@@ -35,7 +35,7 @@ ANSWERS = {
     "rest": {"200", "400", "413", "422"},
     "grpc": {"OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "ALREADY_EXISTS"},
 }
-"""What a chain may say to any body, 422 and ALREADY_EXISTS for an id with other content: never that it failed itself."""
+"""What a chain may say to any body: never that it failed itself. 422 and ALREADY_EXISTS: the id had other content."""
 _trials = count()
 
 Edit = tuple[str, int, int, bytes]
