@@ -36,17 +36,23 @@ PAIRINGS: list[Pairing] = [
 ]
 
 
+def called(pairing: Pairing) -> str:
+    name, product, options = pairing
+    return "-".join(filter(None, (name, product, *options.values())))
+
+
+_USUAL = (("broker", "rabbitmq", {}), ("events", "kafka", {}))
+STORE_PAIRINGS = [
+    pytest.param(pairing, marks=pytest.mark.nightly if pairing[1] and pairing not in _USUAL else (), id=called(pairing))
+    for pairing in PAIRINGS
+]
+"""The four methods as they come; `make nightly` has the others."""
 STORE_CHECKS = tuple(
     check
     for check in CHECKS
     if any(word in check.__name__ for word in ("shipped", "twice", "content", "declined", "many_orders", "records"))
 )
 """What depends on the store: the others are of the wire alone."""
-
-
-def called(pairing: Pairing) -> str:
-    name, product, options = pairing
-    return "-".join(filter(None, (name, product, *options.values())))
 
 
 @pytest.mark.broker
@@ -61,7 +67,7 @@ async def test_transport_conforms(pairing: Pairing, check: ConformanceCheck, ser
 
 @pytest.mark.broker
 @pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
-@pytest.mark.parametrize("pairing", PAIRINGS, ids=called)
+@pytest.mark.parametrize("pairing", STORE_PAIRINGS)
 async def test_transport_conforms_over_sqlite(
     pairing: Pairing, check: ConformanceCheck, servers: Mapping[str, str], tmp_path: Path
 ) -> None:
@@ -74,7 +80,7 @@ async def test_transport_conforms_over_sqlite(
 @pytest.mark.broker
 @pytest.mark.postgres
 @pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
-@pytest.mark.parametrize("pairing", PAIRINGS, ids=called)
+@pytest.mark.parametrize("pairing", STORE_PAIRINGS)
 async def test_transport_conforms_over_postgres(
     pairing: Pairing,
     check: ConformanceCheck,
