@@ -54,6 +54,12 @@ class MeasureSpec:
     """Behind which column it stands; empty: in the order of the table, behind the settings."""
     better: Literal["", "lower", "higher"] = ""
     uses: tuple[Use, ...] = ()
+    heading: str = ""
+    """What tables call it; empty: its name."""
+    shown_unit: str = ""
+    """The unit in tables; empty: ``unit``."""
+    scale: float = 1.0
+    """How many of ``unit`` are one of ``shown_unit``."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -71,12 +77,35 @@ class MeasureSpec:
         return self.columns
 
 
+@dataclass(frozen=True, slots=True)
+class ColumnLabel:
+    """What tables say of a column: its heading, and the unit of which ``scale`` of its own are one."""
+
+    heading: str
+    unit: str
+    scale: float
+
+    @property
+    def with_unit(self) -> str:
+        """The heading and the unit, which stands there once."""
+        return self.heading if not self.unit or self.unit in self.heading.split() else f"{self.heading}, {self.unit}"
+
+
 def _count(name: str, help_: str, *uses: Use, better: Literal["", "lower"] = "") -> MeasureSpec:
     return MeasureSpec(name=name, help=help_, unit="orders", kind=int, merge="sum", better=better, uses=uses)
 
 
 def _latency(name: str, help_: str, *uses: Use) -> MeasureSpec:
-    return MeasureSpec(name=name, help=help_, unit="us", merge="histogram", better="lower", uses=uses)
+    return MeasureSpec(
+        name=name,
+        help=help_,
+        unit="us",
+        shown_unit="ms",
+        scale=1000.0,
+        merge="histogram",
+        better="lower",
+        uses=uses,
+    )
 
 
 def _inner(name: str, help_: str, merge: Merge, unit: str = "") -> MeasureSpec:
@@ -143,6 +172,7 @@ MEASURES: dict[str, MeasureSpec] = _table(
     # What it cost.
     MeasureSpec(
         name="cpu_us_per_order_services",
+        heading="CPU of services",
         unit="us",
         better="lower",
         uses=("summary", "ratio", "compare", "effect"),
@@ -150,6 +180,7 @@ MEASURES: dict[str, MeasureSpec] = _table(
     ),
     MeasureSpec(
         name="cpu_us_per_order_broker",
+        heading="CPU of the broker",
         unit="us",
         better="lower",
         uses=("summary", "compare", "effect"),
@@ -164,6 +195,7 @@ MEASURES: dict[str, MeasureSpec] = _table(
     ),
     MeasureSpec(
         name="wire_bytes_per_order",
+        heading="bytes on the wire",
         unit="bytes",
         better="lower",
         uses=("summary", "ratio", "compare", "effect"),
@@ -180,6 +212,7 @@ MEASURES: dict[str, MeasureSpec] = _table(
     ),
     MeasureSpec(
         name="payload_bytes",
+        heading="bytes of a body",
         unit="bytes",
         kind=int,
         merge="first",
@@ -190,6 +223,7 @@ MEASURES: dict[str, MeasureSpec] = _table(
     ),
     MeasureSpec(
         name="rss_mib_services",
+        heading="memory of services",
         unit="MiB",
         after="cpu_us_per_order_driver",
         better="lower",
@@ -198,6 +232,7 @@ MEASURES: dict[str, MeasureSpec] = _table(
     ),
     MeasureSpec(
         name="rss_mib_broker",
+        heading="memory of the broker",
         unit="MiB",
         after="rss_mib_services",
         better="lower",
@@ -332,3 +367,12 @@ def latency_names() -> tuple[str, ...]:
 def columns_used_in(use: Use) -> tuple[str, ...]:
     """The columns of trials.csv that appear there, in the order of the table."""
     return tuple(column for spec in MEASURES.values() for column in spec.columns_in(use))
+
+
+def label_column(column: str) -> ColumnLabel:
+    """What tables say of a column of trials.csv that a measure has."""
+    spec = next(spec for spec in MEASURES.values() if column in spec.columns)
+    heading = spec.heading or spec.name.replace("_", " ")
+    if spec.merge == "histogram":
+        heading += f" {column.removeprefix(spec.name + '_').removesuffix('_us')}"
+    return ColumnLabel(heading, spec.shown_unit or spec.unit, spec.scale)
