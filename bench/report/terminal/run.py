@@ -77,7 +77,7 @@ def capacity_table(capacities: pd.DataFrame) -> Table:
 
 
 def aa_table(found: pd.DataFrame) -> Table:
-    """A row per method and headline metric, from ``Run.write_aa()``: how often 1 was in the interval, and the noise.
+    """A row per method and headline metric, from ``Run.aa()``: how often 1 was in the interval, and the noise.
 
     "six tell" is how far the interval of six rounds reaches either way. Reads 80 columns wide.
     """

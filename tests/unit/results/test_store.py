@@ -169,6 +169,17 @@ def test_the_summary_has_medians_with_intervals_from_six_rounds(tmp_path: Path) 
     assert (metric["estimate"], metric["low"], metric["high"]) == (values.median(), values.min(), values.max())
 
 
+def test_an_aa_run_keeps_its_table_with_the_summary(run: RunFolder) -> None:
+    run.update_manifest(profile={"arms": 2})
+    run.write_summary()  # of a run that was stopped before its first trial
+    for round_ in range(1, 7):
+        for slot, arm in enumerate("ab", 1):
+            run.add_trial(build_trial(round=round_, slot=slot, cell=f"rest:{arm}"), {})
+    shown = run.aa()
+    run.write_summary()
+    assert list(pd.read_csv(run.path / "aa.csv")["metric"]) == list(shown["metric"])
+
+
 def test_trials_that_are_not_valid_count_as_losses_and_not_as_speed(run: RunFolder) -> None:
     for round_ in (1, 2):
         run.add_trial(build_trial(round=round_), {})
