@@ -101,6 +101,18 @@ def test_a_measure_declared_once_is_merged_over_load_processes(queue_depth: str)
     assert read_measure(merge_reports(reports), queue_depth) == 5.0
 
 
+def test_a_mean_is_over_the_load_processes_that_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = MeasureSpec(name="queue_s", unit="s", help="time in the queue, in the mean", merge="mean")
+    monkeypatch.setitem(MEASURES, spec.name, spec)
+    reports = [
+        TrialReport(trial="t", worker=0, finished=100),
+        TrialReport(trial="t", worker=1, finished=30, extra={spec.name: 1.0}),
+        TrialReport(trial="t", worker=2, finished=10, extra={spec.name: 5.0}),
+    ]
+    assert read_measure(merge_reports(reports), spec.name) == 2.0
+    assert read_measure(merge_reports(reports[:1] * 2), spec.name) is None
+
+
 def test_every_measure_that_a_load_process_reports_says_how_it_is_merged() -> None:
     fields = set(TrialReport.__struct_fields__) - NOT_MEASURES
     merged = {spec.name: spec.merge for spec in merged_measures()}
