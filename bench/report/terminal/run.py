@@ -220,26 +220,6 @@ def _format_seconds_interval(estimate: Mapping[str, Any]) -> Text:
     return text
 
 
-def hops_table(hops: pd.DataFrame) -> Table:
-    """A row per service and part, from ``Run.hops()``: medians over trials of what an order spends there in the mean.
-
-    A service that has an order twice has both in its row.
-    """
-    table = _new_table("Where an order's time goes, microseconds: its mean, the median over trials")
-    cells = list(dict.fromkeys(hops["cell"]))
-    table.add_column("service", no_wrap=True)
-    table.add_column("part", no_wrap=True)
-    for cell in cells:
-        table.add_column(cell, justify="right", no_wrap=True)
-    of_trial = hops.groupby(["service", "part", "cell", "round"], sort=False)["mean_us"].sum()
-    shown = of_trial.groupby(["service", "part", "cell"], sort=False).median().unstack("cell")
-    for service, part in dict.fromkeys(zip(hops["service"], hops["part"], strict=True)):
-        values = [shown.loc[(service, part), cell] for cell in cells]
-        table.add_row(service, part, *("" if pd.isna(value) else format_number(value) for value in values))
-    table.add_row("all", "", *(format_number(value) for value in shown.sum()[cells]), style="bold")
-    return table
-
-
 def _cells_table(
     cells: Sequence[Mapping[str, Any]], doubts: Sequence[tuple[Caveat, frozenset[str]]], censored: str
 ) -> Table:
