@@ -200,8 +200,8 @@ MEASURES: dict[str, MeasureSpec] = _table(
         better="lower",
         uses=("summary", "ratio", "compare", "effect"),
         help="TCP payload in both directions at the ports of the services or of the broker, each connection once. A "
-        "connection that ended in the window counts nothing: the doubt `connections-closed` names those that were "
-        "there when it opened, and one that came and went is not seen",
+        "connection that ended in the window counts nothing. The doubt `connections-closed` names those that were "
+        "there when the window opened; one that came and went is not seen",
     ),
     MeasureSpec(
         name="context_switches_per_order",
@@ -318,7 +318,7 @@ MEASURES: dict[str, MeasureSpec] = _table(
         better="lower",
         uses=("summary", "health"),
         help="CPU time of a fixed piece of work, ten times a second beside the trial: its median over that of the "
-        "fastest trial so far; beyond 1.25 the doubt `machine-speed-changed`, beyond 2.0 the trial is invalid",
+        "fastest trial so far. Beyond 1.25 there is the doubt `machine-speed-changed`, beyond 2.0 the trial is invalid",
     ),
     # In the report alone.
     _inner("accepted_unfinished", "accepted orders without an outcome", "sum", "orders"),
