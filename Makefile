@@ -70,5 +70,5 @@ proto: setup ## generate the protobuf module from orders.proto
 	  --python_out=. --mypy_out=. transports/wire/orders.proto
 
 clean: ## end what was left running, remove what was built; results stay
-	@if [[ -x .venv/bin/python ]]; then .venv/bin/python -m bench down; fi
+	@if [[ -f .venv/.ready ]]; then .venv/bin/python -m bench down; fi
 	@rm -rf .venv .fourways *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

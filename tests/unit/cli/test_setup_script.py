@@ -69,6 +69,37 @@ def test_a_newer_lock_keeps_the_python_of_the_venv(checkout: Checkout) -> None:
     assert checkout.run() == (0, ["python"])
 
 
+@pytest.mark.parametrize("interrupted", ["venv", "pip"])
+def test_an_interrupted_set_up_begins_anew(interrupted: str, checkout: Checkout) -> None:
+    checkout.run()
+    (checkout.root / ".venv" / ".ready").unlink()
+    if interrupted == "venv":
+        (checkout.root / ".venv" / "bin" / "python").unlink()
+    assert checkout.run() == (0, ["best", "python"])
+    assert checkout.run() == (0, ["python"])
+
+
+def test_a_venv_that_is_a_link_is_left_alone(checkout: Checkout) -> None:
+    checkout.run()
+    (checkout.root / ".venv" / ".ready").unlink()
+    (checkout.root / ".venv").rename(checkout.root / "of another")
+    (checkout.root / ".venv").symlink_to("of another")
+    assert checkout.run() == (0, ["python"])
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_clean_removes_the_venv_of_an_interrupted_set_up_too(ready: bool, checkout: Checkout) -> None:
+    checkout.run()
+    shutil.copy(ROOT / "Makefile", checkout.root)
+    if not ready:
+        (checkout.root / ".venv" / ".ready").unlink()
+    checkout.noted.write_text("")
+    clean = ["make", "-C", str(checkout.root), "clean"]
+    assert subprocess.run(clean, env=checkout.env, capture_output=True, check=False).returncode == 0
+    assert checkout.noted.read_text().splitlines() == (["python -m bench down"] if ready else [])
+    assert not (checkout.root / ".venv").exists()
+
+
 def test_where_no_python_can_be_used_nothing_is_made(checkout: Checkout) -> None:
     assert checkout.run(NONE="1") == (3, [])
     assert not (checkout.root / ".venv").exists()
