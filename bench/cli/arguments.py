@@ -16,6 +16,7 @@ from bench.paths import ROOT
 from bench.profile.parsing import parse
 from bench.results.setting_names import RENAMED, SYNONYMS
 from bench.results.settings import SETTINGS
+from transports.registry import list_needs_of_plugins
 
 MAKE_PREFIX = "ASKED_"
 """Make hands on what was typed as KEY=VALUE in the environment, as ASKED_KEY, which no shell reads."""
@@ -23,7 +24,9 @@ TYPED_ONLY = frozenset({"RESULTS", "STATE", "RUN", "OUT", "A", "B", "ONLY", "FOL
 """Settings that make takes from its command line and never from the environment, where others use these names."""
 PLAIN_FLAGS = frozenset({"--json", "--help", "--make", "--"})
 """Flags that take no value."""
-_SERVER = re.compile(r"[A-Z0-9_]+_(URL|BOOTSTRAP)|KEYS")
+SERVERS = ("RABBITMQ_URL", "KAFKA_BOOTSTRAP", "KEYS")
+"""Words for servers that every command with servers takes; a plug-in's NAME_URL comes to them."""
+_SERVER = re.compile(r"[A-Z0-9_]+_(URL|BOOTSTRAP)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,20 +75,36 @@ def read_words(command: Command, pairs: Iterable[tuple[str, str]]) -> tuple[dict
         if name in words or name in servers:
             raise UsageError(f"{name} is given twice; give it once", code="setting-twice")
         if name not in command.settings:
-            if command.servers and _SERVER.fullmatch(name):
-                servers[name] = text
+            if command.servers and (name in SERVERS or _SERVER.fullmatch(name)):
+                servers[name] = _check_server(name, text)
                 continue
             if name in RENAMED and RENAMED[name] in command.settings:
                 raise UsageError(f"{name}= is called {RENAMED[name]}= now", code="renamed-setting")
             synonyms = (name for name, meant in SYNONYMS.items() if meant in command.settings)
-            raise unknown_word("setting", name, (*command.settings, *synonyms))
+            servers_too = SERVERS if command.servers else ()
+            raise unknown_word("setting", name, (*command.settings, *synonyms, *servers_too))
         if not text.strip():
-            raise UsageError(f"{name}= is empty; give it a value or leave it out", code="empty-setting")
+            raise _refuse_empty(name)
         spec = command.settings[name]
         for level in text.split(",") if spec.factor else [text]:  # a study takes several levels of a factor
             parse(spec, level)
         words[name] = text.strip()
     return words, servers
+
+
+def _check_server(name: str, text: str) -> str:
+    """The text. Raises UsageError where it is empty, and for a server that no method here needs."""
+    if name not in SERVERS:
+        of_plugins = tuple(f"{need.upper()}_URL" for need in list_needs_of_plugins())
+        if name not in of_plugins:
+            raise unknown_word("server", name, (*SERVERS, *of_plugins))
+    if not text.strip():
+        raise _refuse_empty(name)
+    return text
+
+
+def _refuse_empty(name: str) -> UsageError:
+    return UsageError(f"{name}= is empty; give it a value or leave it out", code="empty-setting")
 
 
 def spell_flags(arguments: Iterable[str]) -> list[str]:
@@ -111,7 +130,8 @@ def split_pair(word: str) -> tuple[str, str]:
 def pairs_from_make(command: Command, environ: Mapping[str, str]) -> list[tuple[str, str]]:
     """What was typed to make, then what the environment has of the command's settings and was not typed."""
     typed = {name.removeprefix(MAKE_PREFIX): text for name, text in environ.items() if name.startswith(MAKE_PREFIX)}
-    typed.pop("PYTHON", None)  # of set-up, which is over
+    if not typed.pop("PYTHON", "of set-up, which is over").strip():
+        raise _refuse_empty("PYTHON")
     around = [
         (name, environ[name])
         for name in command.settings

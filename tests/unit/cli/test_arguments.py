@@ -156,14 +156,37 @@ def test_servers_are_taken_where_a_command_uses_them(refused: Runner) -> None:
         ("RABBITMQ_URL", "amqp://h"),
         ("kafka_bootstrap", "h:1"),
         ("KEYS", "k"),
-        ("FRAMES_URL", "x"),
         ("RATE", "3"),
     ]
-    servers = {"RABBITMQ_URL": "amqp://h", "KAFKA_BOOTSTRAP": "h:1", "KEYS": "k", "FRAMES_URL": "x"}
+    servers = {"RABBITMQ_URL": "amqp://h", "KAFKA_BOOTSTRAP": "h:1", "KEYS": "k"}
     assert read_words(bench, pairs) == ({"RATE": "3"}, servers)
     with pytest.raises(UsageError) as raised:
         read_words(show, pairs[:1])
     assert raised.value.code == "unknown-setting"
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "near"),
+    [
+        ("RABITMQ_URL=x", "unknown-server", "RABBITMQ_URL"),
+        ("--kafka-bootsrap x", "unknown-setting", "KAFKA_BOOTSTRAP"),
+        ("FOO_BOOTSTRAP=x", "unknown-server", "KAFKA_BOOTSTRAP"),
+        ("KEYZ=x", "unknown-setting", "KEYS"),
+        ("RABBITMQ_URL=", "empty-setting", "RABBITMQ_URL"),
+        ("KAFKA_BOOTSTRAP=' '", "empty-setting", "KAFKA_BOOTSTRAP"),
+        ("KEYS=", "empty-setting", "KEYS"),
+    ],
+)
+def test_a_server_that_is_empty_or_unknown_is_refused(refused: Runner, line: str, code: str, near: str) -> None:
+    done = refused(f"bench {line}")
+    assert done == Refused(ExitCode.USAGE, code)
+    assert near in done.sentence
+
+
+def test_an_empty_python_is_refused(refused: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASKED_PYTHON", "")
+    assert refused("--make bench") == Refused(ExitCode.USAGE, "empty-setting")
+    assert refused("--make setup") == Refused(ExitCode.USAGE, "empty-setting")
 
 
 def test_make_hands_on_what_was_typed_and_the_environment_comes_second() -> None:
