@@ -93,7 +93,7 @@ def build_command(command: Command) -> click.Command:
         by_make = bool(click.get_current_context().find_root().params.get("make"))
         typed = [split_pair(word) for word in words]
         if by_make:
-            typed += pairs_from_make(command, os.environ)
+            typed += pairs_from_make(command, os.environ, [name for name, _ in typed])
         given, servers = read_words(command, typed)
         if command.servers:
             servers = {**_servers_around(), **servers}

@@ -5,7 +5,7 @@ It imports the standard library and the tables alone, so that a wrong word is re
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,8 +127,11 @@ def split_pair(word: str) -> tuple[str, str]:
     return key, value
 
 
-def pairs_from_make(command: Command, environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    """What was typed to make, then what the environment has of the command's settings and was not typed."""
+def pairs_from_make(command: Command, environ: Mapping[str, str], given: Collection[str] = ()) -> list[tuple[str, str]]:
+    """What was typed to make, then what the environment has of the command's settings and was not typed.
+
+    What the Makefile itself has ``given`` stands above both.
+    """
     typed = {name.removeprefix(MAKE_PREFIX): text for name, text in environ.items() if name.startswith(MAKE_PREFIX)}
     if not typed.pop("PYTHON", "of set-up, which is over").strip():
         raise _refuse_empty("PYTHON")
@@ -137,7 +140,7 @@ def pairs_from_make(command: Command, environ: Mapping[str, str]) -> list[tuple[
         for name in command.settings
         if name in environ and name not in typed and name not in TYPED_ONLY and name != "PYTHON"
     ]
-    return [*typed.items(), *around]
+    return [(name, text) for name, text in (*typed.items(), *around) if name not in given]
 
 
 def forget_make(environ: "os._Environ[str]") -> None:

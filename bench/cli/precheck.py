@@ -28,7 +28,9 @@ def check(arguments: list[str]) -> None:
     if command is None:
         raise refuse_unknown_command(name, tuple(one.name for one in COMMANDS))
     pairs = [split_pair(word) for word in words[len(name) :]]
-    read_words(command, [*pairs, *(pairs_from_make(command, os.environ) if by_make else ())])
+    if by_make:
+        pairs += pairs_from_make(command, os.environ, [name for name, _ in pairs])
+    read_words(command, pairs)
 
 
 if __name__ == "__main__":

@@ -196,6 +196,24 @@ def test_make_hands_on_what_was_typed_and_the_environment_comes_second() -> None
     assert pairs_from_make(bench, environ) == [("RATE", "3"), ("ROUNDS", "2")]
 
 
+def test_what_the_makefile_gives_stands_above_what_was_typed_and_the_environment() -> None:
+    setup = find_command(("setup",))
+    assert setup is not None
+    environ = {"ASKED_TRANSPORT": "grpc", "ASKED_STATE": "s", "TRANSPORT": "events"}
+    assert pairs_from_make(setup, environ, ["TRANSPORT"]) == [("STATE", "s")]
+    assert pairs_from_make(setup, {"TRANSPORT": "events"}, ["TRANSPORT"]) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["TRANSPORT", "ASKED_TRANSPORT"])
+def test_a_transport_is_no_hindrance_to_the_targets_of_developers(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "grpc")
+    done = before_set_up("--make setup TRANSPORT=rest")
+    assert (done.returncode, done.stderr) == (0, "")
+    command = [sys.executable, "-m", "bench", "--make", "setup", "TRANSPORT=rest"]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
 def test_what_make_handed_on_is_not_handed_on_further(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASKED_RATE", "3")
     monkeypatch.setenv("RATE", "4")
