@@ -130,11 +130,17 @@ def split_pair(word: str) -> tuple[str, str]:
 def pairs_from_make(command: Command, environ: Mapping[str, str], given: Collection[str] = ()) -> list[tuple[str, str]]:
     """What was typed to make, then what the environment has of the command's settings and was not typed.
 
-    What the Makefile itself has ``given`` stands above both.
+    What the Makefile itself has ``given`` stands above both. Raises UsageError for an empty PYTHON= and for an old name
+    in the environment.
     """
     typed = {name.removeprefix(MAKE_PREFIX): text for name, text in environ.items() if name.startswith(MAKE_PREFIX)}
     if not typed.pop("PYTHON", "of set-up, which is over").strip():
         raise _refuse_empty("PYTHON")
+    for old, new in RENAMED.items():
+        if environ.get(old, "").strip() and new in command.settings and not {old, new} & {*typed, *given}:
+            raise UsageError(
+                f"{old} of the environment is called {new} now; unset it, or give {new}=", code="renamed-setting"
+            )
     around = [
         (name, environ[name])
         for name in command.settings

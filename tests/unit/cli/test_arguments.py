@@ -233,6 +233,31 @@ def test_an_empty_setting_of_the_environment_is_refused_by_name(
     assert refused("--make bench") == Refused(ExitCode.USAGE, "empty-setting")
 
 
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_an_old_setting_of_the_environment_is_refused_with_the_new_word(
+    refused: Runner, monkeypatch: pytest.MonkeyPatch, old: str, new: str
+) -> None:
+    monkeypatch.setenv(old, "1")
+    done = refused("--make bench")
+    assert done == Refused(ExitCode.USAGE, "renamed-setting")
+    assert old in done.sentence
+    assert new in done.sentence
+
+
+@pytest.mark.parametrize(
+    ("command", "environ"),
+    [
+        ("show", {"TRACE": "1", "PRODUCT": "x"}),
+        ("bench", {"TRACE": ""}),
+        ("bench", {"TRACE": "1", "ASKED_REPLAY": "f"}),
+    ],
+)
+def test_an_old_name_that_asks_nothing_of_the_command_is_let_be(command: str, environ: dict[str, str]) -> None:
+    found = find_command((command,))
+    assert found is not None
+    assert "TRACE" not in dict(pairs_from_make(found, environ))
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=full_name)
 def test_another_platform_is_refused_by_every_command(
     refused: Runner, monkeypatch: pytest.MonkeyPatch, command: Command
