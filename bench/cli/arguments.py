@@ -70,6 +70,8 @@ def read_words(command: Command, pairs: Iterable[tuple[str, str]]) -> tuple[dict
     servers: dict[str, str] = {}
     for given, text in pairs:
         name = given.upper().replace("-", "_")
+        if not (given + text).isascii():
+            _require_utf8(name, text)
         if name not in command.settings and SYNONYMS.get(name) in command.settings:
             name = SYNONYMS[name]
         if name in words or name in servers:
@@ -101,6 +103,14 @@ def _check_server(name: str, text: str) -> str:
     if not text.strip():
         raise _refuse_empty(name)
     return text
+
+
+def _require_utf8(name: str, text: str) -> None:
+    """Raises UsageError for bytes that are no UTF-8, which no manifest can hold; Python reads them as surrogates."""
+    try:
+        (name + text).encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{name!r} has bytes that are not UTF-8: {text!r}; give text", code="not-utf8") from None
 
 
 def _refuse_empty(name: str) -> UsageError:

@@ -196,6 +196,21 @@ def test_make_hands_on_what_was_typed_and_the_environment_comes_second() -> None
     assert pairs_from_make(bench, environ) == [("RATE", "3"), ("ROUNDS", "2")]
 
 
+@pytest.mark.parametrize(
+    "line", ["RESULTS=/tmp/r\udcff", "--results /tmp/r\udcff", "KEYS=\udcff", "TRANSPORT=\udcff", "R\udcffTE=3"]
+)
+def test_bytes_that_are_not_utf8_are_refused(refused: Runner, line: str) -> None:
+    assert refused(f"bench {line}") == Refused(ExitCode.USAGE, "not-utf8")
+
+
+@pytest.mark.slow
+def test_bytes_that_are_not_utf8_are_refused_as_they_are_typed() -> None:
+    command = [sys.executable.encode(), b"-m", b"bench", b"bench", b"RESULTS=/tmp/r\xff"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (ExitCode.USAGE, b"")
+    assert b"[not-utf8]" in done.stderr
+
+
 def test_what_the_makefile_gives_stands_above_what_was_typed_and_the_environment() -> None:
     setup = find_command(("setup",))
     assert setup is not None
