@@ -18,7 +18,7 @@ from bench.cli.arguments import (
     spell_flags,
     split_pair,
 )
-from bench.cli.commands import COMMANDS, RENAMED_COMMANDS, Command, find_command
+from bench.cli.commands import COMMANDS, Command, find_command
 from bench.cli.exits import end, refusals
 from bench.cli.platforms import require_linux
 from bench.errors import ExitCode
@@ -37,11 +37,8 @@ class Subcommands(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and self.get_command(ctx, args[0]) is None:
             words = (*ctx.command_path.split()[1:], args[0])
-            raise refuse_unknown_command(words, self._known())
+            raise refuse_unknown_command(words)
         return super().resolve_command(ctx, args)
-
-    def _known(self) -> tuple[str, ...]:
-        return (*self.commands, *RENAMED_COMMANDS)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)

@@ -7,10 +7,11 @@ import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from bench.cli.commands import RENAMED_COMMANDS, Command, find_command
+from bench.cli.commands import COMMANDS, RENAMED_COMMANDS, Command, find_command
 from bench.errors import UsageError, unknown_word
 from bench.paths import ROOT
 from bench.profile.parsing import parse
@@ -80,8 +81,9 @@ def read_words(command: Command, pairs: Iterable[tuple[str, str]]) -> tuple[dict
             if command.servers and (name in SERVERS or _SERVER.fullmatch(name)):
                 servers[name] = _check_server(name, text)
                 continue
-            if name in RENAMED and RENAMED[name] in command.settings:
-                raise UsageError(f"{name}= is called {RENAMED[name]}= now", code="renamed-setting")
+            if new := RENAMED.get(name):
+                lacking = "" if new in command.settings else f", and {command.name} does not take it; leave it out"
+                raise UsageError(f"{name}= is called {new}= now{lacking}", code="renamed-setting")
             synonyms = (name for name, meant in SYNONYMS.items() if meant in command.settings)
             servers_too = SERVERS if command.servers else ()
             raise unknown_word("setting", name, (*command.settings, *synonyms, *servers_too))
@@ -165,11 +167,19 @@ def forget_make(environ: "os._Environ[str]") -> None:
         del environ[name]
 
 
-def refuse_unknown_command(words: Iterable[str], known: tuple[str, ...]) -> UsageError:
+def refuse_unknown_command(words: Iterable[str]) -> UsageError:
     """The refusal of a subcommand that there is not: with the new word for an old one, or with the nearest."""
-    *_, word = words
+    words = tuple(words)
+    *group, word = words
     if renamed := RENAMED_COMMANDS.get(word):
         return UsageError(f"{word} is called {renamed} now", code="renamed-command")
     if find_command(("harness", word)) is not None:
         return UsageError(f"{word} is called harness {word} now", code="renamed-command")
-    return unknown_word("command", " ".join(words), known)
+    if group and find_command((word,)) is not None:
+        return UsageError(f"{word} is not of the harness; type fourways {word}", code="unknown-command")
+    full = {one.name: f"harness {one.name}" if one.harness else one.name for one in COMMANDS}
+    full |= {**RENAMED_COMMANDS, "harness": "harness"}
+    typed = " ".join(words)
+    if near := get_close_matches(word.lower(), full, n=1):
+        return UsageError(f"no command {typed!r}; did you mean {full[near[0]]!r}?", code="unknown-command")
+    return unknown_word("command", typed, tuple(full.values()))

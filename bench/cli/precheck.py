@@ -11,7 +11,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - this runs with whatever Python i
     sys.exit(2)
 
 from bench.cli.arguments import pairs_from_make, read_words, refuse_unknown_command, spell_flags, split_pair
-from bench.cli.commands import COMMANDS, find_command
+from bench.cli.commands import find_command
 from bench.cli.exits import refusals
 from bench.cli.platforms import require_linux
 
@@ -26,7 +26,7 @@ def check(arguments: list[str]) -> None:
     name = tuple(words[: 2 if words[0] == "harness" else 1])
     command = find_command(name)
     if command is None:
-        raise refuse_unknown_command(name, tuple(one.name for one in COMMANDS))
+        raise refuse_unknown_command(name)
     pairs = [split_pair(word) for word in words[len(name) :]]
     if by_make:
         pairs += pairs_from_make(command, os.environ, [name for name, _ in pairs])

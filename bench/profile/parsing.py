@@ -60,7 +60,7 @@ def _parse_word(spec: SettingSpec, value: Any) -> str:
     text = str(value)
     found = spec.aliases.get(text.lower(), text.lower())
     if found not in spec.choices:
-        raise unknown_word(spec.name.lower(), text, spec.choices)
+        raise unknown_word(spec.name.lower(), text, spec.choices, spec.aliases)
     return found
 
 

@@ -148,6 +148,29 @@ def test_a_word_that_is_no_choice_gets_the_nearest(refused: Runner, name: str) -
     assert repr(choice) in done.sentence
 
 
+@pytest.mark.parametrize(
+    ("line", "code", "near"),
+    [
+        ("harness sefltest", "unknown-command", "harness selftest"),
+        ("selftset", "unknown-command", "harness selftest"),
+        ("harness soka", "unknown-command", "harness soak"),
+        ("harness bench", "unknown-command", "fourways bench"),
+        ("flooor", "unknown-command", "harness baseline"),
+        ("hraness", "unknown-command", "harness"),
+        ("bench TRANSPORT=kafak", "unknown-transport", "kafka"),
+        ("bench TRANSPORT=htpp", "unknown-transport", "http"),
+        ("bench TRANSPORT=rest,rabbitmk", "unknown-transport", "rabbitmq"),
+        ("bench BACKEND=rabit", "unknown-backend", "rabbit"),
+        ("harness connections COLD=1", "renamed-setting", "CONNECTIONS"),
+        ("advise PRODUCT=", "renamed-setting", "BACKEND"),
+    ],
+)
+def test_the_nearest_word_is_told(refused: Runner, line: str, code: str, near: str) -> None:
+    done = refused(line)
+    assert done == Refused(ExitCode.USAGE, code)
+    assert near in done.sentence
+
+
 def test_servers_are_taken_where_a_command_uses_them(refused: Runner) -> None:
     bench, show = find_command(("bench",)), find_command(("show",))
     assert bench is not None
@@ -305,6 +328,8 @@ LINES = (
     "show default",
     "harness codecs --rounds=0",
     "harness selftst",
+    "selftset",
+    "harness connections COLD=1",
     "harness floor",
     "floor",
     "bnech",
