@@ -3,6 +3,7 @@
 import importlib
 import os
 import shlex
+import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from bench.cli.commands import COMMANDS, Command, find_command
 from bench.cli.exits import end, refusals
 from bench.cli.platforms import require_linux
 from bench.errors import ExitCode
+from bench.paths import ROOT
 from bench.results.setting_spec import SettingSpec
 
 ABOUT = """Measure REST, gRPC, RabbitMQ and Kafka on one order workflow.
@@ -78,6 +80,14 @@ def describe(spec: SettingSpec) -> str:
     return f"{spec.help} [{'; '.join(more)}]" if more else spec.help
 
 
+def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    """Prints ``fourways 0.1.0`` as pyproject.toml has it."""
+    if asked and not ctx.resilient_parsing:
+        with (ROOT / "pyproject.toml").open("rb") as file:
+            click.echo(f"fourways {tomllib.load(file)['project']['version']}")
+        ctx.exit()
+
+
 def _metavar(spec: SettingSpec) -> str:
     units = {"seconds": "DURATION", "size": "BYTES", "numbers": "RATE,…", "names": "NAME,…", "clients": "NAME,…"}
     return units.get(spec.kind, {"word": "WORD", "text": "WORD", "path": "NAME", "flag": "YES|NO"}.get(spec.kind, "N"))
@@ -129,7 +139,17 @@ def build_app() -> click.Group:
         help=ABOUT,
         no_args_is_help=True,
         context_settings=context,
-        params=[click.Option(["--make"], is_flag=True, hidden=True)],
+        params=[
+            click.Option(["--make"], is_flag=True, hidden=True),
+            click.Option(
+                ["--version"],
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                callback=_print_version,
+                help="Print the version and exit.",
+            ),
+        ],
         callback=lambda make: None,
     )
     harness = Subcommands("harness", help="Measure the harness itself.", no_args_is_help=True)

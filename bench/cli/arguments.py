@@ -23,7 +23,7 @@ MAKE_PREFIX = "ASKED_"
 """Make hands on what was typed as KEY=VALUE in the environment, as ASKED_KEY, which no shell reads."""
 TYPED_ONLY = frozenset({"RESULTS", "STATE", "RUN", "OUT", "A", "B", "ONLY", "FOLDER"})
 """Settings that make takes from its command line and never from the environment, where others use these names."""
-PLAIN_FLAGS = frozenset({"--json", "--help", "--make", "--"})
+PLAIN_FLAGS = frozenset({"--json", "--help", "--make", "--version", "--"})
 """Flags that take no value."""
 SERVERS = ("RABBITMQ_URL", "KAFKA_BOOTSTRAP", "KEYS")
 """Words for servers that every command with servers takes; a plug-in's NAME_URL comes to them."""
