@@ -3,7 +3,6 @@
 import importlib
 import os
 import shlex
-import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,16 +20,10 @@ from bench.cli.arguments import (
 )
 from bench.cli.commands import COMMANDS, Command, find_command
 from bench.cli.exits import end, refusals
+from bench.cli.help_text import ABOUT, HARNESS, describe, metavar, read_version
 from bench.cli.platforms import require_linux
 from bench.errors import ExitCode
-from bench.paths import ROOT
 from bench.results.setting_spec import SettingSpec
-
-ABOUT = """Measure REST, gRPC, RabbitMQ and Kafka on one order workflow.
-
-Settings are flags (--rate 300) or words (RATE=300), as for make. Every command ends with the exit codes of
-docs/reference/exit-codes.md."""
-EXAMPLES = {"seconds": "10s, 500ms, 1m", "size": "200, 64KiB, 1kB", "numbers": "150, 50,100", "flag": "yes or no"}
 
 
 class Subcommands(click.Group):
@@ -57,7 +50,7 @@ class SettingOption(click.Option):
     """A flag for --help, whose values are completed from the table; SettingsCommand reads it."""
 
     def __init__(self, spec: SettingSpec) -> None:
-        super().__init__([spec.flag, spec.name], metavar=_metavar(spec), help=describe(spec), expose_value=False)
+        super().__init__([spec.flag, spec.name], metavar=metavar(spec), help=describe(spec), expose_value=False)
         self._spec = spec
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -66,31 +59,11 @@ class SettingOption(click.Option):
         return [CompletionItem(f"{before}{comma}{word}") for word in known if word.startswith(last)]
 
 
-def describe(spec: SettingSpec) -> str:
-    """A setting's help with its choices or examples, and its default."""
-    more = []
-    if spec.choices and spec.kind == "word":
-        more.append(", ".join(spec.choices))
-    elif spec.kind in EXAMPLES:
-        more.append(f"as {EXAMPLES[spec.kind]}")
-    if spec.default not in (None, {}, []):
-        default = ",".join(spec.default) if isinstance(spec.default, list) else spec.default
-        shown = {True: "yes", False: "no"}[default] if isinstance(default, bool) else str(default)
-        more.append(f"default {shown}{spec.unit if spec.unit in ('s', 'ms', '/s') else ''}")
-    return f"{spec.help} [{'; '.join(more)}]" if more else spec.help
-
-
 def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     """Prints ``fourways 0.1.0`` as pyproject.toml has it."""
     if asked and not ctx.resilient_parsing:
-        with (ROOT / "pyproject.toml").open("rb") as file:
-            click.echo(f"fourways {tomllib.load(file)['project']['version']}")
+        click.echo(read_version())
         ctx.exit()
-
-
-def _metavar(spec: SettingSpec) -> str:
-    units = {"seconds": "DURATION", "size": "BYTES", "numbers": "RATE,…", "names": "NAME,…", "clients": "NAME,…"}
-    return units.get(spec.kind, {"word": "WORD", "text": "WORD", "path": "NAME", "flag": "YES|NO"}.get(spec.kind, "N"))
 
 
 def build_command(command: Command) -> click.Command:
@@ -152,7 +125,7 @@ def build_app() -> click.Group:
         ],
         callback=lambda make: None,
     )
-    harness = Subcommands("harness", help="Measure the harness itself.", no_args_is_help=True)
+    harness = Subcommands("harness", help=HARNESS, no_args_is_help=True)
     for command in COMMANDS:
         (harness if command.harness else app).add_command(build_command(command))
     app.add_command(harness)

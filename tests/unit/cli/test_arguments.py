@@ -354,12 +354,30 @@ def test_the_check_before_set_up_refuses_the_same_in_the_same_words(refused: Run
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "line", ["", "--help", "bench --help", "bench RATE=300 --rounds 3 --json", "harness codecs --rounds 1", "--make up"]
-)
+@pytest.mark.parametrize("line", ["bench RATE=300 --rounds 3 --json", "harness codecs --rounds 1", "--make up"])
 def test_the_check_before_set_up_lets_pass_what_is_right(line: str) -> None:
     done = before_set_up(line)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("", 2, "bench"),
+        ("harness", 2, "selftest"),
+        ("--help", 100, "advise"),
+        ("-h", 100, "harness"),
+        ("harness --help", 100, "connections"),
+        ("bench --help", 100, "--rate RATE,…"),
+        ("harness soak -h", 100, "--orders"),
+        ("--version", 100, "fourways 0."),
+    ],
+)
+def test_the_check_before_set_up_gives_help(line: str, code: int, said: str) -> None:
+    done = before_set_up(line)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert said in done.stdout
 
 
 def test_a_setting_that_is_declared_in_one_place_is_a_flag_a_word_and_a_line_of_help(

@@ -15,7 +15,7 @@ FAKE = """#!/bin/bash
 echo "$(basename "$0") $*" >>"$NOTED"
 case "$*" in
   *version_info*) if [[ -n ${OLD:-} && $(basename "$0") == python3 ]]; then exit 1; fi ;;
-  *bench.cli.precheck*) if [[ -n ${TYPO:-} ]]; then exit 2; fi ;;
+  *bench.cli.precheck*) if [[ -n ${TYPO:-} ]]; then exit "$TYPO"; fi ;;
   *pythons.py) if [[ -n ${NONE:-} ]]; then exit 3; fi; echo "$BEST" ;;
   "-m venv --clear -- "*) mkdir -p "${@: -1}/bin"; rm -f "${@: -1}/.ready"; cp "$0" "${@: -1}/bin/python" ;;
 esac
@@ -108,14 +108,19 @@ def test_where_no_python_can_be_used_nothing_is_made(checkout: Checkout) -> None
 
 
 def test_a_typo_is_told_before_pythons_are_looked_for(checkout: Checkout) -> None:
-    assert checkout.run(TYPO="1") == (2, [])
+    assert checkout.run(TYPO="2") == (2, [])
     asked = checkout.noted.read_text().splitlines()
     assert [line for line in asked if "precheck" in line] == ["python3 -m bench.cli.precheck doctor"]
     assert not [line for line in asked if "pythons.py" in line]
 
 
+def test_help_before_set_up_is_an_answer(checkout: Checkout) -> None:
+    assert checkout.run(TYPO="100") == (0, [])
+    assert not (checkout.root / ".venv").exists()
+
+
 def test_a_python_that_is_too_old_leaves_the_check_to_the_best(checkout: Checkout) -> None:
-    assert checkout.run(TYPO="1", OLD="1") == (2, [])
+    assert checkout.run(TYPO="2", OLD="1") == (2, [])
     checked = [line for line in checkout.noted.read_text().splitlines() if "precheck" in line]
     assert checked == ["best -m bench.cli.precheck doctor"]
     assert checkout.run(OLD="1") == (0, ["best", "python"])
