@@ -1,13 +1,20 @@
 # Fourways by make. What is typed as KEY=VALUE reaches the program as text: no shell reads it (docs/reference/make.md).
+# TYPED comes first, so that it has what is overridden below. A loop hides its own variable, which is looked at beforehand.
+override TYPED := $(if $(filter command,$(firstword $(origin .-name))),.-name) \
+  $(foreach .-name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(.-name)))),$(.-name)))
+$(foreach .-name,$(TYPED),$(eval override export ASKED_$(.-name) := $$(value $(.-name)))$(eval unexport $(.-name)))
 override SHELL := /bin/bash
-override TYPED := $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$v))
-$(foreach v,$(TYPED),$(eval override export ASKED_$v := $$(value $v))$(eval unexport $v))
+override .SHELLFLAGS := -c
 unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help setup bench study web report compare advise pros show hops health up down doctor certificates \
+override TARGETS := help setup bench study web report compare advise pros show hops health up down doctor certificates \
   selftest overhead baseline crosscheck connections codecs report-cost soak floor witness cold \
   quick test nightly check reference lock proto clean
+.PHONY: $(TARGETS)
+ifneq ($(filter-out $(TARGETS),$(MAKECMDGOALS)),)
+  $(error no target or setting "$(filter-out $(TARGETS),$(MAKECMDGOALS))"; `make help` lists them [unknown-command])
+endif
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z][a-z -]*:.*## /{printf "  make %-40s %s\n", $$1, $$2}' Makefile
@@ -63,5 +70,5 @@ proto: setup ## generate the protobuf module from orders.proto
 	  --python_out=. --mypy_out=. transports/wire/orders.proto
 
 clean: ## end what was left running, remove what was built; results stay
-	@if [[ -x .venv/bin/python ]]; then .venv/bin/python -m bench down; fi
+	@if [[ -f .venv/.ready ]]; then .venv/bin/python -m bench down; fi
 	@rm -rf .venv .fourways *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

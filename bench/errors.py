@@ -14,6 +14,7 @@
 A transport's own errors (transports/errors.py) end a command as UsageError or as OperationFailed does.
 """
 
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import ClassVar
 
@@ -89,10 +90,11 @@ class DoubtfulRun(Refusal):
     exit_code = ExitCode.DOUBTFUL
 
 
-def unknown_word(what: str, word: str, known: tuple[str, ...]) -> UsageError:
+def unknown_word(what: str, word: str, known: tuple[str, ...], others: Iterable[str] = ()) -> UsageError:
     """Returns the refusal of a word that is none of ``known``: with the nearest one, or with all of them.
 
+    ``others`` are aliases, which may be the nearest too.
     Its code is ``unknown-client`` for "client of rest", and ``unknown-profile-key`` for "profile key".
     """
     kind = what.partition(" of ")[0].replace(" ", "-")
-    return UsageError(describe_unknown(what, word, known), code=f"unknown-{kind}")
+    return UsageError(describe_unknown(what, word, known, others), code=f"unknown-{kind}")

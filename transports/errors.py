@@ -16,6 +16,7 @@ library's exceptions in one place, with ``raise ... from``. Results record the n
 """
 
 import re
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 
@@ -83,9 +84,12 @@ MAX_LISTED = 8
 """The most known words that are listed for a word that is like none of them."""
 
 
-def describe_unknown(what: str, name: str, known: tuple[str, ...]) -> str:
-    """One sentence about a name that is none of ``known``: with the nearest one, or with all where they are few."""
-    by_lower = {word.lower(): word for word in known}
+def describe_unknown(what: str, name: str, known: tuple[str, ...], others: Iterable[str] = ()) -> str:
+    """One sentence about a name that is none of ``known``: with the nearest one, or with all where they are few.
+
+    ``others`` are understood too: they may be the nearest, and are not listed.
+    """
+    by_lower = {word.lower(): word for word in (*known, *others)}
     if near := get_close_matches(name.lower(), by_lower, n=1):
         return f"no {what} {name!r}; did you mean {by_lower[near[0]]!r}?"
     if len(known) <= MAX_LISTED:

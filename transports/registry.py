@@ -1,6 +1,7 @@
 """Finds and loads transports by name through Python entry points."""
 
 import sys
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import EntryPoints, entry_points
 from inspect import isabstract
@@ -19,6 +20,16 @@ def list_transports() -> tuple[str, ...]:
 def list_backends(name: str) -> tuple[str, ...]:
     """Returns the backends that the method ``name`` can run over, sorted; empty if there is no choice."""
     return tuple(sorted({point.name for point in _find_entry_points(f"{ENTRY_POINT_GROUP}.{name}")}))
+
+
+def list_needs_of_plugins() -> tuple[str, ...]:
+    """Returns the servers that transports of other distributions need, sorted. One that cannot be loaded has none."""
+    needs: set[str] = set()
+    for point in _find_entry_points(ENTRY_POINT_GROUP):
+        if not point.module.startswith("transports."):
+            with suppress(SettingError):
+                needs |= load_transport(point.name).traits.needs
+    return tuple(sorted(needs))
 
 
 def load_transport(name: str, backend: str = "") -> type[Transport]:

@@ -1,4 +1,4 @@
-"""Defines a method as advice names it: a transport with its client and product."""
+"""Defines a method as advice names it: a transport with its client and backend."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -14,18 +14,18 @@ class Method:
     """A method that was measured. Its transport need not be installed here."""
 
     name: str
-    """With the client and the product where they are not the transport's own: ``rest:httpx``, ``broker+kafka``."""
+    """With the client and the backend where they are not the transport's own: ``rest:httpx``, ``broker+kafka``."""
     transport: str
 
     @property
-    def product(self) -> str:
-        """The product that it runs over; empty for the transport's own, or none."""
+    def backend(self) -> str:
+        """The backend that it runs over; empty for the transport's own, or none."""
         return self.name.partition("+")[2]
 
     @property
     def pairing(self) -> str:
-        """Transport and product, without the client: ``broker+kafka``."""
-        return f"{self.transport}+{self.product}" if self.product else self.transport
+        """Transport and backend, without the client: ``broker+kafka``."""
+        return f"{self.transport}+{self.backend}" if self.backend else self.transport
 
     @property
     def title(self) -> str:
@@ -34,8 +34,8 @@ class Method:
 
     @property
     def traits(self) -> Traits | None:
-        """The traits over its product; None when the transport is not installed, or does not load."""
-        return find_traits(self.transport, self.product)
+        """The traits over its backend; None when the transport is not installed, or does not load."""
+        return find_traits(self.transport, self.backend)
 
 
 def parse_method(cell: str, transport: str, codec: str, compression: str) -> Method:
@@ -45,12 +45,12 @@ def parse_method(cell: str, transport: str, codec: str, compression: str) -> Met
 
 
 @cache
-def find_traits(transport: str, product: str = "") -> Traits | None:
-    """Returns the traits of a transport over a product.
+def find_traits(transport: str, backend: str = "") -> Traits | None:
+    """Returns the traits of a transport over a backend.
 
-    None when the transport is not installed, does not load, or does not run over the product.
+    None when the transport is not installed, does not load, or does not run over the backend.
     """
     try:
-        return load_transport(transport, product).traits
+        return load_transport(transport, backend).traits
     except SettingError:
         return None

@@ -70,5 +70,5 @@ def build_trait_claims(method: Method) -> Iterator[tuple[Literal["pro", "con"], 
 
 def _declared_source(shown_by: str, method: Method) -> str:
     """Returns the source of a declared trait; a product is tested with the method whose own it is."""
-    elsewhere = method.product and (BROKER_TEST in shown_by or EVENTS_TEST in shown_by)
+    elsewhere = method.backend and (BROKER_TEST in shown_by or EVENTS_TEST in shown_by)
     return f"declared; {'of its backend, with another method: ' if elsewhere else ''}{shown_by}"

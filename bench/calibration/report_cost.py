@@ -1,6 +1,6 @@
 """Measures what a report costs in time, memory and page size, also for large runs.
 
-`python -m bench.calibration.report_cost [RUN]`: RUN is one with histograms, results/reference/default by default. Two
+`fourways harness report-cost RUN=…`: RUN is one with histograms, results/reference/default by default. Two
 larger runs are made from it: one with 500 cells, its cells over and over, and one with a thousand times as many orders
 in its histograms.
 """

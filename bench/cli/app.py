@@ -18,17 +18,12 @@ from bench.cli.arguments import (
     spell_flags,
     split_pair,
 )
-from bench.cli.commands import COMMANDS, RENAMED_COMMANDS, Command, find_command
+from bench.cli.commands import COMMANDS, Command, find_command
 from bench.cli.exits import end, refusals
+from bench.cli.help_text import ABOUT, HARNESS, describe, metavar, read_version
 from bench.cli.platforms import require_linux
 from bench.errors import ExitCode
 from bench.results.setting_spec import SettingSpec
-
-ABOUT = """Measure REST, gRPC, RabbitMQ and Kafka on one order workflow.
-
-Settings are flags (--rate 300) or words (RATE=300), as for make. Every command ends with the exit codes of
-docs/reference/exit-codes.md."""
-EXAMPLES = {"seconds": "10s, 500ms, 1m", "size": "200, 64KiB, 1kB", "numbers": "150, 50,100", "flag": "yes or no"}
 
 
 class Subcommands(click.Group):
@@ -37,11 +32,8 @@ class Subcommands(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and self.get_command(ctx, args[0]) is None:
             words = (*ctx.command_path.split()[1:], args[0])
-            raise refuse_unknown_command(words, self._known())
+            raise refuse_unknown_command(words)
         return super().resolve_command(ctx, args)
-
-    def _known(self) -> tuple[str, ...]:
-        return (*self.commands, *RENAMED_COMMANDS)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -58,7 +50,7 @@ class SettingOption(click.Option):
     """A flag for --help, whose values are completed from the table; SettingsCommand reads it."""
 
     def __init__(self, spec: SettingSpec) -> None:
-        super().__init__([spec.flag, spec.name], metavar=_metavar(spec), help=describe(spec), expose_value=False)
+        super().__init__([spec.flag, spec.name], metavar=metavar(spec), help=describe(spec), expose_value=False)
         self._spec = spec
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -67,23 +59,11 @@ class SettingOption(click.Option):
         return [CompletionItem(f"{before}{comma}{word}") for word in known if word.startswith(last)]
 
 
-def describe(spec: SettingSpec) -> str:
-    """A setting's help with its choices or examples, and its default."""
-    more = []
-    if spec.choices and spec.kind == "word":
-        more.append(", ".join(spec.choices))
-    elif spec.kind in EXAMPLES:
-        more.append(f"as {EXAMPLES[spec.kind]}")
-    if spec.default not in (None, {}, []):
-        default = ",".join(spec.default) if isinstance(spec.default, list) else spec.default
-        shown = {True: "yes", False: "no"}[default] if isinstance(default, bool) else str(default)
-        more.append(f"default {shown}{spec.unit if spec.unit in ('s', 'ms', '/s') else ''}")
-    return f"{spec.help} [{'; '.join(more)}]" if more else spec.help
-
-
-def _metavar(spec: SettingSpec) -> str:
-    units = {"seconds": "DURATION", "size": "BYTES", "numbers": "RATE,…", "names": "NAME,…", "clients": "NAME,…"}
-    return units.get(spec.kind, {"word": "WORD", "text": "WORD", "path": "NAME", "flag": "YES|NO"}.get(spec.kind, "N"))
+def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    """Prints ``fourways 0.1.0`` as pyproject.toml has it."""
+    if asked and not ctx.resilient_parsing:
+        click.echo(read_version())
+        ctx.exit()
 
 
 def build_command(command: Command) -> click.Command:
@@ -93,7 +73,7 @@ def build_command(command: Command) -> click.Command:
         by_make = bool(click.get_current_context().find_root().params.get("make"))
         typed = [split_pair(word) for word in words]
         if by_make:
-            typed += pairs_from_make(command, os.environ)
+            typed += pairs_from_make(command, os.environ, [name for name, _ in typed])
         given, servers = read_words(command, typed)
         if command.servers:
             servers = {**_servers_around(), **servers}
@@ -132,10 +112,20 @@ def build_app() -> click.Group:
         help=ABOUT,
         no_args_is_help=True,
         context_settings=context,
-        params=[click.Option(["--make"], is_flag=True, hidden=True)],
+        params=[
+            click.Option(["--make"], is_flag=True, hidden=True),
+            click.Option(
+                ["--version"],
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                callback=_print_version,
+                help="Print the version and exit.",
+            ),
+        ],
         callback=lambda make: None,
     )
-    harness = Subcommands("harness", help="Measure the harness itself.", no_args_is_help=True)
+    harness = Subcommands("harness", help=HARNESS, no_args_is_help=True)
     for command in COMMANDS:
         (harness if command.harness else app).add_command(build_command(command))
     app.add_command(harness)

@@ -11,7 +11,7 @@ def run(asked: Asked) -> None:
     from rich.console import Console  # noqa: PLC0415 - a typo has been told by now
 
     from bench.cli.output import print_json  # noqa: PLC0415
-    from bench.report.terminal.run import hops_table  # noqa: PLC0415
+    from bench.report.terminal.hops import hops_table  # noqa: PLC0415
     from bench.results.store import RunFolder  # noqa: PLC0415
 
     found = RunFolder.open(folder).hops()

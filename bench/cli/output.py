@@ -15,12 +15,12 @@ from bench.results.store import RunFolder
 
 
 def print_run(kept: RunFolder, console: Console) -> None:
-    """Print every table that the run has. Raises ResultsError."""
+    """Print every table that the run has, and write nothing. Raises ResultsError."""
     profile = kept.manifest["profile"]
     if len(capacities := kept.capacities()):
         console.print(capacity_table(capacities))
-    if profile.get("arms") == 2:
-        console.print(aa_table(kept.write_aa()))
+    if kept.has_arms:
+        console.print(aa_table(kept.aa()))
     if profile.get("designed"):
         console.print(effects_table(kept.effects()))
     if profile.get("connections"):

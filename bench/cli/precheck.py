@@ -11,24 +11,35 @@ if sys.version_info < (3, 11):  # noqa: UP036 - this runs with whatever Python i
     sys.exit(2)
 
 from bench.cli.arguments import pairs_from_make, read_words, refuse_unknown_command, spell_flags, split_pair
-from bench.cli.commands import COMMANDS, find_command
+from bench.cli.commands import find_command
 from bench.cli.exits import refusals
+from bench.cli.help_text import list_help, read_version
 from bench.cli.platforms import require_linux
+from bench.errors import ExitCode
+
+ANSWERED = 100
+"""The exit code that tells ./fourways that help was given: it ends with 0 and sets nothing up."""
 
 
 def check(arguments: list[str]) -> None:
-    """Raises UsageError for a subcommand, a setting or a value that is wrong."""
+    """Raises UsageError for a subcommand, a setting or a value that is wrong; SystemExit where help was asked for."""
     require_linux()
     by_make = "--make" in arguments
     words = [word for word in spell_flags(arguments) if not word.startswith("-")]
-    if not words or {"-h", "--help"} & set(arguments):
-        return
-    name = tuple(words[: 2 if words[0] == "harness" else 1])
+    name = tuple(words[: 2 if words[:1] == ["harness"] else 1])
     command = find_command(name)
+    if "--version" in arguments and not words:
+        print(read_version())
+        sys.exit(ANSWERED)
+    if name in ((), ("harness",)) or (command and {"-h", "--help"} & set(arguments)):
+        print("\n".join(list_help(command, harness=bool(words))))
+        sys.exit(ANSWERED if {"-h", "--help"} & set(arguments) else ExitCode.USAGE)
     if command is None:
-        raise refuse_unknown_command(name, tuple(one.name for one in COMMANDS))
+        raise refuse_unknown_command(name)
     pairs = [split_pair(word) for word in words[len(name) :]]
-    read_words(command, [*pairs, *(pairs_from_make(command, os.environ) if by_make else ())])
+    if by_make:
+        pairs += pairs_from_make(command, os.environ, [name for name, _ in pairs])
+    read_words(command, pairs)
 
 
 if __name__ == "__main__":

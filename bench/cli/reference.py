@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from bench.cli.app import describe
 from bench.cli.commands import COMMANDS, Command
+from bench.cli.help_text import describe
 from bench.paths import ROOT
 from bench.results.reference import write_pages
 from bench.results.settings import SETTINGS

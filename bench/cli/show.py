@@ -1,4 +1,4 @@
-"""`fourways show`: the tables of a run, as it printed them when it was measured."""
+"""`fourways show`: the tables of a kept run, computed anew from its trials; its folder is left alone."""
 
 from bench.cli.arguments import Asked
 from bench.results.lookup import find_run_folder

@@ -33,11 +33,11 @@ def merge_reports(reports: Sequence[TrialReport]) -> TrialReport:
     for spec in merged_measures():
         if spec.merge == "histogram":
             continue
-        values = [read_measure(report, spec.name) for report in ordered]
         if spec.name in _FIELDS:
+            values = [read_measure(report, spec.name) for report in ordered]
             setattr(whole, spec.name, _MERGES[spec.merge](values, ordered))
-        elif any(value is not None for value in values):
-            whole.extra[spec.name] = _MERGES[spec.merge]([value for value in values if value is not None], ordered)
+        elif having := [report for report in ordered if read_measure(report, spec.name) is not None]:
+            whole.extra[spec.name] = _MERGES[spec.merge]([report.extra[spec.name] for report in having], having)
     return whole
 
 

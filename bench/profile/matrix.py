@@ -57,27 +57,27 @@ def expand_methods(profile: Profile) -> list[Cell]:
     found: list[Cell] = []
     alone = profile.by_name and len(profile.transports) == 1
     for transport in profile.transports:
-        found.append(_cell(profile, transport, profile.codec, profile.compression, product=profile.backend))
+        found.append(_cell(profile, transport, profile.codec, profile.compression, backend=profile.backend))
         for extra in () if alone or profile.codec is not None else profile.also:
             named, *means = extra.split("+")
             name, _, client = named.partition(":")
             if name == transport:
-                product = next((one for one in means if one in registry.list_backends(transport)), profile.backend)
+                backend = next((one for one in means if one in registry.list_backends(transport)), profile.backend)
                 codec = next((one for one in means if one in list_codecs()), None)
-                left = [one for one in means if one not in {codec, product}]
+                left = [one for one in means if one not in {codec, backend}]
                 known = SETTINGS["COMPRESSION"].choices
                 if unknown := [one for one in left if one not in known]:
                     raise unknown_word(f"codec or compression of {name}", unknown[0], (*list_codecs(), *known))
                 compression = left[0] if left else profile.compression
-                found.append(_cell(profile, transport, codec, compression, client, product))
+                found.append(_cell(profile, transport, codec, compression, client, backend))
     return list({cell.name: cell for cell in found}.values())
 
 
 def _cell(
-    profile: Profile, transport: str, codec: str | None, compression: str, client: str = "", product: str = ""
+    profile: Profile, transport: str, codec: str | None, compression: str, client: str = "", backend: str = ""
 ) -> Cell:
     try:
-        kind = registry.select_transport(transport, product)
+        kind = registry.select_transport(transport, backend)
         own = registry.load_transport(transport).product
     except SettingError as error:
         raise UsageError(str(error), code=error.code) from error

@@ -12,8 +12,15 @@ from bench.errors import UsageError, unknown_word
 from bench.results.setting_spec import SettingSpec
 
 _FLAGS = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
-_BYTES = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "kb": 1000, "mb": 1000**2}
-_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_BYTES = {"": 1, "b": 1, "byte": 1, "bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_BYTES |= {"k": 1000, "kb": 1000, "m": 1000**2, "mb": 1000**2, "g": 1000**3, "gb": 1000**3}
+_SECONDS = {
+    **dict.fromkeys(("us", "microseconds"), 1e-6),
+    **dict.fromkeys(("ms", "millisecond", "milliseconds"), 1e-3),
+    **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
+    **dict.fromkeys(("m", "min", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
+}
 _UNITS: Mapping[str, Mapping[str, float]] = {
     "s": _SECONDS,
     "ms": {name: 1e3 * seconds for name, seconds in _SECONDS.items()},
@@ -60,7 +67,7 @@ def _parse_word(spec: SettingSpec, value: Any) -> str:
     text = str(value)
     found = spec.aliases.get(text.lower(), text.lower())
     if found not in spec.choices:
-        raise unknown_word(spec.name.lower(), text, spec.choices)
+        raise unknown_word(spec.name.lower(), text, spec.choices, spec.aliases)
     return found
 
 

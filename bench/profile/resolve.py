@@ -135,7 +135,7 @@ def _with_blocks(profile: Profile, blocks: Sequence[Mapping[str, Any]], raw: Map
 
 def _require_known(transport: str, installed: tuple[str, ...]) -> None:
     if transport not in installed:
-        raise unknown_word("transport", transport, installed)
+        raise unknown_word("transport", transport, installed, SETTINGS["TRANSPORT"].aliases)
 
 
 def _also(raw: Mapping[str, Any]) -> tuple[str, ...]:

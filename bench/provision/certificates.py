@@ -1,7 +1,7 @@
 """Makes a certificate authority for one run, and certificates, passwords and tokens from it.
 
 A run at a security level makes an authority of its own below its folder, which is removed with the run. For brokers
-given by URL, make one with `python -m bench.provision.certificates FOLDER` and pass the folder as KEYS=.
+given by URL, make one with `fourways certificates FOLDER=…` and pass the folder as KEYS=.
 transports/security/keys.py describes the files; the authority's own signing keys are never written to disk.
 """
 

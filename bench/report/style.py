@@ -37,9 +37,9 @@ METHOD_NAMES: Mapping[str, str] = {
     "echo": "a bare echo",
 }
 """The names of the methods, and of the bare echo beside which connections are measured."""
-_PRODUCT_NAMES = {"rabbitmq": "RabbitMQ", "kafka": "Kafka"}
-_DEFAULT_PRODUCTS = {"broker": "rabbitmq", "events": "kafka"}
-"""The product that a method's name leaves out, for methods with several."""
+_BACKEND_NAMES = {"rabbitmq": "RabbitMQ", "kafka": "Kafka"}
+_DEFAULT_BACKENDS = {"broker": "rabbitmq", "events": "kafka"}
+"""The backend that a method's name leaves out, for methods with several."""
 
 RC_PARAMS: Any = {
     "font.family": "sans-serif",
@@ -170,18 +170,18 @@ def format_cell_name(cell: str, transport: str = "") -> str:
     """
     transport = transport or re.split(r"[:+@]", cell)[0]
     behind = cell.removeprefix(transport)
-    for product, name in _PRODUCT_NAMES.items():
-        if f"+{product}" in behind:
-            return f"{transport} on {name}{behind.replace(f'+{product}', '', 1)}"
+    for backend, name in _BACKEND_NAMES.items():
+        if f"+{backend}" in behind:
+            return f"{transport} on {name}{behind.replace(f'+{backend}', '', 1)}"
     return METHOD_NAMES.get(transport, transport) + behind
 
 
-def format_method_name(transport: str, product: str) -> str:
-    """Returns the name of a method over a product.
+def format_method_name(transport: str, backend: str) -> str:
+    """Returns the name of a method over a backend.
 
-    With its own product that is the name people know ("RabbitMQ"); with several ("") the transport's own, as "broker".
+    With its own backend that is the name people know ("RabbitMQ"); with several ("") the transport's own, as "broker".
     """
-    own = _DEFAULT_PRODUCTS.get(transport)
-    if own is None or product == own:
+    own = _DEFAULT_BACKENDS.get(transport)
+    if own is None or backend == own:
         return METHOD_NAMES.get(transport, transport)
-    return format_cell_name(f"{transport}+{product}", transport) if product else transport
+    return format_cell_name(f"{transport}+{backend}", transport) if backend else transport

@@ -56,6 +56,12 @@ class MeasureSpec:
     """Behind which column it stands; empty: in the order of the table, behind the settings."""
     better: Literal["", "lower", "higher"] = ""
     uses: tuple[Use, ...] = ()
+    heading: str = ""
+    """What tables call it; empty: its name."""
+    shown_unit: str = ""
+    """The unit in tables; empty: ``unit``."""
+    scale: float = 1.0
+    """How many of ``unit`` are one of ``shown_unit``."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -73,12 +79,35 @@ class MeasureSpec:
         return self.columns
 
 
+@dataclass(frozen=True, slots=True)
+class ColumnLabel:
+    """What tables say of a column: its heading, and the unit of which ``scale`` of its own are one."""
+
+    heading: str
+    unit: str
+    scale: float
+
+    @property
+    def with_unit(self) -> str:
+        """The heading and the unit, which stands there once."""
+        return self.heading if not self.unit or self.unit in self.heading.split() else f"{self.heading}, {self.unit}"
+
+
 def _count(name: str, help_: str, *uses: Use, better: Literal["", "lower"] = "") -> MeasureSpec:
     return MeasureSpec(name=name, help=help_, unit="orders", kind=int, merge="sum", better=better, uses=uses)
 
 
 def _latency(name: str, help_: str, *uses: Use) -> MeasureSpec:
-    return MeasureSpec(name=name, help=help_, unit="us", merge="histogram", better="lower", uses=uses)
+    return MeasureSpec(
+        name=name,
+        help=help_,
+        unit="us",
+        shown_unit="ms",
+        scale=1000.0,
+        merge="histogram",
+        better="lower",
+        uses=uses,
+    )
 
 
 def _inner(name: str, help_: str, merge: Merge, unit: str = "") -> MeasureSpec:
@@ -158,6 +187,7 @@ MEASURES: dict[str, MeasureSpec] = _table(
     # What it cost.
     MeasureSpec(
         name="cpu_us_per_order_services",
+        heading="CPU of services",
         unit="us",
         better="lower",
         uses=("summary", "ratio", "compare", "effect"),
@@ -165,6 +195,7 @@ MEASURES: dict[str, MeasureSpec] = _table(
     ),
     MeasureSpec(
         name="cpu_us_per_order_broker",
+        heading="CPU of the broker",
         unit="us",
         better="lower",
         uses=("summary", "compare", "effect"),
@@ -186,12 +217,13 @@ MEASURES: dict[str, MeasureSpec] = _table(
     ),
     MeasureSpec(
         name="wire_bytes_per_order",
+        heading="bytes on the wire",
         unit="bytes",
         better="lower",
         uses=("summary", "ratio", "compare", "effect"),
         help="TCP payload in both directions at the ports of the services or of the broker, each connection once. A "
-        "connection that ended in the window counts nothing: the doubt `connections-closed` names those that were "
-        "there when it opened, and one that came and went is not seen",
+        "connection that ended in the window counts nothing. The doubt `connections-closed` names those that were "
+        "there when the window opened; one that came and went is not seen",
     ),
     MeasureSpec(
         name="context_switches_per_order",
@@ -202,6 +234,7 @@ MEASURES: dict[str, MeasureSpec] = _table(
     ),
     MeasureSpec(
         name="payload_bytes",
+        heading="bytes of a body",
         unit="bytes",
         kind=int,
         merge="first",
@@ -212,6 +245,7 @@ MEASURES: dict[str, MeasureSpec] = _table(
     ),
     MeasureSpec(
         name="rss_mib_services",
+        heading="memory of services",
         unit="MiB",
         after="cpu_us_per_order_driver",
         better="lower",
@@ -220,6 +254,7 @@ MEASURES: dict[str, MeasureSpec] = _table(
     ),
     MeasureSpec(
         name="rss_mib_broker",
+        heading="memory of the broker",
         unit="MiB",
         after="rss_mib_services",
         better="lower",
@@ -313,7 +348,7 @@ MEASURES: dict[str, MeasureSpec] = _table(
         better="lower",
         uses=("summary", "health"),
         help="CPU time of a fixed piece of work, ten times a second beside the trial: its median over that of the "
-        "fastest trial so far; beyond 1.25 the doubt `machine-speed-changed`, beyond 2.0 the trial is invalid",
+        "fastest trial so far. Beyond 1.25 there is the doubt `machine-speed-changed`, beyond 2.0 the trial is invalid",
     ),
     # In the report alone.
     _inner("accepted_unfinished", "accepted orders without an outcome", "sum", "orders"),
@@ -362,3 +397,12 @@ def latency_names() -> tuple[str, ...]:
 def columns_used_in(use: Use) -> tuple[str, ...]:
     """The columns of trials.csv that appear there, in the order of the table."""
     return tuple(column for spec in MEASURES.values() for column in spec.columns_in(use))
+
+
+def label_column(column: str) -> ColumnLabel:
+    """What tables say of a column of trials.csv that a measure has."""
+    spec = next(spec for spec in MEASURES.values() if column in spec.columns)
+    heading = spec.heading or spec.name.replace("_", " ")
+    if spec.merge == "histogram":
+        heading += f" {column.removeprefix(spec.name + '_').removesuffix('_us')}"
+    return ColumnLabel(heading, spec.shown_unit or spec.unit, spec.scale)

@@ -16,9 +16,11 @@ from bench.errors import ResultsError
 from bench.results import histograms as hlog
 from bench.results.analysis import compute_design_effects, summary_columns
 from bench.results.durable_files import explain_os_errors, format_csv_line
+from bench.results.measures import columns_used_in
 from bench.results.migrate import migrate_header, migrate_manifest, migrate_trials
 from bench.results.recover import column_types, split_valid_rows
 from bench.results.rows import CapacityRow, ColdStartRow, HopRow, OutageRow, TimelineBin, trial_columns
+from bench.stats.aa import summarise_aa
 from bench.stats.outages import summarise_outages
 from bench.stats.summary import summarise_trials, to_json_number
 from transports.security import CIPHER_SUITE, NONE
@@ -178,6 +180,15 @@ class RunReader:
             both = [compute_design_effects(rows) for rows in (trials, cold) if len(rows)]
             self._effects = count, pd.concat(both, ignore_index=True) if both else compute_design_effects(trials)
         return self._effects[1]
+
+    @property
+    def has_arms(self) -> bool:
+        """Whether it is an A/A run: every method measured against itself."""
+        return bool(self.manifest.get("profile", {}).get("arms") == 2)
+
+    def aa(self) -> pd.DataFrame:
+        """Return what an A/A run shows, from the trials so far, as aa.csv holds it. Raises ResultsError."""
+        return summarise_aa(self.trials(), columns_used_in("summary"))
 
     def summary(self) -> dict[str, Any]:
         """Return the content of summary.json. Raises ResultsError."""

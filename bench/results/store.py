@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pandas as pd
 from hdrh.histogram import HdrHistogram
 
 from bench.errors import ResultsError
@@ -25,7 +24,6 @@ from bench.results.durable_files import (
     keep_lines,
     replace_file,
 )
-from bench.results.measures import columns_used_in
 from bench.results.reader import PROBE_COLUMNS, SCHEMA_VERSION, RunReader, search_columns, trial_keys
 from bench.results.rows import (
     CapacityRow,
@@ -37,7 +35,6 @@ from bench.results.rows import (
     trial_columns,
     trial_name,
 )
-from bench.stats.aa import summarise_aa
 
 
 class RunFolder(RunReader):
@@ -176,13 +173,6 @@ class RunFolder(RunReader):
         with explain_os_errors(self.path):
             append_csv(self.path / "capacity.csv", [msgspec.structs.astuple(row)], CapacityRow.__struct_fields__)
 
-    def write_aa(self) -> pd.DataFrame:
-        """Write aa.csv from the trials so far, and return its content. Raises ResultsError."""
-        found = summarise_aa(self.trials(), columns_used_in("summary"))
-        with explain_os_errors(self.path):
-            replace_file(self.path / "aa.csv", found.to_csv(index=False))
-        return found
-
     def add_caveats(self, caveats: tuple[Caveat, ...], trial: str | None = None) -> None:
         """Record caveats about the run, or about one trial of it, in the manifest. Raises ResultsError."""
         kept = list(self.manifest.get("caveats", []))
@@ -202,9 +192,11 @@ class RunFolder(RunReader):
     def write_summary(self) -> None:
         """Write summary.json: medians over trials with their intervals, and ratios to REST.
 
-        Of a factorial design it writes effects.csv as well. Raises ResultsError.
+        Of a factorial design it writes effects.csv as well, of an A/A run aa.csv. Raises ResultsError.
         """
         with explain_os_errors(self.path):
+            if self.has_arms:
+                replace_file(self.path / "aa.csv", self.aa().to_csv(index=False))
             if self._has_design:
                 replace_file(self.path / "effects.csv", self.effects().to_csv(index=False))
             replace_file(self.path / "summary.json", format_json(self.summary()))

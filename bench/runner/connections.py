@@ -1,4 +1,4 @@
-"""Measures new connections of every method at every security level, outside a run."""
+"""Measures new connections of every method at every security level; a CSV file of its own keeps them, not a run."""
 
 import asyncio
 from contextlib import AsyncExitStack

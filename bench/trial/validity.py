@@ -1,7 +1,7 @@
 """Decides whether a trial is valid, from limits on the load generator and the machine.
 
 The limits are explained in docs/method.md. A trial beyond one of them is shown and never compared.
-`python -m bench health` prints how near a run came.
+`fourways health` prints how near a run came.
 """
 
 import math

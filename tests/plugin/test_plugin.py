@@ -271,3 +271,13 @@ def test_a_server_given_by_url_reaches_the_transport(
     assert run.trials()["complete"].all(), run.trials()["caveats"].tolist()
     assert run.manifest["facts"]["nats"]["server"] == url
     assert run.manifest["brokers"]["nats"]["provided_by"] == "given"
+
+
+def test_a_server_of_a_plugin_is_a_word_too_and_a_misspelt_one_is_refused_with_its_name(
+    needy: Path, bench: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
+    done = bench(needy, "NATZ_URL=x")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'NATS_URL'" in done.stderr
+    done = bench(needy, "NATS_URL=nats://h", "TRANSPORT=nast")
+    assert "'nats'" in done.stderr

@@ -118,3 +118,28 @@ def test_an_old_setting_is_refused_with_the_new_word(old: str, new: str) -> None
     done = make("bench", old)
     assert (done.returncode, find_code(done.stderr)) == (2, "renamed-setting")
     assert new in done.stderr
+
+
+@pytest.mark.parametrize("text", ["-c 'touch {flag}'", "", "-ec"])
+def test_the_flags_of_the_shell_are_refused_and_run_nothing(text: str, tmp_path: Path) -> None:
+    done = make("show", f".SHELLFLAGS={text.format(flag=tmp_path / 'flag')}")
+    assert (done.returncode, find_code(done.stderr)) == (2, "unknown-setting")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["v", ".-name", "TYPED", "TARGETS", "SHELL", ".VARIABLES", ".DEFAULT_GOAL", "MAKEOVERRIDES"],
+)
+def test_a_name_that_the_makefile_or_make_uses_is_no_setting(name: str) -> None:
+    done = make("show", f"{name}=1")
+    assert (done.returncode, find_code(done.stderr)) == (2, "unknown-setting")
+    assert name.upper().replace("-", "_") in done.stderr
+
+
+@pytest.mark.parametrize("word", ["A B=1", "A#B=1", "bnech", "$(error x)", "define X=1"])
+def test_a_word_that_is_no_target_and_no_setting_ends_make_before_the_targets_run(word: str) -> None:
+    done = make("help", word)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert word in done.stderr
+    assert "[unknown-command]" in done.stderr

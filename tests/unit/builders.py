@@ -40,6 +40,7 @@ def build_trial(**changes: Any) -> TrialRow:
     """Returns a valid trial of REST without failures, or of another transport over its own backend."""
     quick = Percentiles(p50_us=5300, p90_us=8000, p99_us=11000, max_us=15000)
     fields: dict[str, Any] = {
+        **{column: spec.default for column, spec in settings_by_column().items()},
         "round": 1,
         "slot": 1,
         "cell": "rest",

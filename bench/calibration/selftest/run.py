@@ -1,6 +1,6 @@
 """Runs every self-test case through Locust and prints expected beside seen.
 
-`python -m bench.calibration.selftest.run`. The exit code is 1 when a result differs.
+`fourways harness selftest`. The exit code is 1 when a result differs.
 """
 
 import os

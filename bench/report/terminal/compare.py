@@ -1,6 +1,6 @@
 """Renders the comparison of two runs for the terminal, 80 columns wide."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -8,18 +8,9 @@ from rich.text import Text
 
 from bench.report.formatting import format_number
 from bench.results.compare import CellComparison, Difference, RunComparison, group_by_reason
+from bench.results.measures import label_column
 from bench.stats.equivalence import classify_ratio
 from bench.stats.intervals import Estimate
-
-HEADINGS: Mapping[str, tuple[str, float]] = {
-    "accept_p50_us": ("accept p50, ms", 1000.0),
-    "accept_p99_us": ("accept p99, ms", 1000.0),
-    "finish_p50_us": ("finish p50, ms", 1000.0),
-    "finish_p99_us": ("finish p99, ms", 1000.0),
-    "cpu_us_per_order_services": ("CPU of services, us", 1.0),
-    "cpu_us_per_order_broker": ("CPU of the broker, us", 1.0),
-    "wire_bytes_per_order": ("bytes on the wire", 1.0),
-}
 
 
 def render_comparison(comparison: RunComparison) -> RenderableType:
@@ -57,12 +48,12 @@ def _results_table(cells: Sequence[CellComparison]) -> Table:
             bad = "trials" not in heading and any(counts)
             table.add_row(f" {heading}", *(f"{count:,}" for count in counts), style="bold red" if bad else "")
         for metric, (a, b, ratio) in cell.metrics.items():
-            heading, scale = HEADINGS[metric]
+            label = label_column(metric)
             mark = "" if classify_ratio(ratio).is_tie else " *"
             table.add_row(
-                f" {heading}",
-                _format_scaled(a, scale),
-                _format_scaled(b, scale),
+                f" {label.with_unit}",
+                _format_scaled(a, label.scale),
+                _format_scaled(b, label.scale),
                 _format_or_na(ratio.value),
                 _format_interval(ratio) + mark,
             )

@@ -1,6 +1,7 @@
 """Renders a run for the terminal: a row per cell, then caveats with their next steps."""
 
 import math
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,18 +13,16 @@ from rich.text import Text
 from bench.report.formatting import format_estimate_ms, format_interval_ms, format_number, parse_number
 from bench.results.caveats import Caveat, no_interval
 from bench.results.histograms import QUANTILES
+from bench.results.measures import columns_used_in, label_column
 from bench.stats.intervals import count_values_needed
 from bench.stats.quantiles import samples_needed
 
 LATENCIES = ("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us")
 PARTS = ("services", "broker", "driver")
 MIN_ORDERS_FOR_P99 = samples_needed(QUANTILES["p99_us"])
-EFFECT_METRICS = {
-    "accept_p50_us": "accept\np50",
-    "finish_p50_us": "finish\np50",
-    "cpu_us_per_order_services": "CPU of\nservices",
-    "wire_bytes_per_order": "bytes on\nthe wire",
-}
+EFFECTS_ABREAST = 4
+"""So many measures fit 80 columns."""
+HEADING_LETTERS = 9
 AA_METRICS = (
     *LATENCIES,
     *(f"cpu_us_per_order_{part}" for part in PARTS),
@@ -78,7 +77,7 @@ def capacity_table(capacities: pd.DataFrame) -> Table:
 
 
 def aa_table(found: pd.DataFrame) -> Table:
-    """A row per method and headline metric, from ``Run.write_aa()``: how often 1 was in the interval, and the noise.
+    """A row per method and headline metric, from ``Run.aa()``: how often 1 was in the interval, and the noise.
 
     "six tell" is how far the interval of six rounds reaches either way. Reads 80 columns wide.
     """
@@ -104,17 +103,27 @@ def aa_table(found: pd.DataFrame) -> Table:
     return table
 
 
-def effects_table(found: pd.DataFrame) -> Table:
-    """What each factor does to the headline metrics, from ``Run.effects()``; over all contexts if several."""
+def effects_table(found: pd.DataFrame) -> RenderableType:
+    """What each factor does to every measure of the table of measures, from ``Run.effects()``; four abreast.
+
+    Measures that no trial has are left out. Reads 80 columns wide.
+    """
+    shown = found[found["kind"].isin(("main", *_LINE_LABELS)) & found["estimate"].notna()]
+    metrics = [metric for metric in columns_used_in("effect") if (shown["metric"] == metric).any()]
+    parts = (metrics[at : at + EFFECTS_ABREAST] for at in range(0, len(metrics), EFFECTS_ABREAST))
+    return Group(*(_effects_of(shown, part) for part in parts))
+
+
+def _effects_of(found: pd.DataFrame, metrics: Sequence[str]) -> Table:
     table = _new_table("What each factor does, method by method; below it 95 % intervals")
     table.add_column("method", no_wrap=True)
     table.add_column("factor")
-    for heading in EFFECT_METRICS.values():
+    for metric in metrics:
+        heading = textwrap.fill(label_column(metric).heading, HEADING_LETTERS, break_long_words=False)
         table.add_column(heading, justify="right", no_wrap=True)
     rows = [
         {str(name): "" if pd.isna(value) else value for name, value in row.items()}
-        for row in found.to_dict("records")
-        if row["kind"] in ("main", *_LINE_LABELS) and row["metric"] in EFFECT_METRICS
+        for row in found[found["metric"].isin(metrics)].to_dict("records")
     ]
     of: dict[tuple[str, ...], dict[str, Mapping[str, Any]]] = {}
     for row in rows:
@@ -123,7 +132,7 @@ def effects_table(found: pd.DataFrame) -> Table:
         of.setdefault((method, said, row["context"]), {})[row["metric"]] = row
     last = ""
     for (transport, said, context), by_metric in of.items():
-        cells = [_format_effect(by_metric.get(metric)) for metric in EFFECT_METRICS]
+        cells = [_format_effect(by_metric.get(metric)) for metric in metrics]
         method = "" if transport == last else transport
         table.add_row(Text(method, style="bold"), "\n".join(filter(None, (said, context))), *cells)
         last = transport
@@ -134,12 +143,12 @@ _LINE_LABELS = {"slope": "a KiB more", "at 0": "without any content"}
 
 
 def _format_effect(row: Mapping[str, Any] | None) -> Text:
-    """A ratio as times, a line in its metric's own unit: milliseconds, microseconds of CPU, bytes."""
+    """A ratio as times, a line in its measure's own unit."""
     if row is None or row["estimate"] == "":
         return Text("n/a")
-    metric, is_line = row["metric"], row["kind"] in _LINE_LABELS
-    scale = 1000.0 if is_line and metric.endswith("p50_us") else 1.0
-    unit = "x" if not is_line else "ms" if scale > 1 else "us" if "cpu" in metric else "B"
+    label, is_line = label_column(row["metric"]), row["kind"] in _LINE_LABELS
+    scale = label.scale if is_line else 1.0
+    unit = label.unit.replace("bytes", "B") if is_line else "x"
     text = Text(f"{format_number(row['estimate'] / scale)} {unit}")
     if row["low"] != "":
         text.append(f"\n{format_number(row['low'] / scale)}-{format_number(row['high'] / scale)}", style="dim")
@@ -209,26 +218,6 @@ def _format_seconds_interval(estimate: Mapping[str, Any]) -> Text:
         low, high = (parse_number(estimate[end]) for end in ("low", "high"))
         text.append(f"\n{format_number(low)}-\n{format_number(high)}", style="dim")
     return text
-
-
-def hops_table(hops: pd.DataFrame) -> Table:
-    """A row per service and part, from ``Run.hops()``: medians over trials of what an order spends there in the mean.
-
-    A service that has an order twice has both in its row.
-    """
-    table = _new_table("Where an order's time goes, microseconds: its mean, the median over trials")
-    cells = list(dict.fromkeys(hops["cell"]))
-    table.add_column("service", no_wrap=True)
-    table.add_column("part", no_wrap=True)
-    for cell in cells:
-        table.add_column(cell, justify="right", no_wrap=True)
-    of_trial = hops.groupby(["service", "part", "cell", "round"], sort=False)["mean_us"].sum()
-    shown = of_trial.groupby(["service", "part", "cell"], sort=False).median().unstack("cell")
-    for service, part in dict.fromkeys(zip(hops["service"], hops["part"], strict=True)):
-        values = [shown.loc[(service, part), cell] for cell in cells]
-        table.add_row(service, part, *("" if pd.isna(value) else format_number(value) for value in values))
-    table.add_row("all", "", *(format_number(value) for value in shown.sum()[cells]), style="bold")
-    return table
 
 
 def _cells_table(

@@ -148,6 +148,29 @@ def test_a_word_that_is_no_choice_gets_the_nearest(refused: Runner, name: str) -
     assert repr(choice) in done.sentence
 
 
+@pytest.mark.parametrize(
+    ("line", "code", "near"),
+    [
+        ("harness sefltest", "unknown-command", "harness selftest"),
+        ("selftset", "unknown-command", "harness selftest"),
+        ("harness soka", "unknown-command", "harness soak"),
+        ("harness bench", "unknown-command", "fourways bench"),
+        ("flooor", "unknown-command", "harness baseline"),
+        ("hraness", "unknown-command", "harness"),
+        ("bench TRANSPORT=kafak", "unknown-transport", "kafka"),
+        ("bench TRANSPORT=htpp", "unknown-transport", "http"),
+        ("bench TRANSPORT=rest,rabbitmk", "unknown-transport", "rabbitmq"),
+        ("bench BACKEND=rabit", "unknown-backend", "rabbit"),
+        ("harness connections COLD=1", "renamed-setting", "CONNECTIONS"),
+        ("advise PRODUCT=", "renamed-setting", "BACKEND"),
+    ],
+)
+def test_the_nearest_word_is_told(refused: Runner, line: str, code: str, near: str) -> None:
+    done = refused(line)
+    assert done == Refused(ExitCode.USAGE, code)
+    assert near in done.sentence
+
+
 def test_servers_are_taken_where_a_command_uses_them(refused: Runner) -> None:
     bench, show = find_command(("bench",)), find_command(("show",))
     assert bench is not None
@@ -156,14 +179,37 @@ def test_servers_are_taken_where_a_command_uses_them(refused: Runner) -> None:
         ("RABBITMQ_URL", "amqp://h"),
         ("kafka_bootstrap", "h:1"),
         ("KEYS", "k"),
-        ("FRAMES_URL", "x"),
         ("RATE", "3"),
     ]
-    servers = {"RABBITMQ_URL": "amqp://h", "KAFKA_BOOTSTRAP": "h:1", "KEYS": "k", "FRAMES_URL": "x"}
+    servers = {"RABBITMQ_URL": "amqp://h", "KAFKA_BOOTSTRAP": "h:1", "KEYS": "k"}
     assert read_words(bench, pairs) == ({"RATE": "3"}, servers)
     with pytest.raises(UsageError) as raised:
         read_words(show, pairs[:1])
     assert raised.value.code == "unknown-setting"
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "near"),
+    [
+        ("RABITMQ_URL=x", "unknown-server", "RABBITMQ_URL"),
+        ("--kafka-bootsrap x", "unknown-setting", "KAFKA_BOOTSTRAP"),
+        ("FOO_BOOTSTRAP=x", "unknown-server", "KAFKA_BOOTSTRAP"),
+        ("KEYZ=x", "unknown-setting", "KEYS"),
+        ("RABBITMQ_URL=", "empty-setting", "RABBITMQ_URL"),
+        ("KAFKA_BOOTSTRAP=' '", "empty-setting", "KAFKA_BOOTSTRAP"),
+        ("KEYS=", "empty-setting", "KEYS"),
+    ],
+)
+def test_a_server_that_is_empty_or_unknown_is_refused(refused: Runner, line: str, code: str, near: str) -> None:
+    done = refused(f"bench {line}")
+    assert done == Refused(ExitCode.USAGE, code)
+    assert near in done.sentence
+
+
+def test_an_empty_python_is_refused(refused: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASKED_PYTHON", "")
+    assert refused("--make bench") == Refused(ExitCode.USAGE, "empty-setting")
+    assert refused("--make setup") == Refused(ExitCode.USAGE, "empty-setting")
 
 
 def test_make_hands_on_what_was_typed_and_the_environment_comes_second() -> None:
@@ -171,6 +217,39 @@ def test_make_hands_on_what_was_typed_and_the_environment_comes_second() -> None
     assert bench is not None
     environ = {"ASKED_RATE": "3", "RATE": "4", "ROUNDS": "2", "RESULTS": "of others", "HOME": "h", "ASKED_PYTHON": "p"}
     assert pairs_from_make(bench, environ) == [("RATE", "3"), ("ROUNDS", "2")]
+
+
+@pytest.mark.parametrize(
+    "line", ["RESULTS=/tmp/r\udcff", "--results /tmp/r\udcff", "KEYS=\udcff", "TRANSPORT=\udcff", "R\udcffTE=3"]
+)
+def test_bytes_that_are_not_utf8_are_refused(refused: Runner, line: str) -> None:
+    assert refused(f"bench {line}") == Refused(ExitCode.USAGE, "not-utf8")
+
+
+@pytest.mark.slow
+def test_bytes_that_are_not_utf8_are_refused_as_they_are_typed() -> None:
+    command = [sys.executable.encode(), b"-m", b"bench", b"bench", b"RESULTS=/tmp/r\xff"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (ExitCode.USAGE, b"")
+    assert b"[not-utf8]" in done.stderr
+
+
+def test_what_the_makefile_gives_stands_above_what_was_typed_and_the_environment() -> None:
+    setup = find_command(("setup",))
+    assert setup is not None
+    environ = {"ASKED_TRANSPORT": "grpc", "ASKED_STATE": "s", "TRANSPORT": "events"}
+    assert pairs_from_make(setup, environ, ["TRANSPORT"]) == [("STATE", "s")]
+    assert pairs_from_make(setup, {"TRANSPORT": "events"}, ["TRANSPORT"]) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["TRANSPORT", "ASKED_TRANSPORT"])
+def test_a_transport_is_no_hindrance_to_the_targets_of_developers(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "grpc")
+    done = before_set_up("--make setup TRANSPORT=rest")
+    assert (done.returncode, done.stderr) == (0, "")
+    command = [sys.executable, "-m", "bench", "--make", "setup", "TRANSPORT=rest"]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
 def test_what_make_handed_on_is_not_handed_on_further(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,6 +269,31 @@ def test_an_empty_setting_of_the_environment_is_refused_by_name(
     assert "RATE" in done.sentence
     monkeypatch.setenv("RATE", "")
     assert refused("--make bench") == Refused(ExitCode.USAGE, "empty-setting")
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_an_old_setting_of_the_environment_is_refused_with_the_new_word(
+    refused: Runner, monkeypatch: pytest.MonkeyPatch, old: str, new: str
+) -> None:
+    monkeypatch.setenv(old, "1")
+    done = refused("--make bench")
+    assert done == Refused(ExitCode.USAGE, "renamed-setting")
+    assert old in done.sentence
+    assert new in done.sentence
+
+
+@pytest.mark.parametrize(
+    ("command", "environ"),
+    [
+        ("show", {"TRACE": "1", "PRODUCT": "x"}),
+        ("bench", {"TRACE": ""}),
+        ("bench", {"TRACE": "1", "ASKED_REPLAY": "f"}),
+    ],
+)
+def test_an_old_name_that_asks_nothing_of_the_command_is_let_be(command: str, environ: dict[str, str]) -> None:
+    found = find_command((command,))
+    assert found is not None
+    assert "TRACE" not in dict(pairs_from_make(found, environ))
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=full_name)
@@ -224,6 +328,8 @@ LINES = (
     "show default",
     "harness codecs --rounds=0",
     "harness selftst",
+    "selftset",
+    "harness connections COLD=1",
     "harness floor",
     "floor",
     "bnech",
@@ -248,12 +354,30 @@ def test_the_check_before_set_up_refuses_the_same_in_the_same_words(refused: Run
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "line", ["", "--help", "bench --help", "bench RATE=300 --rounds 3 --json", "harness codecs --rounds 1", "--make up"]
-)
+@pytest.mark.parametrize("line", ["bench RATE=300 --rounds 3 --json", "harness codecs --rounds 1", "--make up"])
 def test_the_check_before_set_up_lets_pass_what_is_right(line: str) -> None:
     done = before_set_up(line)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("", 2, "bench"),
+        ("harness", 2, "selftest"),
+        ("--help", 100, "advise"),
+        ("-h", 100, "harness"),
+        ("harness --help", 100, "connections"),
+        ("bench --help", 100, "--rate RATE,…"),
+        ("harness soak -h", 100, "--orders"),
+        ("--version", 100, "fourways 0."),
+    ],
+)
+def test_the_check_before_set_up_gives_help(line: str, code: int, said: str) -> None:
+    done = before_set_up(line)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert said in done.stdout
 
 
 def test_a_setting_that_is_declared_in_one_place_is_a_flag_a_word_and_a_line_of_help(

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_a_command_of_the_harness_is_found_without_that_word(refused: Runner, na
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"), [("bnech", "bench"), ("harness selftst", "selftest"), ("reprot", "report")]
+    ("typed", "meant"), [("bnech", "bench"), ("harness selftst", "harness selftest"), ("reprot", "report")]
 )
 def test_a_misspelt_command_gets_the_nearest(refused: Runner, typed: str, meant: str) -> None:
     done = refused(typed)
@@ -136,3 +137,24 @@ def test_completion_knows_the_words_of_a_setting(
     assert complete("bench --transport rest,gr") == ["rest,grpc"]
     assert complete("bench --ra") == ["--rate", "--raw"]
     assert "selftest" in complete("harness self")
+
+
+def test_the_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        app.main(["--version"])
+    assert ended.value.code == ExitCode.OK
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert capsys.readouterr().out == f"fourways {project['version']}\n"
+
+
+def test_no_file_names_a_module_that_does_nothing_by_itself() -> None:
+    """`python -m MODULE` in a docstring names a module that can be run."""
+    for folder in ("bench", "shop", "transports", "scenarios"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for module in re.findall(
+                r"python3? -m ((?:bench|shop|transports|scenarios)[a-z_.]*)", path.read_text("utf-8")
+            ):
+                place = ROOT / module.replace(".", "/")
+                file = place / "__main__.py" if place.is_dir() else place.with_suffix(".py")
+                text = file.read_text("utf-8")
+                assert file.name == "__main__.py" or "__main__" in text, (path, module)

@@ -15,6 +15,7 @@ from bench.cli import app
 from bench.cli.output import print_json
 from bench.errors import ExitCode
 from bench.paths import REFERENCE
+from bench.results.lookup import find_reference_runs
 
 
 def refuse_constant(name: str) -> None:
@@ -71,3 +72,20 @@ def test_what_json_has_no_word_for_is_printed_in_another(
 ) -> None:
     print_json(result)
     assert json.loads(capsys.readouterr().out, parse_constant=refuse_constant) == printed
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("name", find_reference_runs())
+def test_show_prints_a_run_and_leaves_its_folder_alone(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / name
+    shutil.copytree(find_reference_runs()[name], folder)
+    before = read_folder(folder)
+    with pytest.raises(SystemExit) as ended:
+        app.main(["show", f"RUN={name}", f"RESULTS={tmp_path / 'runs'}"])
+    assert ended.value.code == ExitCode.OK
+    assert read_folder(folder) == before
+
+
+def read_folder(folder: Path) -> dict[Path, tuple[bytes, int]]:
+    """Returns content and time of change of each file."""
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}

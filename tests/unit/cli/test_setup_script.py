@@ -14,6 +14,8 @@ pytestmark = pytest.mark.slow
 FAKE = """#!/bin/bash
 echo "$(basename "$0") $*" >>"$NOTED"
 case "$*" in
+  *version_info*) if [[ -n ${OLD:-} && $(basename "$0") == python3 ]]; then exit 1; fi ;;
+  *bench.cli.precheck*) if [[ -n ${TYPO:-} ]]; then exit "$TYPO"; fi ;;
   *pythons.py) if [[ -n ${NONE:-} ]]; then exit 3; fi; echo "$BEST" ;;
   "-m venv --clear -- "*) mkdir -p "${@: -1}/bin"; rm -f "${@: -1}/.ready"; cp "$0" "${@: -1}/bin/python" ;;
 esac
@@ -69,9 +71,59 @@ def test_a_newer_lock_keeps_the_python_of_the_venv(checkout: Checkout) -> None:
     assert checkout.run() == (0, ["python"])
 
 
+@pytest.mark.parametrize("interrupted", ["venv", "pip"])
+def test_an_interrupted_set_up_begins_anew(interrupted: str, checkout: Checkout) -> None:
+    checkout.run()
+    (checkout.root / ".venv" / ".ready").unlink()
+    if interrupted == "venv":
+        (checkout.root / ".venv" / "bin" / "python").unlink()
+    assert checkout.run() == (0, ["best", "python"])
+    assert checkout.run() == (0, ["python"])
+
+
+def test_a_venv_that_is_a_link_is_left_alone(checkout: Checkout) -> None:
+    checkout.run()
+    (checkout.root / ".venv" / ".ready").unlink()
+    (checkout.root / ".venv").rename(checkout.root / "of another")
+    (checkout.root / ".venv").symlink_to("of another")
+    assert checkout.run() == (0, ["python"])
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_clean_removes_the_venv_of_an_interrupted_set_up_too(ready: bool, checkout: Checkout) -> None:
+    checkout.run()
+    shutil.copy(ROOT / "Makefile", checkout.root)
+    if not ready:
+        (checkout.root / ".venv" / ".ready").unlink()
+    checkout.noted.write_text("")
+    clean = ["make", "-C", str(checkout.root), "clean"]
+    assert subprocess.run(clean, env=checkout.env, capture_output=True, check=False).returncode == 0
+    assert checkout.noted.read_text().splitlines() == (["python -m bench down"] if ready else [])
+    assert not (checkout.root / ".venv").exists()
+
+
 def test_where_no_python_can_be_used_nothing_is_made(checkout: Checkout) -> None:
     assert checkout.run(NONE="1") == (3, [])
     assert not (checkout.root / ".venv").exists()
+
+
+def test_a_typo_is_told_before_pythons_are_looked_for(checkout: Checkout) -> None:
+    assert checkout.run(TYPO="2") == (2, [])
+    asked = checkout.noted.read_text().splitlines()
+    assert [line for line in asked if "precheck" in line] == ["python3 -m bench.cli.precheck doctor"]
+    assert not [line for line in asked if "pythons.py" in line]
+
+
+def test_help_before_set_up_is_an_answer(checkout: Checkout) -> None:
+    assert checkout.run(TYPO="100") == (0, [])
+    assert not (checkout.root / ".venv").exists()
+
+
+def test_a_python_that_is_too_old_leaves_the_check_to_the_best(checkout: Checkout) -> None:
+    assert checkout.run(TYPO="2", OLD="1") == (2, [])
+    checked = [line for line in checkout.noted.read_text().splitlines() if "precheck" in line]
+    assert checked == ["best -m bench.cli.precheck doctor"]
+    assert checkout.run(OLD="1") == (0, ["best", "python"])
 
 
 def test_a_python_that_is_not_there_is_refused(checkout: Checkout) -> None:

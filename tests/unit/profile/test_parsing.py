@@ -34,6 +34,9 @@ def of_kind(*kinds: str) -> "list[SettingSpec]":
         ("DURATION", "2min", 120),
         ("DURATION", "0.5h", 1800),
         ("DURATION", "5ms", 0.005),
+        ("DURATION", "10 seconds", 10),
+        ("DURATION", "1 Minute", 60),
+        ("SLO", "0.1 seconds", 100),
         ("DURATION", "1e1", 10),
         ("WARM_UP", "0", 0),
         ("SLO", "100", 100),
@@ -56,6 +59,12 @@ def of_kind(*kinds: str) -> "list[SettingSpec]":
         ("PAYLOAD", "1kB", 1000),
         ("PAYLOAD", "64KiB", 65_536),
         ("PAYLOAD", "1MiB", 2**20),
+        ("PAYLOAD", "1k", 1000),
+        ("PAYLOAD", "1K", 1000),
+        ("PAYLOAD", "2m", 2 * 10**6),
+        ("PAYLOAD", "200 bytes", 200),
+        ("MAX_MESSAGE", "1GB", 10**9),
+        ("MAX_MESSAGE", "1GiB", 2**30),
         ("PAYLOAD", "1.5KiB", 1536),
         ("PAYLOAD", 500, 500),
         ("ROUNDS", " 12 ", 12),
@@ -89,7 +98,7 @@ def test_values_are_taken_as_people_type_them(name: str, text: Any, value: objec
         ("COMPRESSIBLE", "\N{ARABIC-INDIC DIGIT ZERO}", "bad-fraction"),
         ("COMPRESSIBLE", "0_0", "bad-fraction"),
         ("PAYLOAD", "1.5B", "bad-size"),
-        ("PAYLOAD", "1GiB", "bad-size"),
+        ("PAYLOAD", "1PiB", "bad-size"),
         ("PAYLOAD", True, "bad-size"),
         ("PROCESSES", "0", "bad-count"),
         ("ROUNDS", "1_0", "bad-count"),
@@ -102,6 +111,12 @@ def test_values_are_taken_as_people_type_them(name: str, text: Any, value: objec
 def test_a_value_of_another_kind_is_refused_by_name(name: str, text: object, code: str) -> None:
     with refuses(code, f"{name} ({SETTINGS[name].key})"):
         parse(SETTINGS[name], text)
+
+
+@pytest.mark.parametrize("text", ["1GB", "1GiB", "5m"])
+def test_an_order_over_the_limit_is_refused_by_the_limit_whatever_its_unit(text: str) -> None:
+    with refuses("payload-too-large", "PAYLOAD", "MAX_MESSAGE"):
+        load_profile(settings={"TRANSPORT": "memory", "PAYLOAD": text})
 
 
 @pytest.mark.parametrize("spec", WORDS, ids=lambda spec: spec.name)

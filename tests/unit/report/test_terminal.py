@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from bench.report.formatting import format_number
-from bench.report.terminal.run import hops_table, render_run
+from bench.report.terminal.hops import hops_table
+from bench.report.terminal.run import render_run
 from bench.results.caveats import not_steady
 from bench.results.histograms import Percentiles
 from bench.results.rows import HopRow
@@ -185,3 +186,15 @@ def test_hops_are_medians_over_trials_of_what_an_order_spends_at_a_service(run: 
     assert ["user", "handle", "40.0"] in rows
     assert ["product", "handle", "20.0"] in rows
     assert ["all", "60.0"] in rows
+
+
+def test_hops_of_many_cells_stand_in_tables_that_fit_eighty_columns(run: RunFolder) -> None:
+    cells = [f"rest:httpx-aiohttp@{rate}" for rate in range(500, 520)]
+    for slot, cell in enumerate(cells, 1):
+        step = HopRow(number=1, service="user", message="m", part="handle", n=5, mean_us=100.0 + slot, p50_us=1.0)
+        run.add_trial(build_trial(slot=slot, cell=cell), {}, [step])
+    Console(width=80, file=(out := io.StringIO())).print(hops_table(run.hops()))
+    text = out.getvalue()
+    assert max(map(len, text.splitlines())) <= 80
+    assert all(text.count(cell) == 1 for cell in cells)
+    assert all(text.count(f" {100 + slot}") == 2 for slot in range(1, 21))

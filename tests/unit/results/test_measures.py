@@ -1,14 +1,18 @@
 """Tests that a measure is declared once: columns, merging, summary, comparison and docs follow from its entry."""
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console, RenderableType
 
 from bench.load.merging import _MERGES, merge_reports, read_measure
 from bench.load.protocol import TrialReport
+from bench.report.terminal.compare import render_comparison
+from bench.report.terminal.run import effects_table
 from bench.results.compare import compare_runs
 from bench.results.histograms import Percentiles
-from bench.results.measures import MEASURES, PERCENTILES, MeasureSpec, columns_used_in, merged_measures
+from bench.results.measures import MEASURES, PERCENTILES, MeasureSpec, columns_used_in, label_column, merged_measures
 from bench.results.reference import render_measures
 from bench.results.rows import trial_columns
 from bench.results.store import RunFolder
@@ -28,7 +32,7 @@ def queue_depth(monkeypatch: pytest.MonkeyPatch) -> str:
         help="orders in the queue, at most",
         merge="max",
         better="lower",
-        uses=("summary", "compare"),
+        uses=("summary", "compare", "effect"),
     )
     monkeypatch.setitem(MEASURES, spec.name, spec)
     return spec.name
@@ -48,10 +52,65 @@ def test_a_measure_declared_once_is_in_trials_csv_summary_compare_and_docs(tmp_p
     assert "| `queue_depth` | orders | lower | max | orders in the queue, at most |" in render_measures()
 
 
+def printed(table: RenderableType) -> str:
+    Console(width=80, color_system=None, file=(out := io.StringIO())).print(table, highlight=False)
+    return out.getvalue()
+
+
+def test_a_measure_declared_once_is_printed_where_runs_are_compared(tmp_path: Path, queue_depth: str) -> None:
+    runs = []
+    for name, times in (("a", 1.0), ("b", 2.0)):
+        run = RunFolder.create(tmp_path, name, {"profile": {"durability": "fast"}})
+        for round_ in range(1, 7):
+            run.add_trial(build_trial(round=round_, queue_depth=times * (10 + round_)), {})
+        runs.append(run)
+    (row,) = (line for line in printed(render_comparison(compare_runs(*runs))).splitlines() if "queue" in line)
+    assert row.split()[:6] == ["queue", "depth,", "orders", "13.5", "27.0", "2.00"]
+
+
+def test_a_measure_declared_once_is_printed_with_what_the_factors_do(tmp_path: Path, queue_depth: str) -> None:
+    run = RunFolder.create(tmp_path, "a", {"profile": {"durability": "fast", "designed": [{}]}})
+    for round_ in range(1, 7):
+        for slot, processes in enumerate((1, 2), 1):
+            run.add_trial(
+                build_trial(
+                    round=round_,
+                    slot=slot,
+                    cell=f"rest@{processes}",
+                    processes=processes,
+                    queue_depth=3.0 * processes,
+                ),
+                {},
+            )
+    text = printed(effects_table(run.effects()))
+    assert "queue" in text
+    assert "2.00 x" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_label_has_the_unit_of_tables_once() -> None:
+    assert label_column("finish_p99_us").with_unit == "finish p99, ms"
+    assert label_column("finish_p99_us").scale == 1000
+    assert label_column("wire_bytes_per_order").with_unit == "bytes on the wire"
+    assert label_column("in_flight_mean").with_unit == "in flight mean, orders"
+
+
 def test_a_measure_declared_once_is_merged_over_load_processes(queue_depth: str) -> None:
     reports = [TrialReport(trial="t", worker=worker, extra={queue_depth: 3.0 + worker}) for worker in (0, 1, 2)]
     reports.append(TrialReport(trial="t", worker=3))
     assert read_measure(merge_reports(reports), queue_depth) == 5.0
+
+
+def test_a_mean_is_over_the_load_processes_that_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = MeasureSpec(name="queue_s", unit="s", help="time in the queue, in the mean", merge="mean")
+    monkeypatch.setitem(MEASURES, spec.name, spec)
+    reports = [
+        TrialReport(trial="t", worker=0, finished=100),
+        TrialReport(trial="t", worker=1, finished=30, extra={spec.name: 1.0}),
+        TrialReport(trial="t", worker=2, finished=10, extra={spec.name: 5.0}),
+    ]
+    assert read_measure(merge_reports(reports), spec.name) == 2.0
+    assert read_measure(merge_reports(reports[:1] * 2), spec.name) is None
 
 
 def test_every_measure_that_a_load_process_reports_says_how_it_is_merged() -> None:

@@ -1,0 +1,53 @@
+"""Renders for the terminal where an order's time goes, as many cells abreast as 80 columns hold."""
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from bench.report.formatting import format_number
+
+HOP_LETTERS = 6
+"""Of a number, at the least."""
+HOPS_ABREAST_LETTERS = 58
+"""What service and part leave of 80 columns."""
+
+
+def hops_table(hops: pd.DataFrame) -> RenderableType:
+    """A row per service and part, from ``Run.hops()``: medians over trials of what an order spends there in the mean.
+
+    A service that has an order twice has both in its row. Cells stand abreast as far as 80 columns hold them, and the
+    further ones in tables below.
+    """
+    cells = list(dict.fromkeys(hops["cell"]))
+    of_trial = hops.groupby(["service", "part", "cell", "round"], sort=False)["mean_us"].sum()
+    shown = of_trial.groupby(["service", "part", "cell"], sort=False).median().unstack("cell")
+    tables, few, wide = [], list[str](), 0
+    for cell in cells:
+        width = max(len(cell), HOP_LETTERS) + 2
+        if few and wide + width > HOPS_ABREAST_LETTERS:
+            tables.append(_hops_of(shown, hops, few))
+            few, wide = [], 0
+        few.append(cell)
+        wide += width
+    tables.append(_hops_of(shown, hops, few))
+    return Group(*tables)
+
+
+def _hops_of(shown: pd.DataFrame, hops: pd.DataFrame, cells: list[str]) -> Table:
+    table = Table(
+        title="Where an order's time goes, microseconds: its mean, the median over trials",
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+        box=None,
+    )
+    table.add_column("service", no_wrap=True)
+    table.add_column("part", no_wrap=True)
+    for cell in cells:
+        table.add_column(cell, justify="right", overflow="fold")
+    for service, part in dict.fromkeys(zip(hops["service"], hops["part"], strict=True)):
+        values = [shown.loc[(service, part), cell] for cell in cells]
+        if not all(map(pd.isna, values)):
+            table.add_row(service, part, *("" if pd.isna(value) else format_number(value) for value in values))
+    table.add_row("all", "", *(format_number(value) for value in shown.sum()[cells]), style="bold", end_section=True)
+    return table
