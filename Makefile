@@ -47,7 +47,7 @@ check: ## format, lint, types, import layers
 	@.venv/bin/ruff format --check -q && .venv/bin/ruff check -q && .venv/bin/mypy && .venv/bin/lint-imports --no-logo
 
 quick: check ## check, and the tests that start nothing
-	@.venv/bin/python -m pytest -n 2 --dist loadfile -m 'not slow and not broker and not browser and not reference and not nightly' tests/unit
+	@.venv/bin/python -m pytest -n 2 --dist loadfile -m 'not (slow or broker or postgres or browser or reference or nightly)' tests/unit
 
 test: setup check ## check, then every test on real brokers; some 20 minutes
 	@.venv/bin/python -m tests.install

@@ -1,4 +1,4 @@
-"""Opens a service by name over a store in memory or in SQLite."""
+"""Opens a service by name, over a store that is given or over one in memory or in SQLite."""
 
 from pathlib import Path
 
@@ -14,7 +14,18 @@ _SERVICES: dict[str, type[Service]] = {
 }
 
 
-def open_service(name: str, *, folder: Path | None = None, durability: Durability = "fast") -> Service:
-    """Returns the service called ``name``: over memory, or over the SQLite file of its name in ``folder``."""
-    store: Store = MemoryStore() if folder is None else SqliteStore(folder / f"{name}.sqlite", durability)
+def open_service(
+    name: str,
+    *,
+    store: Store | None = None,
+    folder: Path | None = None,
+    durability: Durability = "fast",
+    deadline_s: float = 30.0,
+) -> Service:
+    """Returns the service called ``name`` over this store, or over the SQLite file of its name in ``folder``.
+
+    Without either it is over memory, which keeps an order for ``deadline_s`` and the longest redelivery.
+    """
+    if store is None:
+        store = MemoryStore(deadline_s) if folder is None else SqliteStore(folder / f"{name}.sqlite", durability)
     return _SERVICES[name](store)

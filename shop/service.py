@@ -18,9 +18,29 @@ def hash_order_id(order_id: str) -> int:
     return int.from_bytes(blake2b(order_id.encode(), digest_size=8).digest())
 
 
+def fingerprint(order: Order) -> int:
+    """Returns a signed 64-bit hash of everything in an order, the same in every process and on every machine."""
+    lines = [(line.sku, line.name, line.quantity, line.price_cents) for line in order.lines]
+    content = blake2b(repr((order.user_id, order.card, order.address, lines)).encode(), digest_size=8)
+    content.update(order.document)
+    return int.from_bytes(content.digest(), signed=True)
+
+
+def count_units(order: Order) -> int:
+    """Returns how many units an order wants, over all its lines, as far as a database can hold the number."""
+    return max(-(2**63), min(2**63 - 1, sum([line.quantity for line in order.lines])))
+
+
+class Conflict(Exception):
+    """An order id came back with other content than it had before. ``str(error)`` is a sentence."""
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__(f"order {order_id[:80]} was placed before with other content; give this one an id of its own")
+
+
 @dataclass(slots=True)
 class Tally:
-    """Decisions of one kind in constant size: a count, a sum of money, a sum of hashed order ids modulo 2**64.
+    """Decisions of one kind in constant size: a count, sums of money, of units and of hashed order ids modulo 2**64.
 
     Two tallies over the same set of orders are equal; tallies of different sets are equal with probability 2**-64.
     """
@@ -28,10 +48,12 @@ class Tally:
     count: int = 0
     amount_cents: int = 0
     order_ids: int = 0
+    units: int = 0
 
-    def add(self, order_id: str, amount_cents: int) -> None:
+    def add(self, order_id: str, amount_cents: int, units: int = 0) -> None:
         self.count += 1
         self.amount_cents += amount_cents
+        self.units += units
         self.order_ids = (self.order_ids + hash_order_id(order_id)) % _MODULUS
 
 
@@ -59,6 +81,8 @@ class Service:
         self._tallies: dict[str, Tally] = {}
         self.repeated = 0
         """Messages answered before, in the life of this object."""
+        self.conflicts = 0
+        """Messages refused since their order had other content before, in the life of this object."""
         for order_id, decision in store.decisions():
             self._count(order_id, decision)
 
@@ -71,25 +95,38 @@ class Service:
         return self.store.blocking
 
     def handle(self, message: Message) -> Message:
-        """Returns the fact that follows from ``message``: the same one however often it is delivered."""
-        return self.handle_all((message,))[0] if self.blocking else self._handle(message, self._count)
+        """Returns the fact that follows from ``message``: the same one however often it is delivered.
 
-    def handle_all(self, messages: Iterable[Message]) -> list[Message]:
+        Raises Conflict for an order that had other content before.
+        """
+        fact = self.handle_all((message,))[0] if self.blocking else self._handle(message, self._count)
+        if isinstance(fact, Conflict):
+            raise fact
+        return fact
+
+    def handle_all(self, messages: Iterable[Message]) -> list[Message | Conflict]:
         """Returns the facts that follow from ``messages``, in order, handled within one transaction.
 
-        Either all effects are kept and counted, or none. A memory store has no transaction: what was handled before an
-        exception is kept and counted.
+        Either all effects are kept and counted, or none. A message that is refused has no effect: its Conflict stands
+        where its fact would. A memory store has no transaction: what was handled before an exception is kept and
+        counted.
         """
         if not self.blocking:
             return [self._handle(message, self._count) for message in messages]
         fresh: list[tuple[str, Decision]] = []
-        with self.store.transaction():
-            facts = [self._handle(message, lambda *decided: fresh.append(decided)) for message in messages]
+        repeated, conflicts = self.repeated, self.conflicts
+        try:
+            with self.store.transaction():
+                facts = [self._handle(message, lambda *decided: fresh.append(decided)) for message in messages]
+        except BaseException:
+            # Nothing of it was answered, and it comes again.
+            self.repeated, self.conflicts = repeated, conflicts
+            raise
         for order_id, decision in fresh:
             self._count(order_id, decision)
         return facts
 
-    def _handle(self, message: Message, decided: Callable[[str, Decision], None]) -> Message:
+    def _handle(self, message: Message, decided: Callable[[str, Decision], None]) -> Message | Conflict:
         """Returns the fact for one message.
 
         ``decided`` is called with the order id and the decision if the decision is new.
@@ -99,12 +136,17 @@ class Service:
         if order.is_probe:
             return handler.tell(message, handler.decide(message))
         kind = KIND_BY_TYPE[type(message)]
+        content = fingerprint(order)
         decision = self.store.find_decision(kind, order.order_id)
         if decision is None:
-            decision = handler.decide(message)
+            fact, amount_cents, detail, *_ = handler.decide(message)
+            decision = Decision(fact, amount_cents, detail, count_units(order), content)
             handler.act(message, decision)
             self.store.save_decision(kind, order.order_id, decision)
             decided(order.order_id, decision)
+        elif decision.fingerprint != content:
+            self.conflicts += 1
+            return Conflict(order.order_id)
         else:
             self.repeated += 1
         return handler.tell(message, decision)
@@ -113,7 +155,7 @@ class Service:
         tally = self._tallies.get(decision.fact)
         if tally is None:
             tally = self._tallies[decision.fact] = Tally()
-        tally.add(order_id, decision.amount_cents)
+        tally.add(order_id, decision.amount_cents, decision.units)
 
     def audit(self) -> Mapping[str, Tally]:
         """Returns, per kind of fact, the tally of all decisions of this service (over memory: since it started)."""

@@ -20,8 +20,7 @@ class ShippingService(Service):
         return Decision("order-shipped", message.total_cents, build_tracking_number(message.order.order_id))
 
     def _send(self, message: PaymentTaken, decision: Decision) -> None:
-        units = sum([line.quantity for line in message.order.lines])
-        self.store.set_quantity("units", (self.store.quantity("units") or 0) + units)
+        self.store.set_quantity("units", (self.store.quantity("units") or 0) + decision.units)
 
     def _build_order_shipped(self, message: PaymentTaken, decision: Decision) -> OrderShipped:
         return OrderShipped(message.order, decision.amount_cents, decision.detail)

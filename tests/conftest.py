@@ -2,7 +2,8 @@
 
 import dataclasses
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
 import pytest
@@ -11,11 +12,16 @@ from hypothesis import settings
 
 from bench.errors import Refusal, UsageError
 from bench.paths import STATE
+from bench.provision import postgres
 from bench.provision.base import Broker
-from bench.provision.brokers import URL_VARIABLES, provide_brokers
+from bench.provision.brokers import BROKER_NAMES, URL_VARIABLES, provide_brokers
 from shop.catalogue import PRICES_CENTS, PRODUCT_NAMES
 from shop.messages import Order, OrderLine, PlaceOrder
 from shop.payments import GOOD_CARD
+from shop.store import Store
+from stores import admin
+from stores.postgres import PostgresStore
+from stores.urls import name_database
 from tests.shared_brokers import share_brokers
 from transports.errors import SettingError, TransportError
 
@@ -56,11 +62,39 @@ def place_order() -> PlaceOrder:
     return PlaceOrder(build_order())
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def postgres_server() -> AsyncIterator[Broker]:
+    """A real PostgreSQL server: that of POSTGRES_URL, or one started for this session."""
+    given = {postgres.NAME: os.environ[postgres.URL_VARIABLE]} if os.environ.get(postgres.URL_VARIABLE) else {}
+    async with provide_brokers([postgres.NAME], given=given, home=HOME, say=lambda _: None) as found:
+        server = found[postgres.NAME]
+        if not isinstance(server, Broker):
+            pytest.skip(server.why)
+        yield server
+
+
+@pytest.fixture
+def open_postgres(postgres_server: Broker) -> Iterator[Callable[[str], Store]]:
+    """Opens an empty store for a service, each in a database of its own."""
+    opened: dict[str, Store] = {}
+
+    def open_store(service: str) -> Store:
+        name = f"test-{secrets.token_hex(4)}-{service}"
+        admin.create_databases(postgres_server.url, [name])
+        opened[name] = PostgresStore(name_database(postgres_server.url, name))
+        return opened[name]
+
+    yield open_store
+    for store in opened.values():
+        store.close()
+    admin.drop_databases(postgres_server.url, opened)
+
+
 @asynccontextmanager
 async def start_brokers() -> AsyncIterator[Mapping[str, str]]:
     """Real brokers, and their URLs: those of `make up`, or ones started here."""
     given = {name: os.environ[variable] for name, variable in URL_VARIABLES.items() if os.environ.get(variable)}
-    async with provide_brokers(URL_VARIABLES, given=given, home=HOME, say=lambda _: None) as found:
+    async with provide_brokers(BROKER_NAMES, given=given, home=HOME, say=lambda _: None) as found:
         for broker in found.values():
             assert isinstance(broker, Broker), broker
         yield {name: broker.url for name, broker in found.items() if isinstance(broker, Broker)}

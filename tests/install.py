@@ -7,6 +7,7 @@ import asyncio
 import sys
 
 from bench.paths import STATE
+from bench.provision.install import install_postgres
 from bench.provision.toxiproxy import ensure_installed
 from tests.browser.tools import install_browser_tools
 
@@ -14,4 +15,5 @@ if __name__ == "__main__":
     STATE.mkdir(exist_ok=True)
     if why := asyncio.run(ensure_installed(STATE, print)):
         print(why, file=sys.stderr)
+    install_postgres()
     install_browser_tools(STATE)

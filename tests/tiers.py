@@ -10,7 +10,7 @@ from bench.paths import REFERENCE
 STARTS_PROCESS = "starts a process: mark it slow"
 READS_REFERENCE = "reads results/reference: mark it reference"
 USES_BROKERS = "uses the fixture `servers`: mark it broker"
-ANY_SERVER = {"slow", "broker", "browser", "nightly"}
+ANY_SERVER = {"slow", "broker", "postgres", "browser", "nightly"}
 """Markers of tests that may start a process; a tier that starts nothing leaves all of them out."""
 
 _seen: set[str] = set()

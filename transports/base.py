@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from shop.messages import OrderClosed, PlaceOrder
 from shop.service import Service
 from shop.store import Durability
+from transports.dead_letters import REASONS, UNREADABLE, DeadLetters
 from transports.errors import SettingError
 from transports.tracing import Tracer
 
@@ -40,7 +41,9 @@ class Traits:
     style: Style
     accepted: Acceptance
     survives: Mapping[Durability, str]
-    """What survives acceptance, by durability class: a sentence that begins with D0, D1, D2 or D3."""
+    """What survives acceptance, by durability class: a sentence that begins with D0, D1, D2 or D3.
+
+    Of a chain it is what its services' SQLite files keep; bench/runner/manifest.py has the other stores."""
     redelivers: bool
     """Whether a message is delivered again when its consumer dies before it is done."""
     ordered: bool
@@ -98,6 +101,8 @@ class Setting:
     """The limit of a hop, on the encoded body."""
     deadline_s: float = 30.0
     """How long a caller waits for an answer."""
+    park_after_s: float = 60.0
+    """How long a consumer tries a message again that fails by a passing error, before it makes it a dead letter."""
     workers: int = 1
     """How many load processes there are, each with outcomes of its own."""
     worker: int = 0
@@ -203,6 +208,14 @@ class Transport(ABC):
         Idempotent, also after a killed trial. Raises Unreachable if the server cannot be reached.
         """
 
+    async def read_dead_letters(self, limit: int) -> DeadLetters:
+        """Returns what the services could not carry on, ``limit`` of it at the most; may take it away.
+
+        Call it when no service runs any more, before ``remove``. A method without a dead-letter queue has none. Raises
+        Unreachable.
+        """
+        return DeadLetters()
+
     @abstractmethod
     def serve(self, service: Service) -> AbstractAsyncContextManager["ServingStats"]:
         """Consumes for ``service`` from enter until exit, and finishes the messages in progress before it exits.
@@ -225,6 +238,21 @@ class ServingStats:
     """Messages that could not be decoded, answered with an error or put on the dead-letter queue."""
     failed: int = 0
     """Messages that were read and could not be carried on."""
+    dead_letters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
+    """Of both the messages that became dead letters, by reason; none in a chain, which answers with an error."""
 
-    def counts(self) -> dict[str, int]:
-        return {"handled": self.handled, "unreadable": self.unreadable, "failed": self.failed}
+    def count_dead_letter(self, reason: str) -> None:
+        """Counts a message that becomes a dead letter."""
+        self.dead_letters[reason] += 1
+        if reason == UNREADABLE:
+            self.unreadable += 1
+        else:
+            self.failed += 1
+
+    def counts(self) -> dict[str, Any]:
+        return {
+            "handled": self.handled,
+            "unreadable": self.unreadable,
+            "failed": self.failed,
+            "dead_letters": dict(self.dead_letters),
+        }

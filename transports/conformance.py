@@ -3,6 +3,8 @@
     for check in CHECKS:
         await check(make)
 
+The services are over memory; ``with use_store(open_store)`` around a check has them over another store.
+
 ``make(**changes)`` builds a new transport of the kind under test, whose Setting has a trial name and addresses of its
 own, and the given ``changes``. A check raises AssertionError when the transport fails it and returns None otherwise.
 It leaves no queue, topic or port behind.
@@ -10,27 +12,48 @@ It leaves no queue, topic or port behind.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 from shop.catalogue import PRICES_CENTS, PRODUCT_NAMES, SOLD_OUT_SKU
 from shop.factory import open_service
 from shop.messages import Message, Order, OrderClosed, OrderLine, PlaceOrder
 from shop.payments import DECLINED_CARD, GOOD_CARD, PaymentService
-from shop.service import Service
-from shop.store import MemoryStore
+from shop.service import Conflict, Service
+from shop.store import MemoryStore, Store
 from shop.users import UserService
 from shop.workflow import SERVICES
 from transports.base import Acceptance, Client, Finished, ServingStats, Transport
-from transports.errors import NoOutcome, SettingError, TooLarge, TransportError, Unreachable
+from transports.errors import NoOutcome, NotAccepted, SettingError, TooLarge, TransportError, Unreachable
 from transports.wire import list_codecs
 
 MakeTransport = Callable[..., Transport]
 ConformanceCheck = Callable[[MakeTransport], Awaitable[None]]
+OpenStore = Callable[[str], Store]
+"""``open_store(service)`` opens an empty store."""
+
+_open_store: ContextVar[OpenStore] = ContextVar("open_store", default=lambda service: MemoryStore())
 
 _TIMEOUT_S = 20.0
 """The longest wait of a check for something that must come; no check measures time with it."""
+
+
+@contextmanager
+def use_store(open_store: OpenStore) -> Iterator[None]:
+    """Context manager: the services of checks that run within it are over the stores that ``open_store`` opens."""
+    before = _open_store.set(open_store)
+    try:
+        yield
+    finally:
+        _open_store.reset(before)
+
+
+def _open_service(name: str, stack: AsyncExitStack) -> Service:
+    service = open_service(name, store=_open_store.get()(name))
+    stack.callback(service.store.close)
+    return service
 
 
 def build_place_order(
@@ -40,9 +63,10 @@ def build_place_order(
     card: str = GOOD_CARD,
     address: str = "3 Canal Street, Leiden",
     document: bytes = b"",
+    quantity: int = 2,
 ) -> PlaceOrder:
     """Returns a PlaceOrder that will be shipped, unless ``sku`` or ``card`` say otherwise."""
-    line = OrderLine(sku, PRODUCT_NAMES.get(sku, "Sold out"), 2, PRICES_CENTS.get(sku, 100))
+    line = OrderLine(sku, PRODUCT_NAMES.get(sku, "Sold out"), quantity, PRICES_CENTS.get(sku, 100))
     return PlaceOrder(Order(order_id, "user-1", card, address, (line,), document))
 
 
@@ -66,10 +90,11 @@ class RunningShop:
 @asynccontextmanager
 async def run_shop(transport: Transport, services: Iterable[Service] = ()) -> AsyncIterator[RunningShop]:
     """Serves the four services over ``transport`` and opens a client; ``services`` replace those of the same name."""
-    chosen = {name: open_service(name) for name in SERVICES} | {service.name: service for service in services}
+    instead = {service.name: service for service in services}
     await transport.prepare()
     try:
         async with AsyncExitStack() as stack:
+            chosen = {name: instead.get(name) or _open_service(name, stack) for name in SERVICES}
             serving = {
                 name: await stack.enter_async_context(transport.serve(chosen[name])) for name in reversed(SERVICES)
             }
@@ -118,6 +143,27 @@ async def check_the_same_order_twice_has_one_effect_and_one_answer(make: MakeTra
         assert shop.services["shipping"].audit()["order-shipped"].count == 1
 
 
+async def check_an_order_id_with_other_content_is_refused_and_has_no_effect(make: MakeTransport) -> None:
+    transport = make()
+    async with run_shop(transport) as shop:
+        first = await shop.order(build_place_order())
+        other = build_place_order(quantity=1000)
+        if transport.traits.accepted is Acceptance.ON_OUTCOME:
+            try:
+                outcome = await shop.order(other)
+            except NotAccepted:
+                pass
+            else:
+                raise AssertionError(f"an order id was taken for other content: {outcome.status}")
+        else:
+            assert (await shop.order(other)).status == "rejected"
+        assert await shop.order(build_place_order()) == first
+        assert shop.services["user"].conflicts == 1
+        assert shop.services["user"].audit()["order-placed"].units == 2
+        assert shop.services["payment"].audit()["payment-taken"].units == 2
+        assert shop.services["shipping"].balance() == {"units": 2}
+
+
 async def check_many_orders_in_flight_all_finish_with_their_own_outcome(make: MakeTransport) -> None:
     async with run_shop(make()) as shop:
         orders = [build_place_order(f"order-{number}") for number in range(200)]
@@ -162,7 +208,7 @@ async def _check_accepted_while_nobody_consumes(transport: Transport) -> None:
         async with transport.connect() as client, AsyncExitStack() as stack:
             receipt = await client.submit(build_place_order())
             for name in SERVICES:
-                await stack.enter_async_context(transport.serve(open_service(name)))
+                await stack.enter_async_context(transport.serve(_open_service(name, stack)))
             finished = await asyncio.wait_for(_await_outcome(receipt.finished), _TIMEOUT_S)
             assert finished.outcome.status == "shipped"
             assert receipt.accepted_ns < finished.at_ns
@@ -179,7 +225,7 @@ async def check_messages_of_one_order_keep_their_sequence_where_promised(make: M
     last_came = asyncio.Event()
 
     class Spy(UserService):
-        def _handle(self, message: Message, decided: Callable[..., None]) -> Message:
+        def _handle(self, message: Message, decided: Callable[..., None]) -> Message | Conflict:
             if isinstance(message, PlaceOrder):
                 seen.append(message.order.address)
                 if seen[-1] == sent[-1]:
@@ -187,7 +233,8 @@ async def check_messages_of_one_order_keep_their_sequence_where_promised(make: M
             return super()._handle(message, decided)
 
     async with run_shop(transport, [Spy(MemoryStore())]) as shop:
-        order = build_place_order().order
+        # A probe, which no service remembers: of another order with this id each would be refused but the first.
+        order = build_place_order("probe-1").order
         for address in sent:
             await shop.client.submit(PlaceOrder(replace(order, address=address)))
         # Not for an outcome: all are of one order, and the first to come may be taken for that of the last message.
@@ -222,7 +269,7 @@ async def check_a_service_that_does_not_answer_costs_no_more_than_the_deadline(m
     class Stuck(PaymentService):
         blocking = True  # as for a slow disk: the processor waits in a thread
 
-        def handle_all(self, messages: Iterable[Message]) -> list[Message]:
+        def handle_all(self, messages: Iterable[Message]) -> list[Message | Conflict]:
             asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
             return super().handle_all(messages)
 
@@ -338,6 +385,7 @@ CHECKS: tuple[ConformanceCheck, ...] = (
     check_a_sold_out_order_is_rejected_with_the_reason,
     check_a_declined_payment_releases_the_stock,
     check_the_same_order_twice_has_one_effect_and_one_answer,
+    check_an_order_id_with_other_content_is_refused_and_has_no_effect,
     check_many_orders_in_flight_all_finish_with_their_own_outcome,
     check_every_service_leaves_the_same_records,
     check_acceptance_is_what_the_traits_say,

@@ -5,20 +5,28 @@
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import monotonic_ns
+from typing import Any, TypeVar
 
-from shop.messages import Message, OrderClosed
-from shop.service import Service
+from shop.messages import Message, OrderClosed, PlaceOrder
+from shop.service import Conflict, Service
+from shop.store import StoreUnavailable
 from shop.workflow import consumes, find_next_service
 from transports.base import Finished, Receipt
-from transports.errors import Failed
+from transports.errors import ContentConflict, Failed, Unavailable
+from transports.log_limit import LimitedLog
 from transports.tracing import Tracer
 from transports.wire import Codec
 
+_log = logging.getLogger(__name__)
+
 _NO_TRACER = Tracer(0)
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -27,7 +35,7 @@ class _QueuedBatch:
 
     messages: Sequence[Message]
     arrived_ns: int
-    done: asyncio.Future[list[Message]]
+    done: asyncio.Future[list[Message | Conflict]]
 
 
 class MessageProcessor:
@@ -44,14 +52,29 @@ class MessageProcessor:
         self._queued_batches: list[_QueuedBatch] = []
         self._thread = ThreadPoolExecutor(1, f"{service.name}-store") if service.blocking else None
         self._queue_task: asyncio.Task[None] | None = None
+        self._store_log = LimitedLog(_log)
+        self._fault_log = LimitedLog(_log)
 
     async def handle(self, message: Message, arrived_ns: int = 0) -> Message:
         """Returns the fact that follows from ``message``, with its effects committed.
 
         ``arrived_ns`` is when the bytes arrived in this process, by ``time.monotonic_ns()``; 0 if that is not known.
+        Raises ContentConflict for an order that had other content before, Unavailable when the store cannot take it for
+        now, and Failed for any other exception of the handler. What the exception says is logged, and told to nobody.
         """
+        try:
+            return await self._handle(message, arrived_ns)
+        except Conflict as error:
+            raise ContentConflict(str(error)) from error
+        except Exception as error:
+            raise self._translate(error) from error
+
+    async def _handle(self, message: Message, arrived_ns: int) -> Message:
         if self._thread is not None:
-            return (await self._enqueue((message,), arrived_ns))[0]
+            fact = (await self._enqueue((message,), arrived_ns))[0]
+            if isinstance(fact, Conflict):
+                raise fact
+            return fact
         if not self._trace.is_sampled(message.order.order_id):
             return self.service.handle(message)
         begun_ns = monotonic_ns()
@@ -59,47 +82,84 @@ class MessageProcessor:
         self._trace.add(message, arrived_ns, begun_ns, monotonic_ns())
         return fact
 
-    async def handle_all(self, messages: Sequence[Message], arrived_ns: int = 0) -> list[Message]:
-        """Returns the facts that follow from ``messages``, which arrived together, in order and committed."""
-        if self._thread is not None:
-            return await self._enqueue(messages, arrived_ns)
-        begun_ns = monotonic_ns()
-        facts = self.service.handle_all(messages)
+    async def handle_all(self, messages: Sequence[Message], arrived_ns: int = 0) -> list[Message | Conflict]:
+        """Returns the facts that follow from ``messages``, which arrived together, in order and committed.
+
+        The Conflict of a message that is refused stands where its fact would. Raises Unavailable and Failed as
+        ``handle`` does; then none of them has had an effect over a disk.
+        """
+        try:
+            if self._thread is not None:
+                return await self._enqueue(messages, arrived_ns)
+            begun_ns = monotonic_ns()
+            facts = self.service.handle_all(messages)
+        except Exception as error:
+            raise self._translate(error) from error
         self._stamp(messages, arrived_ns, begun_ns, monotonic_ns(), 0)
         return facts
+
+    def _translate(self, error: Exception) -> Failed:
+        """Logs an exception of the handler and returns the error that callers see, without inner detail."""
+        name = self.service.name
+        if isinstance(error, StoreUnavailable):
+            self._store_log.warning(str(error))
+            return Unavailable(f"the {name} service cannot store anything for now; try again later")
+        self._fault_log.warning(f"the {name} service failed on a message: {error!r}")
+        return Failed(f"the {name} service failed on this message; its log says why")
 
     def _stamp(self, messages: Sequence[Message], arrived_ns: int, begun_ns: int, ended_ns: int, commit: int) -> None:
         for message in messages:
             if self._trace.is_sampled(message.order.order_id):
                 self._trace.add(message, arrived_ns, begun_ns, ended_ns, commit)
 
-    async def _enqueue(self, messages: Sequence[Message], arrived_ns: int) -> list[Message]:
-        done: asyncio.Future[list[Message]] = asyncio.get_running_loop().create_future()
+    async def _enqueue(self, messages: Sequence[Message], arrived_ns: int) -> list[Message | Conflict]:
+        done: asyncio.Future[list[Message | Conflict]] = asyncio.get_running_loop().create_future()
         self._queued_batches.append(_QueuedBatch(messages, arrived_ns, done))
         if self._queue_task is None:
             self._queue_task = asyncio.create_task(self._drain_queue())
         return await done
 
     async def _drain_queue(self) -> None:
-        loop = asyncio.get_running_loop()
         while self._queued_batches:
-            batch, self._queued_batches = self._queued_batches, []
-            together = [message for waiting in batch for message in waiting.messages]
-            begun_ns = monotonic_ns()
-            try:
-                facts = await loop.run_in_executor(self._thread, self.service.handle_all, together)
-            except Exception as error:  # noqa: BLE001 - every waiting caller gets it
-                for waiting in batch:
-                    if not waiting.done.done():
-                        waiting.done.set_exception(error)
+            batches, self._queued_batches = self._queued_batches, []
+            error = await self._commit(batches)
+            if error is None:
                 continue
-            ended_ns, commit_ns, start = monotonic_ns(), self.service.store.commit_ns, 0
-            for waiting in batch:
-                self._stamp(waiting.messages, waiting.arrived_ns, begun_ns, ended_ns, commit_ns)
-                if not waiting.done.done():
-                    waiting.done.set_result(facts[start : start + len(waiting.messages)])
-                start += len(waiting.messages)
+            if not isinstance(error, StoreUnavailable) and len(batches) > 1:
+                batches, error = await self._commit_each(batches)
+            for waiting in batches:
+                if error is not None and not waiting.done.done():
+                    waiting.done.set_exception(error)
         self._queue_task = None
+
+    async def _commit_each(self, batches: list[_QueuedBatch]) -> tuple[list[_QueuedBatch], Exception | None]:
+        """Handles each batch by itself, since one of them spoils the transaction that all shared.
+
+        Returns those that are still to be told, and what: a store that is away is away for all that follow.
+        """
+        for at, waiting in enumerate(batches):
+            error = await self._commit([waiting])
+            if isinstance(error, StoreUnavailable):
+                return batches[at:], error
+            if error is not None and not waiting.done.done():
+                waiting.done.set_exception(error)
+        return [], None
+
+    async def _commit(self, batches: Sequence[_QueuedBatch]) -> Exception | None:
+        """Handles batches in one transaction and resolves their futures; returns the exception if there was one."""
+        together = [message for waiting in batches for message in waiting.messages]
+        begun_ns = monotonic_ns()
+        try:
+            facts = await asyncio.get_running_loop().run_in_executor(self._thread, self.service.handle_all, together)
+        except Exception as error:  # noqa: BLE001 - the waiting callers get it
+            return error
+        ended_ns, commit_ns, start = monotonic_ns(), self.service.store.commit_ns, 0
+        for waiting in batches:
+            self._stamp(waiting.messages, waiting.arrived_ns, begun_ns, ended_ns, commit_ns)
+            if not waiting.done.done():
+                waiting.done.set_result(facts[start : start + len(waiting.messages)])
+            start += len(waiting.messages)
+        return None
 
     async def __aenter__(self) -> "MessageProcessor":
         return self
@@ -110,6 +170,35 @@ class MessageProcessor:
             await self._queue_task
         if self._thread is not None:
             self._thread.shutdown()
+        self._store_log.flush()
+        self._fault_log.flush()
+
+
+class OrdersInHand:
+    """Work on orders that goes on when its caller has gone, as an order between charge and shipment must."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Returns what ``work`` returns. To cancel the wait does not cancel the work."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
+    async def finish(self) -> None:
+        """Waits until no work is in progress."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+def build_refusal(message: Message, reason: str) -> OrderClosed | None:
+    """Returns the outcome that tells the buyer of an order that it was refused; None for anything but an order.
+
+    A method that pushes outcomes sends it for an order that had other content before. A chain answers with an error.
+    """
+    return OrderClosed(message.order, "rejected", 0, "", reason) if isinstance(message, PlaceOrder) else None
 
 
 def decode_receipt(codec: Codec, content: bytes) -> Receipt:
@@ -140,7 +229,11 @@ async def handle_in_chain(
     name = processor.service.name
     fact = await processor.handle(message, arrived_ns)
     while (consumer := find_next_service(name, type(fact))) is not None:
-        body = await ask(consumer, fact)
+        try:
+            body = await ask(consumer, fact)
+        except Unavailable as error:
+            # Only the caller right before it tries again; each service doing so would multiply the attempts.
+            raise Failed(str(error)) from error
         if not consumes(name, codec.read_answer_type(body)):
             return body
         fact = await processor.handle(codec.decode_answer(body), monotonic_ns())

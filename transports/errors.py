@@ -4,10 +4,12 @@
     ├── Unreachable      no server listens there, or the connection was lost
     ├── NotAccepted      the transport did not take the message
     │   ├── TooLarge     because it is over the size limit
-    │   └── Denied       because its sender may not send it
+    │   ├── Denied       because its sender may not send it
+    │   └── ContentConflict  because its order id was used before, for other content
     ├── NoOutcome        it was sent, and no answer came before the deadline
     ├── Unreadable       the body cannot be decoded
     └── Failed           the other side answered that it failed
+        └── Unavailable  because it cannot store for now; the same message may succeed later
 
 A refusal by the shop (out of stock, card declined) is an outcome and raises nothing. Each transport translates its
 library's exceptions in one place, with ``raise ... from``. Results record the name of the class.
@@ -47,6 +49,10 @@ class Denied(NotAccepted):
     pass
 
 
+class ContentConflict(NotAccepted):
+    pass
+
+
 class NoOutcome(TransportError):
     pass
 
@@ -57,6 +63,10 @@ class Unreadable(TransportError):
 
 class Failed(TransportError):
     pass
+
+
+class Unavailable(Failed):
+    """A passing error: it says nothing about the message. A consumer waits, and a caller may send it again."""
 
 
 class SettingError(ValueError):

@@ -21,9 +21,10 @@ METRICS = (
     *(HEADLINE, "accept_p50_us", "finish_p99_us", "accept_p99_us"),
     *("cpu_us_per_order", "wire_bytes_per_order"),
 )
-"""Metrics of a trial. ``cpu_us_per_order`` is that of the services and of the broker together."""
-STORE_BY_DURABILITY = {"fast": "memory", "safe": "sqlite"}
-"""The store that `make bench` takes for a durability class."""
+"""Of a trial. ``cpu_us_per_order`` is that of the services and of the broker together."""
+STORES = ("sqlite", "memory")
+"""What a run is read for, the first of these that it has at a durability: the default, and what `fast` had in runs of
+schema 6 and older."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +137,7 @@ def _read_measurements(name: str, run: RunFolder, trials: pd.DataFrame) -> tuple
     plain = trials[trials["arrivals"].isin(["poisson", "burst"])]
     for column, value in plain_levels().items():
         plain = plain[plain[column] == value]
-    plain = plain[plain["store"] == plain["durability"].map(STORE_BY_DURABILITY)]
+    plain = plain[plain["store"] == plain["durability"].map(_find_usual_stores(plain))]
     profile = run.manifest.get("profile", {})
     peak = float((profile.get("burst") or {}).get("peak", 1.0))
     found, invalid = [], []
@@ -165,6 +166,14 @@ def _read_measurements(name: str, run: RunFolder, trials: pd.DataFrame) -> tuple
             )
         )
     return list(_drop_second_arms(found)) if profile.get("arms") == 2 else found, invalid
+
+
+def _find_usual_stores(trials: pd.DataFrame) -> dict[str, str]:
+    """Returns by durability the store whose trials count as evidence; comparisons within a run hold stores alike."""
+    return {
+        str(durability): next((store for store in STORES if store in set(rows["store"])), "")
+        for durability, rows in trials.groupby("durability")
+    }
 
 
 def _add_total_cpu(trials: pd.DataFrame, method: Method) -> pd.DataFrame:

@@ -245,7 +245,9 @@ def _workload() -> Workload:
 
 async def measure_path(folder: Path, transport: str, seconds: float, pairs: int) -> AsyncIterator[OverheadRow]:
     """Yields ratios of Locust to the driver alone, paired by plan and services; who goes first alternates."""
-    profile = load_profile(settings={"TRANSPORT": transport, "RATE": str(PATH_PER_S), "DURATION": f"{seconds:g}"})
+    # Over memory: it is the path of an order that is measured, and not a disk.
+    asked = {"TRANSPORT": transport, "RATE": str(PATH_PER_S), "DURATION": f"{seconds:g}", "STORE": "memory"}
+    profile = load_profile(settings=asked)
     (cell,) = expand_cells(profile)
     stage = TrialContext(run_id="over-0000", brokers={}, folder=folder, logs=folder / "logs")
     ratios: dict[int, tuple[list[float], list[float]]] = {50: ([], []), 99: ([], [])}

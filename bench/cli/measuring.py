@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from bench.cli.arguments import Asked
 from bench.cli.exits import refusals, run_to_end
 from bench.cli.output import print_json, print_run
-from bench.cli.servers import install_brokers_for, paths_of
+from bench.cli.servers import install_servers_for, paths_of
 from bench.errors import DoubtfulRun, InvalidRun, UsageError
 from bench.profile.loader import restore_profile
 from bench.profile.schema import Profile
@@ -38,7 +38,7 @@ def measure(asked: Asked, profile: Profile | None, choose_plan: Callable[[Profil
             f"`make {other}` began that run; go on with `make {other} RESUME=…`", code="resume-other-command"
         )
     plan.cells(profile)
-    install_brokers_for(asked, profile.transports)
+    install_servers_for(asked, profile)
     begun_s, before = time.monotonic(), 0 if resumed is None else len(resumed.trials())
     console = Console(stderr=asked.json)
     kept = run_to_end(

@@ -5,9 +5,12 @@ from pathlib import Path
 
 from bench.cli.arguments import Asked
 from bench.paths import RESULTS, ROOT
+from bench.profile.matrix import expand_cells
+from bench.profile.schema import Profile
+from bench.provision import postgres
 from bench.provision.brokers import URL_VARIABLES
 from bench.provision.cleanup import resolve_home
-from bench.provision.install import install_for
+from bench.provision.install import install_for, install_postgres
 from bench.runner.environment import RunPaths
 
 
@@ -33,3 +36,10 @@ def install_brokers_for(asked: Asked, transports: Sequence[str]) -> None:
     """Install what native brokers of these transports need, except for those that are given by URL."""
     given = [name for name, variable in URL_VARIABLES.items() if variable in asked.servers]
     install_for(transports, resolve_home(asked.path("STATE")), given=given)
+
+
+def install_servers_for(asked: Asked, profile: Profile) -> None:
+    """Install what native servers of this profile need, PostgreSQL only where a cell has its store there."""
+    install_brokers_for(asked, profile.transports)
+    if postgres.URL_VARIABLE not in asked.servers and any(cell.needs_database for cell in expand_cells(profile)):
+        install_postgres()

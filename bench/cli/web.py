@@ -10,11 +10,11 @@ def run(asked: Asked) -> None:
     profile = load_profile(str(asked.value("PROFILE")), asked.profile_words)
     from rich.console import Console  # noqa: PLC0415 - a typo has been told by now
 
-    from bench.cli.servers import install_brokers_for, paths_of  # noqa: PLC0415
+    from bench.cli.servers import install_servers_for, paths_of  # noqa: PLC0415
     from bench.runner.web import check_web_profile, serve_page  # noqa: PLC0415
 
     check_web_profile(profile)
-    install_brokers_for(asked, profile.transports)
+    install_servers_for(asked, profile)
     console, port, given = Console(stderr=True), int(asked.value("WEB_PORT")), set(asked.profile_words)
     run_to_end(
         lambda: serve_page(profile, paths_of(asked), port, lambda said: console.print(said, highlight=False), given)

@@ -29,13 +29,13 @@ class ResourceWatch(msgspec.Struct, frozen=True, kw_only=True):
     """Processes and ports whose use the load process reads at the start and the end of the window."""
 
     parts: dict[str, tuple[int, ...]] = {}
-    """Process ids by part: services, broker."""
+    """Process ids by part: services, broker, database."""
     ports: tuple[int, ...] = ()
     """Of the servers whose connections carry the method's bytes."""
 
 
 class PartUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """What one part (services or broker) used within the window."""
+    """What one part (services, broker or database) used within the window."""
 
     cpu_ns: int
     peak_rss_mib: float
@@ -84,6 +84,8 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
     in_flight_cap: int = 10_000
     """An order that is due while so many are in flight is not sent."""
     watch: ResourceWatch = ResourceWatch()
+    store: str = "memory"
+    """Of services that live in the load process: memory or sqlite."""
     raw: str = ""
     """A file for every order of the window, see ``bench.load.order_log``; several workers add their number to
     its name."""

@@ -94,7 +94,7 @@ class LoadSession:
         setting = dataclasses.replace(spec.setting, worker=self.worker)
         transport = registry.load_transport(spec.transport, setting.product)(setting)
         async with AsyncExitStack() as stack:
-            hosted = await _host_services(transport, stack) if transport.traits.in_process else None
+            hosted = await _host_services(transport, stack, spec.store) if transport.traits.in_process else None
             client = await stack.enter_async_context(transport.connect())
             raw = stack.enter_context(open_order_log(self._raw_path())) if spec.raw else None
             # From here to the driver's first step nothing awaits, so no change and no stop can be missed.
@@ -198,15 +198,16 @@ def build_warm_up_schedule(spec: TrialSpec, worker: int, orders_per_s: float) ->
     return Schedule(arrivals, seed=f"{spec.seed}:{worker}:warm-up", orders_per_s=orders_per_s, phase=phase)
 
 
-async def _host_services(transport: Transport, stack: AsyncExitStack) -> Mapping[str, tuple[Service, ServingStats]]:
+async def _host_services(
+    transport: Transport, stack: AsyncExitStack, store: str
+) -> Mapping[str, tuple[Service, ServingStats]]:
     """The services, served in this process until the stack unwinds."""
-    durability = transport.setting.durability
-    folder = None
-    if durability == "safe":
+    setting, folder = transport.setting, None
+    if store == "sqlite":
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fourways-")))
     services = {}
     for name in SERVICES:
-        service = open_service(name, folder=folder, durability=durability)
+        service = open_service(name, folder=folder, durability=setting.durability, deadline_s=setting.deadline_s)
         stack.callback(service.store.close)
         services[name] = service, await stack.enter_async_context(transport.serve(service))
     return services

@@ -83,7 +83,7 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
             "backend": given["backend"] or "",
             "clients": _clients(given["clients"], installed, given["backend"] or ""),
             "options": _options(raw.get("options", {}), installed),
-            "store": _store(given["store"], given["durability"]),
+            "store": _store(given["store"] if "store" in raw else None, given["durability"], given["transports"]),
             "replay": replay,
             "step": RateStep(
                 factor=given["step_factor"],
@@ -156,12 +156,20 @@ def _arms(raw: Mapping[str, Any], rates_per_s: Sequence[float]) -> int:
     return int(arms)
 
 
-def _store(store: str | None, durability: str) -> str:
+def _store(store: str | None, durability: str, transports: Sequence[str]) -> str:
+    """``store`` None: it was not asked for. Services in the driver's process are over memory then."""
+    in_process = all(registry.load_transport(transport).traits.in_process for transport in transports)
     if durability == "safe" and store == "memory":
         raise UsageError(
             "durability 'safe' needs a store that survives; leave STORE out or say STORE=sqlite", code="unsafe-store"
         )
-    return store or ("sqlite" if durability == "safe" else "memory")
+    if in_process and store == "postgres":
+        raise UsageError(
+            f"STORE=postgres is for services in processes of their own, which {' and '.join(transports)} have not; "
+            "leave it out",
+            code="store-in-process",
+        )
+    return store or ("memory" if in_process and durability == "fast" else "sqlite")
 
 
 def _burst(peak: float, period_s: float) -> RateBurst:

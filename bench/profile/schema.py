@@ -16,6 +16,8 @@ from shop.store import Durability
 from transports import registry
 from transports.base import Transport
 
+StoreKind = Literal["memory", "sqlite", "postgres"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
@@ -93,7 +95,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     security: str
     """A level of transports/security/levels.py."""
     durability: Durability
-    store: Literal["memory", "sqlite"]
+    store: StoreKind
     processes: int
     """Of each service."""
     backend: str
@@ -163,6 +165,11 @@ class CellSettings:
     @property
     def rate_per_s(self) -> float:
         return self.cell.rate_per_s
+
+    @property
+    def needs_database(self) -> bool:
+        """Whether its services' stores are on a database server."""
+        return self.profile.store == "postgres"
 
     def at_rate(self, rate_per_s: float, name: str = "") -> "CellSettings":
         """The same cell at another rate, and under another name if one is given."""

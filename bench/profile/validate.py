@@ -7,6 +7,7 @@ from bench.load.workload.arrivals import check_plan_size
 from bench.profile.fault import BROKER
 from bench.profile.matrix import expand_cells
 from bench.profile.schema import Profile
+from transports import registry
 
 
 def check_connections(profile: Profile) -> None:
@@ -31,14 +32,19 @@ def check_fault(profile: Profile) -> None:
             "raise DURATION, or lower FAULT_AT or FAULT_FOR",
             code="fault-outlasts-window",
         )
-    if fault.action == "kill" and fault.part != BROKER and profile.store == "memory":
+    if profile.store == "memory" and not all(map(_is_in_process, profile.transports)):
         raise UsageError(
-            f"FAULT={fault.name} needs a store that survives it; say STORE=sqlite", code="fault-needs-store"
+            f"FAULT={fault.name} needs a store that outlives it, and STORE=memory keeps nothing; leave STORE out",
+            code="fault-needs-store",
         )
     if fault.action == "kill" and fault.part != BROKER and profile.processes > 1:
         raise UsageError(
             f"FAULT={fault.name} is for services of one process; leave PROCESSES out", code="fault-of-processes"
         )
+
+
+def _is_in_process(transport: str) -> bool:
+    return registry.load_transport(transport).traits.in_process
 
 
 def check_arrivals(profile: Profile) -> None:

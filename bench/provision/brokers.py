@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from bench.errors import InUse, StartFailed
-from bench.provision import cleanup, compose, container, kafka, rabbitmq
+from bench.provision import cleanup, compose, container, kafka, postgres, rabbitmq
 from bench.provision.base import PLAIN, Broker, Say, Security, Unavailable
 from bench.provision.cleanup import RunLedger
 from bench.provision.process import finish_despite_cancellation, has_ended, stop_processes_below, wait_until_answering
@@ -18,7 +18,9 @@ from transports.errors import SettingError
 from transports.security import MTLS, NONE, TLS
 
 BROKER_NAMES = ("rabbitmq", "kafka")
-URL_VARIABLES = {"rabbitmq": "RABBITMQ_URL", "kafka": "KAFKA_BOOTSTRAP"}
+SERVER_NAMES = (*BROKER_NAMES, postgres.NAME)
+"""What is provided in the same way: brokers, and the server of the services' databases."""
+URL_VARIABLES = {"rabbitmq": "RABBITMQ_URL", "kafka": "KAFKA_BOOTSTRAP", postgres.NAME: postgres.URL_VARIABLE}
 
 
 @asynccontextmanager
@@ -193,18 +195,25 @@ async def _start_one(
             return await _start_in_container(name, run, command, say, security)
         except (StartFailed, SettingError, OSError) as error:
             say(f"{error}; trying without containers")
-    if (why := (rabbitmq if name == "rabbitmq" else kafka).unavailable_reason(home)) is not None:
+    why = postgres.unavailable_reason() if name == postgres.NAME else _find_broker_reason(name, home)
+    if why is not None:
         return Unavailable(name, why)
     folder = run.folder / name
     folder.mkdir()
     say(f"starting {name} (a few seconds)")
     try:
+        if name == postgres.NAME:
+            return await postgres.start(folder)
         if name == "rabbitmq":
             return await rabbitmq.start(folder, security, home=home)
         return await kafka.start(folder, security, home=home)
     except (StartFailed, SettingError, OSError) as error:
         await finish_despite_cancellation(asyncio.to_thread(stop_processes_below, folder))
         return Unavailable(name, f"{name} could not be started: {error}; {_keep_server_log(folder, home)}")
+
+
+def _find_broker_reason(name: str, home: Path) -> str | None:
+    return rabbitmq.unavailable_reason(home) if name == "rabbitmq" else kafka.unavailable_reason(home)
 
 
 async def _start_in_container(
@@ -260,6 +269,8 @@ async def _lock_up_and_down(home: Path) -> AsyncIterator[None]:
 
 async def probe_version(name: str, url: str, security: str = NONE, keys: str = "") -> str | None:
     """Return the version of the server at ``url``, "" if it does not say; None when it does not answer so."""
+    if name == postgres.NAME:
+        return await postgres.probe_version(url)
     if name == "rabbitmq":
         return await rabbitmq.probe_version(url, security=security, keys=keys)
     return "" if await kafka.is_reachable(url, security=security, keys=keys) else None
@@ -302,6 +313,6 @@ def _keep_server_log(folder: Path, home: Path) -> str:
 
 def _validate_names(names: Iterable[str]) -> list[str]:
     wanted = list(dict.fromkeys(names))
-    if strange := [name for name in wanted if name not in BROKER_NAMES]:
-        raise ValueError(f"{strange[0]} is not a broker: the brokers are {' and '.join(BROKER_NAMES)}")
+    if strange := [name for name in wanted if name not in SERVER_NAMES]:
+        raise ValueError(f"{strange[0]} is not a server: the servers are {' and '.join(SERVER_NAMES)}")
     return wanted

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
-from bench.provision import compose
+from bench.provision import compose, postgres
 from bench.provision.base import Broker, Say
 from bench.provision.process import MARK_VARIABLE, find_marked_processes, stop_processes, stop_processes_below
 
@@ -51,7 +51,8 @@ class RunLedger:
         ended = stop_processes_below(self.folder)
         for project in self.projects:
             compose.remove_project(project)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in (self.folder, postgres.outside_folder(self.folder)):
+            shutil.rmtree(folder, ignore_errors=True)
         return ended
 
     def close(self) -> None:

@@ -4,11 +4,12 @@ At a security level a container gets the same files as a native broker, mounted 
 """
 
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.provision import compose, kafka, rabbitmq
+from bench.provision import compose, kafka, postgres, rabbitmq
 from bench.provision.base import Security
 from bench.provision.kafka_tls import KafkaPorts
 from bench.provision.ports import LOOPBACK, find_free_ports
@@ -29,7 +30,7 @@ class ContainerConfig:
     file: Path
     """of compose"""
     variables: Mapping[str, str]
-    """of that file: ports and paths, no secret"""
+    """of that file: ports and paths, and the password of a database"""
     urls: Mapping[str, str]
     """by level of security, first the one at which it is asked whether it is ready"""
     once_ready: tuple[str, ...] = ()
@@ -46,8 +47,13 @@ class ContainerConfig:
 def build_plain_config(name: str) -> ContainerConfig:
     """Return the configuration of a broker without TLS, by compose.yaml on a free port. Raises OSError without one."""
     (port,) = find_free_ports(1)
-    url = f"{LOOPBACK}:{port}" if name == "kafka" else f"amqp://guest:guest@{LOOPBACK}:{port}/"
-    return ContainerConfig(compose.COMPOSE_FILE, {f"{name.upper()}_PORT": str(port), **_limits()}, {NONE: url})
+    variables = {f"{name.upper()}_PORT": str(port), **_limits()}
+    if name == postgres.NAME:
+        variables["POSTGRES_PASSWORD"] = password = secrets.token_urlsafe(24)
+        url = f"postgresql://{postgres.SUPERUSER}:{password}@{LOOPBACK}:{port}/postgres"
+    else:
+        url = f"{LOOPBACK}:{port}" if name == "kafka" else f"amqp://guest:guest@{LOOPBACK}:{port}/"
+    return ContainerConfig(compose.COMPOSE_FILE, variables, {NONE: url})
 
 
 def build_secured_config(name: str, folder: Path, security: Security) -> ContainerConfig:

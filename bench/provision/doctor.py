@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from bench.paths import ROOT
-from bench.provision import cleanup, compose, kafka, rabbitmq
+from bench.provision import cleanup, compose, kafka, postgres, rabbitmq
 from bench.provision.base import Unavailable
 from bench.provision.brokers import URL_VARIABLES, find_existing_brokers
 from bench.provision.ports import find_free_ports, has_public_listener
@@ -67,6 +67,13 @@ def check_rabbitmq(home: Path) -> Finding:
     old = age is not None and age.is_old
     detail = f"{found.version or found.server}, {found.provided_by}: {describe_age('rabbitmq', found.version)}"
     return Finding("RabbitMQ", "note" if old else "ok", f"{detail}; type `make setup`" if old else detail)
+
+
+def check_postgres() -> Finding:
+    """Return whether PostgreSQL can be started on this machine; nothing but STORE=postgres needs it."""
+    if (why := postgres.unavailable_reason()) is not None:
+        return Finding("PostgreSQL", "-", f"for STORE=postgres alone; {why}")
+    return Finding("PostgreSQL", "ok", str(postgres.find_programs()))
 
 
 def check_java() -> Finding:
@@ -156,4 +163,5 @@ async def run_checks(given: Mapping[str, str], home: Path) -> tuple[list[Finding
         if not can or packages.state != "ok":
             cannot.append(method)
     python = check_interpreter(read_interpreter(), find_pythons())
-    return [python, packages, server, runtime, *jars, engine, *standing_ones, *check_leftovers_and_ports(home)], cannot
+    programs = [python, packages, server, runtime, *jars, check_postgres(), engine]
+    return [*programs, *standing_ones, *check_leftovers_and_ports(home)], cannot

@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.errors import OperationFailed
-from bench.provision.brokers import URL_VARIABLES
+from bench.provision import postgres
+from bench.provision.brokers import BROKER_NAMES
 from bench.provision.rabbitmq import find_installation
 from bench.provision.rabbitmq_packages import unpack_rabbitmq
 from bench.provision.versions import describe_age
@@ -66,9 +67,13 @@ def install_packages(packages: list[str], what_for: str = "native brokers", with
     if not done:
         _say(f"apt-get could not install {names}: type `apt-get install {names}` to see why")
         return False
-    if "rabbitmq-server" in packages and Path("/run/systemd/system").exists():
-        units = ["rabbitmq-server.service", *(["epmd.service", "epmd.socket"] if started_epmd else [])]
-        _say(f"{units[0]} will not start with the machine, as it listens on every interface")
+    units = []
+    if "rabbitmq-server" in packages:
+        units += ["rabbitmq-server.service", *(["epmd.service", "epmd.socket"] if started_epmd else [])]
+    if postgres.PACKAGE in packages:
+        units.append("postgresql.service")
+    if units and Path("/run/systemd/system").exists():
+        _say(f"{units[0]} will not start with the machine: a run starts its own")
         subprocess.run(["systemctl", "disable", "--quiet", *units], check=False, stderr=subprocess.DEVNULL)
     return True
 
@@ -145,6 +150,12 @@ def _find_first_error(said: str) -> str:
     return lines[0][:300]
 
 
+def install_postgres() -> None:
+    """Install PostgreSQL unless it is there; says so, and ends well either way."""
+    if postgres.find_programs() is None:
+        install_packages([postgres.PACKAGE], "STORE=postgres", f"or give a server with {postgres.URL_VARIABLE}=")
+
+
 def install_for(transports: Sequence[str], home: Path, *, given: Collection[str] = (), insist: bool = False) -> None:
     """Install what native brokers of these transports need and is missing; says so, and ends well either way.
 
@@ -192,7 +203,7 @@ def _is_younger(path: Path, age_s: float) -> bool:
 
 def _broker_needs(transport: str) -> frozenset[str]:
     with suppress(SettingError):  # whoever asked for it is told by what comes after set-up
-        return load_transport(transport).traits.needs & URL_VARIABLES.keys()
+        return load_transport(transport).traits.needs & set(BROKER_NAMES)
     return frozenset()
 
 

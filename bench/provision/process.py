@@ -8,6 +8,7 @@ the start, so that a kill -9 right after it leaves no process that cannot be fou
 import asyncio
 import logging
 import os
+import pwd
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -41,10 +42,13 @@ class ChildProcess(subprocess.Popen[bytes]):
         pass  # where Popen would complain that the child still runs
 
 
-def spawn(command: Sequence[str], *, folder: Path, log: Path, env: Mapping[str, str] | None = None) -> ChildProcess:
+def spawn(
+    command: Sequence[str], *, folder: Path, log: Path, env: Mapping[str, str] | None = None, user: str | None = None
+) -> ChildProcess:
     """Start a child in a session of its own, so that Ctrl-C in the terminal does not reach it, and return it.
 
-    Its output is appended to ``log``. Raises StartFailed when the program cannot be run.
+    Its output is appended to ``log``. It runs as ``user``, an account of this machine, if one is given. Raises
+    StartFailed when the program cannot be run.
     """
     kept = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
     try:
@@ -57,6 +61,9 @@ def spawn(command: Sequence[str], *, folder: Path, log: Path, env: Mapping[str, 
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                user=user,
+                group=None if user is None else pwd.getpwnam(user).pw_gid,
+                extra_groups=None if user is None else [],
             )
     except OSError as error:
         raise StartFailed(f"{command[0]} cannot be run: {error.strerror}", code="not-executable") from error

@@ -24,6 +24,7 @@ import uvloop
 
 from shop.factory import open_service
 from shop.service import Service
+from shop.store import StoreUnavailable
 from transports.base import Setting
 from transports.errors import SettingError, TransportError
 from transports.registry import load_transport
@@ -38,15 +39,19 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True):
     transport: str
     setting: Setting
     folder: str | None
-    """Of the SQLite files; None: the state is in memory."""
+    """Of the SQLite files; None: the state is in memory, or in ``database``."""
+    database: str = ""
+    """URL of the service's own database on a server; empty: none."""
 
 
 def build_audit(service: Service) -> dict[str, Any]:
-    """Return the service's audit: tallies by message kind, its balance, and its number of redeliveries."""
+    """Return the service's audit: tallies by message kind, its balance, redeliveries, refusals, bytes of its store."""
     return {
         "tallies": msgspec.to_builtins(dict(service.audit())),
         "balance": dict(service.balance()),
         "repeated": service.repeated,
+        "conflicts": service.conflicts,
+        "store_bytes": service.store.size_bytes(),
     }
 
 
@@ -60,7 +65,7 @@ async def run_service() -> int:
     code = 0
     try:
         await _answer_requests(spec, requests)
-    except* (TransportError, SettingError) as errors:
+    except* (TransportError, SettingError, StoreUnavailable) as errors:
         _write_answer({"error": f"the {spec.service} service: {_join_messages(errors)}"})
         code = 1
     return code
@@ -68,8 +73,7 @@ async def run_service() -> int:
 
 async def _answer_requests(spec: ServiceSpec, requests: asyncio.StreamReader) -> None:
     transport = load_transport(spec.transport, spec.setting.product)(spec.setting)
-    folder = None if spec.folder is None else Path(spec.folder)
-    service = open_service(spec.service, folder=folder, durability=spec.setting.durability)
+    service = _open_service(spec)
     try:
         async with transport.serve(service) as serving:
             # What is loaded by now stays: the collector need not look at it again and again.
@@ -88,6 +92,19 @@ async def _answer_requests(spec: ServiceSpec, requests: asyncio.StreamReader) ->
                         break
     finally:
         service.store.close()
+
+
+def _open_service(spec: ServiceSpec) -> Service:
+    """Open the service over its store. Raises StoreUnavailable."""
+    durability, store = spec.setting.durability, None
+    if spec.database:
+        from stores.postgres import PostgresStore  # noqa: PLC0415 - 6 MiB in every service that has no use for it
+
+        store = PostgresStore(spec.database, durability)
+    folder = None if spec.folder is None else Path(spec.folder)
+    return open_service(
+        spec.service, store=store, folder=folder, durability=durability, deadline_s=spec.setting.deadline_s
+    )
 
 
 async def open_standard_input() -> asyncio.StreamReader:

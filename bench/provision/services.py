@@ -101,6 +101,7 @@ async def run_services(
     folder: Path,
     logs: Path,
     store_folder: Path | None,
+    databases: Mapping[str, str] | None = None,
     seen_by: Callable[[str], Setting] | None = None,
     program: str = "bench.provision.service_main",
 ) -> AsyncIterator[dict[str, ServiceProcess]]:
@@ -108,7 +109,8 @@ async def run_services(
 
     The second process of payment is ``payment-2``. Raises StartFailed with the first one's reason.
 
-    ``folder`` marks the processes as the run's own; ``logs`` gets their error output, a file for each process.
+    Their stores are files in ``store_folder``, or the ``databases`` by service, or else in memory. ``folder`` marks the
+    processes as the run's own; ``logs`` gets their error output, a file for each process.
     ``seen_by`` returns the setting for a service, where it is not the same for all. ``program`` is the module to run;
     it must answer as bench.provision.service_main does.
     """
@@ -119,6 +121,7 @@ async def run_services(
             transport=transport,
             setting=replace(setting if seen_by is None else seen_by(service), process=number),
             folder=None if store_folder is None else str(store_folder),
+            database=(databases or {}).get(service, ""),
         )
         for number in range(setting.processes)
         for service in SERVICES

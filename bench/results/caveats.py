@@ -1,6 +1,6 @@
 """Defines caveats: doubts about a trial or run, each with a name and a next step."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 DISQUALIFYING_CAVEATS = frozenset({"failed", "died", "silent", "audit", "empty", "fault", "cipher"})
@@ -41,6 +41,16 @@ def incomplete(failed: int, unfinished: int) -> Caveat:
         "incomplete",
         f"{failed:,} orders failed and {unfinished:,} did not finish; they count as infinitely slow",
         "read the services' logs in the run's folder",
+    )
+
+
+def dead_letters(counts: Mapping[str, int]) -> Caveat:
+    """``counts`` are by reason."""
+    total, reasons = sum(counts.values()), ", ".join(f"{count:,} {reason}" for reason, count in counts.items() if count)
+    return Caveat(
+        "dead-letters",
+        f"{total:,} {_plural(total, 'message')} became dead letters without any fault: {reasons}",
+        "read dead-letters/ in the run's folder, and the services' logs",
     )
 
 

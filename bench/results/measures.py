@@ -34,6 +34,8 @@ all trials. ``health``: it may make a trial invalid."""
 
 PERCENTILES = ("p50_us", "p90_us", "p99_us", "p999_us", "max_us")
 """The columns of a histogram, behind its name."""
+DEAD_LETTERS = "dead_letters_"
+"""Before the reason, in the columns that count dead letters."""
 HEADLINE_PERCENTILES = ("p50_us", "p99_us")
 """Those of them that are compared; the summary has all."""
 
@@ -113,6 +115,15 @@ def _inner(name: str, help_: str, merge: Merge, unit: str = "") -> MeasureSpec:
     return MeasureSpec(name=name, help=help_, unit=unit, merge=merge, column=False)
 
 
+def _dead_letters(reason: str, why: str) -> MeasureSpec:
+    return MeasureSpec(
+        name=f"{DEAD_LETTERS}{reason}",
+        unit="messages",
+        better="lower",
+        help=f"dead letters of all services, warm-up included, of which each {why}; 0 in a chain",
+    )
+
+
 def _table(*specs: MeasureSpec) -> dict[str, MeasureSpec]:
     return {spec.name: spec for spec in specs}
 
@@ -158,6 +169,10 @@ MEASURES: dict[str, MeasureSpec] = _table(
         uses=("orders",),
         help="of the unfinished, those accepted and nowhere after the drain, at the least",
     ),
+    _dead_letters("unreadable", "cannot be decoded, or came from a role that may not send it"),
+    _dead_letters("refused", "has an order id that was used before, for other content"),
+    _dead_letters("failed", "made its handler fail, or leads to a fact that cannot be sent"),
+    _dead_letters("parked", "met a service that could not store for longer than the limit"),
     _count("duplicated", "outcomes beyond the first of an order, warm-up included", "orders", better="lower"),
     _count("shipped", "finished orders that shipped"),
     _count("rejected", "finished orders that were refused: out of stock, or the card declined"),
@@ -185,6 +200,13 @@ MEASURES: dict[str, MeasureSpec] = _table(
         better="lower",
         uses=("summary", "compare", "effect"),
         help="the same of the broker",
+    ),
+    MeasureSpec(
+        name="cpu_us_per_order_database",
+        unit="us",
+        better="lower",
+        uses=("summary", "compare", "effect"),
+        help="the same of the PostgreSQL server, with STORE=postgres alone",
     ),
     MeasureSpec(
         name="cpu_us_per_order_driver",
@@ -238,6 +260,14 @@ MEASURES: dict[str, MeasureSpec] = _table(
         better="lower",
         uses=("summary", "effect"),
         help="the same of the broker",
+    ),
+    MeasureSpec(
+        name="rss_mib_database",
+        unit="MiB",
+        after="rss_mib_broker",
+        better="lower",
+        uses=("summary", "effect"),
+        help="the same of the PostgreSQL server; memory that its processes share counts in each",
     ),
     MeasureSpec(
         name="gzip_share",

@@ -37,8 +37,8 @@ class SettingSpec:
     """Whether a block of a profile may vary it."""
     column: str = ""
     """Of trials.csv; empty: it stands in the manifest alone."""
-    base: Any = None
-    """The level of a factor that the others are compared with; None: the least."""
+    base: tuple[Any, ...] = ()
+    """The level of a factor that the others are compared with, the first of these that is there; else the least."""
     needs_base: bool = False
     """Whether its levels are no degrees of one another, so that there is no ratio without the base."""
     highest_is_base: bool = False

@@ -32,7 +32,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         role="method",
         factor=True,
         column="product",
-        base="rabbitmq",
+        base=("rabbitmq",),
     ),
     SettingSpec(
         name="CLIENT",
@@ -54,7 +54,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         role="method",
         factor=True,
         column="codec",
-        base="json",
+        base=("json",),
     ),
     SettingSpec(
         name="COMPRESSION",
@@ -67,7 +67,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         role="method",
         factor=True,
         column="compression",
-        base="none",
+        base=("none",),
     ),
     # What is ordered.
     SettingSpec(
@@ -80,7 +80,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         role="workload",
         factor=True,
         column="shape",
-        base="document",
+        base=("document",),
     ),
     SettingSpec(
         name="COMPRESSIBLE",
@@ -127,13 +127,13 @@ SETTINGS: dict[str, SettingSpec] = _table(
         column="security",
         is_context=True,
         needs_base=True,
-        base="none",
+        base=("none",),
     ),
     SettingSpec(
         name="DURABILITY",
         key="durability",
         kind="word",
-        help="what survives a crash: fast (memory), or safe (every service and broker syncs to disk first)",
+        help="what survives a crash: fast (of a process), or safe (every service and broker syncs to disk first)",
         default="fast",
         choices=("fast", "safe"),
         role="workload",
@@ -145,11 +145,15 @@ SETTINGS: dict[str, SettingSpec] = _table(
         name="STORE",
         key="store",
         kind="word",
-        help="each service's database; without it memory at DURABILITY=fast and sqlite at safe",
-        choices=("memory", "sqlite"),
+        help="each service's own database: a SQLite file, one on a PostgreSQL server, or none (memory), which is "
+        "what the method memory has without it",
+        default="sqlite",
+        choices=("memory", "sqlite", "postgres"),
+        aliases={"postgresql": "postgres", "pg": "postgres"},
         role="workload",
         factor=True,
         column="store",
+        base=("memory", "sqlite"),
         is_context=True,
     ),
     SettingSpec(
@@ -193,7 +197,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         is_context=True,
         highest_is_base=True,
         uncounted=frozenset({"wire_bytes_per_order"}),
-        base=0.0,
+        base=(0.0,),
         label="keep-alive-",
     ),
     # How often, and what goes wrong.
@@ -208,7 +212,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         column="fault",
         is_context=True,
         needs_base=True,
-        base="none",
+        base=("none",),
     ),
     SettingSpec(
         name="FAULT_AT",
@@ -238,7 +242,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         role="workload",
         factor=True,
         column="arrivals",
-        base="poisson",
+        base=("poisson",),
     ),
     SettingSpec(
         name="RATE",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from bench.profile.fault import BROKER
 from bench.profile.schema import CellSettings
+from bench.provision import postgres
 from bench.provision.base import Broker, Unavailable
 from bench.provision.brokers import URL_VARIABLES
 
@@ -15,7 +16,8 @@ def find_unavailable_reason(cell: CellSettings, shared: Mapping[str, Broker | Un
     """Returns why a cell with this profile cannot be measured; empty when it can."""
     fault = cell.profile.fault
     servers = [shared[need] for need in sorted(cell.kind.traits.needs)]
-    missing = [server.why for server in servers if isinstance(server, Unavailable)]
+    database = [shared[postgres.NAME]] if cell.needs_database else []
+    missing = [server.why for server in (*servers, *database) if isinstance(server, Unavailable)]
     if missing or fault is None:
         return "; ".join(missing)
     there = [server for server in servers if isinstance(server, Broker)]

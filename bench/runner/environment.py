@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.profile.matrix import expand_cells
 from bench.profile.schema import Profile
-from bench.provision import toxiproxy
+from bench.provision import postgres, toxiproxy
 from bench.provision.base import Broker, Say, Security, Unavailable
 from bench.provision.brokers import provide_brokers
 from bench.runner.availability import NETWORK
@@ -51,6 +51,9 @@ async def provide_servers(
             found[name] = Unavailable(name, f"{name} is needed and not given: type {name.upper()}_URL=… before make")
         else:
             found[name] = Broker(name, url, "given", "")
+    if any(cell.needs_database for cell in wanted):
+        database = provide_brokers([postgres.NAME], given=paths.given, home=paths.home, say=progress.say)
+        found |= await stack.enter_async_context(database)
     faults = [fault for cell in wanted if (fault := cell.profile.fault) is not None]
     if any(fault.of_network for fault in faults) and (
         why := await toxiproxy.ensure_installed(paths.home, progress.say)

@@ -16,6 +16,17 @@ from bench.results.caveats import Caveat
 from bench.results.environment import read_git_state, read_machine, read_versions
 from bench.results.store import RunFolder
 from bench.runner.environment import RunPaths
+from transports.base import Acceptance
+
+SURVIVES_IN_STORE = {
+    ("memory", "fast"): "D0: nothing survives a service process, whose store is in its memory",
+    (
+        "postgres",
+        "fast",
+    ): "D1: a service's death; a decision is in the database server's memory, and on its disk in 0.6 s",
+}
+"""What survives acceptance on a chain, by store and durability, where it is not what the traits say of SQLite: a chain
+accepts an order when its services have committed their decisions."""
 
 
 def build_manifest(
@@ -95,10 +106,13 @@ def _format_now() -> str:
 def describe_traits(cell: CellSettings) -> dict[str, Any]:
     """Returns the cell's traits as the manifest stores them."""
     traits = cell.kind.traits
+    survives = traits.survives[cell.profile.durability]
+    if traits.accepted is Acceptance.ON_OUTCOME:
+        survives = SURVIVES_IN_STORE.get((cell.profile.store, cell.profile.durability), survives)
     return {
         "style": traits.style.value,
         "accepted": traits.accepted.value,
-        "survives": traits.survives[cell.profile.durability],
+        "survives": survives,
         "redelivers": traits.redelivers,
         "ordered": traits.ordered,
         "concurrency": traits.concurrency,

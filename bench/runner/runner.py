@@ -17,7 +17,8 @@ from bench.errors import LoadError, MissingServer, ResultsError, StartFailed
 from bench.load.locust.control import Master, start_master
 from bench.profile.matrix import expand_cells
 from bench.profile.schema import CellSettings, Profile
-from bench.provision.base import Broker, Security, Unavailable
+from bench.provision import postgres
+from bench.provision.base import PLAIN, Broker, Security, Unavailable
 from bench.provision.brokers import is_broker_running, provide_brokers
 from bench.provision.cleanup import open_ledger
 from bench.provision.process import build_mark_environment, finish_despite_cancellation
@@ -229,6 +230,7 @@ class Runner:
             home=self._paths.home,
             logs=self._logs,
             raw=self.kept.path / "raw" if self.profile.raw else None,
+            dead_letters=self.kept.path / "dead-letters",
             speed_probe=self._speed_probe,
             keys=self._security.keys,
         )
@@ -247,11 +249,12 @@ class Runner:
 
     async def _restart_dead_brokers(self, cell: CellSettings) -> None:
         """A broker that died in an earlier trial is started again, so that the run goes on."""
-        for name in cell.kind.traits.needs:
+        for name in (*cell.kind.traits.needs, *([postgres.NAME] if cell.needs_database else ())):
             broker = self._shared.get(name)
             if isinstance(broker, Broker) and not is_broker_running(broker):
                 self.say(f"{name} has died; starting another")
-                again = provide_brokers([name], given={}, home=self._paths.home, say=self.say, security=self._security)
+                security = PLAIN if name == postgres.NAME else self._security
+                again = provide_brokers([name], given={}, home=self._paths.home, say=self.say, security=security)
                 self._shared |= await self._stack.enter_async_context(again)
 
     def _note(self, cell: CellSettings, measured: TrialResult) -> None:

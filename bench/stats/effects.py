@@ -27,8 +27,8 @@ class Factor:
     """A column that a design may vary."""
 
     column: str
-    base: Any = None
-    """The level that the others are set against, where a design has it; else the least."""
+    base: tuple[Any, ...] = ()
+    """The levels that the others are compared with, the first of them that a design has; else the least."""
     needs_base: bool = False
     """Whether its other levels are no ratio without the base."""
     highest_is_base: bool = False
@@ -219,9 +219,9 @@ class _Design:
 
         A design need not have every level in every context.
         """
-        named = self.factors[factor].base
-        if named in levels:
-            return named
+        for named in self.factors[factor].base:
+            if named in levels:
+                return named
         if self.factors[factor].needs_base:
             return None
         return max(levels) if self.factors[factor].highest_is_base else min(levels)

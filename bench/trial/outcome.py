@@ -57,6 +57,11 @@ class TrialOutcome:
         return None if self.books is None else audit.count_charged_unconfirmed(self.report.audit, self.books)
 
     @property
+    def dead_letters(self) -> Mapping[str, int]:
+        """The number of messages that became dead letters, by reason; empty where it is not known."""
+        return {} if self.books is None else audit.count_dead_letters(self.books)
+
+    @property
     def redelivered(self) -> int | None:
         """Messages that a service had answered before."""
         return None if self.books is None else audit.count_redelivered(self.books)

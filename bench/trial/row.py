@@ -13,12 +13,13 @@ from bench.profile.schema import CellSettings
 from bench.results import caveats
 from bench.results.caveats import Caveat
 from bench.results.histograms import Percentiles, compute_percentiles, empty_histogram
-from bench.results.measures import latency_names, merged_measures
+from bench.results.measures import DEAD_LETTERS, latency_names, merged_measures
 from bench.results.rows import TrialRow
 from bench.stats.littles_law import littles_law_error
 from bench.trial import validity
 from bench.trial.outcome import TrialOutcome
 from bench.trial.timer_artifacts import find_timer_artifacts
+from transports.dead_letters import REASONS
 
 
 def decode_histogram(report: TrialReport, name: str) -> HdrHistogram:
@@ -128,6 +129,8 @@ def _find_remarks(cell: CellSettings, outcome: TrialOutcome, health: validity.He
         offered_per_s=cell.profile.offered_per_s(cell.rate_per_s),
         achieved_per_s=report.achieved_per_s,
     )
+    if cell.profile.fault is None and any(outcome.dead_letters.values()):
+        yield caveats.dead_letters(outcome.dead_letters)
     if not report.steady:
         yield caveats.not_steady(report.warm_up_s)
     yield from validity.find_remarks(health)
@@ -159,6 +162,7 @@ def _collect_measures(cell: CellSettings, outcome: TrialOutcome, health: validit
         "duration_s": report.window_s,
         "failures": format_failures(report),
         "lost": outcome.lost,
+        **{f"{DEAD_LETTERS}{reason}": outcome.dead_letters.get(reason) for reason in REASONS},
         "ready_s": outcome.ready_s,
         "negotiated_cipher": outcome.cipher,
         "achieved_share": health.achieved_share,

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shutil
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -19,6 +20,7 @@ from bench.load.locust.control import Master, start_worker
 from bench.load.protocol import ResourceWatch, TrialReport, TrialSpec
 from bench.load.workload.replay import ArrivalTrace
 from bench.profile.schema import CellSettings
+from bench.provision import postgres
 from bench.provision.base import Broker
 from bench.provision.brokers import is_broker_running
 from bench.provision.ports import find_free_ports
@@ -34,6 +36,7 @@ from bench.trial import audit
 from bench.trial.disturbance import Disturbance, disturb_during, is_disturbed
 from bench.trial.fault_injection import FaultTargets, FaultWindow
 from bench.trial.hops import build_path_steps, find_clock_mismatch
+from bench.trial.kept_dead_letters import keep_dead_letters
 from bench.trial.outcome import TrialOutcome
 from bench.trial.proxy_routes import BUYER, ProxyRoutes
 from bench.trial.readiness import read_negotiated_tls, wait_until_ready
@@ -64,6 +67,8 @@ class TrialContext:
     """The folder that set-up keeps, with the proxy program; only for a fault of the network."""
     raw: Path | None = None
     """The folder that keeps every order, trial by trial."""
+    dead_letters: Path | None = None
+    """The folder that keeps what the services could not carry on, trial by trial."""
     speed_probe: SpeedProbe = field(default_factory=SpeedProbe)
     keys: str = ""
     """The folder with the keys of all roles, at any level of security but none."""
@@ -146,11 +151,15 @@ async def _run_load(
     setting = build_setting(stage, cell, trial)
     transport = cell.kind(setting)
     used = [stage.brokers[name] for name in transport.traits.needs if name in stage.brokers]
+    database = [stage.brokers[postgres.NAME]] if cell.needs_database else []
     fault = cell.profile.fault
     links = ProxyRoutes(fault, setting, used)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(remove_quietly, transport)
         await transport.prepare()
+        if stage.dead_letters is not None:
+            letters = stage.dead_letters / f"{trial_name(round_, slot, cell.name)}.jsonl"
+            stack.push_async_callback(keep_dead_letters, transport, letters)
         way = await stack.enter_async_context(_start_network_proxy(stage, links))
         begun_s = time.monotonic()
         running = await stack.enter_async_context(run_ready_services(stage, cell, setting, transport, links))
@@ -163,6 +172,10 @@ async def _run_load(
         parts = {
             "services": tuple(service.pid for service in running.values()),
             "broker": tuple(pid for broker in used for pid in broker.pids),
+            # It has a process for each connection, and all that the services need are open by now.
+            "database": tuple(
+                pid for server in database for pid in server.pids[:1] for pid in cost.find_process_tree(pid)
+            ),
         }
         parts = {part: pids for part, pids in parts.items() if pids}
         idle_cpu = (
@@ -185,6 +198,7 @@ async def _run_load(
         books, stamps, doubts = await _collect_audit(stage, cell, running, report)
     if (again := trouble.away.again) is not None:
         used = [again if again.name == broker.name else broker for broker in used]
+    used += database
     doubts += [caveats.process_ended(broker.name) for broker in used if not is_broker_running(broker)]
     if setting.security != NONE and (agreed is None or agreed.cipher != CIPHER_SUITE):
         doubts.append(caveats.cipher_differs("none" if agreed is None else agreed.cipher, CIPHER_SUITE))
@@ -219,7 +233,7 @@ async def _collect_audit(
     except StartFailed as error:
         name = "silent" if all(service.alive for service in running.values()) else "died"
         return report.services_audit, report.stamps, [Caveat(name, f"{cell.name}: {error}", _SEE_LOGS)]
-    return audit.merge_process_audits(books, shared=cell.profile.store == "sqlite"), stamps, []
+    return audit.merge_process_audits(books, shared=cell.profile.store != "memory"), stamps, []
 
 
 def _build_result(
@@ -296,20 +310,39 @@ async def run_ready_services(
     if transport.traits.in_process:
         yield {}
         return
-    store_folder = None
-    if cell.profile.store == "sqlite":
-        store_folder = stage.folder / setting.trial
-        store_folder.mkdir()
-    async with run_services(
-        cell.transport,
-        setting,
-        folder=stage.folder,
-        logs=stage.logs,
-        store_folder=store_folder,
-        seen_by=None if links is None else links.seen_by,
-    ) as running:
+    async with (
+        _provide_stores(stage, cell, setting.trial) as (store_folder, databases),
+        run_services(
+            cell.transport,
+            setting,
+            folder=stage.folder,
+            logs=stage.logs,
+            store_folder=store_folder,
+            databases=databases,
+            seen_by=None if links is None else links.seen_by,
+        ) as running,
+    ):
         await wait_until_ready(transport)
         yield running
+
+
+@contextlib.asynccontextmanager
+async def _provide_stores(
+    stage: TrialContext, cell: CellSettings, trial: str
+) -> AsyncIterator[tuple[Path | None, Mapping[str, str]]]:
+    """The folder of the services' files or their databases, new and empty; gone afterwards. Raises StartFailed."""
+    if cell.needs_database:
+        async with postgres.provide_databases(stage.brokers[postgres.NAME], trial, SERVICES) as databases:
+            yield None, databases
+    elif cell.profile.store == "sqlite":
+        folder = stage.folder / trial
+        folder.mkdir()
+        try:
+            yield folder, {}
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    else:
+        yield None, {}
 
 
 def _worker_environment(stage: TrialContext) -> dict[str, str]:
@@ -357,6 +390,7 @@ def build_trial_spec(
         warm_up_max_s=profile.warm_up_max_s,
         duration_s=duration_s,
         drain_s=profile.deadline_s,
+        store=profile.store,
         watch=watch,
     )
 

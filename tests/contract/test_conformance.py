@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,11 @@ import pytest
 
 from bench.provision.certificates import make_keys
 from bench.provision.ports import find_free_ports
+from shop.store import SqliteStore, Store
 from shop.workflow import SERVICES
 from transports.base import Setting, Transport
-from transports.conformance import CHECKS, ConformanceCheck
+from transports.conformance import CHECKS, ConformanceCheck, use_store
+from transports.conformance_faults import FAULT_CHECKS
 from transports.registry import list_backends, list_transports, load_transport
 
 pytestmark = pytest.mark.slow
@@ -39,14 +41,63 @@ def called(pairing: Pairing) -> str:
     return "-".join(filter(None, (name, product, *options.values())))
 
 
+_USUAL = (("broker", "rabbitmq", {}), ("events", "kafka", {}))
+STORE_PAIRINGS = [
+    pytest.param(pairing, marks=pytest.mark.nightly if pairing[1] and pairing not in _USUAL else (), id=called(pairing))
+    for pairing in PAIRINGS
+]
+"""The four methods as they come; `make nightly` has the others."""
+STORE_CHECKS = tuple(
+    check
+    for check in CHECKS
+    if any(word in check.__name__ for word in ("shipped", "twice", "content", "declined", "many_orders", "records"))
+)
+"""What depends on the store: the others are of the wire alone."""
+
+
 @pytest.mark.broker
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("check", (*CHECKS, *FAULT_CHECKS), ids=lambda check: check.__name__.removeprefix("check_"))
 @pytest.mark.parametrize("pairing", PAIRINGS, ids=called)
 async def test_transport_conforms(pairing: Pairing, check: ConformanceCheck, servers: Mapping[str, str]) -> None:
     missing = load_transport(*pairing[:2]).traits.needs - servers.keys()
     if missing:
         pytest.skip(f"needs {', '.join(missing)}")
     await check(lambda **changes: made(pairing, servers=servers, **changes))
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("pairing", STORE_PAIRINGS)
+async def test_transport_conforms_over_sqlite(
+    pairing: Pairing, check: ConformanceCheck, servers: Mapping[str, str], tmp_path: Path
+) -> None:
+    folders = itertools.count()
+    await conform_over(
+        lambda service: SqliteStore(tmp_path / f"{service}-{next(folders)}.sqlite"), pairing, check, servers
+    )
+
+
+@pytest.mark.broker
+@pytest.mark.postgres
+@pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("pairing", STORE_PAIRINGS)
+async def test_transport_conforms_over_postgres(
+    pairing: Pairing,
+    check: ConformanceCheck,
+    servers: Mapping[str, str],
+    open_postgres: Callable[[str], Store],
+) -> None:
+    await conform_over(open_postgres, pairing, check, servers)
+
+
+async def conform_over(
+    open_store: Callable[[str], Store], pairing: Pairing, check: ConformanceCheck, servers: Mapping[str, str]
+) -> None:
+    missing = load_transport(*pairing[:2]).traits.needs - servers.keys()
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")
+    with use_store(open_store):
+        await check(lambda **changes: made(pairing, servers=servers, **changes))
 
 
 def made(pairing: Pairing, **changes: Any) -> Transport:

@@ -21,6 +21,7 @@ from shop.workflow import SERVICES
 from tests.conftest import refuses
 from transports.base import Setting, Transport
 from transports.conformance import CHECKS, ConformanceCheck
+from transports.conformance_faults import FAULT_CHECKS
 from transports.errors import SettingError
 from transports.registry import load_transport
 
@@ -155,7 +156,7 @@ def test_an_installed_distribution_is_found_by_its_entry_point(site: Path) -> No
     assert set(with_it) - set(without) == {"frames"}
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("check", (*CHECKS, *FAULT_CHECKS), ids=lambda check: check.__name__.removeprefix("check_"))
 async def test_the_plugin_conforms(make: Callable[..., Transport], check: ConformanceCheck) -> None:
     await check(make)
 

@@ -187,7 +187,8 @@ async def test_a_command_of_no_kind_of_its_service_is_a_dead_letter_and_the_serv
         headers += [] if kind is None else [("kind", kind)]
         await foreign.send_and_wait(f"{trial.name}.user", body, headers=headers)
         (dead,) = await read_records(servers, f"{trial.name}.unreadable", 1)
-        assert (dead.value, list(dead.headers)) == (body, headers)
+        said = [("reason", b"unreadable"), ("source", f"{trial.name}.user".encode())]
+        assert (dead.value, list(dead.headers)) == (body, [*headers, *said])
         assert trial.serving["user"].unreadable == 1
         await trial.ship_order()
 
@@ -236,7 +237,8 @@ async def test_with_confluent_unreadable_records_go_to_the_dead_letter_topic(ser
         await foreign.send_and_wait(f"{trial.name}.place-order", None, key=b"k", headers=[("from", b"afar")])
         await wait_until(lambda: trial.serving["user"].unreadable == 1)
         (dead,) = await read_records(servers, f"{trial.name}.unreadable", 1)
-        assert (dead.value or b"", dead.key, list(dead.headers)) == (b"", b"k", [("from", b"afar")])
+        said = [("reason", b"unreadable"), ("source", f"{trial.name}.place-order".encode())]
+        assert (dead.value or b"", dead.key, list(dead.headers)) == (b"", b"k", [("from", b"afar"), *said])
         await trial.ship_order()
 
 

@@ -26,6 +26,7 @@ from tests.conftest import build_order
 from transports.backends.rabbitmq.topology import QUORUM
 from transports.base import Client, ServingStats, Setting
 from transports.broker import BrokerTransport
+from transports.dead_letters import FAILED, REASON_HEADER, SOURCE_HEADER, UNREADABLE
 from transports.errors import NotAccepted, TooLarge, Unreachable
 from transports.wire import load_codec
 
@@ -151,7 +152,7 @@ async def test_what_cannot_be_read_goes_to_the_dead_letter_queue_and_the_service
         await trial.publish("user", body, type=kind, message_id="mine")
         dead = await trial.dead_letter()
         assert (dead.body, dead.type, dead.message_id) == (body, kind, "mine")
-        assert dead.headers["x-first-death-queue"] == f"{trial.name}.user"
+        assert dead.headers == {REASON_HEADER: UNREADABLE, SOURCE_HEADER: f"{trial.name}.user"}
         assert trial.serving["user"].unreadable == 1
         await trial.ship_order()
         assert trial.serving["user"].unreadable == 1
@@ -166,7 +167,7 @@ async def test_an_order_that_a_service_cannot_carry_on_is_a_dead_letter_and_coun
         assert len(body) > trial_limit
         await trial.publish("user", body, type="place-order")
         assert (await trial.dead_letter()).body == body
-        assert (trial.serving["user"].failed, trial.serving["user"].unreadable) == (1, 0)
+        assert (trial.serving["user"].dead_letters[FAILED], trial.serving["user"].unreadable) == (1, 0)
         await trial.ship_order()
 
 

@@ -39,14 +39,15 @@ def a_setting(trial: str, durability: Durability, servers: Mapping[str, str], pr
 
 
 @asynccontextmanager
-async def four(transport: Transport, folder: Path) -> AsyncIterator[Mapping[str, ServiceProcess]]:
-    """Over the store of the class: SQLite is what survives in `safe`, memory what does not in `fast`."""
+async def four(
+    transport: Transport, folder: Path, store: str = "sqlite"
+) -> AsyncIterator[Mapping[str, ServiceProcess]]:
+    """Over SQLite, which every class of durability has when nothing else is said, or over memory."""
     product = transport.setting.product
     name = next(
         name for name in ("rest", "grpc", "broker", "events") if type(transport) is select_transport(name, product)
     )
-    safe = transport.setting.durability == "safe"
-    store_folder = folder if safe else None
+    store_folder = folder if store == "sqlite" else None
     async with run_services(
         name, transport.setting, folder=folder, logs=folder / "logs", store_folder=store_folder
     ) as running:
@@ -79,16 +80,19 @@ def kill(pids: list[int]) -> None:
 
 
 @pytest.mark.parametrize("transport", ["rest", "grpc"])
-@pytest.mark.parametrize(("durability", "survivors"), [("fast", 0), ("safe", ORDERS)])
+@pytest.mark.parametrize(
+    ("durability", "store", "survivors"),
+    [("fast", "memory", 0), ("fast", "sqlite", ORDERS), ("safe", "sqlite", ORDERS)],
+)
 async def test_a_chain_has_after_the_death_of_its_services_what_their_stores_kept(
-    tmp_path: Path, transport: str, durability: Durability, survivors: int
+    tmp_path: Path, transport: str, durability: Durability, store: str, survivors: int
 ) -> None:
     chain = load_transport(transport)(a_setting("killed", durability, {}))
-    async with four(chain, tmp_path) as running:
+    async with four(chain, tmp_path, store) as running:
         await accepted(chain, ORDERS)
         assert await placed(running) == ORDERS
         kill([service.pid for service in running.values()])
-    async with four(chain, tmp_path) as running:
+    async with four(chain, tmp_path, store) as running:
         assert await placed(running) == survivors
 
 
@@ -173,5 +177,5 @@ async def test_an_accepted_order_survives_the_brokers_death_or_not_as_the_trait_
             async with four(pipeline, tmp_path) as running, pipeline.connect() as client:
                 last = await client.submit(PlaceOrder(build_order("last")))
                 assert await finished([last]) == ["shipped"]
-                # A store of SQLite still has the first order, one in memory not.
-                assert await placed(running) == survivors + (2 if durability == "safe" else 1)
+                # The store still has the first order.
+                assert await placed(running) == survivors + 2

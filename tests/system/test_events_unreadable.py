@@ -21,8 +21,14 @@ from tests.system.kafka_trial import (
     start_producer,
     wait_until,
 )
+from transports.dead_letters import FAILED, REASON_HEADER, SOURCE_HEADER, UNREADABLE
 
 pytestmark = [pytest.mark.slow, pytest.mark.broker]
+
+
+def said(reason: str, topic: str) -> list[tuple[str, bytes]]:
+    """Returns the headers that a service adds to a dead letter."""
+    return [(REASON_HEADER, reason.encode()), (SOURCE_HEADER, topic.encode())]
 
 
 @pytest.mark.parametrize(
@@ -34,7 +40,8 @@ async def test_what_cannot_be_read_goes_to_the_dead_letter_topic_and_the_service
     async with run_kafka_trial(servers) as trial:
         await trial.publish("place-order", body, key=b"mine", headers=[("from", b"afar")])
         (dead,) = await trial.records("unreadable", 1)
-        assert (dead.value or b"", dead.key, list(dead.headers)) == (body or b"", b"mine", [("from", b"afar")])
+        headers = [("from", b"afar"), *said(UNREADABLE, f"{trial.name}.place-order")]
+        assert (dead.value or b"", dead.key, list(dead.headers)) == (body or b"", b"mine", headers)
         assert trial.serving["user"].unreadable == 1
         await trial.ship_order()
         assert trial.serving["user"].unreadable == 1
@@ -123,7 +130,8 @@ async def test_a_record_that_was_small_only_compressed_does_not_end_the_service(
         async with start_producer(servers, compression_type="gzip") as zipping:
             await zipping.send_and_wait(topic, body, key=b"large", headers=headers)
         (dead,) = await trial.records("unreadable", 1)
-        assert (dead.key, dead.value, list(dead.headers)) == (None, b"", [("lies-at", f"{topic}/0/0".encode())])
+        headers = [("lies-at", f"{topic}/0/0".encode()), *said(UNREADABLE if counted[0] else FAILED, topic)]
+        assert (dead.key, dead.value, list(dead.headers)) == (None, b"", headers)
         (large,) = await read_records(servers, topic, 1)
         assert (large.key, large.value) == (b"large", body)
         serving = trial.serving["payment"]
@@ -143,8 +151,8 @@ async def test_a_batch_that_would_inflate_beyond_the_limit_is_left_out_and_what_
                 await zipping.send_and_wait(topic, body, key=f"order-{number}".encode())
         dead = await trial.records("unreadable", 2)
         assert [list(letter.headers) for letter in dead] == [
-            [("lies-at", f"{topic}/0/1".encode())],
-            [("lies-at", f"{topic}/0/3".encode())],
+            [("lies-at", f"{topic}/0/1".encode()), *said(UNREADABLE, topic)],
+            [("lies-at", f"{topic}/0/3".encode()), *said(UNREADABLE, topic)],
         ]
         assert trial.serving["payment"].unreadable == 2
         assert "over the limit when it is inflated" in caplog.text

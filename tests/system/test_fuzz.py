@@ -31,8 +31,11 @@ PATIENCE_S = 60
 BODIES = 40
 LIMIT_BYTES = 64 * 1024
 TRANSPORTS = ("rest", "grpc", "broker", "events")
-ANSWERS = {"rest": {"200", "400", "413"}, "grpc": {"OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"}}
-"""What a chain may say to any body: never that it failed itself."""
+ANSWERS = {
+    "rest": {"200", "400", "413", "422"},
+    "grpc": {"OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "ALREADY_EXISTS"},
+}
+"""What a chain may say to any body: never that it failed itself. 422 and ALREADY_EXISTS: the id had other content."""
 _trials = count()
 
 Edit = tuple[str, int, int, bytes]

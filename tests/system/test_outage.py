@@ -11,16 +11,7 @@ from tests.system.command_line import BenchCommandLine, how_refused, is_complete
 
 pytestmark = [pytest.mark.slow, pytest.mark.broker]
 
-AWAY = (
-    "REPORT=no",
-    "ROUNDS=1",
-    "WARM_UP=0.5",
-    "WARM_UP_MAX=0",
-    "BROKER_WARM_UP=0",
-    "RATE=50",
-    "DEADLINE=10",
-    "STORE=sqlite",
-)
+AWAY = ("REPORT=no", "ROUNDS=1", "WARM_UP=0.5", "WARM_UP_MAX=0", "BROKER_WARM_UP=0", "RATE=50", "DEADLINE=10")
 SOON = ("DURATION=4", "FAULT_AT=1", "FAULT_FOR=1")
 
 

@@ -134,7 +134,8 @@ async def test_orders_are_counted_in_the_books_of_the_processes(
         "shipping": {"order-shipped": 1},
     }
     assert (books["product"]["balance"], books["user"]["balance"]) == ({"missing": 0}, {"open": 0})
-    assert books["shipping"]["serving"] == {"handled": 1, "unreadable": 0, "failed": 0}
+    none = {"unreadable": 0, "refused": 0, "failed": 0, "parked": 0}
+    assert books["shipping"]["serving"] == {"handled": 1, "unreadable": 0, "failed": 0, "dead_letters": none}
 
 
 async def test_services_over_sqlite_know_their_books_again_after_a_restart(tmp_path: Path) -> None:

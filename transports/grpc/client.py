@@ -1,7 +1,8 @@
 """Calls services over gRPC, and submits orders as the buyer."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import grpc
 
@@ -9,10 +10,20 @@ from shop.messages import Message, PlaceOrder
 from shop.workflow import ENTRY_SERVICE
 from transports.base import Client, Receipt, Setting
 from transports.dispatch import decode_receipt
-from transports.errors import Denied, Failed, NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable
+from transports.errors import (
+    ContentConflict,
+    Denied,
+    Failed,
+    NoOutcome,
+    NotAccepted,
+    TooLarge,
+    TransportError,
+    Unavailable,
+    Unreachable,
+)
 from transports.grpc.config import GRPC_COMPRESSIONS, Config, build_channel_options
 from transports.grpc.credentials import open_channel
-from transports.grpc.methods import CODEC_METADATA, METHODS
+from transports.grpc.methods import CODEC_METADATA, METHODS, PUSHBACK_METADATA
 from transports.retry import retry_unreachable
 from transports.security import build_bearer_header, list_callable_services
 from transports.wire import Codec, load_codec
@@ -58,17 +69,30 @@ class ServiceCaller:
 
     def _translate_error(self, error: grpc.aio.AioRpcError, service: str, size_bytes: int) -> TransportError:
         code, detail = error.code(), error.details() or error.code().name
+        trailing: Any = error.trailing_metadata() or ()  # a mapping, of which grpc-stubs knows nothing
+        if code is grpc.StatusCode.UNAVAILABLE and PUSHBACK_METADATA in trailing:
+            return Unavailable(detail)
+        translate = _ERROR_BY_CODE.get(code)
+        if translate is not None:
+            return translate(service, detail)
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
             return TooLarge(size_bytes, self._limit_bytes)
-        if code is grpc.StatusCode.INVALID_ARGUMENT:
-            return NotAccepted(f"{service} refused the message: {detail}")
-        if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
-            return Denied(f"{service} refused whoever asked: {detail}")
-        if code is grpc.StatusCode.UNAVAILABLE:
-            return Unreachable(f"{service} cannot be reached: {detail}")
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return NoOutcome(f"{service} did not answer within {self._deadline_s:g} s")
         return Failed(f"{service} answered {code.name}: {detail}")
+
+
+def _deny(service: str, detail: str) -> TransportError:
+    return Denied(f"{service} refused whoever asked: {detail}")
+
+
+_ERROR_BY_CODE: Mapping[grpc.StatusCode, Callable[[str, str], TransportError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: lambda service, detail: NotAccepted(f"{service} refused the message: {detail}"),
+    grpc.StatusCode.ALREADY_EXISTS: lambda _, detail: ContentConflict(detail),
+    grpc.StatusCode.UNAUTHENTICATED: _deny,
+    grpc.StatusCode.PERMISSION_DENIED: _deny,
+    grpc.StatusCode.UNAVAILABLE: lambda service, detail: Unreachable(f"{service} cannot be reached: {detail}"),
+}
 
 
 def _build_metadata(setting: Setting, role: str, service: str) -> Metadata | None:

@@ -11,6 +11,11 @@ CODEC_METADATA = "fourways-codec"
 """Says which codec a body is in when it is not protobuf: Python's grpc does not show a content-subtype."""
 
 
+PUSHBACK_METADATA = "grpc-retry-pushback-ms"
+"""The milliseconds for which a server asks its caller to wait (gRFC A6); with UNAVAILABLE it says that the service is
+there and cannot store."""
+
+
 @dataclass(frozen=True, slots=True)
 class RpcMethod:
     service: str

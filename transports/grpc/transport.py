@@ -21,7 +21,7 @@ class GrpcTransport(Transport):
         style=Style.CHAIN,
         accepted=Acceptance.ON_OUTCOME,
         survives={
-            "fast": "D0: nothing survives a service process",
+            "fast": "D2: a service's death; every decision is committed and lies in the page cache of its machine",
             "safe": "D3: every service has fsynced its decision before it answers",
         },
         redelivers=False,

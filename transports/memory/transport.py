@@ -11,8 +11,8 @@ from shop.messages import KIND_BY_TYPE, Message, PlaceOrder
 from shop.service import Service
 from shop.workflow import ENTRY_SERVICE
 from transports.base import Acceptance, Client, Receipt, ServingStats, Setting, Style, Traits, Transport
-from transports.dispatch import MessageProcessor, decode_receipt, handle_in_chain
-from transports.errors import NoOutcome, TooLarge, Unreachable, Unreadable
+from transports.dispatch import MessageProcessor, OrdersInHand, decode_receipt, handle_in_chain
+from transports.errors import NoOutcome, TooLarge, TransportError, Unreachable, Unreadable
 from transports.options import parse_options
 from transports.tracing import Tracer
 from transports.wire import load_codec
@@ -40,6 +40,8 @@ class MemoryTransport(Transport):
         parse_options("memory", setting.options, Config)
         self.codec = load_codec(setting.codec)
         self._processors: dict[str, tuple[MessageProcessor, ServingStats]] = {}
+        self.in_hand = OrdersInHand()
+        """The orders of all buyers, which go on when their buyer has gone."""
 
     @asynccontextmanager
     async def serve(self, service: Service) -> AsyncIterator[ServingStats]:
@@ -49,6 +51,7 @@ class MemoryTransport(Transport):
             try:
                 yield serving
             finally:
+                await self.in_hand.finish()
                 del self._processors[service.name]
 
     @asynccontextmanager
@@ -72,7 +75,11 @@ class MemoryTransport(Transport):
         except Unreadable:
             serving.unreadable += 1
             raise
-        content = await handle_in_chain(processor, self.codec, received, self._ask_next, arrived_ns)
+        try:
+            content = await handle_in_chain(processor, self.codec, received, self._ask_next, arrived_ns)
+        except TransportError:
+            serving.failed += 1
+            raise
         serving.handled += 1
         return content
 
@@ -88,7 +95,8 @@ class _MemoryClient(Client):
         setting = self._transport.setting
         try:
             async with asyncio.timeout(setting.deadline_s):
-                content = await self._transport.ask(ENTRY_SERVICE, order, setting.max_order_bytes)
+                work = self._transport.ask(ENTRY_SERVICE, order, setting.max_order_bytes)
+                content = await self._transport.in_hand.run(work)
         except TimeoutError as error:
             raise NoOutcome(f"no answer within {setting.deadline_s} s") from error
         return decode_receipt(self._transport.codec, content)

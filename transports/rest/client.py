@@ -8,7 +8,7 @@ from shop.messages import KIND_BY_TYPE, Message, PlaceOrder
 from shop.workflow import ENTRY_SERVICE
 from transports.base import Client, Receipt, Setting
 from transports.dispatch import decode_receipt
-from transports.errors import Denied, Failed, NoOutcome, NotAccepted, TooLarge
+from transports.errors import ContentConflict, Denied, Failed, NoOutcome, NotAccepted, TooLarge, Unavailable
 from transports.rest.client_libraries import PostFunction
 from transports.retry import retry_unreachable
 from transports.security import NONE, build_bearer_header, list_callable_services
@@ -46,7 +46,10 @@ class ServiceCaller:
             headers = {**self._headers[service], "idempotency-key": message.order.order_id}
 
             async def once(within_s: float) -> tuple[int, str, bytes]:
-                return await self._post(f"{next(self._urls[service])}/{kind}", sent, headers, within_s)
+                answer = await self._post(f"{next(self._urls[service])}/{kind}", sent, headers, within_s)
+                if answer[0] == 503:
+                    raise Unavailable(_read_detail(answer[2]))
+                return answer
 
             status, encoding, content = await retry_unreachable(once, self._retries, self._deadline_s)
         else:
@@ -61,8 +64,12 @@ class ServiceCaller:
         detail = _read_detail(content)
         if status in (400, 415):
             raise NotAccepted(f"{service} refused the message: {detail}")
+        if status == 422:
+            raise ContentConflict(detail)
         if status in (401, 403):
             raise Denied(f"{service} refused whoever asked: {detail}")
+        if status == 503:
+            raise Unavailable(detail)
         if status == 504:
             raise NoOutcome(detail)
         raise Failed(f"{service} answered {status}: {detail}")

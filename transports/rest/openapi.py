@@ -20,7 +20,9 @@ _REFUSALS = {
     403: "who asks may not",
     413: "the body is over the size limit",
     415: "the service reads another format",
-    502: "a service further along cannot be reached or failed",
+    422: "the order id was used before, for other content",
+    502: "a service failed, this one or one further along, or cannot be reached",
+    503: "the service cannot store anything for now; Retry-After says when to try again",
     504: "a service further along did not answer in time",
 }
 _PROBLEM_SCHEMA = {

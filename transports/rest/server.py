@@ -26,10 +26,21 @@ from shop.messages import KIND_BY_TYPE
 from shop.workflow import ENTRY_SERVICE, REQUEST_TYPES
 from transports.base import ServingStats, Setting
 from transports.dispatch import MessageProcessor, handle_in_chain
-from transports.errors import Failed, NoOutcome, NotAccepted, TooLarge, TransportError, Unreachable, Unreadable
+from transports.errors import (
+    ContentConflict,
+    Failed,
+    NoOutcome,
+    NotAccepted,
+    TooLarge,
+    TransportError,
+    Unavailable,
+    Unreachable,
+    Unreadable,
+)
 from transports.rest.client import ServiceCaller
 from transports.rest.config import Config
 from transports.rest.openapi import PROBLEM_MEDIA_TYPE, VERSION, describe_request, describe_responses
+from transports.retry import RETRY_AFTER_S
 from transports.security import Forbidden, Unauthenticated, build_guard
 from transports.wire import Codec, load_codec
 from transports.wire.compression import COMPRESSIONS
@@ -39,9 +50,11 @@ _log = logging.getLogger(__name__)
 _STATUS_BY_ERROR: tuple[tuple[type[TransportError], int], ...] = (
     (Unreadable, 400),
     (TooLarge, 413),
+    (ContentConflict, 422),
     (NotAccepted, 502),
     (Unreachable, 502),
     (NoOutcome, 504),
+    (Unavailable, 503),
     (Failed, 502),
 )
 
@@ -87,9 +100,9 @@ def build_application(
                 serving.unreadable += 1
             else:
                 serving.failed += 1
-            return _build_problem(
-                next(status for known, status in _STATUS_BY_ERROR if isinstance(error, known)), str(error)
-            )
+            headers = {"retry-after": str(RETRY_AFTER_S)} if isinstance(error, Unavailable) else None
+            status = next(status for known, status in _STATUS_BY_ERROR if isinstance(error, known))
+            return _build_problem(status, str(error), headers)
         except _UnsupportedMediaType as error:
             serving.unreadable += 1
             return _build_problem(415, str(error))

@@ -11,11 +11,12 @@ from shop.messages import KIND_BY_TYPE
 from shop.workflow import ENTRY_SERVICE, REQUEST_TYPES
 from transports.base import ServingStats, Setting
 from transports.dispatch import MessageProcessor, handle_in_chain
-from transports.errors import NoOutcome, TooLarge, TransportError, Unreachable, Unreadable
+from transports.errors import ContentConflict, NoOutcome, TooLarge, TransportError, Unreachable, Unreadable
 from transports.wire import load_codec
 
 _STATUS_BY_ERROR: tuple[tuple[type[TransportError], FrameStatus], ...] = (
     (Unreadable, FrameStatus.REFUSED),
+    (ContentConflict, FrameStatus.REFUSED),
     (NoOutcome, FrameStatus.LATE),
     (TransportError, FrameStatus.FAILED),
 )

@@ -27,7 +27,7 @@ def test_the_default_is_what_the_contract_says() -> None:
     assert (profile.payload_bytes, profile.durability, profile.store, profile.by_name) == (
         1024,
         "fast",
-        "memory",
+        "sqlite",
         False,
     )
 
@@ -267,7 +267,7 @@ def test_a_profile_that_is_not_there_is_refused_by_its_path(tmp_path: Path) -> N
     ("given", "code", "name"),
     [
         ({"FAULT": "stop-payment", "FAULT_AT": "3", "FAULT_FOR": "3"}, "fault-outlasts-window", "FAULT_FOR"),
-        ({"FAULT": "kill-payment"}, "fault-needs-store", "STORE=sqlite"),
+        ({"FAULT": "kill-payment", "STORE": "memory"}, "fault-needs-store", "STORE"),
         ({"FAULT": "kill-payment", "STORE": "sqlite", "PROCESSES": "2"}, "fault-of-processes", "PROCESSES"),
         ({"FAULT": "stop-broker", "TRANSPORT": "rest"}, "fault-without-broker", "rest"),
         ({"FAULT": "kill-broker", "TRANSPORT": "grpc"}, "fault-without-broker", "grpc"),

@@ -64,8 +64,8 @@ def test_every_setting_has_help_and_words_that_fit(spec: SettingSpec) -> None:
     assert not spec.choices or set(spec.aliases.values()) <= set(spec.choices)
     assert not spec.aliases.keys() & set(spec.choices)
     assert not spec.factor or spec.column
-    if spec.base is not None:
-        assert parse(spec, spec.base) == spec.base
+    for level in spec.base:
+        assert parse(spec, level) == level
 
 
 def test_a_name_a_key_and_a_column_stand_once() -> None:

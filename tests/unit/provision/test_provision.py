@@ -310,7 +310,8 @@ async def test_a_secured_broker_whose_keys_are_missing_says_which(
 
 def test_compose_publishes_on_loopback_only() -> None:
     published = re.findall(r'^ +- "(\S+:\d+)"$', compose.COMPOSE_FILE.read_text(), re.MULTILINE)
-    assert published == ["127.0.0.1:${RABBITMQ_PORT:-5672}:5672", "127.0.0.1:${KAFKA_PORT:-9092}:9092"]
+    ports = {"RABBITMQ": 5672, "POSTGRES": 5432, "KAFKA": 9092}
+    assert published == [f"127.0.0.1:${{{name}_PORT:-{port}}}:{port}" for name, port in ports.items()]
 
 
 def test_compose_and_native_kafka_have_the_same_settings() -> None:

@@ -93,4 +93,5 @@ def test_money_and_stock_add_up(kind: str, plan) -> None:
             "count": len(shipped),
             "amount_cents": money,
             "order_ids": sum(hash_order_id(end.order.order_id) for end in shipped) % 2**64,
+            "units": sold.total(),
         }

@@ -18,13 +18,17 @@ from shop.messages import (
     StockReleased,
     StockReserved,
 )
-from shop.payments import DECLINED_CARD
+from shop.payments import DECLINED_CARD, PaymentService
 from shop.products import ProductService
+from shop.service import Conflict, fingerprint
 from shop.store import MemoryStore, Store
 from shop.users import UserService
 from shop.workflow import SERVICES, find_consumer, is_outcome, list_consumed_types
 from tests.conftest import build_order
 from tests.unit.shop.builders import SKU, build_order_with_lines, open_all_services, read_books, run_workflow
+
+FINGERPRINT = -1651133484117412886
+"""Of the order that build_order makes."""
 
 ONCE: tuple[tuple[str, Message], ...] = (
     ("user", PlaceOrder(build_order())),
@@ -69,9 +73,68 @@ def test_what_was_decided_stands_although_the_stock_has_changed(store: Store) ->
 def test_a_fact_is_rebuilt_from_the_message_that_asks(store: Store) -> None:
     """The document is not kept: it comes along with every delivery."""
     user = UserService(store)
-    user.handle(PlaceOrder(build_order(document=b"first")))
-    again = user.handle(PlaceOrder(build_order(document=b"second")))
-    assert again.order.document == b"second"
+    user.handle(PlaceOrder(build_order(document=b"x" * 5_000)))
+    assert store.size_bytes() < 100_000
+    asks = PlaceOrder(build_order(document=b"x" * 5_000))
+    assert user.handle(asks).order is asks.order
+    assert all(b"x" not in str(kept).encode() for kept in store.decisions())
+
+
+LINE = build_order().lines[0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"user_id": "somebody else"},
+        {"card": DECLINED_CARD},
+        {"address": "elsewhere"},
+        {"document": b"other"},
+        {"lines": (dataclasses.replace(LINE, quantity=1000),)},
+        {"lines": (dataclasses.replace(LINE, price_cents=1),)},
+        {"lines": (LINE, LINE)},
+        {"lines": ()},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_an_order_id_that_comes_back_with_other_content_is_refused(store: Store, changes: dict[str, object]) -> None:
+    for service, message in (
+        (UserService(store), PlaceOrder),
+        (PaymentService(store), lambda o: StockReserved(o, 910)),
+    ):
+        first = service.handle(message(build_order()))
+        books = read_books(service)
+        with pytest.raises(Conflict, match="order-1"):
+            service.handle(message(build_order(**changes)))
+        assert service.handle(message(build_order())) == first
+        assert read_books(service) == books
+        assert (service.repeated, service.conflicts) == (1, 1)
+
+
+def test_a_conflict_in_a_batch_spoils_none_of_the_others(store: Store) -> None:
+    payment = PaymentService(store)
+    one, other, last = payment.handle_all(
+        [
+            StockReserved(build_order("a"), 910),
+            StockReserved(build_order("a", lines=()), 910),
+            StockReserved(build_order("b"), 910),
+        ]
+    )
+    assert isinstance(other, Conflict)
+    assert isinstance(one, PaymentTaken)
+    assert isinstance(last, PaymentTaken)
+    assert payment.audit()["payment-taken"].count == 2
+
+
+def test_the_fingerprint_is_the_same_in_every_process() -> None:
+    assert fingerprint(build_order()) == FINGERPRINT
+
+
+def test_units_beyond_what_a_database_can_hold_are_no_error(store: Store) -> None:
+    line = dataclasses.replace(LINE, quantity=2**63)
+    UserService(store).handle(PlaceOrder(build_order(lines=(line, line))))
+    ((_, decision),) = store.decisions()
+    assert decision.units == 2**63 - 1
 
 
 def test_a_decision_is_small_however_large_the_order() -> None:
@@ -81,14 +144,14 @@ def test_a_decision_is_small_however_large_the_order() -> None:
     run_workflow(services, PlaceOrder(build_order("large-2", document=b"x" * 100_000)))
     kept = [decision for service in services.values() for _, decision in service.store.decisions()]
     assert len(kept) == 3 + 5
-    assert all(len(d.fact) + len(d.detail.encode()) + 8 <= 200 for d in kept)
+    assert all(len(d.fact) + len(d.detail.encode()) + 24 <= 220 for d in kept)
 
 
 def test_no_service_consumes_a_fact_of_its_own_so_that_a_chain_never_asks_itself() -> None:
     for name in SERVICES:
-        service = open_service(name)
         for message_type in list_consumed_types(name):
             for order in (build_order(), build_order(card=DECLINED_CARD), build_order(lines=())):
+                service = open_service(name)
                 given = {"order": order}
                 for field in dataclasses.fields(message_type)[1:]:
                     given[field.name] = 1 if field.type is int else "x"

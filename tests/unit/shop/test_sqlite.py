@@ -11,7 +11,7 @@ from shop.messages import OrderLine, OrderPlaced, OutOfStock, PlaceOrder, StockR
 from shop.payments import DECLINED_CARD, PaymentService
 from shop.products import ProductService
 from shop.service import Service, Tally, hash_order_id
-from shop.store import Decision, SqliteStore, Store
+from shop.store import Decision, SqliteStore, Store, StoreUnavailable
 from shop.workflow import SERVICES
 from tests.conftest import build_order
 from tests.unit.shop.builders import SKU, FailingPaymentService, build_order_with_lines, read_books, run_workflow
@@ -92,12 +92,48 @@ def test_a_full_disk_is_an_error_and_the_store_goes_on_when_there_is_room(tmp_pa
     payment = PaymentService(store)
     (pages,) = store._db.execute("PRAGMA page_count").fetchone()
     store._db.execute(f"PRAGMA max_page_count={pages}")
-    with pytest.raises(sqlite3.OperationalError, match="full"):
+    with pytest.raises(StoreUnavailable, match="full"):
         payment.handle_all([StockReserved(build_order(f"order-{number}"), 1) for number in range(1_000)])
     store._db.execute("PRAGMA max_page_count=100000")
     payment.handle(StockReserved(build_order(), 1))
     assert payment.balance() == {"taken_cents": 1}
     assert payment.audit()["payment-taken"].count == 1
+    store.close()
+
+
+def test_a_locked_file_is_an_error_and_what_was_counted_is_as_before(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.sqlite")
+    store._db.execute("PRAGMA busy_timeout=1")
+    payment, good = PaymentService(store), StockReserved(build_order(), 1)
+    payment.handle(good)
+    other = sqlite3.connect(tmp_path / "store.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable, match=r"store\.sqlite for now: database is locked"):
+            payment.handle(good)
+    other.execute("ROLLBACK")
+    other.close()
+    assert payment.handle(good) == payment.handle(good)
+    assert (payment.repeated, payment.audit()["payment-taken"].count) == (2, 1)
+    store.close()
+
+
+def test_what_a_batch_that_fails_had_answered_before_counts_once(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.sqlite")
+    payment, good = FailingPaymentService(store), StockReserved(build_order("good"), 1)
+    payment.handle(good)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            payment.handle_all([good, StockReserved(build_order("spoilt"), 7)])
+    payment.handle_all([good])
+    assert (payment.repeated, payment.conflicts) == (1, 0)
+    store.close()
+
+
+def test_a_statement_that_is_wrong_does_not_pass_for_a_store_that_is_away(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.sqlite")
+    with pytest.raises(sqlite3.OperationalError, match="no such table"), store.transaction():
+        store._db.execute("SELECT * FROM nowhere")
     store.close()
 
 
@@ -151,4 +187,4 @@ def test_after_an_exception_inside_a_batch_tallies_and_books_still_agree(store: 
         payment.handle_all([good, StockReserved(build_order("spoilt"), 7)])
     payment.handle(good)
     assert payment.balance() == {"taken_cents": 7}
-    assert payment.audit() == {"payment-taken": Tally(1, 7, hash_order_id("good"))}
+    assert payment.audit() == {"payment-taken": Tally(1, 7, hash_order_id("good"), 2)}

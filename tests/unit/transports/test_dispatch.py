@@ -24,11 +24,11 @@ from shop.messages import (
 )
 from shop.payments import DECLINED_CARD, PaymentService
 from shop.service import Handler, Service
-from shop.store import Decision, MemoryStore
+from shop.store import Decision, MemoryStore, StoreUnavailable
 from shop.workflow import SERVICES
 from tests.conftest import build_order
-from transports.dispatch import MessageProcessor, handle_in_chain
-from transports.errors import Failed, Unreachable
+from transports.dispatch import MessageProcessor, OrdersInHand, handle_in_chain
+from transports.errors import Failed, Unavailable, Unreachable
 from transports.wire import load_codec
 
 ORDER = build_order()
@@ -179,8 +179,9 @@ async def test_over_memory_handlers_run_in_the_loops_own_thread() -> None:
 
 async def test_over_memory_an_error_reaches_whoever_asked() -> None:
     async with MessageProcessor(open_service("payment")) as processor:
-        with pytest.raises(KeyError):
+        with pytest.raises(Failed, match="payment service failed") as failed:
             await processor.handle(PlaceOrder(ORDER))
+        assert isinstance(failed.value.__cause__, KeyError)
         assert isinstance(await processor.handle(StockReserved(ORDER, 1)), PaymentTaken)
 
 
@@ -215,6 +216,8 @@ class Slow(Service):
         self.threads.add(threading.current_thread())
         self.busy.set()
         assert self.go.wait(10)
+        if "away" in batch and ("spoilt" not in batch or len(batch) == 1):
+            raise StoreUnavailable("/secret/path is full")
         if "spoilt" in batch:
             raise ZeroDivisionError("spoilt")
         return super().handle_all(messages)
@@ -287,15 +290,79 @@ async def test_the_loop_goes_on_while_the_disk_is_busy(slow: Slow) -> None:
         assert isinstance(await first, PaymentTaken)
 
 
-async def test_an_error_reaches_everyone_whose_transaction_it_spoilt_and_nobody_else(slow: Slow) -> None:
+async def test_an_error_reaches_whoever_it_is_of_and_nobody_of_the_same_transaction(slow: Slow) -> None:
     async with MessageProcessor(slow) as processor:
         first = await later(processor, "a")
         await begun(slow)
-        spoilt = await later(processor, "b", "spoilt")
+        rest = await later(processor, "b", "spoilt", "c")
         slow.go.set()
-        results = await asyncio.gather(*first, *spoilt, return_exceptions=True)
-        assert [type(result) for result in results] == [PaymentTaken, ZeroDivisionError, ZeroDivisionError]
-        assert isinstance(await processor.handle(reserved("b")), PaymentTaken)
+        results = await asyncio.gather(*first, *rest, return_exceptions=True)
+        assert [type(result) for result in results] == [PaymentTaken, PaymentTaken, Failed, PaymentTaken]
+    assert slow.transactions == [["a"], ["b", "spoilt", "c"], ["b"], ["spoilt"], ["c"]]
+
+
+async def test_a_store_that_is_away_is_so_for_all_who_wait_and_is_tried_once(slow: Slow) -> None:
+    async with MessageProcessor(slow) as processor:
+        first = await later(processor, "a")
+        await begun(slow)
+        rest = await later(processor, "b", "away", "c")
+        slow.go.set()
+        results = await asyncio.gather(*first, *rest, return_exceptions=True)
+        assert [type(result) for result in results] == [PaymentTaken, *[Unavailable] * 3]
+    assert slow.transactions == [["a"], ["b", "away", "c"]]
+
+
+async def test_a_store_that_goes_away_while_each_is_tried_is_not_tried_by_those_that_follow(slow: Slow) -> None:
+    async with MessageProcessor(slow) as processor:
+        first = await later(processor, "a")
+        await begun(slow)
+        rest = await later(processor, "b", "spoilt", "away", "c")
+        slow.go.set()
+        results = await asyncio.gather(*first, *rest, return_exceptions=True)
+        assert [type(result) for result in results] == [PaymentTaken, PaymentTaken, Failed, Unavailable, Unavailable]
+    assert slow.transactions[1:] == [["b", "spoilt", "away", "c"], ["b"], ["spoilt"], ["away"]]
+
+
+async def test_nobody_is_told_what_the_store_says_and_the_log_is_once(
+    slow: Slow, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow.go.set()
+    async with MessageProcessor(slow) as processor:
+        for _ in range(200):
+            with pytest.raises(Unavailable, match=r"^the payment service cannot store anything for now") as told:
+                await processor.handle(reserved("away"))
+            assert "/secret/path" not in str(told.value)
+    assert caplog.text.count("/secret/path") <= 3
+    assert "/secret/path is full" in caplog.text
+    assert "199 times" in caplog.text
+
+
+async def test_an_order_in_hand_goes_on_when_its_caller_has_gone_and_is_waited_for() -> None:
+    in_hand, go, done = OrdersInHand(), asyncio.Event(), []
+
+    async def work() -> str:
+        await go.wait()
+        done.append("shipped")
+        return "shipped"
+
+    caller = asyncio.create_task(in_hand.run(work()))
+    await asyncio.sleep(0)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    asyncio.get_running_loop().call_soon(go.set)
+    await in_hand.finish()
+    assert done == ["shipped"]
+    assert await in_hand.run(work()) == "shipped"
+
+
+async def test_a_service_further_along_that_cannot_store_is_a_failure_to_the_caller_before() -> None:
+    async def ask(service: str, message: Message) -> bytes:
+        raise Unavailable("the shipping service cannot store anything for now")
+
+    with pytest.raises(Failed, match="the shipping service cannot store") as raised:
+        await answered("payment", StockReserved(ORDER, 1), ask)  # type: ignore[arg-type]
+    assert type(raised.value) is Failed
 
 
 async def test_whoever_stops_waiting_takes_nothing_from_the_others(slow: Slow) -> None:

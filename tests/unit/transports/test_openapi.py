@@ -218,7 +218,7 @@ async def test_the_page_and_its_schema_are_served(service: str, chain: Chain) ->
     page = await chain.get("/docs", service)
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     described = await chain.described(service)
-    assert set(described["responses"]) == {"200", "400", "401", "403", "413", "415", "502", "504"}
+    assert set(described["responses"]) == {"200", "400", "401", "403", "413", "415", "422", "502", "503", "504"}
     assert "$ref" not in json.dumps(described)
 
 

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from transports.errors import Failed, Unreachable
-from transports.retry import retry_unreachable
+from tests.unit.load.virtual_clock import VirtualLoop
+from transports.errors import Failed, Unavailable, Unreachable
+from transports.retry import RETRY_AFTER_S, retry_unreachable
 
 
 class Door:
@@ -35,6 +36,14 @@ def test_after_so_many_retries_the_last_error_is_raised() -> None:
     with pytest.raises(Unreachable):
         asyncio.run(retry_unreachable(door.ask, retries=2, deadline_s=30))
     assert len(door.within_s) == 3
+
+
+def test_a_service_that_cannot_store_is_asked_again_and_no_sooner_than_it_said() -> None:
+    door = Door(shut=3, error=Unavailable("full"))
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        began_s = runner.get_loop().time()
+        assert runner.run(retry_unreachable(door.ask, retries=3, deadline_s=30)) == "in"
+        assert runner.get_loop().time() - began_s >= 3 * RETRY_AFTER_S
 
 
 def test_what_was_answered_is_not_asked_again() -> None:

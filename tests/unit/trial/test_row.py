@@ -20,10 +20,11 @@ from bench.results.rows import TrialRow, trial_columns
 from bench.trial.outcome import TrialOutcome
 from bench.trial.row import build_trial_row
 from bench.trial.tls_probe import NegotiatedTls
+from transports.dead_letters import REASONS
 from transports.security import CIPHER_SUITE
 
 S = 1_000_000_000
-EMPTY = {"count": 0, "amount_cents": 0, "order_ids": 0}
+EMPTY = {"count": 0, "amount_cents": 0, "order_ids": 0, "units": 0}
 
 
 def a_cell(**settings: str) -> CellSettings:
@@ -50,8 +51,9 @@ def a_report(**changes: Any) -> TrialReport:
         "costs": {
             "services": PartUsage(cpu_ns=3 * S, peak_rss_mib=80.0, context_switches=1200),
             "broker": PartUsage(cpu_ns=6 * S, peak_rss_mib=120.0, context_switches=9),
+            "database": PartUsage(cpu_ns=6 * S // 10, peak_rss_mib=140.0, context_switches=9),
         },
-        "machine": MachineUsage(duration_s=6.0, busy_s=9.4, steal_s=0.0),
+        "machine": MachineUsage(duration_s=6.0, busy_s=10.0, steal_s=0.0),
         "wire_bytes": 600_000,
         "in_flight_mean": 2.0,
         "in_flight_by_instants": 2.0,
@@ -73,7 +75,7 @@ def names(row: TrialRow) -> list[str]:
 def some_books(taken: int = 0, repeated: int = 0) -> Mapping[str, Mapping[str, Any]]:
     """Audits in which so many orders were charged, and none shipped."""
     facts = {"payment-taken": {**EMPTY, "count": taken}, "stock-reserved": {**EMPTY, "count": taken}}
-    balance = {"open": 0, "missing": 0, "taken_cents": 0}
+    balance = {"open": 0, "missing": 0, "taken_cents": 0, "units": 0}
     return {
         service: {"tallies": facts, "balance": balance, "repeated": repeated}
         for service in ("user", "product", "payment", "shipping")
@@ -100,10 +102,33 @@ def test_every_measure_of_the_table_is_in_the_row_and_no_other() -> None:
     assert list(row.row()) == list(trial_columns())
 
 
+def test_dead_letters_are_counted_by_reason_over_all_services_and_a_doubt_without_a_fault() -> None:
+    letters = {"unreadable": 1, "refused": 0, "failed": 0, "parked": 2}
+    books = {name: {**book, "serving": {"dead_letters": letters}} for name, book in some_books().items()}
+    outcome = TrialOutcome(report=a_report(), books=books)
+    row = a_row(outcome)
+    found = [row.measures[f"dead_letters_{reason}"] for reason in REASONS]
+    assert found == [4, 0, 0, 8]
+    (doubt,) = (caveat for caveat in row.caveats if caveat.name == "dead-letters")
+    assert "12 messages became dead letters without any fault: 4 unreadable, 8 parked" in doubt.text
+    assert row.valid == a_row(TrialOutcome(report=a_report(), books=some_books())).valid
+    fault = Fault(part="payment", action="stop", at_s=1.0, for_s=1.0)
+    faulty = a_cell()
+    faulty = replace(faulty, profile=msgspec.structs.replace(faulty.profile, fault=fault))
+    assert "dead-letters" not in names(a_row(outcome, faulty))
+
+
+def test_where_services_count_no_dead_letters_their_number_is_not_known() -> None:
+    row = a_row(TrialOutcome(report=a_report(), books=some_books())).row()
+    assert [row[f"dead_letters_{reason}"] for reason in REASONS] == [""] * 4
+
+
 def test_costs_are_over_the_orders_that_finished_in_the_window() -> None:
     measures = a_row().measures
     assert measures["cpu_us_per_order_services"] == pytest.approx(5000)
     assert measures["cpu_us_per_order_broker"] == pytest.approx(10_000)
+    assert measures["cpu_us_per_order_database"] == pytest.approx(1000)
+    assert measures["rss_mib_database"] == 140.0
     assert measures["cpu_us_per_order_driver"] == pytest.approx(500)
     assert (measures["rss_mib_services"], measures["rss_mib_broker"]) == (80.0, 120.0)
     assert (measures["wire_bytes_per_order"], measures["context_switches_per_order"]) == (1000, 2)

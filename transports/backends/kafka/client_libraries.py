@@ -4,7 +4,7 @@ The interface is the part of aiokafka's that is used here, so aiokafka's own cla
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.metadata import version
@@ -50,6 +50,15 @@ class Consumer(Protocol):
 
     async def commit(self, offsets: dict[TopicPartition, int]) -> None:
         """Commits the offsets of this consumer's group. Raises KafkaError."""
+
+    def assignment(self) -> Iterable[TopicPartition]:
+        """Returns the partitions that this consumer reads now."""
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        """Fetches no more from assigned partitions; what was fetched already may still come."""
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        """Fetches from them again, from where it stopped."""
 
 
 def describe_versions(config: Config) -> str:

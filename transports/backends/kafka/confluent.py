@@ -7,7 +7,8 @@ hands everything that is ready to the event loop in one call.
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -132,6 +133,10 @@ class ConfluentConsumer:
         """The error to raise when the batch that came with it is taken."""
         self._committed: asyncio.Future[None] | None = None
         self._offsets_to_commit: list[TheirPartition] = []
+        self._is_paused: dict[TopicPartition, bool] = {}
+        """The assigned partitions, and whether they are paused or about to be."""
+        self._calls: deque[Callable[[], None]] = deque()
+        """What the polling thread has to call."""
         self._free_slots = threading.Semaphore(_MAX_WAITING_BATCHES)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._take, name="fetches", daemon=True)
@@ -198,6 +203,22 @@ class ConfluentConsumer:
         self._offsets_to_commit = [TheirPartition(at.topic, at.partition, offset) for at, offset in offsets.items()]
         await committed
 
+    def assignment(self) -> list[TopicPartition]:
+        return list(self._is_paused)
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        self._ask_to(self._consumer.pause, partitions, paused=True)
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        self._ask_to(self._consumer.resume, partitions, paused=False)
+
+    def _ask_to(self, call: Callable[..., Any], partitions: Sequence[TopicPartition], *, paused: bool) -> None:
+        """Has the polling thread call this before its next poll, for those partitions that are not so already."""
+        concerned = [at for at in partitions if self._is_paused.get(at) is not paused]
+        self._is_paused.update(dict.fromkeys(concerned, paused))
+        if concerned:
+            self._calls.append(partial(call, [TheirPartition(at.topic, at.partition) for at in concerned]))
+
     async def stop(self) -> None:
         """Leaves the group, so that the next member waits for no session timeout."""
         self._stopping.set()
@@ -212,6 +233,8 @@ class ConfluentConsumer:
             if self._offsets_to_commit:
                 reached, self._offsets_to_commit = self._offsets_to_commit, []
                 self._commit(reached)
+            while self._calls:
+                self._calls.popleft()()
             first = self._consumer.poll(_POLL_TIMEOUT_S)
             if first is None:
                 continue
@@ -235,7 +258,11 @@ class ConfluentConsumer:
             self._loop.call_soon_threadsafe(_resolve_futures, [(self._committed, error)])
 
     def _on_assign(self, consumer: Consumer, partitions: list[TheirPartition]) -> None:
-        self._loop.call_soon_threadsafe(self._assigned.set)
+        self._loop.call_soon_threadsafe(self._note_assignment, partitions)
+
+    def _note_assignment(self, partitions: list[TheirPartition]) -> None:
+        self._is_paused = dict.fromkeys((TopicPartition(at.topic, at.partition) for at in partitions), False)
+        self._assigned.set()
 
 
 def _build_record(message: Any) -> ConfluentRecord:

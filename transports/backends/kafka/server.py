@@ -1,23 +1,30 @@
-"""Consumes for a service on Kafka: handles batches, sends facts, then commits offsets."""
+"""Consumes for a service on Kafka: handles batches, sends facts, then commits offsets.
+
+While the service cannot store, its partitions are paused and polled on; see transports/probing.py.
+"""
 
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from shop.messages import Message
+from shop.service import Conflict
 from shop.workflow import is_outcome, list_consumed_kinds
 from transports.backends.kafka.bounded_decompression import BoundedReader, limit_decompression
 from transports.backends.kafka.client_libraries import Consumer, FetchedRecord, Producer
 from transports.backends.kafka.commits import CommitQueue
 from transports.backends.kafka.config import Config, max_batch_bytes
+from transports.backends.kafka.dead_letters import DeadLetterTopic
 from transports.backends.kafka.headers import (
     KIND_HEADER,
-    LOCATION_HEADER,
     REPLY_HEADER,
     build_kind_header,
     build_reply_header,
@@ -25,13 +32,21 @@ from transports.backends.kafka.headers import (
 )
 from transports.backends.kafka.topology import RETRY_PAUSE_S, TrialTopics, build_unreachable, is_transient
 from transports.base import ServingStats, Setting
-from transports.dispatch import MessageProcessor
-from transports.errors import TooLarge, Unreadable
+from transports.dead_letters import FAILED, PARKED, REFUSED, UNREADABLE
+from transports.dispatch import MessageProcessor, build_refusal
+from transports.errors import Failed, TooLarge, Unavailable, Unreadable
+from transports.probing import Halted, Parked, ProbingGate
 from transports.wire import load_codec
 
 _log = logging.getLogger(__name__)
 
 _FETCH_WAIT_MS = 200
+_PAUSED_WAIT_MS = 50
+"""Of a fetch while the store is away: so late it is noticed that it is back."""
+
+Fetched = dict[TopicPartition, list[FetchedRecord]]
+Result = Message | Conflict | str
+"""What became of a message: the fact that follows, its refusal, or the reason for which it is a dead letter."""
 
 
 class GroupMember:
@@ -60,6 +75,10 @@ class GroupMember:
         self._failing_since_s = 0.0
         self._reader = BoundedReader(consumer)
         self._commits = CommitQueue(consumer, setting, config.commit_interval_ms / 1000)
+        self._dead_letters = DeadLetterTopic(producer, places)
+        self._gate = ProbingGate(setting.park_after_s)
+        self._arrived_meanwhile: deque[Fetched] = deque()
+        """Records that came while the partitions were paused."""
 
     async def run(self) -> None:
         """Consumes until ``stop``, then waits for the acknowledgements and commits.
@@ -69,9 +88,10 @@ class GroupMember:
         """
         committing = asyncio.create_task(self._commits.run())
         try:
-            with limit_decompression(max_batch_bytes(self._setting)):
+            # Halted: what is in hand is neither sent nor committed, so the next member gets it.
+            with limit_decompression(max_batch_bytes(self._setting)), suppress(Halted):
                 while not self._stopping and not committing.done():
-                    fetched = await self._fetch()
+                    fetched = self._arrived_meanwhile.popleft() if self._arrived_meanwhile else await self._fetch()
                     if fetched:
                         await self._take(fetched)
         except KafkaError as error:
@@ -82,11 +102,12 @@ class GroupMember:
 
     def stop(self) -> None:
         self._stopping = True
+        self._gate.halt()
 
-    async def _fetch(self) -> dict[TopicPartition, list[FetchedRecord]]:
+    async def _fetch(self, wait_ms: int = _FETCH_WAIT_MS) -> Fetched:
         """Returns fetched records. Raises KafkaError for a permanent error, or one that outlasts the deadline."""
         try:
-            fetched, left_out = await self._reader.fetch(_FETCH_WAIT_MS)
+            fetched, left_out = await self._reader.fetch(wait_ms)
         except KafkaError as error:
             now_s = time.monotonic()
             self._failing_since_s = self._failing_since_s or now_s
@@ -97,12 +118,12 @@ class GroupMember:
             return {}
         self._failing_since_s = 0.0
         for place in left_out:
-            self._serving.unreadable += 1
+            self._serving.count_dead_letter(UNREADABLE)
             _log.warning("over the limit when it is inflated, to the dead-letter topic: %s", place)
-            await (await self._note(place))
+            await (await self._dead_letters.note(place, UNREADABLE))
         return fetched
 
-    async def _take(self, fetched: dict[TopicPartition, list[FetchedRecord]]) -> None:
+    async def _take(self, fetched: Fetched) -> None:
         """Handles fetched records and sends the facts.
 
         Acknowledgements and commits are awaited elsewhere: waiting here would add both to every following batch.
@@ -117,39 +138,93 @@ class GroupMember:
                     messages.append(self._read(record))
                     readable.append(record)
                 except Unreadable as error:
-                    self._serving.unreadable += 1
                     _log.warning("unreadable, to the dead-letter topic: %s", error)
-                    sent.append(await self._send_to_dead_letters(record))
-        for record, fact in zip(readable, await self._handle(messages, arrived_ns), strict=True):
-            if fact is None:
-                self._serving.failed += 1
-                sent.append(await self._send_to_dead_letters(record))
-                continue
-            body = self._codec.encode(fact)
-            partition = self._find_reply_partition(record) if is_outcome(fact) else None
-            try:
-                if len(body) > self._setting.max_message_bytes:
-                    raise TooLarge(len(body), self._setting.max_message_bytes)
-                topic, headers = self._places.topic_by_type[type(fact)], self._build_headers(fact, record)
-                sent.append(await self._send(topic, body, record, headers, partition))
-            except (TooLarge, MessageSizeTooLargeError) as error:
-                self._serving.failed += 1
-                _log.warning("a fact is too large, its cause goes to the dead-letter topic: %s", error)
-                sent.append(await self._send_to_dead_letters(record))
-            else:
-                self._serving.handled += 1
+                    sent.append(await self._bury(record, UNREADABLE))
+        pairs = iter(zip(readable, messages, strict=True))
+        async for results in self._handle(messages, arrived_ns):
+            for result, (record, message) in zip(results, pairs, strict=False):
+                if isinstance(result, Conflict):
+                    sent += await self._refuse(record, message, result)
+                elif isinstance(result, str):
+                    sent.append(await self._bury(record, result))
+                else:
+                    sent.append(await self._send_fact(record, result))
         self._commits.add(sent, {partition: records[-1].offset + 1 for partition, records in fetched.items()})
 
-    async def _handle(self, messages: list[Message], arrived_ns: int) -> Sequence[Message | None]:
-        """Returns the facts that follow, None for a message whose handler raises."""
+    async def _refuse(self, record: FetchedRecord, message: Message, conflict: Conflict) -> "list[asyncio.Future[Any]]":
+        """Sends the record to the dead-letter topic, and tells the buyer of an order that it was refused."""
+        _log.warning("refused, to the dead-letter topic: %s", conflict)
+        sent = [await self._bury(record, REFUSED)]
+        if (refusal := build_refusal(message, str(conflict))) is not None:
+            sent.append(await self._send_fact(record, refusal))
+        return sent
+
+    async def _send_fact(self, record: FetchedRecord, fact: Message) -> "asyncio.Future[Any]":
+        """Sends the fact that follows from a record; of one that is too large its cause, to the dead-letter topic."""
+        body = self._codec.encode(fact)
+        partition = self._find_reply_partition(record) if is_outcome(fact) else None
         try:
-            return await self._processor.handle_all(messages, arrived_ns)
-        except Exception as error:  # noqa: BLE001 - one bad message must not stop the others
-            if len(messages) == 1:
-                _log.exception("cannot be handled, to the dead-letter topic", exc_info=error)
-                return [None]
-        # One of them spoils the batch: handling each by itself shows which.
-        return [fact for message in messages for fact in await self._handle([message], arrived_ns)]
+            if len(body) > self._setting.max_message_bytes:
+                raise TooLarge(len(body), self._setting.max_message_bytes)
+            topic, headers = self._places.topic_by_type[type(fact)], self._build_headers(fact, record)
+            sent = await self._send(topic, body, record, headers, partition)
+        except (TooLarge, MessageSizeTooLargeError) as error:
+            _log.warning("a fact is too large, its cause goes to the dead-letter topic: %s", error)
+            return await self._bury(record, FAILED)
+        self._serving.handled += 1
+        return sent
+
+    async def _handle(self, messages: Sequence[Message], arrived_ns: int) -> AsyncIterator[Sequence[Result]]:
+        """Yields what became of the messages, in order, as soon as it is known: as a rule of all at once.
+
+        Waits for as long as the store is away. Raises Halted.
+        """
+        done = 0
+        while rest := messages[done:]:
+            results: Sequence[Result]
+            try:
+                results = await self._processor.handle_all(rest, arrived_ns)
+            except Unavailable:
+                results = [await self._probe(rest[0], arrived_ns)]
+            except Exception as error:  # noqa: BLE001 - one bad message must not stop the others
+                if len(rest) > 1:
+                    # One of them spoils the batch: handling each by itself shows which.
+                    for message in rest:
+                        async for result in self._handle([message], arrived_ns):
+                            yield result
+                    return
+                _log.warning("cannot be handled, to the dead-letter topic: %s", error)
+                results = [FAILED]
+            done += len(results)
+            yield results
+
+    async def _probe(self, message: Message, arrived_ns: int) -> Result:
+        """Returns what became of a message once the store is back, or that it is parked.
+
+        Until then nothing is fetched, and polling goes on: a member that does not poll is taken for dead. Raises
+        Halted, and KafkaError as ``_fetch`` does.
+        """
+        retry = self._gate.retry(partial(self._processor.handle_all, [message], arrived_ns))
+        probing = asyncio.create_task(retry)
+        try:
+            while not probing.done():
+                # Each time, since the group may have given us others.
+                self._consumer.pause(*self._consumer.assignment())
+                if fetched := await self._fetch(_PAUSED_WAIT_MS):
+                    self._arrived_meanwhile.append(fetched)
+        finally:
+            probing.cancel()
+            await asyncio.wait([probing])
+            self._consumer.resume(*self._consumer.assignment())
+        try:
+            (result,) = probing.result()
+        except Parked as error:
+            _log.warning("parked, to the dead-letter topic: %s", error)
+            return PARKED
+        except Failed as error:  # the store is back, and the message is a bad one
+            _log.warning("cannot be handled, to the dead-letter topic: %s", error)
+            return FAILED
+        return result
 
     def _read(self, record: FetchedRecord) -> Message:
         kind = self._places.kind_by_topic.get(record.topic) or read_header(record, KIND_HEADER).decode(errors="replace")
@@ -176,24 +251,10 @@ class GroupMember:
         )
         return acknowledged
 
-    async def _send_to_dead_letters(self, record: FetchedRecord) -> "asyncio.Future[Any]":
-        """Sends the record to the dead-letter topic, or only its location if it is too large to be sent again.
-
-        Kafka limits a record by its compressed size, and here it is sent uncompressed.
-        """
-        try:
-            return await self._send(self._places.dead_letters, record.value or b"", record, list(record.headers))
-        except MessageSizeTooLargeError as error:
-            place = f"{record.topic}/{record.partition}/{record.offset}"
-            _log.warning("too large for a dead letter, which only says that it lies at %s: %s", place, error)
-            return await self._note(place)
-
-    async def _note(self, place: str) -> "asyncio.Future[Any]":
-        """Sends a dead letter that says where the record is."""
-        note: asyncio.Future[Any] = await self._producer.send(
-            self._places.dead_letters, b"", headers=[(LOCATION_HEADER, place.encode())]
-        )
-        return note
+    async def _bury(self, record: FetchedRecord, reason: str) -> "asyncio.Future[Any]":
+        """Sends the record to the dead-letter topic and counts it."""
+        self._serving.count_dead_letter(reason)
+        return await self._dead_letters.add(record, reason)
 
     def _find_reply_partition(self, record: FetchedRecord) -> int:
         """Returns the buyer's reply partition; 0 if the record names none or one that does not exist."""

@@ -11,10 +11,12 @@ from shop.service import Service
 from transports.backends.kafka.client import connect_buyer
 from transports.backends.kafka.client_libraries import describe_versions, join_group, open_producer
 from transports.backends.kafka.config import COMPRESSIONS, Config, describe_commits
+from transports.backends.kafka.dead_letters import read_dead_letters
 from transports.backends.kafka.server import GroupMember
 from transports.backends.kafka.topology import TrialTopics, build_unreachable, create_topology, delete_topology
 from transports.backends.routes import Routes
 from transports.base import Acceptance, Client, ServingStats, Setting, Traits, Transport
+from transports.dead_letters import DeadLetters
 from transports.dispatch import MessageProcessor
 from transports.errors import SettingError
 from transports.options import parse_options
@@ -77,6 +79,9 @@ class KafkaTransport(Transport):
 
     async def remove(self) -> None:
         await delete_topology(self.setting, self._places)
+
+    async def read_dead_letters(self, limit: int) -> DeadLetters:
+        return await read_dead_letters(self.setting, self._config, self._places, limit)
 
     @asynccontextmanager
     async def serve(self, service: Service) -> AsyncIterator[ServingStats]:

@@ -1,26 +1,34 @@
-"""Consumes for a service on RabbitMQ: handle, publish, wait for the confirm, acknowledge."""
+"""Consumes for a service on RabbitMQ: handle, publish, wait for the confirm, acknowledge.
+
+While the service cannot store, its messages stay in hand, unacknowledged, up to the prefetch: transports/probing.py.
+"""
 
 import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from shop.messages import Message
 from shop.workflow import is_outcome, list_consumed_kinds
+from transports.backends.rabbitmq.dead_letters import DeadLetterQueue
 from transports.backends.rabbitmq.publisher import Publisher
 from transports.backends.rabbitmq.topology import LIBRARY_ERRORS, TrialQueues, find_queue
 from transports.base import ServingStats, Setting
-from transports.dispatch import MessageProcessor
-from transports.errors import NoOutcome, Unreachable, Unreadable
+from transports.dead_letters import FAILED, PARKED, REFUSED, UNREADABLE
+from transports.dispatch import MessageProcessor, build_refusal
+from transports.errors import ContentConflict, NoOutcome, NotAccepted, TooLarge, Unavailable, Unreachable, Unreadable
+from transports.probing import Halted, Parked, ProbingGate
 from transports.security import AUTH, find_producer_role
 from transports.wire import load_codec
 
 _log = logging.getLogger(__name__)
 
 _CANCEL_TIMEOUT_S = 5.0
+_REASON_BY_ERROR = ((Unreadable, UNREADABLE), (ContentConflict, REFUSED), (Parked, PARKED), (Exception, FAILED))
 
 
 class DeliveryHandler:
@@ -31,12 +39,15 @@ class DeliveryHandler:
         processor: MessageProcessor,
         serving: ServingStats,
         publisher: Publisher,
+        dead_letters: DeadLetterQueue,
         places: TrialQueues,
         setting: Setting,
     ) -> None:
         self._processor = processor
         self._serving = serving
         self._publisher = publisher
+        self._dead_letters = dead_letters
+        self._gate = ProbingGate(setting.park_after_s)
         self._places = places
         self._codec = load_codec(setting.codec)
         self._verifies_senders = setting.security == AUTH
@@ -48,12 +59,27 @@ class DeliveryHandler:
     async def take(self, delivery: AbstractIncomingMessage) -> None:
         """Handles a delivery and acknowledges it when the resulting fact is confirmed.
 
-        A message that can never succeed goes to the dead-letter queue.
+        A message that can never succeed, or did not for too long, goes to the dead-letter queue.
         """
+        arrived_ns = time.monotonic_ns()
         self._in_progress += 1
         self._idle.clear()
         try:
-            await self._take(delivery)
+            try:
+                message = self._read(delivery)
+                carry_on = partial(self._carry_on, message, delivery.reply_to, arrived_ns)
+                if self._gate.closed:
+                    await self._gate.retry(carry_on, delivery.delivery_tag or 0)
+                else:
+                    try:
+                        await carry_on()
+                    except Unavailable:
+                        await self._gate.retry(carry_on, delivery.delivery_tag or 0)
+            except Exception as error:  # noqa: BLE001 - one bad message must not stop the others
+                await self._give_back(delivery, error)
+            else:
+                self._serving.handled += 1
+                await delivery.ack()
         except LIBRARY_ERRORS as error:
             # The connection is gone, so the broker delivers this message again.
             _log.warning("lost RabbitMQ with a message in hand: %r", error)
@@ -62,29 +88,34 @@ class DeliveryHandler:
             if not self._in_progress:
                 self._idle.set()
 
-    async def _take(self, delivery: AbstractIncomingMessage) -> None:
-        arrived_ns = time.monotonic_ns()
-        try:
-            message = self._read(delivery)
-        except Unreadable as error:
-            self._serving.unreadable += 1
-            _log.warning("unreadable, to the dead-letter queue: %s", error)
-            await delivery.reject(requeue=False)
-            return
+    async def _carry_on(self, message: Message, reply_to: str | None, arrived_ns: int) -> None:
+        """Handles a message and publishes the fact that follows, or to a buyer that his order was refused.
+
+        Raises Unavailable for a passing error of the store or of the queue that the fact is for.
+        """
         try:
             fact = await self._processor.handle(message, arrived_ns)
-            await self._publish(fact, delivery.reply_to)
-        except (Unreachable, NoOutcome) as error:
-            self._serving.failed += 1
+        except ContentConflict as error:
+            if (refusal := build_refusal(message, str(error))) is not None:
+                await self._publish(refusal, reply_to)
+            raise
+        await self._publish(fact, reply_to)
+
+    async def _give_back(self, delivery: AbstractIncomingMessage, error: Exception) -> None:
+        """Settles a delivery that was not carried on: it stays with the broker, or becomes a dead letter."""
+        if isinstance(error, Halted):
+            return  # unacknowledged: the broker gives it to the next who consumes
+        if isinstance(error, Unreachable | NoOutcome):
             _log.warning("not carried on, back to the queue: %s", error)
             await delivery.nack(requeue=True)
-        except Exception as error:  # noqa: BLE001 - one bad message must not stop the others
-            self._serving.failed += 1
-            _log.warning("cannot be carried on, to the dead-letter queue: %r", error)
-            await delivery.reject(requeue=False)
-        else:
-            self._serving.handled += 1
+            return
+        reason = next(reason for known, reason in _REASON_BY_ERROR if isinstance(error, known))
+        self._serving.count_dead_letter(reason)
+        _log.warning("%s, to the dead-letter queue: %s", reason, error)
+        if await self._dead_letters.add(delivery, reason):
             await delivery.ack()
+        else:
+            await delivery.reject(requeue=False)  # the broker moves it there by itself, without our reason
 
     def _read(self, delivery: AbstractIncomingMessage) -> Message:
         kind = delivery.type or ""
@@ -97,11 +128,19 @@ class DeliveryHandler:
 
     async def _publish(self, fact: Message, reply_to: str | None) -> None:
         key = self._places.choose_routing_key(fact, reply_to)
-        if key is not None:
+        if key is None:
+            return
+        try:
             await self._publisher.publish(key, fact, None if is_outcome(fact) else reply_to)
+        except NotAccepted as error:
+            # An outcome's queue is whatever the message names; the queue of a service that is away may come back.
+            if is_outcome(fact) or isinstance(error, TooLarge):
+                raise
+            raise Unavailable(str(error)) from error
 
     async def finished(self) -> None:
-        """Waits until no delivery is in progress."""
+        """Gives back the messages that wait for the store, and waits until no delivery is in progress."""
+        self._gate.halt()
         await self._idle.wait()
 
 

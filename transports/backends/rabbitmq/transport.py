@@ -8,6 +8,7 @@ from typing import ClassVar
 from shop.service import Service
 from transports.backends.rabbitmq.client import connect_buyer
 from transports.backends.rabbitmq.config import Config
+from transports.backends.rabbitmq.dead_letters import DeadLetterQueue, read_dead_letters
 from transports.backends.rabbitmq.publisher import Publisher
 from transports.backends.rabbitmq.server import DeliveryHandler, consume_queue
 from transports.backends.rabbitmq.topology import (
@@ -19,6 +20,7 @@ from transports.backends.rabbitmq.topology import (
 )
 from transports.backends.routes import Routes
 from transports.base import Acceptance, Client, ServingStats, Setting, Traits, Transport
+from transports.dead_letters import DeadLetters
 from transports.dispatch import MessageProcessor
 from transports.errors import SettingError
 from transports.options import parse_options
@@ -75,6 +77,9 @@ class RabbitMQTransport(Transport):
     async def remove(self) -> None:
         await delete_topology(self.setting, self._places)
 
+    async def read_dead_letters(self, limit: int) -> DeadLetters:
+        return await read_dead_letters(self.setting, self._places, limit)
+
     @asynccontextmanager
     async def serve(self, service: Service) -> AsyncIterator[ServingStats]:
         setting, places = self.setting, self._places
@@ -87,7 +92,8 @@ class RabbitMQTransport(Transport):
             publisher = Publisher(
                 out, await find_exchange(out, places), setting, setting.max_message_bytes, service.name
             )
-            consumer = DeliveryHandler(processor, serving, publisher, places, setting)
+            dead_letters = DeadLetterQueue(out, places, service.name)
+            consumer = DeliveryHandler(processor, serving, publisher, dead_letters, places, setting)
             async with consume_queue(inward, consumer, places.queue_by_service[service.name], self._config.prefetch):
                 yield serving
 

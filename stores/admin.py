@@ -1,0 +1,50 @@
+"""Creates and drops databases on a PostgreSQL server, and reads the server's version. Every function blocks."""
+
+from collections.abc import Iterable
+
+import psycopg
+from psycopg import sql
+
+from shop.store import StoreUnavailable
+from stores.urls import hide_password
+
+_CONNECT_TIMEOUT_S = 5
+
+
+def read_version(url: str) -> str | None:
+    """Returns the version of the server at ``url``, such as 15.18; None when it does not answer or refuses us."""
+    try:
+        with _connect(url) as server:
+            row = server.execute("SHOW server_version").fetchone()
+    except psycopg.Error:
+        return None
+    return str(row[0]).partition(" ")[0] if row else ""
+
+
+def create_databases(url: str, names: Iterable[str]) -> None:
+    """Creates empty databases of these names. Raises StoreUnavailable, with the server's own words."""
+    try:
+        with _connect(url) as server:
+            for name in names:
+                server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    except psycopg.Error as error:
+        raise _translate(error, url, "does not create a database") from error
+
+
+def drop_databases(url: str, names: Iterable[str]) -> None:
+    """Drops these databases, whoever uses them. A missing one is no error. Raises StoreUnavailable."""
+    try:
+        with _connect(url) as server:
+            for name in names:
+                server.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    except psycopg.Error as error:
+        raise _translate(error, url, "does not drop a database") from error
+
+
+def _connect(url: str) -> "psycopg.Connection[tuple[object, ...]]":
+    return psycopg.connect(url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S)
+
+
+def _translate(error: psycopg.Error, url: str, what: str) -> StoreUnavailable:
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return StoreUnavailable(f"PostgreSQL at {hide_password(url)} {what}: {said}")

@@ -1,0 +1,35 @@
+"""Limits how often one kind of trouble is logged."""
+
+import logging
+import time
+from collections.abc import Callable
+
+INTERVAL_S = 1.0
+"""The least time between two lines about the same trouble."""
+
+
+class LimitedLog:
+    """Logs warnings: the first at once, then at most one in each interval, which says how many it stands for."""
+
+    def __init__(self, log: logging.Logger, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._log = log
+        self._clock = clock
+        self._next_s = float("-inf")
+        self._last = ""
+        self._left_out = 0
+
+    def warning(self, text: str) -> None:
+        """Logs the text, or counts it."""
+        self._last = text
+        now_s = self._clock()
+        if now_s < self._next_s:
+            self._left_out += 1
+            return
+        self._next_s = now_s + INTERVAL_S
+        self.flush(1)
+
+    def flush(self, more: int = 0) -> None:
+        """Logs the newest text if any was only counted; ``more`` are to be counted with it."""
+        count, self._left_out = self._left_out + more, 0
+        if count:
+            self._log.warning("%s%s", self._last, f" ({count:,} times)" if count > 1 else "")
