@@ -297,7 +297,7 @@ async def test_what_a_worker_stores_lies_below_the_folder_of_its_run(tmp_path: P
         running = await stack.enter_async_context(start_master(folder=tmp_path, log=tmp_path / "master.log"))
         log, env = tmp_path / "worker.log", build_mark_environment(tmp_path)
         await stack.enter_async_context(start_worker(running, log=log, env=env))
-        trial = asyncio.ensure_future(running.run(a_spec("stored", setting=setting, duration_s=None)))
+        trial = asyncio.ensure_future(running.run(a_spec("stored", setting=setting, duration_s=None, store="sqlite")))
         await until(running, "stats[-1]['num_requests'] > 5")
         stored = sorted(path.name for path in tmp_path.rglob("*.sqlite"))
         await running.stop()

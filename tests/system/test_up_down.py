@@ -28,7 +28,7 @@ def alone(house: CommandLine) -> CommandLine:
     if why := rabbitmq.unavailable_reason(STATE) or kafka.unavailable_reason(STATE):
         pytest.skip(why)
     for variable in URL_VARIABLES.values():
-        house.env.pop(variable)
+        house.env.pop(variable, None)
     return house
 
 

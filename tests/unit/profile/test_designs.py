@@ -177,7 +177,7 @@ def test_the_durability_study_tells_the_price_of_each_step(transport: str, metri
     assert {(row["factor"], row["level"], row["base"], row["context"]) for row in steps} == {
         ("store", "sqlite", "memory", "durability=fast"),
         ("store", "postgres", "memory", "durability=fast"),
-        ("store", "sqlite", "postgres", "durability=safe"),
+        ("store", "postgres", "sqlite", "durability=safe"),
         ("durability", "safe", "fast", "store=sqlite"),
         ("durability", "safe", "fast", "store=postgres"),
     }
