@@ -188,8 +188,8 @@ def evolution_table() -> Table:
     return drawn
 
 
-def print_codec_costs(rounds: int, round_s: float, console: Console) -> None:
-    """Measures every codec and prints the table, how near the shortest by hand it comes, and what evolves."""
+def print_codec_costs(rounds: int, round_s: float, console: Console) -> list[CodecCost]:
+    """Measures every codec, prints the tables of cost and evolution, and returns the costs."""
     found = [
         cost
         for shape in PAYLOAD_SHAPES
@@ -205,3 +205,4 @@ def print_codec_costs(rounds: int, round_s: float, console: Console) -> None:
         highlight=False,
     )
     console.print(evolution_table())
+    return found

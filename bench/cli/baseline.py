@@ -7,6 +7,7 @@ from bench.calibration.baseline.measure import BaselineLoad
 from bench.calibration.baseline.run import BARE_TRANSPORTS, run_baseline
 from bench.cli.arguments import Asked
 from bench.cli.exits import run_to_end
+from bench.cli.output import print_json
 from bench.cli.servers import install_brokers_for, paths_of
 from bench.errors import UsageError, unknown_word
 
@@ -29,4 +30,7 @@ def run(asked: Asked) -> None:
     except ValueError as error:
         raise UsageError(f"PAYLOAD is too small: {error}", code="payload-too-small") from error
     install_brokers_for(asked, transports)
-    run_to_end(lambda: run_baseline(transports, int(asked.value("ROUNDS")), load, paths_of(asked), Console()))
+    rounds, console = int(asked.value("ROUNDS")), Console(stderr=asked.json)
+    report = run_to_end(lambda: run_baseline(transports, rounds, load, paths_of(asked), console))
+    if asked.json:
+        print_json(report.content())

@@ -175,6 +175,7 @@ COMMANDS: tuple[Command, ...] = (
         module="selftest",
         own=_table(_own("ONLY", "path", "only cases whose name has these words")),
         harness=True,
+        has_json=True,
     ),
     Command(
         name="overhead",
@@ -187,6 +188,7 @@ COMMANDS: tuple[Command, ...] = (
             STATE,
         ),
         harness=True,
+        has_json=True,
     ),
     Command(
         name="baseline",
@@ -203,6 +205,7 @@ COMMANDS: tuple[Command, ...] = (
             ),
         },
         harness=True,
+        has_json=True,
         servers=True,
     ),
     Command(
@@ -216,6 +219,7 @@ COMMANDS: tuple[Command, ...] = (
             STATE,
         ),
         harness=True,
+        has_json=True,
     ),
     Command(
         name="connections",
@@ -223,6 +227,7 @@ COMMANDS: tuple[Command, ...] = (
         module="connections",
         own={**_some("TRANSPORT", "SECURITY", "ROUNDS"), **_table(RESULTS, STATE)},
         harness=True,
+        has_json=True,
         servers=True,
     ),
     Command(
@@ -234,6 +239,7 @@ COMMANDS: tuple[Command, ...] = (
             _own("ROUND_MS", "number", "milliseconds of each step in a round", 20, unit="ms", most=60_000),
         ),
         harness=True,
+        has_json=True,
     ),
     Command(
         name="report-cost",
@@ -241,6 +247,7 @@ COMMANDS: tuple[Command, ...] = (
         module="report_cost",
         own=_table(replace(RUN, default="default"), RESULTS),
         harness=True,
+        has_json=True,
     ),
     Command(
         name="soak",
@@ -251,6 +258,7 @@ COMMANDS: tuple[Command, ...] = (
         ),
         takes_profile=True,
         harness=True,
+        has_json=True,
         servers=True,
     ),
 )

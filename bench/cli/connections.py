@@ -4,6 +4,7 @@ from rich.console import Console
 
 from bench.cli.arguments import Asked
 from bench.cli.exits import run_to_end
+from bench.cli.output import print_json
 from bench.cli.servers import install_brokers_for, paths_of
 from bench.profile.loader import load_profile
 from bench.report.terminal.connections import print_connections_table
@@ -20,5 +21,8 @@ def run(asked: Asked) -> None:
     found, path = run_to_end(
         lambda: run_connections(profile, paths_of(asked), rounds, lambda said: progress.print(said, highlight=False))
     )
-    print_connections_table(found)
-    Console().print(f"all numbers: {path}", highlight=False)
+    if asked.json:
+        print_json(found)
+    else:
+        print_connections_table(found)
+    progress.print(f"all numbers: {path}", highlight=False)

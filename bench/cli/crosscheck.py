@@ -6,6 +6,7 @@ from bench.calibration.crosscheck.compare import CrosscheckLoad, run_crosscheck
 from bench.calibration.crosscheck.install import install_tools
 from bench.cli.arguments import Asked
 from bench.cli.exits import run_to_end
+from bench.cli.output import print_json
 from bench.provision.cleanup import resolve_home
 from bench.provision.install import install_for
 from transports.registry import list_transports
@@ -17,4 +18,6 @@ def run(asked: Asked) -> None:
     install_for(list_transports(), home)
     install_tools(home)
     load = CrosscheckLoad(int(asked.value("RATE")), round(asked.value("SECONDS_EACH")), int(asked.value("ROUNDS")))
-    run_to_end(lambda: run_crosscheck(load, home, Console()))
+    found = run_to_end(lambda: run_crosscheck(load, home, Console(stderr=asked.json)))
+    if asked.json:
+        print_json(found)

@@ -7,6 +7,7 @@ from bench.calibration.selftest.plays import MULTI_TRIAL_CASES
 from bench.calibration.selftest.run import run_cases
 from bench.cli.arguments import Asked
 from bench.cli.exits import run_to_end
+from bench.cli.output import print_json
 from bench.errors import OperationFailed, UsageError
 
 
@@ -18,6 +19,9 @@ def run(asked: Asked) -> None:
     if not single and not multi:
         names = "; ".join(case.name for case in (*SINGLE_TRIAL_CASES, *MULTI_TRIAL_CASES))
         raise UsageError(f"no case has {only!r} in its name; there are: {names}", code="unknown-case")
-    if not run_to_end(lambda: run_cases(single, multi, Console())):
+    found = run_to_end(lambda: run_cases(single, multi, Console(stderr=asked.json)))
+    if asked.json:
+        print_json(found)
+    if not all(one.right for checked in found.values() for one in checked):
         raise OperationFailed("something did not come out as expected; see above", code="selftest-failed")
-    print("everything came out as expected")
+    Console(stderr=asked.json).print("everything came out as expected")

@@ -26,7 +26,7 @@ def baseline(house: CommandLine, *settings: str) -> list[str]:
 def test_both_arms_of_a_transport_are_measured_and_every_goal_has_a_verdict(house: CommandLine, transport: str) -> None:
     done = house.done(baseline(house, f"TRANSPORT={transport}", *SHORT))
     assert done.returncode == 0, done.stderr
-    (path,) = house.results.glob("floor-*.json")
+    (path,) = house.results.glob("baseline-*.json")
     kept = json.loads(path.read_text())
     assert [(slot["arm"], slot["round"], slot["place"]) for slot in kept["slots"]] == [("ours", 1, 1), ("bare", 1, 2)]
     assert all(slot["measured"]["returned"] == slot["measured"]["orders"] == 400 for slot in kept["slots"])

@@ -61,7 +61,7 @@ class BaselineReport:
         """Raises OSError when ``folder`` cannot be made."""
         folder.mkdir(parents=True, exist_ok=True)
         now = datetime.now(UTC)
-        self.path = folder / f"floor-{now:%Y%m%dT%H%M%SZ}.json"
+        self.path = folder / f"baseline-{now:%Y%m%dT%H%M%SZ}.json"
         self.slots: dict[str, list[Slot]] = {}
         """By transport."""
         self.skipped: dict[str, str] = {}
@@ -84,7 +84,15 @@ class BaselineReport:
 
     def save(self) -> None:
         """Writes the JSON, and the tables as text beside it. Raises OSError."""
-        content: dict[str, Any] = self._begun | {
+        self.path.write_bytes(msgspec.json.encode(self.content()) + b"\n")
+        with self.path.with_suffix(".txt").open("w", encoding="utf-8") as text:
+            console = Console(file=text, width=WIDTH)
+            for transport in (*self.slots, *self.skipped):
+                self.show(transport, console)
+
+    def content(self) -> dict[str, Any]:
+        """Returns what the JSON file holds."""
+        return self._begun | {
             "versions": read_versions() | {name: version for name, version in self.servers.items() if version},
             "skipped": self.skipped,
             "comparisons": {
@@ -95,8 +103,3 @@ class BaselineReport:
             },
             "slots": [slot for slots in self.slots.values() for slot in slots],
         }
-        self.path.write_bytes(msgspec.json.encode(content) + b"\n")
-        with self.path.with_suffix(".txt").open("w", encoding="utf-8") as text:
-            console = Console(file=text, width=WIDTH)
-            for transport in (*self.slots, *self.skipped):
-                self.show(transport, console)

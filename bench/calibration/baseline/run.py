@@ -74,7 +74,7 @@ async def measure_rounds(
         for turn, arm in enumerate(arm_order(number), 1):
             say(f"{transport}: {f'round {number} of {rounds}' if number > 0 else 'warming the broker'}, {arm}")
             setting = Setting(
-                trial=f"{folder.name.replace('run-', 'floor-')}-{transport}-{number}{arm}",
+                trial=f"{folder.name.replace('run-', 'baseline-')}-{transport}-{number}{arm}",
                 addresses={
                     name: f"127.0.0.1:{port}"
                     for name, port in zip(SERVICES, find_free_ports(len(SERVICES)), strict=True)
@@ -91,8 +91,8 @@ async def measure_rounds(
 
 async def run_baseline(
     transports: Sequence[str], rounds: int, load: BaselineLoad, paths: RunPaths, console: Console
-) -> None:
-    """Measure both arms of every transport, and print and save each as soon as it is done.
+) -> BaselineReport:
+    """Measure both arms of every transport, print and save each as soon as it is done, and return the report.
 
     Raises SlotFailed, OSError.
     """
@@ -119,3 +119,4 @@ async def run_baseline(
             report.save()
             report.show(name, console)
     console.print(f"all numbers: {report.path}", highlight=False)
+    return report

@@ -169,10 +169,10 @@ async def compare_over_kafka(asked: CrosscheckLoad, bootstrap: str, jars: Path) 
     return found
 
 
-async def run_crosscheck(asked: CrosscheckLoad, home: Path, console: Console) -> None:
-    """Runs all comparisons and prints the table. Raises LoadError, StartFailed or ToolFailed."""
+async def run_crosscheck(asked: CrosscheckLoad, home: Path, console: Console) -> list[ToolComparison]:
+    """Runs all comparisons, prints the table and returns them. Raises LoadError, StartFailed or ToolFailed."""
     ledger = open_ledger(home)
-    found = []
+    found: list[ToolComparison] = []
     try:
         say = Console(stderr=True).print
         async with provide_brokers(["rabbitmq", "kafka"], given={}, home=home, say=say) as there:
@@ -197,6 +197,7 @@ async def run_crosscheck(asked: CrosscheckLoad, home: Path, console: Console) ->
                 f"{format_number(median(comparison.cpu_us) / 1000)} ms of CPU each.",
                 highlight=False,
             )
+    return found
 
 
 def comparison_table(asked: CrosscheckLoad, found: Sequence[ToolComparison]) -> Table:

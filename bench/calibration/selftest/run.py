@@ -33,9 +33,11 @@ def install_stub() -> Iterator[Path]:
         yield Path(folder)
 
 
-async def run_cases(cases: Sequence[SingleTrialCase], plays: Sequence[MultiTrialCase], console: Console) -> bool:
-    """Runs all cases and tells whether everything came out as expected. Raises LoadError or StartFailed."""
-    right = True
+async def run_cases(
+    cases: Sequence[SingleTrialCase], plays: Sequence[MultiTrialCase], console: Console
+) -> dict[str, list[CheckResult]]:
+    """Runs all cases, prints each, and returns what was checked by the case's name. Raises LoadError or StartFailed."""
+    found: dict[str, list[CheckResult]] = {}
     with install_stub() as folder:
         env = {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))}
         async with start_master(folder=folder, log=folder / "locust.log", env=env) as locust:
@@ -49,16 +51,12 @@ async def run_cases(cases: Sequence[SingleTrialCase], plays: Sequence[MultiTrial
 
             for number, case in enumerate(cases, 1):
                 spec = case.spec(f"fw-selftest{number}")
-                right &= print_results(console, case.name, case.check(spec, case.model, await trial(spec)))
+                found[case.name] = list(case.check(spec, case.model, await trial(spec)))
+                console.print(results_table(case.name, found[case.name]))
             for number, play in enumerate(plays, 1):
-                right &= print_results(console, play.name, await play.run(trial, f"fw-selfplay{number}", folder))
-    return right
-
-
-def print_results(console: Console, name: str, lines: Sequence[CheckResult]) -> bool:
-    """Prints what was expected and seen, and tells whether it was the same."""
-    console.print(results_table(name, lines))
-    return all(line.right for line in lines)
+                found[play.name] = list(await play.run(trial, f"fw-selfplay{number}", folder))
+                console.print(results_table(play.name, found[play.name]))
+    return found
 
 
 def results_table(name: str, lines: Sequence[CheckResult]) -> Table:

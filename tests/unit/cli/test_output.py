@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from bench.cli import app
+from bench.cli.commands import COMMANDS
 from bench.cli.output import print_json
 from bench.errors import ExitCode
 from bench.paths import REFERENCE
@@ -89,3 +90,30 @@ def test_show_prints_a_run_and_leaves_its_folder_alone(name: str, tmp_path: Path
 def read_folder(folder: Path) -> dict[Path, tuple[bytes, int]]:
     """Returns content and time of change of each file."""
     return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_command_that_measures_the_harness_has_its_result_as_json() -> None:
+    assert [command.name for command in COMMANDS if command.harness and not command.has_json] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "kind", "names"),
+    [
+        (["codecs", "ROUNDS=1", "ROUND_MS=1"], list, {"codec", "encode_ns"}),
+        (["selftest", "ONLY=50 orders"], dict, set()),
+    ],
+    ids=lambda part: part[0] if isinstance(part, list) else "",
+)
+def test_a_result_of_the_harness_is_printed_as_json(
+    line: list[str], kind: type, names: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its tables go to standard error."""
+    with pytest.raises(SystemExit) as ended:
+        app.main(["harness", *line, "--json"])
+    out, err = capsys.readouterr()
+    assert ended.value.code == ExitCode.OK, err
+    result = json.loads(out, parse_constant=refuse_constant)
+    assert isinstance(result, kind)
+    assert result
+    assert names <= set(result[0] if isinstance(result, list) else result)
