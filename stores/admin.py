@@ -23,28 +23,23 @@ def read_version(url: str) -> str | None:
 
 def create_databases(url: str, names: Iterable[str]) -> None:
     """Creates empty databases of these names. Raises StoreUnavailable, with the server's own words."""
-    try:
-        with _connect(url) as server:
-            for name in names:
-                server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    except psycopg.Error as error:
-        raise _translate(error, url, "does not create a database") from error
+    _execute_for_each(url, sql.SQL("CREATE DATABASE {}"), names, "does not create a database")
 
 
 def drop_databases(url: str, names: Iterable[str]) -> None:
     """Drops these databases, whoever uses them. A missing one is no error. Raises StoreUnavailable."""
-    try:
-        with _connect(url) as server:
-            for name in names:
-                server.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-    except psycopg.Error as error:
-        raise _translate(error, url, "does not drop a database") from error
+    _execute_for_each(url, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)"), names, "does not drop a database")
 
 
 def _connect(url: str) -> "psycopg.Connection[tuple[object, ...]]":
     return psycopg.connect(url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S)
 
 
-def _translate(error: psycopg.Error, url: str, what: str) -> StoreUnavailable:
-    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return StoreUnavailable(f"PostgreSQL at {hide_password(url)} {what}: {said}")
+def _execute_for_each(url: str, statement: sql.SQL, names: Iterable[str], complaint: str) -> None:
+    try:
+        with _connect(url) as server:
+            for name in names:
+                server.execute(statement.format(sql.Identifier(name)))
+    except psycopg.Error as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise StoreUnavailable(f"PostgreSQL at {hide_password(url)} {complaint}: {said}") from error

@@ -25,7 +25,7 @@ TYPED_ONLY = frozenset({"RESULTS", "STATE", "RUN", "OUT", "A", "B", "ONLY", "FOL
 """Settings that make takes from its command line and never from the environment, where others use these names."""
 PLAIN_FLAGS = frozenset({"--json", "--help", "--make", "--version", "--"})
 """Flags that take no value."""
-SERVERS = ("RABBITMQ_URL", "KAFKA_BOOTSTRAP", "KEYS")
+SERVERS = ("RABBITMQ_URL", "KAFKA_BOOTSTRAP", "POSTGRES_URL", "KEYS")
 """Words for servers that every command with servers takes; a plug-in's NAME_URL comes to them."""
 _SERVER = re.compile(r"[A-Z0-9_]+_(URL|BOOTSTRAP)")
 

@@ -19,6 +19,7 @@ from bench.provision.ports import find_free_ports
 from bench.results.store import RunFolder
 from shop.workflow import SERVICES
 from tests.conftest import refuses
+from tests.system.command_line import SHORT_RUN
 from transports.base import Setting, Transport
 from transports.conformance import CHECKS, ConformanceCheck
 from transports.conformance_faults import FAULT_CHECKS
@@ -28,16 +29,6 @@ from transports.registry import load_transport
 pytestmark = pytest.mark.slow
 
 FRAMES = ROOT / "examples" / "transport-frames"
-SHORT = (
-    "REPORT=no",
-    "ROUNDS=1",
-    "DURATION=1",
-    "WARM_UP=0.5",
-    "WARM_UP_MAX=0",
-    "BROKER_WARM_UP=0",
-    "RATE=50",
-    "DEADLINE=5",
-)
 ENDED = (ExitCode.OK, ExitCode.DOUBTFUL)
 """A run of short trials is doubtful."""
 _trials = (f"plugin-{os.getpid()}-{number}" for number in itertools.count())
@@ -164,7 +155,7 @@ async def test_the_plugin_conforms(make: Callable[..., Transport], check: Confor
 def test_the_plugin_is_measured_like_the_others(
     site: Path, bench: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
 ) -> None:
-    done = bench(site, "TRANSPORT=memory,frames", *SHORT)
+    done = bench(site, "TRANSPORT=memory,frames", *SHORT_RUN)
     assert done.returncode in ENDED, done.stderr
     trials = RunFolder.open(tmp_path / "results" / "latest").trials().set_index("cell")
     assert trials["complete"].all(), trials["caveats"].tolist()
@@ -222,7 +213,7 @@ def test_a_plugin_may_raise_what_it_likes_and_the_run_ends_with_its_words(
 ) -> None:
     (tmp_path / "rude.py").write_text(RUDE)
     declare(tmp_path, "rude = rude:Rude")
-    done = bench(tmp_path, "TRANSPORT=rude,memory", *SHORT)
+    done = bench(tmp_path, "TRANSPORT=rude,memory", *SHORT_RUN)
     assert done.returncode == 6
     assert "Traceback" not in done.stdout + done.stderr
     assert "RuntimeError: not in the mood" in " ".join(done.stdout.split())
@@ -241,7 +232,7 @@ def test_a_misspelt_plugin_is_refused_with_its_name(
 def test_a_server_that_is_not_given_is_refused_with_what_to_type(
     needy: Path, bench: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
 ) -> None:
-    done = bench(needy, "TRANSPORT=nats", *SHORT)
+    done = bench(needy, "TRANSPORT=nats", *SHORT_RUN)
     assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
     assert "nats" in done.stderr
     assert "NATS_URL=" in done.stderr
@@ -253,7 +244,7 @@ def test_a_server_that_is_not_given_leaves_the_other_methods_measured(
 ) -> None:
     profile = tmp_path / "mine.toml"
     profile.write_text('transports = ["memory", "nats"]\n')
-    done = bench(needy, f"PROFILE={profile}", *SHORT)
+    done = bench(needy, f"PROFILE={profile}", *SHORT_RUN)
     assert done.returncode in ENDED, done.stderr
     run = RunFolder.open(tmp_path / "results" / "latest")
     assert list(run.trials()["cell"]) == ["memory"]
@@ -265,7 +256,7 @@ def test_a_server_that_is_not_given_leaves_the_other_methods_measured(
 def test_a_server_given_by_url_reaches_the_transport(
     needy: Path, bench: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path, url: str
 ) -> None:
-    done = bench(needy, "TRANSPORT=nats", *SHORT, NATS_URL=url)
+    done = bench(needy, "TRANSPORT=nats", *SHORT_RUN, NATS_URL=url)
     assert done.returncode in ENDED, done.stderr
     run = RunFolder.open(tmp_path / "results" / "latest")
     assert run.trials()["complete"].all(), run.trials()["caveats"].tolist()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.arguments import spell_flags
+from bench.cli.arguments import SERVERS, spell_flags
 from bench.cli.commands import COMMANDS, RENAMED_COMMANDS, Command, find_command
 from bench.provision.ports import find_free_ports
 from bench.results.settings import SETTINGS
@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.broker]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8").replace("\\\n", " ")
 TARGETS = {name for rule in re.findall(r"^([a-z][a-z -]*):", MAKEFILE, re.MULTILINE) for name in rule.split()}
-SERVERS = {"RABBITMQ_URL", "KAFKA_BOOTSTRAP", "KEYS"}
+
 
 ELSEWHERE = ROOT / "docs" / "adding-a-transport.md"
 """Its commands need a transport installed beside Fourways: tests/plugin installs one and runs what they run."""

@@ -7,10 +7,12 @@ import sys
 import pytest
 
 from bench.cli import app, platforms
-from bench.cli.arguments import Asked, forget_make, pairs_from_make, read_words, spell_flags, split_pair
+from bench.cli.arguments import SERVERS, Asked, forget_make, pairs_from_make, read_words, spell_flags, split_pair
 from bench.cli.commands import COMMANDS, Command, find_command
 from bench.errors import ExitCode, UsageError
 from bench.paths import ROOT
+from bench.provision import postgres
+from bench.provision.brokers import URL_VARIABLES
 from bench.results.setting_names import RENAMED
 from bench.results.setting_spec import SettingSpec
 from bench.results.settings import SETTINGS
@@ -186,6 +188,11 @@ def test_servers_are_taken_where_a_command_uses_them(refused: Runner) -> None:
     with pytest.raises(UsageError) as raised:
         read_words(show, pairs[:1])
     assert raised.value.code == "unknown-setting"
+
+
+def test_every_server_that_can_be_given_can_be_typed() -> None:
+    """The words stand where no library is imported, and the variables where servers are provided."""
+    assert set(SERVERS) == {*URL_VARIABLES.values(), postgres.URL_VARIABLE, "KEYS"}
 
 
 @pytest.mark.parametrize(
