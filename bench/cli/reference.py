@@ -21,7 +21,8 @@ same where `.venv` is active. `make COMMAND` is the same without the word `harne
 - **Settings** are flags (`--rate 300`) or words (`RATE=300`), in any order and in either case. A
   unit is typed with its number: `10s`, `5ms`, `1KiB`, `150/s`.
 - **Servers** that run already are given by URL, in the environment or as words: `RABBITMQ_URL=`,
-  `KAFKA_BOOTSTRAP=`, a plug-in's `NAME_URL=`, and `KEYS=` for a folder of `certificates`.
+  `KAFKA_BOOTSTRAP=`, `POSTGRES_URL=`, a plug-in's `NAME_URL=`, and `KEYS=` for a folder of
+  `certificates`.
 - **`--json`** prints the result as JSON on standard output. Everything else then goes to standard
   error. An infinite number is `"inf"`, and a missing one is `null`.
 - **Exit codes** are the same for every command: [exit-codes.md](exit-codes.md). A refusal is one
