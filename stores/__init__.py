@@ -1,1 +1,1 @@
-"""Stores on a server of their own, behind the shop's interface of a store; each vendor library enters here alone."""
+"""Stores on a database server, behind the shop's Store; the server's client library enters here alone."""

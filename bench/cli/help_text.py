@@ -1,4 +1,4 @@
-"""What --help says: texts that follow from the tables, and help in plain lines where click is not installed yet."""
+"""Builds the texts of --help from the tables, and whole help pages without click, for before set-up."""
 
 import tomllib
 from collections.abc import Iterator

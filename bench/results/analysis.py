@@ -23,7 +23,7 @@ _CHOSEN_BY_METHOD = frozenset({"product", "client", "store"})
 def factor_columns() -> tuple[str, ...]:
     """Return the columns of trials.csv that a design may vary, the method first."""
     varied = [spec for spec in settings_by_column().values() if spec.factor]
-    return ("transport", *(spec.column for spec in sorted(varied, key=lambda spec: spec.is_context)))
+    return ("transport", *(spec.column for spec in sorted(varied, key=lambda spec: spec.context_place)))
 
 
 def design_factors() -> tuple[Factor, ...]:

@@ -1,4 +1,4 @@
-"""What is declared of a setting: name, kind, unit, default, help, column, and how its levels are compared."""
+"""Defines what a setting declares: name, kind, unit, default, help, column, and how its levels are compared."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,8 +43,8 @@ class SettingSpec:
     """Whether its levels are no degrees of one another, so that there is no ratio without the base."""
     highest_is_base: bool = False
     """Whether the greatest level is the base where no ``base`` is named."""
-    is_context: bool = False
-    """Whether effects of other factors are told at its levels, and not the other way round."""
+    context_place: int = 0
+    """Of a factor at whose levels the effects of the others are told: its place among these. 0: it is none of them."""
     uncounted: frozenset[str] = frozenset()
     """Measures that cannot be counted at its levels."""
     label: str = ""

@@ -1,4 +1,4 @@
-"""Renders for the terminal where an order's time goes, as many cells abreast as 80 columns hold."""
+"""Renders where an order's time goes as tables for the terminal, none wider than 80 columns."""
 
 import pandas as pd
 from rich.console import Group, RenderableType

@@ -82,13 +82,14 @@ def method_of(trial: Mapping[str, str]) -> str:
 def trials_of(run: RunFolder, use: Use) -> pd.DataFrame:
     """By round, of the first cell that is there and does nothing else that is special; the invalid trials too."""
     trials = run.trials()
+    stores = set(trials.loc[trials["durability"] == use.durability, "store"])
     wanted = {
         **({} if use.codec == "any" else {"codec": use.codec}),
         "order_bytes": use.size_bytes,
         "shape": use.shape,
         "security": use.security,
         "durability": use.durability,
-        "store": "sqlite" if use.durability == "safe" else "memory",
+        "store": "sqlite" if "sqlite" in stores else "memory",  # the default, where the run has it
         "arrivals": "burst" if use.burst else "poisson",
         "fault": "none",
         "compression": "none",

@@ -21,6 +21,7 @@ from bench.report.page import write_page
 from bench.report.run_view import RunView, read_run_view
 from bench.report.wording import mark_best_cells
 from bench.results.histograms import Percentiles
+from bench.results.migrate import RENAMED_COLUMNS
 from bench.results.store import RunFolder
 from tests.unit.builders import CELLS, build_run, build_trial
 from tests.unit.report.edge_cases import EDGE_CASES, build_one_round
@@ -41,6 +42,10 @@ KEPT = (
     ),
     *("outage", "aa"),
 )
+
+
+OLD_NAMES = {new: old for columns in RENAMED_COLUMNS.values() for old, new in columns.items()}
+"""What a run of schema 5 has for a name of today, which the page gives for every run."""
 
 
 class Numbers(HTMLParser):
@@ -91,11 +96,11 @@ def kept(run: RunFolder, where: list[str]) -> Any:
     rows = summary_at(run.path / "summary.json")[part]
     row = rows[int(which)] if which.isdigit() else next(one for one in rows if one["cell"] == which)
     for inside in ("metrics", "orders", "times"):
-        if names and names[0] in row.get(inside, ()):
+        if names and (names[0] in row.get(inside, ()) or OLD_NAMES.get(names[0]) in row.get(inside, ())):
             row = row[inside]
             break
     for name in names:
-        row = row[name]
+        row = row[name] if name in row else row[OLD_NAMES[name]]
     return row
 
 

@@ -54,3 +54,5 @@ def test_the_summary_of_a_kept_run_is_what_it_was(folder: Path) -> None:
     now = read_summary(json.loads(json.dumps(RunFolder.open(folder).summary())))
     assert list(find_differences(kept, now)) == []
     assert len(kept["cells"]) > 0
+    # A report's numbers name an effect by its place.
+    assert [key for key in now.get("effects", ()) if key in kept["effects"]] == list(kept.get("effects", ()))
