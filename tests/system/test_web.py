@@ -34,7 +34,10 @@ class Page:
         assert json.loads(fetch_body(f"{self.url}/swarm", form))["success"]
 
     def press_stop(self) -> None:
+        """Stops, and waits until it has: while Locust is stopping it takes no start, as its page offers none."""
         fetch_body(f"{self.url}/stop", b"")
+        self.shows(lambda stats: stats["state"] == "stopped" and stats["user_count"] == 0)
+        self.shows(lambda stats: [worker["state"] for worker in stats["workers"]] == ["ready"])
 
     def stats(self) -> Any:
         return json.loads(fetch_body(f"{self.url}/stats/requests"))
@@ -87,8 +90,6 @@ def test_after_a_stop_the_page_starts_again(page: Page) -> None:
     # What is polled is up to two seconds old and may be of another run: a stop that comes before the start is none.
     page.shows(lambda stats: stats["state"] == "running" and stats["user_count"] == 5)
     page.press_stop()
-    page.shows(lambda stats: stats["state"] == "stopped" and stats["user_count"] == 0)
-    page.shows(lambda stats: [worker["state"] for worker in stats["workers"]] == ["ready"])
     page.press_start(6)
     page.shows(lambda stats: stats["state"] == "running" and stats["user_count"] == 6)
     page.press_stop()
