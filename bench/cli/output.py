@@ -9,14 +9,17 @@ import msgspec
 import pandas as pd
 from rich.console import Console
 
+from bench.report.ground import RunFacts, describe_ground
 from bench.report.terminal.connections import print_connections_table, read_cold_starts
 from bench.report.terminal.run import aa_table, capacity_table, effects_table, outage_table, render_run
 from bench.results.store import RunFolder
 
 
 def print_run(kept: RunFolder, console: Console) -> None:
-    """Print every table that the run has, and write nothing. Raises ResultsError."""
-    profile = kept.manifest["profile"]
+    """Print what the run was measured on, then every table that it has, and write nothing. Raises ResultsError."""
+    profile, trials = kept.manifest["profile"], kept.trials()
+    for line in describe_ground([RunFacts(kept.path.resolve().name, kept.manifest, trials)]):
+        console.print(line, style="dim", highlight=False, markup=False)
     if len(capacities := kept.capacities()):
         console.print(capacity_table(capacities))
     if kept.has_arms:
@@ -28,7 +31,7 @@ def print_run(kept: RunFolder, console: Console) -> None:
     summary = kept.summary()
     if "outages" in summary:
         console.print(outage_table(summary["outages"]))
-    if len(kept.trials()):
+    if len(trials):
         console.print(render_run(summary, kept.manifest))
 
 

@@ -17,6 +17,7 @@ from bench.report.charts import factor_levels as levels
 from bench.report.charts import latency as figures
 from bench.report.charts.chart import Chart
 from bench.report.findings import build_findings, describe_machines
+from bench.report.ground import RunFacts, describe_ground
 from bench.report.run_view import RunView
 from bench.report.summary import HEADINGS, SummaryRow, build_summary_rows
 from bench.report.svg import StyleSheet
@@ -117,6 +118,7 @@ def write_page(
     leading.sort(key=lambda one: not one.chart.name.endswith(curve.NAME))
     context: dict[str, Any] = {
         "face": describe_machines(readings),
+        "ground": describe_ground([RunFacts(reading.name, reading.manifest, reading.trials) for reading in readings]),
         "story": build_findings(readings),
         "sections": sections,
         "rules": drawing.rules,
