@@ -19,9 +19,12 @@ CREATE TABLE IF NOT EXISTS decisions (
     PRIMARY KEY (order_id, kind));
 """
 _DECISION = "fact, amount_cents, detail, units, fingerprint"
-_BEGIN = "BEGIN; SELECT pg_advisory_xact_lock(1)"
-"""One writer at a time, as in SQLite: what a handler has read stays true until it has written."""
+_LOCK = "SELECT pg_advisory_xact_lock(1)"
+_BEGIN = f"BEGIN; {_LOCK}, txid_current()"
+"""One writer at a time, as in SQLite: what a handler has read stays true until it has written. By the transaction's
+number the server can be asked what became of it."""
 _CONNECT_TIMEOUT_S = 10
+_LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 
 
 class PostgresStore(Store):
@@ -61,10 +64,12 @@ class PostgresStore(Store):
         if self._db.closed:
             self._db = self._connect()
         try:
-            self._db.execute(_BEGIN, prepare=False)
+            begun = self._db.execute(_BEGIN, prepare=False)
+            begun.nextset()
+            _, number = begun.fetchone() or (None, None)
             yield
             begun_ns = time.monotonic_ns()
-            self._db.execute("COMMIT", prepare=False)
+            self._commit(number)
             self.commit_ns = time.monotonic_ns() - begun_ns
         except BaseException as error:
             with suppress(psycopg.Error):  # of a connection that is lost the server rolls back
@@ -74,6 +79,27 @@ class PostgresStore(Store):
                     f"PostgreSQL at {hide_password(self._url)} does not store for now: {_first_line(error)}"
                 ) from error
             raise
+
+    def _commit(self, number: int | None) -> None:
+        """Commits; when the answer is lost with the connection, the server is asked over another one.
+
+        A commit that was done and counts as failed would be answered as a repeat when its message comes again, and be
+        in no tally.
+        """
+        try:
+            self._db.execute("COMMIT", prepare=False)
+        except _LOST:
+            self._db.close()
+            self._db = self._connect()
+            if not self._was_committed(number):
+                raise
+
+    def _was_committed(self, number: int | None) -> bool:
+        with suppress(psycopg.errors.InvalidParameterValue), self._db.transaction():  # after a crash of the server
+            self._db.execute(_LOCK, prepare=False)  # the transaction has it for as long as it is in progress
+            row = self._db.execute("SELECT txid_status(%s)", (number,), prepare=False).fetchone()
+            return row == ("committed",)
+        return False
 
     def quantity(self, name: str) -> int | None:
         row = self._db.execute("SELECT value FROM quantities WHERE name = %s", (_clean(name),)).fetchone()
@@ -119,7 +145,7 @@ def _clean(text: str) -> str:
 _LIMIT_EXCEEDED = "54"
 """The class of SQLSTATE for what is too large for any database, an index row among it: psycopg has it among
 OperationalError, and no waiting changes it."""
-_PASSING = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
+_PASSING = (*_LOST, psycopg.errors.ReadOnlySqlTransaction)
 
 
 def _is_passing(error: BaseException) -> bool:

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -115,6 +116,64 @@ def test_a_connection_that_was_lost_is_opened_again(store: Store, postgres_serve
     payment.handle(StockReserved(build_order("b"), 1))
     assert payment.audit()["payment-taken"].count == 2
     assert payment.balance() == {"taken_cents": 2}
+
+
+class LosesCommit:
+    """A connection that is closed at the first COMMIT: when the server has it, or before."""
+
+    def __init__(self, store: PostgresStore, *, sent: bool) -> None:
+        self._db, self._sent = store._db, sent
+
+    def execute(self, query: str, *args: Any, **how: Any) -> Any:
+        if query != "COMMIT":
+            return self._db.execute(query, *args, **how)
+        if self._sent:
+            self._db.execute(query, *args, **how)
+        self._db.close()
+        raise psycopg.OperationalError("the connection is lost")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)
+
+
+def test_a_commit_whose_answer_is_lost_is_counted_and_its_message_answered_once(store: PostgresStore) -> None:
+    payment = PaymentService(store)
+    store._db = LosesCommit(store, sent=True)
+    asked = StockReserved(build_order(), 910)
+    answer = payment.handle(asked)
+    assert (payment.audit()["payment-taken"].count, payment.repeated) == (1, 0)
+    assert payment.balance() == {"taken_cents": 910}
+    assert payment.handle(asked) == answer
+    assert (payment.audit()["payment-taken"].count, payment.repeated) == (1, 1)
+
+
+def test_a_commit_that_was_lost_on_its_way_has_no_effect_and_may_come_again(store: PostgresStore) -> None:
+    payment = PaymentService(store)
+    store._db = LosesCommit(store, sent=False)
+    asked = StockReserved(build_order(), 910)
+    with pytest.raises(StoreUnavailable):
+        payment.handle(asked)
+    assert not payment.audit()
+    payment.handle(asked)
+    assert (payment.audit()["payment-taken"].count, payment.repeated) == (1, 0)
+    assert payment.balance() == {"taken_cents": 910}
+
+
+def test_a_lost_commit_of_a_server_that_has_gone_too_is_a_passing_error(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (port,) = find_free_ports(1)
+    payment = PaymentService(store)
+    store._db = LosesCommit(store, sent=True)
+    with monkeypatch.context() as away, pytest.raises(StoreUnavailable):
+        away.setattr(store, "_url", f"postgresql://127.0.0.1:{port}/postgres")
+        payment.handle(StockReserved(build_order(), 910))
+    payment.handle(StockReserved(build_order(), 910))
+    assert payment.balance() == {"taken_cents": 910}
+
+
+def test_a_number_that_the_server_never_gave_was_not_committed(store: PostgresStore) -> None:
+    assert not store._was_committed(2**40)
 
 
 def test_a_server_that_may_only_be_read_for_now_is_a_passing_error(store: Store) -> None:
