@@ -145,5 +145,17 @@ def old_broker(name: str, version: str, newest: str, behind_days: int) -> Caveat
     )
 
 
+OLDER_GROUND = "older-ground"
+
+
+def older_ground(differences: Sequence[str]) -> Caveat:
+    """``differences`` are what the run was measured with, and runs of today are not."""
+    return Caveat(
+        OLDER_GROUND,
+        f"the run is older than what is measured today: it had {', '.join(differences)}",
+        "measure it again before you compare it with a run of today, or choose by it",
+    )
+
+
 def _plural(count: int, noun: str) -> str:
     return noun if count == 1 else f"{noun}s"

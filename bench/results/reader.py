@@ -18,6 +18,7 @@ from bench.results.analysis import compute_design_effects, summary_columns
 from bench.results.durable_files import explain_os_errors, format_csv_line
 from bench.results.measures import columns_used_in
 from bench.results.migrate import migrate_header, migrate_manifest, migrate_trials
+from bench.results.older_ground import add_ground_doubt
 from bench.results.recover import column_types, split_valid_rows
 from bench.results.rows import CapacityRow, ColdStartRow, HopRow, OutageRow, TimelineBin, trial_columns
 from bench.stats.aa import summarise_aa
@@ -63,7 +64,7 @@ class RunReader:
                 "use that version to read it",
                 code="newer-schema",
             )
-        return cls(path, manifest if version == SCHEMA_VERSION else migrate_manifest(manifest))
+        return cls(path, add_ground_doubt(manifest if version == SCHEMA_VERSION else migrate_manifest(manifest)))
 
     @classmethod
     def open_damaged(cls, path: Path) -> Self:
