@@ -28,7 +28,7 @@ class RunFacts(NamedTuple):
 def describe_ground(runs: Sequence[RunFacts]) -> tuple[str, ...]:
     """Returns a line on servers and Python and a line on the services' stores; where runs differ, with their names."""
     servers = list(_describe_servers(runs))
-    ages = f" Newest versions as known on {AS_OF:%Y-%m-%d}." if servers else ""
+    ages = f" Newest versions as known on {AS_OF:%Y-%m-%d}." if any(map(_is_dated, runs)) else ""
     pythons = "; ".join(_say_each({run.name: [describe_python(run.manifest)] for run in runs}))
     return (
         f"{'; '.join(servers) or 'No broker'}. {pythons}.{ages}",
@@ -58,6 +58,13 @@ def describe_server(product: str, version: str | None) -> str:
     released = f"{age.released:%Y-%m-%d}, " if age.released else ""
     behind = f"{age.how_old_days:,} days behind {age.newest_known}" if age.how_old_days else "newest known"
     return f"{name} {version} ({released}{behind})"
+
+
+def _is_dated(run: RunFacts) -> bool:
+    """Returns whether the dated table tells the age of a server of the run."""
+    brokers = (run.manifest.get("brokers") or {}).items()
+    ages = [find_age(product, broker.get("version") or "") for product, broker in brokers]
+    return any(age is not None and age.how_old_days is not None for age in ages)
 
 
 def _describe_servers(runs: Sequence[RunFacts]) -> Iterator[str]:
