@@ -58,7 +58,8 @@ BROKERED = ("broker", "events")
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SecuredBrokers]:
     home = tmp_path_factory.mktemp("home")
-    (home / "kafka").symlink_to(HOME / "kafka")
+    for program in ("rabbitmq", "kafka"):
+        (home / program).symlink_to(HOME / program)
     authority = CertificateAuthority()
     authority.write_all_keys(home / "keys")
     security = Security(LEVELS[1:], str(home / "keys"))
@@ -73,7 +74,7 @@ async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Secu
 PLAINTEXT = {
     "rest": "HTTP_REQUEST",
     "grpc": "WRONG_VERSION_NUMBER|HTTP_REQUEST",
-    "broker": "unsupported_record_type",
+    "broker": "unsupported_record_type|without using TLS",
     "events": "Unrecognized SSL message, plaintext",
 }
 
