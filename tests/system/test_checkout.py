@@ -30,7 +30,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(ROOT / "pyproject.toml", folder)
     shutil.copy(ROOT / "requirements.lock", folder)
     (folder / ".fourways").mkdir()
-    (folder / ".fourways" / "kafka").symlink_to(STATE / "kafka")
+    for program in ("rabbitmq", "kafka"):
+        (folder / ".fourways" / program).symlink_to(STATE / program)
     return folder
 
 
