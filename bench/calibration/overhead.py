@@ -37,8 +37,9 @@ from bench.provision.cleanup import open_ledger
 from bench.provision.process import finish_despite_cancellation
 from bench.report.formatting import format_number
 from bench.stats.paired import paired_ratio
+from bench.trial.context import TrialContext
 from bench.trial.hops import SHIPPED_PATH
-from bench.trial.trial import TrialContext, build_setting, run_ready_services
+from bench.trial.trial import build_setting, run_ready_services
 from shop.messages import PlaceOrder
 from transports.base import Client, Finished, Receipt, Setting
 from transports.tracing import MAX_STAMPS, Tracer

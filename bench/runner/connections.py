@@ -17,7 +17,7 @@ from bench.results.rows import ColdStartRow
 from bench.runner.credentials import prepare_credentials
 from bench.runner.environment import Progress, RunPaths, provide_servers
 from bench.trial.connections import measure_connection_rounds
-from bench.trial.trial import TrialContext
+from bench.trial.context import TrialContext
 
 
 async def run_connections(profile: Profile, paths: RunPaths, rounds: int, say: Say) -> tuple[list[ColdStartRow], Path]:

@@ -31,8 +31,9 @@ from bench.runner.environment import Progress, RunPaths, provide_servers
 from bench.runner.eta import BROKER_WARM_UP_TRIALS, COLD_START_S, forecast_durations_s
 from bench.runner.manifest import build_manifest, list_manifest_caveats, resume_into
 from bench.trial import connections
+from bench.trial.context import TrialContext
 from bench.trial.speed_probe import SpeedProbe
-from bench.trial.trial import TrialContext, TrialResult, run_trial, warm_up_broker
+from bench.trial.trial import TrialResult, run_trial, warm_up_broker
 from transports.errors import SettingError, TransportError
 
 

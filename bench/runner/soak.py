@@ -19,7 +19,8 @@ from bench.provision.cleanup import open_ledger
 from bench.provision.process import finish_despite_cancellation
 from bench.runner.credentials import prepare_credentials
 from bench.runner.environment import Progress, RunPaths, provide_servers
-from bench.trial.trial import TrialContext, build_setting, remove_quietly, run_ready_services
+from bench.trial.context import TrialContext
+from bench.trial.trial import build_setting, remove_quietly, run_ready_services
 from transports.base import Client
 
 DEFAULT_ORDERS = 100_000

@@ -14,7 +14,8 @@ from bench.provision.cleanup import open_ledger
 from bench.provision.process import build_mark_environment, finish_despite_cancellation
 from bench.runner.credentials import prepare_credentials
 from bench.runner.environment import Progress, RunPaths, provide_servers
-from bench.trial.trial import TrialContext, build_setting, build_trial_spec, remove_quietly, run_ready_services
+from bench.trial.context import TrialContext
+from bench.trial.trial import build_setting, build_trial_spec, remove_quietly, run_ready_services
 from transports.security import NONE
 
 

@@ -16,8 +16,9 @@ from bench.provision.base import Say
 from bench.provision.services import run_services
 from bench.results.rows import ECHO, ColdStartRow
 from bench.trial import echo_server as echo
+from bench.trial.context import TrialContext
 from bench.trial.readiness import read_negotiated_tls
-from bench.trial.trial import TrialContext, build_setting, remove_quietly, run_ready_services
+from bench.trial.trial import build_setting, remove_quietly, run_ready_services
 from transports.base import Transport
 from transports.errors import NoOutcome
 from transports.security import MTLS, NONE, TLS

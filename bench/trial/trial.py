@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from bench.results.histograms import PercentileInterval, compute_percentile_inte
 from bench.results.measures import histogram_names
 from bench.results.rows import HopRow, OutageRow, TimelineBin, TrialRow, trial_name
 from bench.trial import audit
+from bench.trial.context import TrialContext
 from bench.trial.disturbance import Disturbance, disturb_during, is_disturbed
 from bench.trial.fault_injection import FaultTargets, FaultWindow
 from bench.trial.hops import build_path_steps, find_clock_mismatch
@@ -41,7 +42,6 @@ from bench.trial.outcome import TrialOutcome
 from bench.trial.proxy_routes import BUYER, ProxyRoutes
 from bench.trial.readiness import read_negotiated_tls, wait_until_ready
 from bench.trial.row import build_trial_row, count_censored, decode_histogram, format_failures
-from bench.trial.speed_probe import SpeedProbe
 from shop.workflow import SERVICES
 from transports.base import Setting, Transport
 from transports.errors import SettingError, TransportError
@@ -52,26 +52,6 @@ from transports.tracing import Stamp
 _SEE_LOGS = "read the logs in the run's folder"
 WARM_UP_CLIENTS = 4
 """Orders in flight while a broker is warmed: few, so that it gets many requests instead of large batches."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialContext:
-    """What all trials of a run share: brokers, folders and keys."""
-
-    run_id: str
-    brokers: Mapping[str, Broker]
-    folder: Path
-    """Marks processes as the run's own and holds the services' databases."""
-    logs: Path
-    home: Path | None = None
-    """The folder that set-up keeps, with the proxy program; only for a fault of the network."""
-    raw: Path | None = None
-    """The folder that keeps every order, trial by trial."""
-    dead_letters: Path | None = None
-    """The folder that keeps what the services could not carry on, trial by trial."""
-    speed_probe: SpeedProbe = field(default_factory=SpeedProbe)
-    keys: str = ""
-    """The folder with the keys of all roles, at any level of security but none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ from bench.provision.cleanup import open_ledger
 from bench.provision.process import finish_despite_cancellation
 from bench.report.formatting import format_number
 from bench.stats.quantiles import quantile_rank
-from bench.trial.trial import TrialContext, build_setting, run_ready_services
+from bench.trial.context import TrialContext
+from bench.trial.trial import build_setting, run_ready_services
 from transports.base import Client
 
 PAYLOAD_BYTES = 1024
