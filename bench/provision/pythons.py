@@ -2,6 +2,7 @@
 
     python3 -I bench/provision/pythons.py           prints the path of the best one; why goes to standard error
     python3 -I bench/provision/pythons.py --self    prints what this interpreter is, as JSON
+    python3 -I bench/provision/pythons.py --facts   prints what a manifest says of it, as JSON
 
 Any Python 3.6 or newer can run this file, so it uses the standard library and old syntax alone.
 """
@@ -98,6 +99,11 @@ def _has_shared_libpython() -> bool:
         return "/libpython" in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return bool(sysconfig.get_config_var("Py_ENABLE_SHARED"))
+
+
+def read_facts() -> "dict[str, Any]":
+    """Returns what a manifest says of this interpreter: its build, and how fast its object code is."""
+    return dict(read_interpreter(), object_code_ns=measure_object_code_ns())
 
 
 def measure_object_code_ns() -> int:
@@ -257,6 +263,9 @@ def main() -> int:
     """Runs the command; returns the exit code, 3 when no Python can be used."""
     if sys.argv[1:] == ["--self"]:
         print(json.dumps(_describe_self()))
+        return 0
+    if sys.argv[1:] == ["--facts"]:
+        print(json.dumps(read_facts()))
         return 0
     ranked = find_pythons()
     print("\n".join(describe_choice(ranked)), file=sys.stderr)

@@ -9,7 +9,7 @@ import msgspec
 from bench.errors import ResultsError
 from bench.profile.schema import CellSettings, Profile
 from bench.provision.base import Broker, Unavailable
-from bench.provision.pythons import measure_object_code_ns, read_interpreter
+from bench.provision.pythons import read_facts
 from bench.provision.versions import OLD_DAYS, find_age
 from bench.results import caveats
 from bench.results.caveats import Caveat
@@ -42,7 +42,7 @@ def build_manifest(
         "command": command,
         "git": read_git_state(paths.checkout),
         "machine": read_machine(paths.home),
-        "python": {**read_interpreter(), "object_code_ns": measure_object_code_ns()},
+        "python": read_facts(),
         "versions": read_versions(),
         "brokers": {name: describe_broker(broker) for name, broker in shared.items() if isinstance(broker, Broker)},
         "profile": msgspec.to_builtins(profile),
@@ -92,11 +92,16 @@ def collect_fixed_conditions(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "commit": manifest["git"]["commit"],
         "machine": [manifest["machine"][key] for key in ("cpu_model", "cores", "kernel")],
-        "build of Python": {key: value for key, value in manifest.get("python", {}).items() if key != "object_code_ns"},
+        "build of Python": _without_speed(manifest.get("python", {})),
+        "set of interpreters": {name: _without_speed(one) for name, one in manifest.get("interpreters", {}).items()},
         "set of library versions": manifest["versions"],
         "set of broker versions": {name: broker["version"] for name, broker in manifest["brokers"].items()},
         "list of cells": manifest["cells"],
     }
+
+
+def _without_speed(python: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in python.items() if key != "object_code_ns"}
 
 
 def _format_now() -> str:

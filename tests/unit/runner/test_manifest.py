@@ -28,3 +28,12 @@ def test_a_run_goes_on_with_the_same_build_of_python_however_fast_it_is_now() ->
     assert collect_fixed_conditions(MANIFEST | {"python": PYTHON | {"object_code_ns": 9000}}) == conditions
     other = collect_fixed_conditions(MANIFEST | {"python": PYTHON | {"lto": False}})
     assert [what for what in conditions if conditions[what] != other[what]] == ["build of Python"]
+
+
+def test_a_run_goes_on_with_the_same_interpreters_and_one_without_any_as_before() -> None:
+    conditions = collect_fixed_conditions(MANIFEST | {"interpreters": {"3.11.2": PYTHON}})
+    again = {"3.11.2": PYTHON | {"object_code_ns": 9000}}
+    assert collect_fixed_conditions(MANIFEST | {"interpreters": again}) == conditions
+    other = collect_fixed_conditions(MANIFEST | {"interpreters": {"3.11.2": PYTHON | {"pgo": False}}})
+    assert [what for what in conditions if conditions[what] != other[what]] == ["set of interpreters"]
+    assert collect_fixed_conditions(MANIFEST) == collect_fixed_conditions(MANIFEST | {"interpreters": {}})
