@@ -23,6 +23,8 @@ from transports.base import Setting
 from transports.security.keys import OPENSSL_FILE
 from transports.tracing import Stamp
 
+OWN_PYTHON = Path(sys.executable)
+"""The harness's own."""
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
 """How long a service may take to finish what it has in hand; then it is killed."""
@@ -104,6 +106,7 @@ async def run_services(
     databases: Mapping[str, str] | None = None,
     seen_by: Callable[[str], Setting] | None = None,
     program: str = "bench.provision.service_main",
+    python: Path = OWN_PYTHON,
 ) -> AsyncIterator[dict[str, ServiceProcess]]:
     """Context manager: all four services, ready, each in as many processes as the setting says, by name.
 
@@ -112,7 +115,7 @@ async def run_services(
     Their stores are files in ``store_folder``, or the ``databases`` by service, or else in memory. ``folder`` marks the
     processes as the run's own; ``logs`` gets their error output, a file for each process.
     ``seen_by`` returns the setting for a service, where it is not the same for all. ``program`` is the module to run;
-    it must answer as bench.provision.service_main does.
+    it must answer as bench.provision.service_main does. ``python`` runs it, also when a fault starts it again.
     """
     logs.mkdir(parents=True, exist_ok=True)
     specs = {
@@ -128,7 +131,7 @@ async def run_services(
     }
     running = {
         name: ServiceProcess(
-            spec, partial(_spawn_process, program, folder, logs / f"{setting.trial}-{name}.log", setting.keys)
+            spec, partial(_spawn_process, python, program, folder, logs / f"{setting.trial}-{name}.log", setting.keys)
         )
         for name, spec in specs.items()
     }
@@ -148,12 +151,12 @@ async def _await_all(work: Iterable[Awaitable[None]]) -> None:
     await asyncio.gather(*work)
 
 
-async def _spawn_process(program: str, folder: Path, log: Path, keys: str) -> Process:
+async def _spawn_process(python: Path, program: str, folder: Path, log: Path, keys: str) -> Process:
     # What Python's ssl offers and takes of TLS 1.3 can be said here alone.
     openssl = {"OPENSSL_CONF": str(Path(keys) / OPENSSL_FILE)} if keys else {}
     with log.open("ab") as errors:
         return await asyncio.create_subprocess_exec(
-            sys.executable,
+            str(python),
             "-m",
             program,
             stdin=PIPE,

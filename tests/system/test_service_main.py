@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -323,3 +324,27 @@ def test_a_service_that_ends_before_it_is_told_what_to_be_complains_of_nothing(t
 def _status(pid: int, key: str) -> str:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(line.split()[1] for line in lines if line.startswith(f"{key}:"))
+
+
+@pytest.fixture
+def other_python(tmp_path: Path) -> Path:
+    """An environment with the packages of this one, and a program of its own."""
+    environment = tmp_path / "environment"
+    (environment / "bin").mkdir(parents=True)
+    (environment / "bin" / "python").symlink_to(Path(sys.executable).resolve())
+    (environment / "lib").symlink_to(Path(sys.prefix) / "lib")
+    shutil.copy(Path(sys.prefix) / "pyvenv.cfg", environment)
+    return environment / "bin" / "python"
+
+
+async def test_a_service_that_was_killed_comes_back_with_the_same_python(tmp_path: Path, other_python: Path) -> None:
+    async with run_services(
+        "rest", a_setting(), folder=tmp_path, logs=tmp_path, store_folder=None, python=other_python
+    ) as running:
+        assert {psutil.Process(service.pid).cmdline()[0] for service in running.values()} == {str(other_python)}
+        payment = running["payment"]
+        first = payment.pid
+        await payment.kill()
+        await payment.start()
+        assert payment.pid != first
+        assert psutil.Process(payment.pid).cmdline()[0] == str(other_python)
