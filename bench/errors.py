@@ -2,7 +2,7 @@
 
     Refusal                          exit code
     ├── UsageError                   2   what was asked for makes no sense
-    ├── MissingServer                3   a server that was asked for by name cannot be had
+    ├── MissingServer                3   a server, or a Python, that is needed cannot be had
     ├── OperationFailed              4   it could not be done
     │   ├── StartFailed                  a server did not come up
     │   ├── LoadError                    the load could not be driven
@@ -51,7 +51,7 @@ class UsageError(Refusal):
 
 
 class MissingServer(Refusal):
-    """A server that was asked for by name cannot be had."""
+    """A server, or a Python, that is needed cannot be had."""
 
     exit_code = ExitCode.MISSING
 

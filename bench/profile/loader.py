@@ -9,6 +9,7 @@ import msgspec
 
 from bench.errors import UsageError, unknown_word
 from bench.paths import PROFILES
+from bench.profile import interpreters
 from bench.profile.level_filter import select_levels
 from bench.profile.parsing import parse
 from bench.profile.resolve import blocks_in, resolve
@@ -21,15 +22,20 @@ from transports import registry
 def load_profile(profile: str = "default", settings: Mapping[str, str] | None = None) -> Profile:
     """A profile by name or by the path of a TOML file, with ``settings`` over it, by their names.
 
-    A setting that is a factor of the profile picks among its levels. Raises UsageError.
+    A setting that is a factor of the profile picks among its levels. Raises UsageError, and MissingServer for a study
+    of interpreters where there are too few.
     """
     default = _read(PROFILES / "default.toml")
     raw = {**default, **({} if profile.lower() == "default" else _read(_find(profile)))}
     given = to_keys(settings or {})
-    if blocks := blocks_in(raw):
+    for named in (raw, given):
+        if interpreters.KEY in named:
+            named[interpreters.KEY] = interpreters.name_typed(named[interpreters.KEY])
+    if blocks := list(map(interpreters.name_in_block, blocks_in(raw))):
         usual = {spec.key: spec.default for spec in SETTINGS.values() if isinstance(spec.default, str | int | float)}
         raw["block"], given = select_levels(blocks, {**usual, **raw}, given)
     _refuse_without_use({**raw, **given}, given)
+    interpreters.require_one({**raw, **given}.get(interpreters.KEY, interpreters.OWN))
     resolved = resolve(Path(profile).stem.lower(), {**raw, **given}, by_name="transports" in given)
     if (backend := resolved.backend) and not any(map(registry.list_backends, resolved.transports)):
         raise UsageError(

@@ -10,6 +10,7 @@ import msgspec
 
 from bench.errors import UsageError, unknown_word
 from bench.profile.fault import BROKER
+from bench.profile.interpreters import OWN
 from bench.profile.schema import Cell, CellSettings, Profile
 from bench.results.settings import SETTINGS, settings_by_key
 from bench.results.settings import factors as factor_keys
@@ -82,6 +83,12 @@ def _cell(
     except SettingError as error:
         raise UsageError(str(error), code=error.code) from error
     _check_traits(profile, transport, kind.traits, codec, compression)
+    if profile.interpreter != OWN and not kind.__module__.startswith("transports."):
+        raise UsageError(
+            f"{transport} is a distribution of its own, which is not installed for other interpreters; leave it out of "
+            "TRANSPORT=",
+            code="interpreter-without-method",
+        )
     has_client = "client" in kind.Config.__annotations__
     options = dict(profile.options.get(transport, {}))
     for key, option in _OF_CONFIG.items():
@@ -145,6 +152,12 @@ def _check_traits(profile: Profile, transport: str, traits: Traits, codec: str |
     if profile.fault is not None and traits.in_process:
         raise UsageError(
             f"{transport} has no processes that could be away; leave it out of TRANSPORT=", code="fault-without-process"
+        )
+    if profile.interpreter != OWN and traits.in_process:
+        raise UsageError(
+            f"{transport} has no service processes, so that it has no interpreter of its own; leave it out of "
+            "TRANSPORT=",
+            code="interpreter-without-process",
         )
     if profile.processes > 1 and not traits.scales:
         raise UsageError(
@@ -239,7 +252,7 @@ def _combined(
     return replace(cell, name=f"{cell.name}@{behind}" if behind else cell.name, levels=levels)
 
 
-_LEVEL = re.compile(r"[A-Za-z0-9.-]+")
+_LEVEL = re.compile(r"[A-Za-z0-9.+-]+")
 _OF_CONFIG = {"retries": "retries", "keep_alive_s": "idle_s"}
 """Keys of a profile that only methods with such an option heed."""
 _NO_LEVELS = METHOD_KEYS | {"name", "transports", "by_name", "also", "rates_per_s", "designed"}

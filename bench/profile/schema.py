@@ -98,6 +98,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     store: StoreKind
     processes: int
     """Of each service."""
+    interpreter: str = "own"
+    """With which services are started: the harness's own, or a name of bench/provision/interpreters.py."""
     backend: str
     """Over which the methods run that have the choice; empty: each over its own."""
     clients: Mapping[str, str]

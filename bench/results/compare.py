@@ -20,10 +20,11 @@ from bench.stats.unpaired import unpaired_ratio
 
 OLDEST_COMPARABLE_SCHEMA = 4
 """From this schema on, the columns that are compared here mean the same; docs/results-format.md says what changed."""
-ENVIRONMENT_KEYS = ("machine", "python", "versions", "brokers", "git")
+ENVIRONMENT_KEYS = ("machine", "python", "interpreters", "versions", "brokers", "git")
 """Keys of a manifest."""
-VARYING_KEYS = frozenset({"machine.load_1m", "machine.fsync_us", "python.object_code_ns"})
-"""Of machine and interpreter, what is measured anew in each run: it differs always and makes no other machine."""
+VARYING_KEYS = ("machine.load_1m", "machine.fsync_us", ".object_code_ns")
+"""Ends of what is measured anew in each run of machine and interpreters: it differs always and makes no other
+machine."""
 BROKER_AGE_KEYS = frozenset({"released", "newest_known", "how_old_days"})
 """Of a broker, what follows from its version and from the day on which somebody looked for newer ones."""
 
@@ -182,9 +183,10 @@ def _flatten(tree: Any, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _find_caveats(a: RunFolder, b: RunFolder, environment: Sequence[Difference]) -> Iterator[str]:
-    changed = [change.what for change in environment if change.what not in VARYING_KEYS]
+    changed = [change.what for change in environment if not change.what.endswith(VARYING_KEYS)]
     machine = [what.removeprefix("machine.") for what in changed if what.startswith("machine.")]
-    if any(what.startswith("python.") for what in changed):
+    rebuilt = [change.what for change in environment if change.a and change.b and change.what in changed]
+    if any(what.startswith("python.") for what in changed) or any(what.startswith("interpreters.") for what in rebuilt):
         machine.append("build of Python")  # another build turns round which method is faster, as another machine may
     if machine:
         yield (

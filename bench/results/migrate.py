@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bench.results.setting_names import RENAMED_KEYS
+from bench.results.settings import SETTINGS
 
 _TRIAL_COLUMNS = {
     "little": "littles_law_error",
@@ -41,6 +42,10 @@ RENAMED_CAVEATS: Mapping[str, str] = {
 RENAMED_MANIFEST_KEYS: Mapping[str, str] = {"canary_us": "speed_probe_us"}
 RENAMED_LEVELS: Mapping[str, Mapping[str, str]] = {"arrivals": {"trace": "replay"}}
 """By column or key of a profile, what a level is called now."""
+
+
+LATE_COLUMNS: Mapping[str, Any] = {"interpreter": SETTINGS["INTERPRETER"].default}
+"""Columns that a run of any schema may lack, and what held when it was measured."""
 
 
 def migrate_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,3 +99,8 @@ def migrate_trials(trials: pd.DataFrame) -> pd.DataFrame:
     if "caveats" in found:
         found["caveats"] = [";".join(map(migrate_caveat, names.split(";"))) for names in found["caveats"]]
     return found
+
+
+def add_late_columns(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials with the columns that came after they were measured."""
+    return trials.assign(**{column: value for column, value in LATE_COLUMNS.items() if column not in trials})

@@ -17,7 +17,7 @@ from bench.results import histograms as hlog
 from bench.results.analysis import compute_design_effects, summary_columns
 from bench.results.durable_files import explain_os_errors, format_csv_line
 from bench.results.measures import columns_used_in
-from bench.results.migrate import migrate_header, migrate_manifest, migrate_trials
+from bench.results.migrate import add_late_columns, migrate_header, migrate_manifest, migrate_trials
 from bench.results.older_ground import add_ground_doubt
 from bench.results.recover import column_types, split_valid_rows
 from bench.results.rows import CapacityRow, ColdStartRow, HopRow, OutageRow, TimelineBin, trial_columns
@@ -99,6 +99,7 @@ class RunReader:
             trials = trials.astype({"complete": bool, "valid": bool})
             if not self._is_current:
                 trials = migrate_trials(trials)
+            trials = add_late_columns(trials)
         except (ValueError, KeyError) as error:
             raise ResultsError(
                 f"{path} is damaged: {' '.join(str(error).split())}; measure again", code="damaged-results"

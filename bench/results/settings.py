@@ -170,6 +170,18 @@ SETTINGS: dict[str, SettingSpec] = _table(
         most=64,
     ),
     SettingSpec(
+        name="INTERPRETER",
+        key="interpreter",
+        kind="text",
+        help="the Python of the services: the harness's own (own), a version such as 3.12, or in a study each usable "
+        "one that is on this machine (found)",
+        default="own",
+        role="workload",
+        factor=True,
+        column="interpreter",
+        base=("own",),
+    ),
+    SettingSpec(
         name="RETRIES",
         key="retries",
         kind="count",

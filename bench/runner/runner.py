@@ -30,6 +30,7 @@ from bench.runner.credentials import prepare_credentials
 from bench.runner.environment import Progress, RunPaths, provide_servers
 from bench.runner.eta import BROKER_WARM_UP_TRIALS, COLD_START_S, forecast_durations_s
 from bench.runner.manifest import build_manifest, list_manifest_caveats, resume_into
+from bench.runner.pythons import describe_pythons, find_missing_cells, list_programs, provide_pythons
 from bench.trial import connections
 from bench.trial.context import TrialContext
 from bench.trial.speed_probe import SpeedProbe
@@ -63,13 +64,17 @@ async def run_plan(
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     async with AsyncExitStack() as stack:
         asked = plan.cells(profile)
+        pythons = await provide_pythons(asked, paths, progress.say)
         security = await prepare_credentials(stack, profile, paths.home, paths.keys)
         shared = await provide_servers(stack, profile, paths, progress, security)
-        skipped = {cell.name: why for cell in asked if (why := find_unavailable_reason(cell, shared))}
-        wanted = [cell for cell in asked if cell.name not in skipped]
+        without = find_missing_cells(asked, pythons)
+        left = [cell for cell in asked if cell.name not in without]
+        skipped = {cell.name: why for cell in left if (why := find_unavailable_reason(cell, shared))}
+        wanted = [cell for cell in left if cell.name not in skipped]
         if not wanted or (profile.by_name and skipped):
             raise MissingServer("; ".join(dict.fromkeys(skipped.values())), code="missing-server")
-        manifest = {**build_manifest(profile, paths, shared, wanted, skipped, command), "plan": plan.name}
+        manifest = build_manifest(profile, paths, shared, wanted, {**without, **skipped}, command)
+        manifest |= {"plan": plan.name, "interpreters": describe_pythons(pythons)}
         if resumed is None:
             kept = RunFolder.create(paths.results, run_id, manifest)
             stack.enter_context(kept.alone())
@@ -84,7 +89,8 @@ async def run_plan(
         stack.push_async_callback(lambda: finish_despite_cancellation(asyncio.to_thread(ledger.close)))
         env = build_mark_environment(ledger.folder)
         locust = await stack.enter_async_context(start_master(folder=ledger.folder, log=logs / "locust.log", env=env))
-        runner = Runner(stack, profile, paths, progress, kept, locust, shared, security, ledger.folder, logs)
+        programs = list_programs(pythons)
+        runner = Runner(stack, profile, paths, progress, kept, locust, shared, programs, security, ledger.folder, logs)
         try:
             await plan.measure(runner, wanted)
         except BaseException:
@@ -116,6 +122,7 @@ class Runner:
         kept: RunFolder,
         locust: Master,
         shared: dict[str, Broker | Unavailable],
+        pythons: dict[str, Path],
         security: Security,
         folder: Path,
         logs: Path,
@@ -127,6 +134,7 @@ class Runner:
         self._progress = progress
         self.kept = kept
         self._shared = shared
+        self._pythons = pythons
         self._security = security
         self._locust = locust
         self._folder = folder
@@ -234,6 +242,7 @@ class Runner:
             dead_letters=self.kept.path / "dead-letters",
             speed_probe=self._speed_probe,
             keys=self._security.keys,
+            pythons=self._pythons,
         )
 
     async def _warm_up(self, stage: TrialContext, cell: CellSettings) -> None:

@@ -19,6 +19,7 @@ from bench.provision.cleanup import open_ledger
 from bench.provision.process import finish_despite_cancellation
 from bench.runner.credentials import prepare_credentials
 from bench.runner.environment import Progress, RunPaths, provide_servers
+from bench.runner.pythons import list_programs, provide_pythons
 from bench.trial.context import TrialContext
 from bench.trial.trial import build_setting, remove_quietly, run_ready_services
 from transports.base import Client
@@ -55,6 +56,7 @@ async def run_soak(profile: Profile, paths: RunPaths, orders: int, say: Say) -> 
     """Soaks every cell of the profile in turn. Raises MissingServer, StartFailed, or what an order failed with."""
     found = []
     async with AsyncExitStack() as stack:
+        pythons = await provide_pythons(expand_cells(profile), paths, say, all_needed=True)
         security = await prepare_credentials(stack, profile, paths.home, paths.keys)
         shared = await provide_servers(stack, profile, paths, Progress(say=say), security)
         if missing := [server.why for server in shared.values() if isinstance(server, Unavailable)]:
@@ -67,6 +69,7 @@ async def run_soak(profile: Profile, paths: RunPaths, orders: int, say: Say) -> 
             folder=ledger.folder,
             logs=ledger.folder / "logs",
             keys=security.keys,
+            pythons=list_programs(pythons),
         )
         for number, cell in enumerate(expand_cells(profile)):
             say(f"{cell.name}: {orders:,} orders, {IN_FLIGHT} in flight")

@@ -14,6 +14,7 @@ from bench.provision.cleanup import open_ledger
 from bench.provision.process import build_mark_environment, finish_despite_cancellation
 from bench.runner.credentials import prepare_credentials
 from bench.runner.environment import Progress, RunPaths, provide_servers
+from bench.runner.pythons import list_programs, provide_pythons
 from bench.trial.context import TrialContext
 from bench.trial.trial import build_setting, build_trial_spec, remove_quietly, run_ready_services
 from transports.security import NONE
@@ -51,6 +52,7 @@ async def serve_page(profile: Profile, paths: RunPaths, port: int, say: Say, giv
     check_port_free(port)  # before anything is started
     cell = expand_cells(profile)[0]
     async with AsyncExitStack() as stack:
+        pythons = await provide_pythons([cell], paths, say, all_needed=True)
         security = await prepare_credentials(stack, profile, paths.home, paths.keys)
         shared = await provide_servers(stack, profile, paths, Progress(say=say), security)
         missing = [server.why for server in shared.values() if isinstance(server, Unavailable)]
@@ -67,6 +69,7 @@ async def serve_page(profile: Profile, paths: RunPaths, port: int, say: Say, giv
             folder=ledger.folder,
             logs=logs,
             keys=security.keys,
+            pythons=list_programs(pythons),
         )
         setting = build_setting(setup, cell, f"fw-web-{ledger.folder.name.removeprefix('run-')}")
         transport = cell.kind(setting)

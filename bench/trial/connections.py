@@ -133,7 +133,13 @@ async def _measure_echo(stage: TrialContext, cell: CellSettings, level: str, tri
     at_level = replace(cell, profile=msgspec.structs.replace(cell.profile, security=level))
     setting = replace(build_setting(stage, at_level, trial), servers={})
     async with run_services(
-        ECHO, setting, folder=stage.folder, logs=stage.logs, store_folder=None, program=echo.PROGRAM
+        ECHO,
+        setting,
+        folder=stage.folder,
+        logs=stage.logs,
+        store_folder=None,
+        program=echo.PROGRAM,
+        python=stage.pythons[cell.profile.interpreter],
     ):
         cipher = await echo.find_cipher_suite(setting)
         times = [await echo.measure_echo(setting) for _ in range(WARM_UP_CONNECTIONS + CONNECTIONS_PER_SLOT)][

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.profile.interpreters import OWN
 from bench.provision.base import Broker
+from bench.provision.services import OWN_PYTHON
 from bench.trial.speed_probe import SpeedProbe
 
 
@@ -26,3 +28,5 @@ class TrialContext:
     speed_probe: SpeedProbe = field(default_factory=SpeedProbe)
     keys: str = ""
     """The folder with the keys of all roles, at any level of security but none."""
+    pythons: Mapping[str, Path] = field(default_factory=lambda: {OWN: OWN_PYTHON})
+    """By interpreter, with what services are started; the harness's own among them."""

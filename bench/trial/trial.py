@@ -300,6 +300,7 @@ async def run_ready_services(
             store_folder=store_folder,
             databases=databases,
             seen_by=None if links is None else links.seen_by,
+            python=stage.pythons[cell.profile.interpreter],
         ) as running,
     ):
         await wait_until_ready(transport)

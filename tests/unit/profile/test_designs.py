@@ -25,8 +25,8 @@ from transports.registry import load_transport
 
 pytestmark = pytest.mark.slow
 
-STUDIES = ("size", "format", "frequency", "outage", "processes", "security", "durability", "products", "clients")
 OF_ALL = ("size", "format", "frequency", "outage", "processes", "security", "durability")
+STUDIES = (*OF_ALL, "products", "clients", "python")
 BROKERS = ("rabbitmq", "kafka")
 LONGEST_S = 45 * 60
 
@@ -60,6 +60,7 @@ def find_effects(profile: str, **wanted: Any) -> Sequence[Mapping[str, Any]]:
     return found[found["estimate"].notna() & found["low"].notna()].to_dict("records")
 
 
+@pytest.mark.usefixtures("pythons")
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_takes_no_longer_than_three_quarters_of_an_hour(name: str) -> None:
     profile = load_profile(name)
@@ -99,6 +100,7 @@ def test_a_slow_rate_has_a_longer_warm_up() -> None:
     assert forecast_durations_s(expand_cells(slow), ())[0] > forecast_durations_s(expand_cells(fast), ())[0] + 2
 
 
+@pytest.mark.usefixtures("pythons")
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_cell_has_orders_enough_for_a_median(name: str) -> None:
     profile = load_profile(name)

@@ -93,6 +93,7 @@ def test_two_blocks_that_say_different_things_of_one_cell_are_refused(tmp_path: 
         load_profile(str(a_design(tmp_path, f'transports = ["rest"]\nalso = []\n{blocks}')))
 
 
+@pytest.mark.usefixtures("pythons")
 @pytest.mark.parametrize("name", profile_names())
 def test_every_name_of_a_cell_can_tag_a_histogram_and_name_a_file(name: str) -> None:
     for cell in expand_cells(load_profile(name)):

@@ -8,12 +8,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bench.errors import ExitCode, UsageError
+from bench.profile import interpreters
 from bench.profile.loader import load_profile
 from bench.profile.parsing import parse, parse_bytes
 from bench.results.question_settings import QUESTION
 from bench.results.setting_spec import SettingSpec
 from bench.results.settings import SETTINGS
 from tests.conftest import refuses
+from tests.unit.profile.conftest import HERE
 
 SPECS = [*SETTINGS.values(), *QUESTION.values()]
 WORDS = [spec for spec in SPECS if spec.kind == "word"]
@@ -163,11 +165,16 @@ def test_any_text_is_parsed_or_refused_with_a_code(spec: SettingSpec, text: str)
 @example("REPLAY", "\0")
 @example("REPLAY", "no\nfile")
 @example("CLIENT", "\0:\n")
+@example("INTERPRETER", "found")
+@example("INTERPRETER", "own,")
+@example("INTERPRETER", "3\n12")
 def test_any_text_makes_a_profile_or_is_refused_with_a_code(name: str, text: str) -> None:
     try:
-        load_profile(
-            settings={"TRANSPORT": "memory", name: text, **({"ARRIVALS": "replay"} if name == "REPLAY" else {})}
-        )
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(interpreters, "find_interpreters", lambda: dict.fromkeys(HERE))
+            load_profile(
+                settings={"TRANSPORT": "memory", name: text, **({"ARRIVALS": "replay"} if name == "REPLAY" else {})}
+            )
     except UsageError as error:
         assert error.code
         assert len(str(error).splitlines()) == 1

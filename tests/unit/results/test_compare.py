@@ -14,6 +14,7 @@ from bench.errors import ExitCode, UsageError
 from bench.report.terminal.compare import render_comparison
 from bench.results.compare import Difference, RunComparison, compare_runs
 from bench.results.store import RunFolder
+from tests.conftest import refuses
 from tests.unit.advise.test_ranking import LUCK
 from tests.unit.builders import build_trial
 
@@ -179,3 +180,24 @@ def test_the_command_ends_well_and_a_refusal_is_a_sentence_with_a_code(
         assert (code, len(said)) == (ExitCode.USAGE, 1), said
     (tmp_path / "b" / "manifest.json").write_text("{")
     assert typed(capsys, "compare", "A=a", "B=b", results)[0] == ExitCode.NO_RESULTS
+
+
+def test_a_cell_of_another_interpreter_is_another_cell(tmp_path: Path) -> None:
+    other = RunFolder.create(tmp_path, "b", MANIFEST)
+    other.add_trial(build_trial(interpreter="3.12.1"), {})
+    with refuses("nothing-in-common", "3.12.1"):
+        compare_runs(a_run(tmp_path, "a"), other)
+
+
+@pytest.mark.parametrize(
+    ("changed", "doubted"),
+    [({"object_code_ns": 9000}, False), ({"pgo": False}, True)],
+)
+def test_an_interpreter_that_was_built_anew_is_another_machine(
+    tmp_path: Path, changed: dict[str, Any], doubted: bool
+) -> None:
+    facts = {"version": "3.11.2", "pgo": True, "object_code_ns": 3000}
+    both = ({"3.11.2+pgo": facts}, {"3.11.2+pgo": facts | changed, "3.13.0": facts})
+    runs = [a_run(tmp_path, name, interpreters=one) for name, one in zip("ab", both, strict=True)]
+    caveats = compare_runs(*runs).caveats
+    assert any("build of Python" in caveat for caveat in caveats) == doubted

@@ -98,3 +98,13 @@ def test_every_name_of_today_is_a_column(table: str) -> None:
 
 def test_no_doubt_is_called_as_another_was() -> None:
     assert not set(RENAMED_CAVEATS) & set(RENAMED_CAVEATS.values())
+
+
+def test_services_of_a_run_without_the_column_had_the_harnesss_own_python(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path, "run-1", {})
+    run.add_trial(build_trial(), {})
+    lines = [line.split(",") for line in (run.path / "trials.csv").read_text().splitlines()]
+    place = lines[0].index("interpreter")
+    without = "".join(",".join(cells[:place] + cells[place + 1 :]) + "\n" for cells in lines)
+    (run.path / "trials.csv").write_text(without)
+    assert list(RunFolder.open(run.path).trials()["interpreter"]) == ["own"]
