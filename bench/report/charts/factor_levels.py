@@ -1,4 +1,4 @@
-"""Draws what each level of security, durability, product or client costs, by method."""
+"""Draws what each level of security, durability, product, client or interpreter costs, by method."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +24,7 @@ LEVEL_CHARTS: Mapping[str, tuple[str, ...]] = {
     "durability": ("store", "durability"),
     "product": ("product",),
     "client": ("client",),
+    "interpreter": ("interpreter",),
 }
 """The charts' names, and the columns of trials.csv whose levels go together."""
 HEADINGS: Mapping[str, str] = {
@@ -31,6 +32,7 @@ HEADINGS: Mapping[str, str] = {
     "durability": "What it costs to lose nothing",
     "product": "What the product changes",
     "client": "What the client library changes",
+    "interpreter": "What the Python of the services changes",
 }
 METRIC_ROWS: Mapping[str, tuple[str, float]] = {
     "finish_p50_us": ("Median\ncompletion, ms", 1000),
@@ -49,7 +51,8 @@ CAPTION = (
     "that did not finish."
 )
 CAPTIONS = {
-    CONNECTIONS_NAME: "Medians over rounds; bars: 95 % intervals; dots: rounds, each the median of 15 new connections."
+    "interpreter": f"{CAPTION}\nThe load process has the harness's own Python in every cell.",
+    CONNECTIONS_NAME: "Medians over rounds; bars: 95 % intervals; dots: rounds, each the median of 15 new connections.",
 }
 MAX_METHODS = 8
 COLUMNS = ("method", "level", "cell", "metric", "what", "round", "value", "low", "high", "n", "valid")
@@ -75,7 +78,7 @@ class LevelPoint:
 
 
 def draw_charts(trials: pd.DataFrame) -> Iterator[Chart]:
-    """Yields a chart for each of security, durability, product and client that varies, of trials without a fault."""
+    """Yields each level chart whose levels vary, of trials without a fault."""
     plain = select_fault_free(trials)
     for factor, columns in LEVEL_CHARTS.items():
         says = "Median completion"

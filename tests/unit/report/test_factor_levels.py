@@ -216,3 +216,37 @@ def test_in_a_report_of_several_runs_they_stand_in_for_the_bars_of_all_levels(tm
         "made-up-latency": False,
         "second-latency": True,
     }
+
+
+def a_study_of_interpreters(root: Path) -> RunFolder:
+    return a_study(
+        root,
+        [
+            (f"{transport}@{name}", took_ms, {"interpreter": name})
+            for transport, took_ms in (("rest", 3.0), ("grpc", 3.5))
+            for name in ("3.11.2+pgo", "3.11.7", "3.13.0")
+        ],
+    )
+
+
+@pytest.mark.slow
+def test_interpreters_are_levels_of_a_chart_of_their_own(tmp_path: Path) -> None:
+    (chart,) = draw_charts(a_study_of_interpreters(tmp_path).trials())
+    assert chart.name == "interpreter"
+    assert list(dict.fromkeys(row[1] for row in chart.rows)) == ["3.11.2+pgo", "3.11.7", "3.13.0"]
+
+
+def test_methods_are_compared_with_the_same_interpreter_alone(tmp_path: Path) -> None:
+    ratios = a_study_of_interpreters(tmp_path).summary()["ratios"]
+    assert {(ratio["cell"], ratio["base"]) for ratio in ratios} == {
+        (f"grpc@{name}", f"rest@{name}") for name in ("3.11.2+pgo", "3.11.7", "3.13.0")
+    }
+
+
+@pytest.mark.slow
+def test_the_effects_of_interpreters_are_ratios_to_the_oldest(tmp_path: Path) -> None:
+    effects = a_study_of_interpreters(tmp_path).effects()
+    found = effects[(effects["factor"] == "interpreter") & (effects["metric"] == "finish_p50_us")]
+    assert set(found["base"]) == {"3.11.2+pgo"}
+    assert set(found["level"]) == {"3.11.7", "3.13.0"}
+    assert set(found["transport"]) == {"rest", "grpc"}
