@@ -107,13 +107,13 @@ async def make_environment(name: str, python: Python, *, home: Path, checkout: P
     """
     place = environment_folder(home, checkout, name, python)
     place.parent.mkdir(parents=True, exist_ok=True)
-    async with _alone(place.with_name(f"{place.name}.lock")):
+    async with _alone(place.with_name(f"{place.name}.lock")) as lock:
         if not place.is_dir():
             say(f"Python packages for {name} (once, about a minute)")
             fresh = place.with_name(f"{place.name}.new")
             shutil.rmtree(fresh, ignore_errors=True)
             try:
-                await _fill(fresh, python, checkout)
+                await _fill(fresh, python, checkout, lock)
             except BaseException:
                 shutil.rmtree(fresh, ignore_errors=True)
                 raise
@@ -121,12 +121,12 @@ async def make_environment(name: str, python: Python, *, home: Path, checkout: P
     return place / "bin" / "python"
 
 
-async def _fill(fresh: Path, python: Python, checkout: Path) -> None:
-    await _run(Path(python.path), "-I", "-m", "venv", str(fresh))
+async def _fill(fresh: Path, python: Python, checkout: Path, lock: int) -> None:
+    await _run(Path(python.path), "-I", "-m", "venv", str(fresh), lock=lock)
     program = fresh / "bin" / "python"
     install = ("-I", "-m", "pip", "install", "-q", "--disable-pip-version-check")
-    await _run(program, *install, "--require-hashes", "-r", str(checkout / "requirements.lock"))
-    await _run(program, *install, "--no-deps", "--no-build-isolation", "-e", str(checkout))
+    await _run(program, *install, "--require-hashes", "-r", str(checkout / "requirements.lock"), lock=lock)
+    await _run(program, *install, "--no-deps", "--no-build-isolation", "-e", str(checkout), lock=lock)
 
 
 async def _compile(program: Path, checkout: Path) -> None:
@@ -135,8 +135,11 @@ async def _compile(program: Path, checkout: Path) -> None:
         await _run(program, "-I", "-m", "compileall", "-q", *(str(checkout / folder) for folder in CODE_FOLDERS))
 
 
-async def _run(program: Path, *arguments: str) -> bytes:
-    """Returns what it prints. Raises OperationFailed with its last line; a cancellation kills it and its children."""
+async def _run(program: Path, *arguments: str, lock: int | None = None) -> bytes:
+    """Returns what it prints. Raises OperationFailed with its last line; a cancellation kills it and its children.
+
+    It holds the ``lock`` as well: what a kill -9 of the harness leaves behind is still at work on the folder.
+    """
     around = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
     try:
         process = await asyncio.create_subprocess_exec(
@@ -147,6 +150,7 @@ async def _run(program: Path, *arguments: str) -> bytes:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
+            pass_fds=() if lock is None else (lock,),
         )
     except OSError as error:
         raise OperationFailed(f"{program} cannot be run: {error.strerror}", code="not-executable") from error
@@ -164,8 +168,8 @@ async def _run(program: Path, *arguments: str) -> bytes:
 
 
 @asynccontextmanager
-async def _alone(path: Path) -> AsyncIterator[None]:
-    """Two runs do not make one environment at the same time: the second waits."""
+async def _alone(path: Path) -> AsyncIterator[int]:
+    """Two runs do not make one environment at the same time: the second waits. Yields the lock's file descriptor."""
     with path.open("w", encoding="utf-8") as file:
         while True:
             try:
@@ -173,4 +177,4 @@ async def _alone(path: Path) -> AsyncIterator[None]:
                 break
             except BlockingIOError:
                 await asyncio.sleep(_POLL_S)
-        yield
+        yield file.fileno()

@@ -20,7 +20,7 @@ async def provide_pythons(
 ) -> Pythons:
     """Makes the environments of the cells' interpreters that are not there yet; one that cannot be had is left out.
 
-    Raises MissingServer where none is left, or one alone of several, or fewer than ``all_needed``.
+    Raises MissingServer where fewer than two of several are left, or not the only one, or not ``all_needed``.
     """
     levels = tuple(dict.fromkeys(cell.profile.interpreter for cell in cells))
     names = [name for name in levels if name != OWN]
@@ -28,11 +28,12 @@ async def provide_pythons(
     missing = [one for one in found.values() if isinstance(one, Unavailable)]
     left = [name for name in levels if name not in {one.name for one in missing}]
     reasons = "; ".join(f"{one.name}: {one.why}" for one in missing)
-    if missing and (all_needed or not left):
+    if missing and (all_needed or len(levels) == 1):
         raise MissingServer(f"services cannot run with {reasons}", code="no-interpreter")
     if missing and len(left) < 2:
         raise MissingServer(
-            f"interpreters are compared where there are two, and {left[0]} alone is left ({reasons})",
+            f"interpreters are compared where there are two, and {f'{left[0]} alone' if left else 'none'} is left "
+            f"({reasons})",
             code="too-few-interpreters",
         )
     for one in missing:

@@ -1,5 +1,7 @@
 """Tests the names of interpreters, and how an environment of one is made."""
 
+import asyncio
+import fcntl
 import json
 import shutil
 import subprocess
@@ -7,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bench.errors import OperationFailed
@@ -88,7 +91,7 @@ class Installer:
         self.ran: list[tuple[str, ...]] = []
         self._fails_at = fails_at
 
-    async def __call__(self, program: Path, *arguments: str) -> bytes:
+    async def __call__(self, program: Path, *arguments: str, lock: int | None = None) -> bytes:
         self.ran.append((str(program), *arguments))
         if "venv" in arguments:
             Path(arguments[-1]).mkdir()
@@ -171,6 +174,12 @@ async def test_a_checkout_that_cannot_be_compiled_beforehand_is_measured(checkou
     assert isinstance(found[NAME], Interpreter)
 
 
+async def test_a_second_run_waits_until_the_first_has_made_it(checkout: Path, install: Install) -> None:
+    installer = install(Installer())
+    assert len({*await asyncio.gather(make(checkout), make(checkout))}) == 1
+    assert len([line for line in installer.ran if "venv" in line]) == 1
+
+
 async def test_one_that_was_uninstalled_since_is_named(checkout: Path, install: Install) -> None:
     install(Installer())
     found = await provide_interpreters(["3.11.2", NAME], home=checkout, checkout=checkout, say=lambda _: None)
@@ -183,6 +192,23 @@ async def test_one_that_was_uninstalled_since_is_named(checkout: Path, install: 
 async def test_the_harnesss_own_alone_asks_nothing(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interpreters, "find_interpreters", lambda: pytest.fail("it was asked"))
     assert await provide_interpreters([], home=checkout, checkout=checkout, say=lambda _: None) == {}
+
+
+@pytest.mark.slow
+async def test_the_lock_is_held_by_what_a_killed_run_leaves_at_work(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    async with interpreters._alone(path) as lock:
+        left = asyncio.create_task(interpreters._run(Path("/bin/sleep"), "60", lock=lock))
+        children = psutil.Process().children
+        while not any("sleep" in child.name() for child in children()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    with path.open() as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    left.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @pytest.mark.slow
