@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -25,8 +24,6 @@ from transports.registry import load_transport
 
 pytestmark = [pytest.mark.slow, pytest.mark.broker]
 
-LEAVES_WITHIN_S = 10.0
-"""Far less than the limit, which is what it would take if it waited for its store."""
 BROKERED = (
     ("broker", "rabbitmq", {}),
     ("events", "kafka", {}),
@@ -124,8 +121,7 @@ async def test_a_service_that_stops_while_its_store_is_away_leaves_its_messages_
             async with transport.serve(PaymentService(store)) as stopped:
                 waiting = [asyncio.create_task(ship(client, f"o{number}")) for number in range(20)]
                 await until(lambda: store.tries >= 4)
-                leaving_s = time.monotonic()
-            assert time.monotonic() - leaving_s < LEAVES_WITHIN_S
+            # Had it waited until they are parked, they would be dead letters now.
             assert stopped.handled == 0 and not any(stopped.dead_letters.values())
             await stack.enter_async_context(transport.serve(PaymentService(MemoryStore())))
             await asyncio.gather(*waiting)
