@@ -244,6 +244,13 @@ async def probe_runtime(url: str, *, security: str = NONE, keys: str = "") -> st
     return str((said or {}).get("platform", ""))
 
 
+class _OneConnection(aio_pika.Connection):
+    """A connection that is closed by who opened it, and was never open when that failed."""
+
+    def __del__(self) -> None:
+        pass  # where aio_pika would close it by a coroutine that nobody awaits when another thread collects it
+
+
 async def _read_server_properties(url: str, *, security: str, keys: str, timeout_s: float) -> Mapping[str, Any] | None:
     """What the server says of itself in the AMQP handshake; None when that fails."""
     try:
@@ -259,8 +266,10 @@ async def _read_server_properties(url: str, *, security: str, keys: str, timeout
     try:
         with silence_loggers("aiormq.connection"):
             setting = Setting(trial="asked", servers={"rabbitmq": url}, security=security, keys=keys)
-            connection = await aio_pika.connect(**build_amqp_options(setting, HARNESS), timeout=timeout_s)
-    except (OSError, AMQPException, TimeoutError, asyncio.IncompleteReadError, ValueError):
+            options = build_amqp_options(setting, HARNESS)
+            connection = await aio_pika.connect(**options, timeout=timeout_s, connection_class=_OneConnection)
+    except (OSError, AMQPException, TimeoutError, asyncio.IncompleteReadError, ValueError, StopAsyncIteration):
+        # The last is aiormq's, for a connection closed at once: an engine's proxy accepts before the server does.
         return None
     async with connection:
         transport = connection.transport
