@@ -13,7 +13,13 @@ from bench.errors import InUse, StartFailed
 from bench.provision import cleanup, compose, container, kafka, postgres, rabbitmq
 from bench.provision.base import PLAIN, Broker, Say, Security, Unavailable
 from bench.provision.cleanup import RunLedger
-from bench.provision.process import finish_despite_cancellation, has_ended, stop_processes_below, wait_until_answering
+from bench.provision.process import (
+    MARK_VARIABLE,
+    finish_despite_cancellation,
+    has_ended,
+    stop_processes_below,
+    wait_until_answering,
+)
 from transports.errors import SettingError
 from transports.security import MTLS, NONE, TLS
 
@@ -225,7 +231,9 @@ async def _start_in_container(
         if security == PLAIN
         else container.build_secured_config(name, run.folder / f"{name}-told", security)
     )
-    project = compose.ComposeProject(command, f"fourways-{run.folder.name}-{name}", str(made.file), made.variables)
+    # The engine's client has the run's mark, or it would go on starting a container after its run was killed.
+    variables = {**made.variables, MARK_VARIABLE: str(run.folder)}
+    project = compose.ComposeProject(command, f"fourways-{run.folder.name}-{name}", str(made.file), variables)
     run.projects.append(project)
     run.save()  # before anything can be left behind
     say(f"starting {name} with {' '.join(command)} (the first time it fetches an image)")

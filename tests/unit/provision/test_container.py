@@ -7,12 +7,14 @@ with compose.secure.yaml.
 import json
 import re
 import stat
+import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from bench.errors import StartFailed
@@ -20,6 +22,8 @@ from bench.provision import brokers, compose, container, kafka, rabbitmq
 from bench.provision.base import Broker, Security, Unavailable
 from bench.provision.brokers import provide_brokers
 from bench.provision.certificates import make_keys
+from bench.provision.cleanup import remove_orphans
+from bench.provision.process import has_ended
 from transports.security import ENCRYPTED_LEVELS, LEVELS, ROLES, RoleKeys
 
 TEXT = compose.SECURE_COMPOSE_FILE.read_text()
@@ -239,3 +243,43 @@ async def test_a_container_that_does_not_start_is_removed_before_another_broker_
         assert found == {"kafka": Unavailable("kafka", "asked after 2")}
     assert "kafka" in said[-1]
     assert "exit code 1" in said[-1]
+
+
+HANGING_ENGINE = """
+import os, pathlib, sys, time
+note = pathlib.Path(sys.argv[1])
+if "up" in sys.argv:
+    note.with_suffix(".new").write_text(str(os.getpid()))
+    note.with_suffix(".new").replace(note)
+    time.sleep(120)
+"""
+"""Is still fetching an image."""
+OWNER = """
+import asyncio, pathlib, sys
+from bench.provision import compose
+from bench.provision.brokers import provide_brokers
+home = pathlib.Path(sys.argv[1])
+async def find_engine():
+    return sys.executable, str(home / "engine.py"), str(home / "pid")
+compose.find_engine = find_engine
+async def run():
+    async with provide_brokers(["kafka"], given={}, home=home, say=lambda sentence: None):
+        pass
+asyncio.run(run())
+"""
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_leaves_no_client_that_would_start_its_container(tmp_path: Path) -> None:
+    (tmp_path / "engine.py").write_text(HANGING_ENGINE)
+    with subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path)]) as owner:
+        while not (tmp_path / "pid").exists():
+            assert owner.poll() is None
+        owner.kill()
+    client = psutil.Process(int((tmp_path / "pid").read_text()))
+    remove_orphans(tmp_path, lambda sentence: None)
+    left = not has_ended(client)
+    if left:
+        client.kill()
+    assert not left
+    assert not list(tmp_path.glob("run-*"))
