@@ -53,8 +53,8 @@ test: setup check ## check, then every test on real brokers; some 20 minutes
 	@.venv/bin/python -m tests.install
 	@.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not nightly'
 
-nightly: setup ## seven studies in their shortest form
-	@.venv/bin/python -m tests.install
+nightly: setup ## seven studies in their shortest form, and brokers in containers
+	@.venv/bin/python -m tests.install --nightly
 	@.venv/bin/python -m pytest -m nightly
 
 reference: ## write the pages of docs/reference that follow from the tables
