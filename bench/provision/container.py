@@ -49,6 +49,8 @@ def build_plain_config(name: str) -> ContainerConfig:
     (port,) = find_free_ports(1)
     variables = {f"{name.upper()}_PORT": str(port), **_limits()}
     if name == postgres.NAME:
+        # Named at the end too: Compose 2 ends no service whose profile nobody names, and keeps its volume.
+        variables["COMPOSE_PROFILES"] = postgres.NAME
         variables["POSTGRES_PASSWORD"] = password = secrets.token_urlsafe(24)
         url = f"postgresql://{postgres.SUPERUSER}:{password}@{LOOPBACK}:{port}/postgres"
     else:
