@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 START_TIMEOUT_S = 60
@@ -13,7 +13,21 @@ STOP_TIMEOUT_S = 60
 
 # Docker keeps a key, plugins and sockets at fixed places. Here they are in memory, seen by this daemon alone.
 OWN_PLACES = ("/etc/docker", "/run/docker", "/run/containerd")
-START_SCRIPT = 'for place in $PLACES; do mkdir -p $place && mount -t tmpfs tmpfs $place || exit; done; exec "$@"'
+SCRIPT = """
+for place in $PLACES; do mkdir -p $place && mount -t tmpfs tmpfs $place || exit; done
+setpriv --pdeathsig TERM "$@" &
+daemon=$!
+end() {
+  docker rm -f -v $(docker ps -aq)
+  docker network prune -f
+  kill $daemon
+  wait $daemon
+  rm -rf "$FOLDER"
+}
+trap end TERM
+wait $daemon
+"""
+"""Runs the daemon. What a test leaves is removed before the daemon ends, since the bridge of a network outlives it."""
 
 
 class NoEngine(Exception):
@@ -32,6 +46,7 @@ def start_engine(folder: Path) -> Iterator[Mapping[str, str]]:
     if os.geteuid() != 0:
         raise NoEngine("dockerd of our own needs root")
     folder.mkdir()
+    strange = [place for place in map(Path, OWN_PLACES) if not place.exists()]
     log, socket = folder / "dockerd.log", f"unix://{folder}/docker.sock"
     env = {"DOCKER_HOST": socket, "DOCKER_CONFIG": str(folder)}
     command = (
@@ -39,12 +54,12 @@ def start_engine(folder: Path) -> Iterator[Mapping[str, str]]:
         *("-H", socket, "--bridge", "none", "--iptables=false", "--ip6tables=false"),
         *("--ip-forward=false", "--ip-masq=false"),
     )
-    # Of a test that is killed the kernel tells the daemon, which then ends its containers.
-    mortal = ("setpriv", "--pdeathsig", "TERM", "unshare", "--mount", "sh", "-c", START_SCRIPT, "sh")
+    # The kernel tells the script when a test is killed.
+    mortal = ("setpriv", "--pdeathsig", "TERM", "unshare", "--mount", "sh", "-c", SCRIPT, "sh")
     with log.open("wb") as out:
         process = subprocess.Popen(
             [*mortal, *command],
-            env={**os.environ, "PLACES": " ".join(OWN_PLACES)},
+            env={**os.environ, **env, "PLACES": " ".join(OWN_PLACES), "FOLDER": str(folder)},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
@@ -60,7 +75,10 @@ def start_engine(folder: Path) -> Iterator[Mapping[str, str]]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        for place in strange:
+            with suppress(OSError):
+                place.rmdir()
 
 
 def _wait_until_it_answers(process: "subprocess.Popen[bytes]", env: Mapping[str, str], log: Path) -> None:
