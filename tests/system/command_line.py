@@ -34,13 +34,17 @@ SHORT_RUN = (
 )
 
 
+NO_ENGINE = dict.fromkeys(("DOCKER_HOST", "CONTAINER_HOST"), "unix:///nowhere")
+"""Hides Docker and Podman: the processes that tests look for are those of native brokers."""
+
+
 def keep_last(words: Sequence[str]) -> list[str]:
     """Returns the words without settings that a later word gives again."""
     return list({word.partition("=")[0]: word for word in words}.values())
 
 
 class CommandLine:
-    """Results and state below ``folder``, with what set-up downloaded; brokers at ``urls``, or its own."""
+    """Results and state below ``folder``, with what set-up downloaded; brokers at ``urls``, or its own, natively."""
 
     def __init__(self, folder: Path, urls: Mapping[str, str]) -> None:
         self.results = folder / "results"
@@ -51,6 +55,7 @@ class CommandLine:
         # Without what `make test` hands on to the makes below it.
         ours = {*URL_VARIABLES.values(), "MAKEFLAGS", "MFLAGS", "MAKELEVEL"}
         self.env = {name: value for name, value in os.environ.items() if name not in ours}
+        self.env |= NO_ENGINE
         self.env |= {URL_VARIABLES[name]: url for name, url in urls.items()}
 
     def fourways(self, *words: str) -> list[str]:

@@ -27,7 +27,7 @@ from bench.provision.certificates import make_keys
 from bench.provision.ports import has_public_listener
 from bench.provision.rabbitmq_packages import find_unpacked
 from tests.system import container_images as images
-from tests.system.command_line import SHORT_RUN, BenchCommandLine, wait_until
+from tests.system.command_line import NO_ENGINE, SHORT_RUN, BenchCommandLine, wait_until
 from tests.system.container_engine import NoEngine, start_engine
 from transports.security import LEVELS, NONE
 
@@ -80,7 +80,8 @@ class Engine:
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     if ANSWERING is not None:
         program = "podman" if ANSWERING[0] == "podman" else "docker"
-        found = Engine(program, {}, own=False)
+        named = {name: os.environ[name] for name in NO_ENGINE if name in os.environ}
+        found = Engine(program, named, own=False)
         _fetch_images(found)
         yield found
         return
@@ -127,6 +128,8 @@ def house(tmp_path: Path, engine: Engine) -> Iterator[BenchCommandLine]:
     """A command line with the engine, and without given brokers; leaves no container, volume, network or process."""
     before = engine.list_everything()
     made = BenchCommandLine(tmp_path, {})
+    for name in NO_ENGINE:
+        made.env.pop(name)
     made.env |= engine.env
     yield made
     left = [*made.left(), *engine.find(made.home)]
