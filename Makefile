@@ -53,7 +53,7 @@ test: setup check ## check, then every test on real brokers; some 20 minutes
 	@.venv/bin/python -m tests.install
 	@.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not nightly'
 
-nightly: setup ## seven studies in their shortest form, and brokers in containers
+nightly: setup ## studies in their shortest form, and brokers in containers
 	@.venv/bin/python -m tests.install --nightly
 	@.venv/bin/python -m pytest -m nightly
 
