@@ -164,6 +164,23 @@ async def check_an_order_id_with_other_content_is_refused_and_has_no_effect(make
         assert shop.services["shipping"].balance() == {"units": 2}
 
 
+async def check_orders_in_flight_with_one_id_have_each_the_outcome_of_its_content(make: MakeTransport) -> None:
+    transport = make()
+    async with run_shop(transport) as shop:
+        orders = [build_place_order(quantity=2 + number % 2) for number in range(10)]
+        ended = await asyncio.gather(*(shop.order(order) for order in orders), return_exceptions=True)
+        taken = shop.services["user"].audit()["order-placed"]
+        assert taken.count == shop.services["shipping"].audit()["order-shipped"].count == 1
+    for order, outcome in zip(orders, ended, strict=True):
+        is_taken = order.order.lines[0].quantity == taken.units
+        if transport.traits.accepted is Acceptance.ON_OUTCOME and not is_taken:
+            assert isinstance(outcome, NotAccepted), outcome
+        else:
+            assert isinstance(outcome, OrderClosed), outcome
+            assert outcome.order == order.order
+            assert outcome.status == ("shipped" if is_taken else "rejected")
+
+
 async def check_many_orders_in_flight_all_finish_with_their_own_outcome(make: MakeTransport) -> None:
     async with run_shop(make()) as shop:
         orders = [build_place_order(f"order-{number}") for number in range(200)]

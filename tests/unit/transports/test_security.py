@@ -199,12 +199,12 @@ async def test_an_outcome_over_rabbitmq_at_auth_is_the_user_services_alone(sende
     setting = Setting(trial="t", security="auth", worker=0, workers=1)
     publisher: Any = None
     client = RabbitMQClient(publisher, TrialQueues(PIPELINE, setting), setting)
-    finished = client._outcomes.register("order-1")
+    finished = client._outcomes.register(build_order())
     body = load_codec("json").encode(OrderClosed(build_order(), "shipped", 910, "RR1", ""))
     delivery: Any = SimpleNamespace(user_id=sender, correlation_id="order-1", body=body)
     await client.receive_outcome(delivery)
     assert finished.done() is heard
-    client._outcomes.abandon("order-1")
+    client._outcomes.abandon("order-1", finished)
 
 
 def test_each_kind_of_message_is_told_by_one_role() -> None:

@@ -41,13 +41,13 @@ class KafkaClient(Client):
         if len(body) > self._setting.max_order_bytes:
             raise TooLarge(len(body), self._setting.max_order_bytes)
         order_id = order.order.order_id
-        finished = self._outcomes.register(order_id)
+        finished = self._outcomes.register(order.order)
         try:
             async with asyncio.timeout(self._setting.deadline_s):
                 sent = await self._producer.send(self._topic, body, key=order_id.encode(), headers=self._headers)
                 await sent
         except BaseException as error:
-            self._outcomes.abandon(order_id)
+            self._outcomes.abandon(order_id, finished)
             if isinstance(error, KafkaError | TimeoutError):
                 raise translate_error(error, self._setting) from error
             raise

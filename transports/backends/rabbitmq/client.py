@@ -29,11 +29,11 @@ class RabbitMQClient(Client):
 
     async def submit(self, order: PlaceOrder) -> Receipt:
         order_id = order.order.order_id
-        finished = self._outcomes.register(order_id)
+        finished = self._outcomes.register(order.order)
         try:
             await self._publisher.publish(self._key, order, self._reply_to)
         except BaseException:
-            self._outcomes.abandon(order_id)
+            self._outcomes.abandon(order_id, finished)
             raise
         return Receipt(time.monotonic_ns(), finished)
 
