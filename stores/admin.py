@@ -21,6 +21,15 @@ def read_version(url: str) -> str | None:
     return str(row[0]).partition(" ")[0] if row else ""
 
 
+def explain_refusal(url: str) -> str:
+    """Returns why nobody gets into the server at ``url``, in its own words or the library's; empty when one does."""
+    try:
+        with _connect(url):
+            return ""
+    except psycopg.Error as error:
+        return _first_line(error)
+
+
 def create_databases(url: str, names: Iterable[str]) -> None:
     """Creates empty databases of these names. Raises StoreUnavailable, with the server's own words."""
     _execute_for_each(url, sql.SQL("CREATE DATABASE {}"), names, "does not create a database")
@@ -41,5 +50,8 @@ def _execute_for_each(url: str, statement: sql.SQL, names: Iterable[str], compla
             for name in names:
                 server.execute(statement.format(sql.Identifier(name)))
     except psycopg.Error as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise StoreUnavailable(f"PostgreSQL at {hide_password(url)} {complaint}: {said}") from error
+        raise StoreUnavailable(f"PostgreSQL at {hide_password(url)} {complaint}: {_first_line(error)}") from error
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -24,6 +24,10 @@ _BEGIN = f"BEGIN; {_LOCK}, txid_current()"
 """One writer at a time, as in SQLite: what a handler has read stays true until it has written. By the transaction's
 number the server can be asked what became of it."""
 _CONNECT_TIMEOUT_S = 10
+_PATIENCE = "-c lock_timeout=5s -c statement_timeout=10s"
+"""How long a statement waits for a lock, as SQLite's busy timeout does, and for anything; then the error is passing."""
+_SILENCE_MS = 10_000
+"""How long the server may leave what was sent unacknowledged before the connection counts as lost."""
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 
 
@@ -39,7 +43,7 @@ class PostgresStore(Store):
         Raises StoreUnavailable.
         """
         self._url = url
-        self._options = f"-c synchronous_commit={'on' if durability == 'safe' else 'off'}"
+        self._options = f"-c synchronous_commit={'on' if durability == 'safe' else 'off'} {_PATIENCE}"
         self._db = self._connect()
         with self.transaction():  # or two processes would both create what neither has found
             self._db.execute(_SCHEMA, prepare=False)
@@ -52,6 +56,7 @@ class PostgresStore(Store):
                 prepare_threshold=0,  # every statement comes a thousand times
                 options=self._options,
                 connect_timeout=_CONNECT_TIMEOUT_S,
+                tcp_user_timeout=_SILENCE_MS,
             )
         except psycopg.OperationalError as error:
             raise StoreUnavailable(

@@ -147,8 +147,9 @@ async def _check_given_broker(name: str, url: str, security: Security) -> Broker
     for level in security.levels:
         version = await probe_version(name, url, level, security.keys)
         if version is None:
+            why = await postgres.explain_refusal(url) if name == postgres.NAME else ""
             return Unavailable(
-                name, _format_unreachable(name, url) if level == NONE else _format_insecure(name, url, level)
+                name, _format_unreachable(name, url, why) if level == NONE else _format_insecure(name, url, level)
             )
         if level == MTLS and await probe_version(name, url, TLS, security.keys) is not None:
             return Unavailable(name, f"{_format_insecure(name, url, level)} (it asks for no certificate)")
@@ -298,11 +299,12 @@ def _format_insecure(name: str, url: str, level: str) -> str:
     )
 
 
-def _format_unreachable(name: str, url: str) -> str:
+def _format_unreachable(name: str, url: str, why: str) -> str:
     variable = URL_VARIABLES[name]
+    said = f" ({why})" if why else ""
     return (
-        f"no {name} answers at {variable}={_hide_password(url)}: start it, correct {variable}, or unset it to have one "
-        "started"
+        f"no {name} lets us in at {variable}={_hide_password(url)}{said}: start it, correct {variable}, or unset it to "
+        "have one started"
     )
 
 

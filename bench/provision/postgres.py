@@ -114,6 +114,13 @@ async def probe_version(url: str) -> str | None:
     return await asyncio.to_thread(admin.read_version, url)
 
 
+async def explain_refusal(url: str) -> str:
+    """Return why nobody gets into the server at ``url``; empty when one does."""
+    from stores import admin  # noqa: PLC0415 - as above
+
+    return await asyncio.to_thread(admin.explain_refusal, url)
+
+
 @asynccontextmanager
 async def provide_databases(server: Broker, trial: str, services: Sequence[str]) -> AsyncIterator[Mapping[str, str]]:
     """Context manager: an empty database for each service, by service its URL; dropped on exit.

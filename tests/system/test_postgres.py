@@ -349,3 +349,14 @@ async def test_a_database_that_cannot_be_made_is_a_sentence_with_a_code(postgres
 def _databases(server: Broker) -> Mapping[str, None]:
     with psycopg.connect(server.url) as asked:
         return {name: None for (name,) in asked.execute("SELECT datname FROM pg_database")}
+
+
+def test_a_lock_that_another_holds_is_a_passing_error(open_postgres: Callable[[str], Store]) -> None:
+    store = open_postgres("payment")
+    with psycopg.connect(store._url, autocommit=False) as other:  # type: ignore[attr-defined]
+        other.execute("SELECT pg_advisory_xact_lock(1)")
+        with pytest.raises(StoreUnavailable), store.transaction():
+            pass
+    with store.transaction():
+        store.set_quantity("free", 1)
+    assert store.quantity("free") == 1
