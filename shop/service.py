@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Any, ClassVar
 
 from shop.messages import KIND_BY_TYPE, Message, Order
-from shop.store import Decision, Store
+from shop.store import Decision, Store, StoreUnavailable
 
 _MODULUS = 2**64
 
@@ -83,6 +83,8 @@ class Service:
         """Messages answered before, in the life of this object."""
         self.conflicts = 0
         """Messages refused since their order had other content before, in the life of this object."""
+        self.store_refusals = 0
+        """How often the store was locked, full or away, in the life of this object."""
         for order_id, decision in store.decisions():
             self._count(order_id, decision)
 
@@ -118,7 +120,8 @@ class Service:
         try:
             with self.store.transaction():
                 facts = [self._handle(message, lambda *decided: fresh.append(decided)) for message in messages]
-        except BaseException:
+        except BaseException as error:
+            self.store_refusals += isinstance(error, StoreUnavailable)
             # Nothing of it was answered, and it comes again.
             self.repeated, self.conflicts = repeated, conflicts
             raise

@@ -15,13 +15,13 @@ class LimitedLog:
         self._log = log
         self._clock = clock
         self._next_s = float("-inf")
-        self._last = ""
+        self._last, self._last_s = "", float("-inf")
         self._left_out = 0
 
     def warning(self, text: str) -> None:
         """Logs the text, or counts it."""
-        self._last = text
         now_s = self._clock()
+        self._last, self._last_s = text, now_s
         if now_s < self._next_s:
             self._left_out += 1
             return
@@ -29,7 +29,9 @@ class LimitedLog:
         self.flush(1)
 
     def flush(self, more: int = 0) -> None:
-        """Logs the newest text if any was only counted; ``more`` are to be counted with it."""
+        """Logs the newest text if any was only counted, and how old it is; ``more`` are to be counted with it."""
         count, self._left_out = self._left_out + more, 0
         if count:
-            self._log.warning("%s%s", self._last, f" ({count:,} times)" if count > 1 else "")
+            age_s = self._clock() - self._last_s
+            notes = [f"{count:,} times"] * (count > 1) + [f"the last {age_s:.1f} s ago"] * (age_s >= INTERVAL_S)
+            self._log.warning("%s%s", self._last, f" ({', '.join(notes)})" if notes else "")

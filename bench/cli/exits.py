@@ -38,11 +38,11 @@ def refusals() -> Iterator[None]:
         end(f"{what}: {error.strerror or error}; mend it and try again", "system-error", ExitCode.FAILED)
 
 
-def run_to_end(work: Callable[[], Coroutine[Any, Any, T]], *, kept: str = "") -> T:
+def run_to_end(work: Callable[[], Coroutine[Any, Any, T]], *, kept: Callable[[], str] = lambda: "") -> T:
     """Run some work in an event loop of its own, and return what it comes to.
 
     SIGINT, SIGTERM and SIGHUP cancel it, so that it ends what it began; then the command ends with STOPPED, and
-    ``kept`` says what is left of it.
+    ``kept`` then says what is left of it.
     """
     import uvloop  # noqa: PLC0415 - what refuses a typo does not need it
 
@@ -65,4 +65,4 @@ def run_to_end(work: Callable[[], Coroutine[Any, Any, T]], *, kept: str = "") ->
         except (KeyboardInterrupt, asyncio.CancelledError):
             if not stopping:
                 raise
-            end(f"stopped; {kept}nothing is left running", "stopped", ExitCode.STOPPED)
+            end(f"stopped; {kept()}nothing is left running", "stopped", ExitCode.STOPPED)

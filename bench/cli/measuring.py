@@ -39,12 +39,17 @@ def measure(asked: Asked, profile: Profile | None, choose_plan: Callable[[Profil
         )
     plan.cells(profile)
     install_servers_for(asked, profile)
+    latest = asked.path("RESULTS") / "latest"
+    last = latest.resolve()
+
+    def describe_kept() -> str:
+        if resumed is None and latest.resolve() == last:
+            return "nothing was measured, and "
+        return f"what was measured is in {os.path.relpath(latest)}, `make {target} RESUME=latest` goes on, and "
+
     begun_s, before = time.monotonic(), 0 if resumed is None else len(resumed.trials())
     console = Console(stderr=asked.json)
-    kept = run_to_end(
-        lambda: _run(asked, profile, plan, resumed, console),
-        kept=f"what was measured is in results/latest, `make {target} RESUME=latest` goes on, and ",
-    )
+    kept = run_to_end(lambda: _run(asked, profile, plan, resumed, console), kept=describe_kept)
     with refusals():
         where = os.path.relpath(kept.path)
         took = f"{len(kept.trials()) - before} trials, {_format_minutes(time.monotonic() - begun_s)}"

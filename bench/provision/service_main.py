@@ -51,6 +51,7 @@ def build_audit(service: Service) -> dict[str, Any]:
         "balance": dict(service.balance()),
         "repeated": service.repeated,
         "conflicts": service.conflicts,
+        "store_refusals": service.store_refusals,
         "store_bytes": service.store.size_bytes(),
     }
 

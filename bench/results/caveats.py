@@ -54,6 +54,34 @@ def dead_letters(counts: Mapping[str, int]) -> Caveat:
     )
 
 
+def store_refused(counts: Mapping[str, int]) -> Caveat:
+    """``counts`` are by service."""
+    services = ", ".join(f"{name} {count:,} {_plural(count, 'time')}" for name, count in counts.items())
+    return Caveat(
+        "store-refused",
+        f"a service's store was locked, full or away ({services}): orders waited for it, or failed",
+        "read the services' logs in the run's folder",
+    )
+
+
+def half_done(count: int) -> Caveat:
+    return Caveat(
+        "half-done",
+        f"{count:,} {_plural(count, 'order')} failed on the way and {'keeps' if count == 1 else 'keep'} stock reserved "
+        "that is neither shipped nor released",
+        "send such orders again with the same id: what was done is not done twice",
+    )
+
+
+def background_unknown(names: Sequence[str]) -> Caveat:
+    return Caveat(
+        "background-unknown",
+        f"the processes of {' and '.join(names)} are not known here: their cost is not measured, and whether other "
+        "programs disturbed the trial is not judged",
+        "leave the server's URL out to have one started, or see that nothing else runs",
+    )
+
+
 def trial_failed(cell: str, why: str) -> Caveat:
     return Caveat("failed", f"{cell}: {why}", "read the logs in the run's folder")
 

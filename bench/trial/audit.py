@@ -111,6 +111,20 @@ def count_redelivered(books: ServiceAudits) -> int:
     return sum(book["repeated"] for book in books.values())
 
 
+def count_store_refusals(books: ServiceAudits) -> dict[str, int]:
+    """Returns how often a service's store was locked, full or away, by service; those where it never was are left out.
+
+    A service that was restarted counts from there.
+    """
+    return {name: count for name, book in books.items() if (count := book.get("store_refusals", 0))}
+
+
+def count_half_done(books: ServiceAudits) -> int:
+    """Returns how many orders keep stock reserved that was neither shipped nor released."""
+    reserved, released = (_read_tally(books, "product", fact) for fact in ("stock-reserved", "stock-released"))
+    return max(0, reserved["count"] - released["count"] - _read_tally(books, "shipping", "order-shipped")["count"])
+
+
 def count_dead_letters(books: ServiceAudits) -> dict[str, int]:
     """Returns how many messages the services made dead letters, by reason; empty where services do not count them.
 

@@ -34,6 +34,8 @@ class TrialOutcome:
     """Whether bytes on the wire were to be counted."""
     knows_all_processes: bool = True
     """Whether all that serves the trial is measured, so that all other CPU is background load."""
+    unwatched: Sequence[str] = ()
+    """Servers whose processes are not known, by name."""
 
     @property
     def cipher(self) -> str:
@@ -60,6 +62,16 @@ class TrialOutcome:
     def dead_letters(self) -> Mapping[str, int]:
         """The number of messages that became dead letters, by reason; empty where it is not known."""
         return {} if self.books is None else audit.count_dead_letters(self.books)
+
+    @property
+    def store_refusals(self) -> Mapping[str, int]:
+        """How often a service's store was locked, full or away; empty where it never was, or it is not known."""
+        return {} if self.books is None else audit.count_store_refusals(self.books)
+
+    @property
+    def half_done(self) -> int:
+        """The number of failed orders that keep stock reserved; 0 where it is not known."""
+        return 0 if self.books is None else min(self.report.failed, audit.count_half_done(self.books))
 
     @property
     def redelivered(self) -> int | None:

@@ -131,6 +131,12 @@ def _find_remarks(cell: CellSettings, outcome: TrialOutcome, health: validity.He
     )
     if cell.profile.fault is None and any(outcome.dead_letters.values()):
         yield caveats.dead_letters(outcome.dead_letters)
+    if outcome.store_refusals:
+        yield caveats.store_refused(outcome.store_refusals)
+    if outcome.half_done:
+        yield caveats.half_done(outcome.half_done)
+    if report.planned and outcome.unwatched:
+        yield caveats.background_unknown(outcome.unwatched)
     if not report.steady:
         yield caveats.not_steady(report.warm_up_s)
     yield from validity.find_remarks(health)

@@ -196,6 +196,7 @@ async def _run_load(
         clock_mismatch=find_clock_mismatch(bounds),
         counts_wire=bool(watch.ports),
         # A process that was started again is not among those whose CPU is counted, nor is the network's.
+        unwatched=[broker.name for broker in used if not broker.pids],
         knows_all_processes=all(broker.pids for broker in used) and (fault is None or fault.action == "stop"),
     )
     return outcome, trouble

@@ -128,3 +128,8 @@ def test_a_python_that_is_too_old_leaves_the_check_to_the_best(checkout: Checkou
 
 def test_a_python_that_is_not_there_is_refused(checkout: Checkout) -> None:
     assert checkout.run(PYTHON="python9") == (3, [])
+
+
+def test_a_program_that_is_no_python_of_today_is_refused(checkout: Checkout) -> None:
+    assert checkout.run(PYTHON="python3", OLD="1") == (3, [])
+    assert not (checkout.root / ".venv").exists()

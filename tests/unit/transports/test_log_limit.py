@@ -26,3 +26,13 @@ def test_what_comes_seldom_is_logged_as_it_is(caplog: pytest.LogCaptureFixture) 
         now_s += 1.0
     log.flush()
     assert caplog.messages == ["locked", "full"]
+
+
+def test_what_is_logged_late_says_how_old_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    now_s = 0.0
+    log = LimitedLog(logging.getLogger("test"), clock=lambda: now_s)
+    for _ in range(3):
+        log.warning("full")
+    now_s = 7.0
+    log.flush()
+    assert caplog.messages == ["full", "full (2 times, the last 7.0 s ago)"]

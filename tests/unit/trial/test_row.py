@@ -118,6 +118,30 @@ def test_dead_letters_are_counted_by_reason_over_all_services_and_a_doubt_withou
     assert "dead-letters" not in names(a_row(outcome, faulty))
 
 
+def test_a_store_that_refused_is_a_doubt_that_leaves_the_trial_valid() -> None:
+    books = {**some_books(), "payment": {**some_books()["payment"], "store_refusals": 14}}
+    row = a_row(TrialOutcome(report=a_report(), books=books))
+    (doubt,) = (caveat for caveat in row.caveats if caveat.name == "store-refused")
+    assert "payment 14 times" in doubt.text
+    assert "store-refused" not in names(a_row(TrialOutcome(report=a_report(), books=some_books())))
+    assert row.valid
+
+
+@pytest.mark.parametrize(("failed", "half_done"), [(0, ""), (1, "1 order"), (5, "3 orders")])
+def test_orders_that_failed_half_done_are_told(failed: int, half_done: str) -> None:
+    """Three have stock reserved and nothing shipped; where none failed they may still be on their way."""
+    row = a_row(TrialOutcome(report=a_report(failed=failed), books=some_books(taken=3)))
+    found = [caveat.text for caveat in row.caveats if caveat.name == "half-done"]
+    assert [half_done in text for text in found] == [True] * bool(half_done)
+
+
+def test_a_server_whose_processes_are_not_known_is_told_by_name() -> None:
+    row = a_row(TrialOutcome(report=a_report(), knows_all_processes=False, unwatched=["postgres"]))
+    (doubt,) = (caveat for caveat in row.caveats if caveat.name == "background-unknown")
+    assert "postgres" in doubt.text
+    assert "background-unknown" not in names(a_row())
+
+
 def test_where_services_count_no_dead_letters_their_number_is_not_known() -> None:
     row = a_row(TrialOutcome(report=a_report(), books=some_books())).row()
     assert [row[f"dead_letters_{reason}"] for reason in REASONS] == [""] * 4
