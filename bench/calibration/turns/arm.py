@@ -74,7 +74,7 @@ async def run_arm(name: str, arm: dict[str, Any]) -> None:
     kind = load_transport(arm["method"])
     addresses = {service: f"127.0.0.1:{port}" for service, port in zip(SERVICES, find_free_ports(4), strict=True)}
     setting = Setting(
-        trial=f"fw-turns-{os.getpid()}-{name}",
+        trial=f"fw-turns-{os.getpid()}",
         addresses=addresses,
         servers=arm.get("servers", {}),
         codec=kind.traits.codec,

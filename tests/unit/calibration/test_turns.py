@@ -5,6 +5,10 @@ import pytest
 
 from bench.calibration.turns.play import COLUMNS
 from bench.calibration.turns.table import compute_ratios
+from bench.paths import REFERENCE, ROOT
+from bench.report.formatting import format_estimate
+
+UNTOLD_ARMS = ("minimal client in real time", "minimal client with a deadline")
 
 
 def slices(**p50_us: list[float]) -> pd.DataFrame:
@@ -37,3 +41,21 @@ def test_a_slice_that_one_arm_lacks_is_in_no_pair() -> None:
     rows = slices(a=[100.0] * 7, b=[200.0] * 7)
     rows = rows[~((rows["arm"] == "b") & (rows["slice"] == 3))]
     assert next(compute_ratios(rows)).ratio.n == 6
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(
+    ("page", "comparisons"),
+    [
+        ("findings.md", ["REST route", "Kafka commits", "RabbitMQ release"]),
+        ("method.md", ["gRPC client", "REST client"]),
+    ],
+)
+def test_the_pages_tell_the_ratios_of_the_kept_slices(page: str, comparisons: list[str]) -> None:
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    ratios = compute_ratios(pd.read_csv(REFERENCE / "turns" / "slices.csv"))
+    told = [row for row in ratios if row.comparison in comparisons and row.arm not in UNTOLD_ARMS]
+    assert {row.comparison for row in told} == set(comparisons)
+    measures = ("p50_us", "driver_cpu_us") if page == "method.md" else ("p50_us", "services_cpu_us", "broker_cpu_us")
+    missing = [row for row in told if row.measure in measures and format_estimate(row.ratio) not in text]
+    assert missing == []
