@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from bench.calibration.baseline.run import BARE_TRANSPORTS, arm_order
 from bench.cli import baseline
 from bench.cli.arguments import Asked
 from bench.cli.commands import find_command
+from bench.paths import REFERENCE, ROOT
 from shop.workflow import SERVICES
 from tests.conftest import refuses
 
@@ -269,3 +271,16 @@ def test_the_report_is_whole_each_time_it_is_saved(tmp_path: Path) -> None:
     text = report.path.with_suffix(".txt").read_text()
     assert "no kafka answers" in text
     assert "orders/s" in text
+
+
+@pytest.mark.reference
+def test_the_findings_tell_the_kept_baseline() -> None:
+    kept = json.loads((REFERENCE / "baseline" / "baseline-1KiB.json").read_text("utf-8"))
+    text = (ROOT / "docs" / "findings.md").read_text("utf-8")
+    for comparison in kept["comparisons"].values():
+        told = [row for row in comparison if row["goal"] is not None]
+        assert len(told) == 3
+        for row in told:
+            low, high = min(row["ratios"]), max(row["ratios"])
+            ending = "met" if row["met"] else "missed"
+            assert f"{row['ratio']:.2f} ({low:.2f} to {high:.2f}), {ending}" in text, row
