@@ -56,6 +56,13 @@ class Tally:
         self.units += units
         self.order_ids = (self.order_ids + hash_order_id(order_id)) % _MODULUS
 
+    def include(self, other: "Tally") -> None:
+        """Adds the decisions of another tally."""
+        self.count += other.count
+        self.amount_cents += other.amount_cents
+        self.units += other.units
+        self.order_ids = (self.order_ids + other.order_ids) % _MODULUS
+
 
 @dataclass(frozen=True, slots=True)
 class Handler:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from bench.load.order_log import WriteOrder
 from bench.load.recorder import DriverRecord, SampledOrder
-from bench.load.workload.orders import Workload
+from bench.load.workload.orders import OrderSource
 from transports.tracing import MAX_STAMPS, Tracer
 
 BATCH_ORDERS = 32
@@ -65,7 +65,7 @@ class OrderAccounting:
     def __init__(
         self,
         record: DriverRecord,
-        workload: Workload,
+        workload: OrderSource,
         trace: Tracer,
         raw: WriteOrder | None,
         window: Window,

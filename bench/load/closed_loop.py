@@ -7,7 +7,7 @@ from collections.abc import Callable
 from bench.load.driver import Driver, Phases
 from bench.load.order_log import WriteOrder
 from bench.load.pacer import Clock, Pacer, create_best_pacer
-from bench.load.workload.orders import Workload
+from bench.load.workload.orders import OrderSource
 from transports.base import Client
 
 
@@ -17,7 +17,7 @@ class ClosedDriver(Driver):
     def __init__(
         self,
         client: Client,
-        workload: Workload,
+        workload: OrderSource,
         phases: Phases,
         users: int,
         *,
@@ -25,8 +25,11 @@ class ClosedDriver(Driver):
         pacer: Callable[[Callable[[], None]], Pacer] = create_best_pacer,
         at_edge: Callable[[], None] = lambda: None,
         raw: WriteOrder | None = None,
+        pauses_gc: bool = True,
     ) -> None:
-        super().__init__(client, workload, phases, clock=clock, pacer=pacer, at_edge=at_edge, raw=raw)
+        super().__init__(
+            client, workload, phases, clock=clock, pacer=pacer, at_edge=at_edge, raw=raw, pauses_gc=pauses_gc
+        )
         self._users = users
         self._loops: dict[int, asyncio.Task[None]] = {}
 

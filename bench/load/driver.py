@@ -13,15 +13,15 @@ import asyncio
 import gc
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 from bench.load.accounting import BATCH_ORDERS, FinishedOrder, OrderAccounting, Window
 from bench.load.order_log import WriteOrder
 from bench.load.pacer import Clock, Pacer, create_best_pacer
 from bench.load.recorder import DriverRecord
-from bench.load.workload.orders import Workload
+from bench.load.workload.orders import OrderSource
 from shop.messages import PlaceOrder
 from transports.base import Client
 from transports.errors import TransportError
@@ -70,17 +70,18 @@ class Driver(ABC):
     def __init__(
         self,
         client: Client,
-        workload: Workload,
+        workload: OrderSource,
         phases: Phases,
         *,
         clock: Clock = time.monotonic_ns,
         pacer: Callable[[Callable[[], None]], Pacer] = create_best_pacer,
         at_edge: Callable[[], None] = lambda: None,
         raw: WriteOrder | None = None,
+        pauses_gc: bool = True,
     ) -> None:
         """``at_edge`` is called when the window opens and when it closes; it must not wait for anything.
 
-        ``raw`` takes every order of the window as it ends.
+        ``raw`` takes every order of the window as it ends. ``pauses_gc`` False: whoever runs it does, or nobody.
         """
         self._record = DriverRecord()
         self._loop = asyncio.get_running_loop()
@@ -91,6 +92,7 @@ class Driver(ABC):
         self._phases = phases
         self._clock = clock
         self._make_pacer = pacer
+        self._pauses_gc = pauses_gc
         self._window = Window()
         self._accounting = OrderAccounting(
             self._record, workload, Tracer(phases.trace_every), raw, self._window, self._abort_with
@@ -115,7 +117,7 @@ class Driver(ABC):
         """
         phases = self._phases
         endless = phases.duration_s is None
-        with _pause_gc(disable=not endless):
+        with pause_gc(disable=not endless) if self._pauses_gc else nullcontext():
             self._start_ns = self._clock() + START_LEAD_NS
             if not phases.adapts:
                 self._schedule_opening(self._start_ns + int(phases.warm_up_s * _NS))
@@ -174,6 +176,16 @@ class Driver(ABC):
     def opened_ns(self) -> int:
         """The instant at which the window opened, once it has."""
         return self._window.opens_ns
+
+    @property
+    def in_flight(self) -> int:
+        """How many orders are on their way."""
+        return len(self._in_flight)
+
+    @property
+    def responses_outside_us(self) -> Sequence[int]:
+        """Responses of finished orders outside the window, of an adapting warm-up since it was last looked at."""
+        return self._recent_responses_us
 
     # The window. Only the driver's own CPU time needs an action at its edges: orders know their phase when planned.
 
@@ -368,7 +380,7 @@ class Driver(ABC):
 
 
 @contextmanager
-def _pause_gc(*, disable: bool) -> Iterator[None]:
+def pause_gc(*, disable: bool) -> Iterator[None]:
     """Freezes what is alive now; with ``disable`` nothing is collected until the end either.
 
     Without an end in sight collection stays on, as cycles would add up.

@@ -59,7 +59,8 @@ def _weigh_by_finished(values: Values, reports: Sequence[TrialReport]) -> float 
     return float(sum((value or 0.0) * report.finished for value, report in weighted)) / finished
 
 
-def _sum_driver_audits(audits: Sequence[DriverAudit]) -> DriverAudit:
+def sum_driver_audits(audits: Sequence[DriverAudit]) -> DriverAudit:
+    """Adds up what drivers counted on the same services."""
     return DriverAudit(
         sent=sum(audit.sent for audit in audits),
         failed=sum(audit.failed for audit in audits),
@@ -95,6 +96,6 @@ _MERGES: Mapping[Merge, Callable[[Values, Sequence[TrialReport]], Any]] = {
     "list": lambda values, _: [item for value in values for item in value],
     "digest": lambda values, _: hashlib.sha256("".join(values).encode()).hexdigest() if all(values) else "",
     "observer": lambda values, reports: values[_find_observer(reports)],
-    "audit": lambda values, _: _sum_driver_audits(values),
+    "audit": lambda values, _: sum_driver_audits(values),
     "services_audit": lambda values, _: None if None in values else sum_audits(values),
 }

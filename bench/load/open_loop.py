@@ -11,7 +11,7 @@ from bench.load.driver import START_LEAD_NS, Driver, Phases
 from bench.load.order_log import WriteOrder
 from bench.load.pacer import Clock, Pacer, create_best_pacer
 from bench.load.workload.arrivals import Schedule
-from bench.load.workload.orders import Workload
+from bench.load.workload.orders import OrderSource
 from bench.stats.trend import is_steady
 from transports.base import Client
 
@@ -27,7 +27,7 @@ class OpenDriver(Driver):
     def __init__(
         self,
         client: Client,
-        workload: Workload,
+        workload: OrderSource,
         phases: Phases,
         schedule: Schedule,
         *,
@@ -35,10 +35,13 @@ class OpenDriver(Driver):
         pacer: Callable[[Callable[[], None]], Pacer] = create_best_pacer,
         at_edge: Callable[[], None] = lambda: None,
         raw: WriteOrder | None = None,
+        pauses_gc: bool = True,
         warm_up: Schedule | None = None,
     ) -> None:
         """``schedule`` is the window's, ``warm_up`` without an end; without it, nothing is sent in the warm-up."""
-        super().__init__(client, workload, phases, clock=clock, pacer=pacer, at_edge=at_edge, raw=raw)
+        super().__init__(
+            client, workload, phases, clock=clock, pacer=pacer, at_edge=at_edge, raw=raw, pauses_gc=pauses_gc
+        )
         self._schedule = schedule
         self._warm_up = warm_up if phases.warm_up_s else None
         """None once the window's orders are being sent."""

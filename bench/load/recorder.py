@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
@@ -64,6 +65,12 @@ class Histogram:
     def count(self) -> int:
         """Samples, censored ones left out."""
         return sum(self._kept.values()) + sum(self._fresh.values())
+
+    def include(self, other: "Histogram") -> None:
+        """Adds the samples of another histogram, censored ones too."""
+        for value_us, count in other.counts().items():
+            self.record(value_us, count)
+        self.censored += other.censored
 
     def percentile_us(self, percent: float) -> float | None:
         """The highest value of the bucket below or in which ``percent`` of all samples lie, censored ones included.
@@ -159,6 +166,23 @@ class MiscountError(Exception):
     """Raised when the driver's counts do not add up, which is a defect; ``str(error)`` is a sentence."""
 
 
+_HISTOGRAMS = ("accept", "accept_service", "finish", "finish_service", "gap_planned", "gap_sent", "lateness")
+_ADDED = (
+    "driver_cpu_ns",
+    "finished_within",
+    "in_flight_lost_ns",
+    "in_flight_ns",
+    "rejected_in_window",
+    "response_ns",
+    "service_ns",
+    "shipped_in_window",
+    "sojourn_ns",
+    "unexpected",
+    "window_ns",
+)
+"""Of a record, what adds up over windows that follow one another."""
+
+
 class DriverRecord:
     """What a driver recorded in a trial. ``all`` counts every order, ``window`` those planned within the window."""
 
@@ -237,6 +261,26 @@ class DriverRecord:
         self.window_ns = 0
         self.extra: dict[str, Any] = {}
         """Further measures of bench/results/measures.py, by name."""
+
+    def add(self, other: "DriverRecord") -> None:
+        """Adds what another record counted in windows of its own, one after the other. Both are closed.
+
+        ``in_flight_slices`` adds up part by part, and ``warm_up_ns`` stays what it is.
+        """
+        for mine, theirs in ((self.all, other.all), (self.window, other.window)):
+            for name in OrderCounts.__slots__:
+                setattr(mine, name, getattr(mine, name) + getattr(theirs, name))
+        self.failures.update(other.failures)
+        for sums, more in ((self.shipped, other.shipped), (self.rejected, other.rejected)):
+            sums.include(more)
+        for name in _HISTOGRAMS:
+            getattr(self, name).include(getattr(other, name))
+        for name in _ADDED:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.sampled += other.sampled
+        self.in_flight_max = max(self.in_flight_max, other.in_flight_max)
+        pairs = zip_longest(self.in_flight_slices, other.in_flight_slices, fillvalue=0.0)
+        self.in_flight_slices = [mine + theirs for mine, theirs in pairs]
 
     def close(self) -> None:
         """Counts orders without a latency as infinite. Raises MiscountError when the counts do not add up."""

@@ -11,13 +11,22 @@ _EdgeReadings = tuple[dict[str, cost.ResourceSnapshot], cost.ConnectionBytes | N
 class ResourceMeter:
     """Reads at each edge in a thread of its own: a JVM with a hundred threads takes milliseconds to read."""
 
-    def __init__(self, watch: ResourceWatch) -> None:
+    def __init__(self, watch: ResourceWatch, *, resets_peak: bool = True) -> None:
+        """``resets_peak``: the first reading begins the peak of memory anew."""
         self._watch = watch
+        self._resets_peak = resets_peak
         self._edges: list[asyncio.Task[_EdgeReadings]] = []
 
     def read(self) -> None:
         """Starts a reading at an edge of the window; returns at once."""
-        self._edges.append(asyncio.create_task(asyncio.to_thread(self._read, first=not self._edges)))
+        self._edges.append(
+            asyncio.create_task(asyncio.to_thread(self._read, resets=self._resets_peak and not self._edges))
+        )
+
+    async def read_now(self) -> None:
+        """Reads at an edge, and returns when that is done."""
+        self.read()
+        await self._edges[-1]
 
     @property
     def closed(self) -> bool:
@@ -55,8 +64,8 @@ class ResourceMeter:
         )
         return costs, machine, wire, closed
 
-    def _read(self, *, first: bool) -> _EdgeReadings:
-        if first:
+    def _read(self, *, resets: bool) -> _EdgeReadings:
+        if resets:
             for pids in self._watch.parts.values():
                 cost.reset_peak_memory(pids)
         readings = {part: cost.read_snapshot(pids) for part, pids in self._watch.parts.items()}

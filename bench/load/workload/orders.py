@@ -6,7 +6,7 @@ import itertools
 import random
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -137,6 +137,37 @@ class Workload:
     def expected(self, number: int) -> PlannedOutcome:
         """Returns the outcome that is planned for the order of this number."""
         return self._expected[number % CYCLE_ORDERS]
+
+
+class OrderSource(Protocol):
+    """Orders by number, with the outcome that is planned for each."""
+
+    def order(self, number: int) -> PlaceOrder:
+        """Builds the order of this number."""
+
+    def expected(self, number: int) -> PlannedOutcome:
+        """Returns the outcome that is planned for the order of this number."""
+
+
+class OrderStretch:
+    """A part of a workload that has numbers of its own: from 0 up, and from -1 down."""
+
+    def __init__(self, whole: Workload, first: int, last_below: int = 0) -> None:
+        """Its order 0 is the workload's ``first``, and its order -1 the workload's ``last_below`` - 1."""
+        self._whole = whole
+        self._first = first
+        self._last_below = last_below
+
+    def order(self, number: int) -> PlaceOrder:
+        """Builds the order of this number."""
+        return self._whole.order(self._number(number))
+
+    def expected(self, number: int) -> PlannedOutcome:
+        """Returns the outcome that is planned for the order of this number."""
+        return self._whole.expected(self._number(number))
+
+    def _number(self, number: int) -> int:
+        return number + (self._first if number >= 0 else self._last_below)
 
 
 def build_shipped_outcome(order: PlaceOrder) -> OrderClosed:
