@@ -51,7 +51,7 @@ class MachineUsage(msgspec.Struct, frozen=True, kw_only=True):
     steal_s: float
 
 
-class TrialSpec(msgspec.Struct, frozen=True, kw_only=True):
+class TrialSpec(msgspec.Struct, frozen=True, kw_only=True, tag="trial"):
     """One trial as the load process is asked to run it.
 
     A user is ``orders_per_s_per_user`` orders a second in open mode, one looping client in closed mode.
@@ -140,7 +140,26 @@ class DriverAudit(msgspec.Struct, kw_only=True):
     rejected: PackedTally = msgspec.field(default_factory=PackedTally)
 
 
-class TrialReport(msgspec.Struct, kw_only=True):
+class SliceTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a report that covers the slices of a cell in a set: what one window alone does not have."""
+
+    slices: int
+    lead_in_s: float
+    lead_in_p50_us: float | None
+    """Completion of the orders of all lead-ins, the median."""
+    costed_orders: int
+    """Orders of lead-ins and windows that had finished when the costs were read: what these are divided by."""
+    costed_s: float
+    """Between the readings, in all slices."""
+    idle_cpu_ns: int
+    """What services and brokers of other arms used meanwhile."""
+    left: int
+    """Slices after which orders were still in flight when the next one was due."""
+    company: int
+    """Slices that began while orders of an earlier one were in flight."""
+
+
+class TrialReport(msgspec.Struct, kw_only=True, tag="trial"):
     """What the workers report of a trial. Counts and histograms cover the orders planned within the window.
 
     bench/results/measures.py says of each measure how the reports of several workers are merged.
@@ -217,6 +236,8 @@ class TrialReport(msgspec.Struct, kw_only=True):
     """Orders that the services were to stamp."""
     stamps: list[Stamp] = []
     """Theirs, where the services live in the load process."""
+    totals: SliceTotals | None = None
+    """Of a cell's slices in a set; None for a whole trial."""
     extra: dict[str, Any] = {}
     """Measures of the table (bench/results/measures.py) that have no field here, by name."""
 

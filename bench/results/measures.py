@@ -367,6 +367,7 @@ MEASURES: dict[str, MeasureSpec] = _table(
     _inner("in_flight_max", "the most orders in flight", "sum", "orders"),
     _inner("in_flight_by_instants", "orders in flight by their own instants (Little's law)", "sum", "orders"),
     _inner("in_flight_slices", "orders in flight in each part of the window, in the mean", "parts", "orders"),
+    _inner("totals", "of a cell's slices in a set, what one window alone does not have", "first"),
     _inner("response_mean_s", "from planned to finished, in the mean", "mean", "s"),
     _inner("service_mean_s", "from sent to finished, in the mean", "mean", "s"),
     _inner("driver_priority", "the scheduling of the load processes", "words"),

@@ -24,6 +24,7 @@ import aiohttp
 
 from bench.errors import LoadError
 from bench.load.protocol import TrialReport, TrialSpec
+from bench.load.sets.protocol import SetReport, SetSpec, parse_report
 from bench.paths import SCENARIO
 
 T = TypeVar("T")
@@ -68,30 +69,40 @@ class Master:
         The report's ``error`` says why a worker could not run it. Raises LoadError when the machinery failed: a worker
         or the master was lost. Cancelled, it stops the load first.
         """
-        phases_s = None if spec.longest_s is None else spec.longest_s + OVERRUN_S
-        await self.ready(spec.setting.workers)
+        said = await self._run_to_end(spec.id, spec.to_json(), spec.users, spec.setting.workers, spec.longest_s)
+        return TrialReport.from_json(said)
+
+    async def run_set(self, spec: SetSpec) -> SetReport:
+        """Plays one set in one worker and returns its report, as ``run`` does a trial's. Raises LoadError."""
+        report = parse_report(await self._run_to_end(spec.id, spec.to_json(), 1, 1, spec.longest_s))
+        return report if isinstance(report, SetReport) else SetReport(id=spec.id, error=report.error)
+
+    async def _run_to_end(self, name: str, spec: str, users: int, workers: int, longest_s: float | None) -> str:
+        """The report, as JSON."""
+        phases_s = None if longest_s is None else longest_s + OVERRUN_S
+        await self.ready(workers)
         try:
             async with asyncio.timeout(phases_s):
-                report = await self._run_while_alive(self._run(spec))
+                report = await self._run_while_alive(self._run(name, spec, users))
         except TimeoutError:
             await self.stop()
             raise LoadError(
-                f"trial {spec.id} did not end within {phases_s:.0f} s; see {self.log}", code="trial-endless"
+                f"trial {name} did not end within {phases_s:.0f} s; see {self.log}", code="trial-endless"
             ) from None
         except asyncio.CancelledError:
             with suppress(LoadError):
                 await self.stop()
             raise
-        await self.ready(spec.setting.workers)
+        await self.ready(workers)
         return report
 
-    async def _run(self, spec: TrialSpec) -> TrialReport:
+    async def _run(self, name: str, spec: str, users: int) -> str:
         # All users at once: a ramp would be part of the load.
-        form = {"user_count": str(spec.users), "spawn_rate": str(max(1, spec.users)), "trial": spec.to_json()}
+        form = {"user_count": str(users), "spawn_rate": str(max(1, users)), "trial": spec}
         answer = json.loads(await self._ask("POST", "/swarm", form))
         if not answer["success"]:
-            raise LoadError(f"Locust did not start trial {spec.id}: {answer['message']}", code="trial-refused")
-        return TrialReport.from_json(await self._ask("GET", f"/fourways/trials/{spec.id}"))
+            raise LoadError(f"Locust did not start trial {name}: {answer['message']}", code="trial-refused")
+        return await self._ask("GET", f"/fourways/trials/{name}")
 
     async def opened(self, trial: str) -> int:
         """Waits until the trial's window opens; returns the instant, ``time.monotonic_ns()``. Raises LoadError."""

@@ -10,6 +10,7 @@ import signal
 import sys
 from argparse import Namespace
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import gevent
@@ -35,6 +36,7 @@ from bench.load.protocol import (
     TrialSpec,
 )
 from bench.load.recorder import Histogram
+from bench.load.sets.protocol import SetReport, SetSpec, parse_report, parse_spec
 from bench.load.workload.arrivals import ARRIVALS, Arrivals
 from bench.load.workload.orders import Mix
 
@@ -117,7 +119,7 @@ class TrialState:
         self.opened = Event()
         self.opened_ns = 0
         self.ranks: dict[str, int] = {}
-        self.reports: dict[str, TrialReport] = {}
+        self.reports: dict[str, TrialReport | SetReport] = {}
         self.answer = ("", 503)
 
     def unreported_workers(self) -> list[str]:
@@ -128,6 +130,14 @@ class TrialState:
             self.answer = (body, status)
             self.done.set()
             self.opened.set()
+
+
+def _merge(reports: Sequence[TrialReport | SetReport]) -> str:
+    """The reports of all workers as one, as JSON; of a set it is that of the worker that played it."""
+    of_sets = [report for report in reports if isinstance(report, SetReport)]
+    if of_sets:
+        return next((report for report in of_sets if report.error is None), of_sets[0]).to_json()
+    return merge_reports([report for report in reports if isinstance(report, TrialReport)]).to_json()
 
 
 class MasterHooks:
@@ -188,11 +198,11 @@ class MasterHooks:
         trial.begun.set()
         gevent.spawn(self._watch, trial)
 
-    def _spec(self) -> TrialSpec:
-        """The trial that came with the start, or the one that the page's fields and the scenario describe."""
+    def _spec(self) -> TrialSpec | SetSpec:
+        """The trial or set that came with the start, or the one that the page's fields and the scenario describe."""
         options = self._options
         if options.trial != self._base:
-            return TrialSpec.from_json(options.trial)
+            return parse_spec(options.trial)
         if not self._base:
             raise ValueError("this master takes trials from `make bench`; for the page use `make web TRANSPORT=rest`")
         base, chosen = TrialSpec.from_json(self._base), find_scenario_class()
@@ -227,13 +237,14 @@ class MasterHooks:
         trial = self._current
         if trial is None or msg.node_id not in trial.ranks:
             return
-        report = TrialReport.from_json(msg.data)
-        if report.trial not in (trial.id, ""):
+        report = parse_report(msg.data)
+        if isinstance(report, TrialReport) and report.trial in (trial.id, ""):
+            report.trial = trial.id
+        elif not isinstance(report, SetReport) or report.id != trial.id:
             return
-        report.trial = trial.id
         trial.reports[msg.node_id] = report
         if not trial.unreported_workers():
-            trial.finish(merge_reports(list(trial.reports.values())).to_json(), 200)
+            trial.finish(_merge(list(trial.reports.values())), 200)
             self._request_stop()
 
     def _watch(self, trial: TrialState) -> None:

@@ -6,10 +6,12 @@ milliseconds. Results are not taken from here but from the trial's report.
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.load.recorder import DriverRecord, Histogram
+from bench.load.sets.session import ShownSlice
 
 STAGES = ("accept", "finish")
 
@@ -17,8 +19,9 @@ STAGES = ("accept", "finish")
 class LocustStats:
     """Builds Locust's ``stats`` message from what was counted since the last call."""
 
-    def __init__(self, transport: str, clock: Any = time.time) -> None:
-        self._name = f"{transport}/order"
+    def __init__(self, name: str, clock: Any = time.time) -> None:
+        """``name`` is the transport's, or in a set the cell's."""
+        self._name = f"{name}/order"
         self._clock = clock
         self._start_s = clock()
         self._failures: dict[str, int] = {}
@@ -85,3 +88,41 @@ class LocustStats:
 
 def _take_new_counts_ms(histogram: Histogram) -> dict[float, int]:
     return {value_us / 1000: count for value_us, count in histogram.take_new_counts().items()}
+
+
+class LocustSetStats:
+    """Builds Locust's ``stats`` message of a set, whose entries are named by cell."""
+
+    def __init__(self, clock: Any = time.time) -> None:
+        self._clock = clock
+        self._slices: dict[int, LocustStats] = {}
+        """Of slices that are not over, by place."""
+
+    def message(self, slices: Iterable[ShownSlice], users: Mapping[str, int]) -> dict[str, Any]:
+        """Returns the message of what these slices counted since the last call."""
+        whole = LocustStats("", self._clock).message(None, users)
+        for one in slices:
+            stats = self._slices.setdefault(one.place, LocustStats(one.cell, self._clock))
+            part = stats.message(one.record, users)
+            whole["stats"] += part["stats"]
+            for key, error in part["errors"].items():
+                before = whole["errors"].get(key, {"occurrences": 0})["occurrences"]
+                whole["errors"][key] = {**error, "occurrences": before + error["occurrences"]}
+            whole["stats_total"] = _add_entries(whole["stats_total"], part["stats_total"])
+            if one.over:
+                del self._slices[one.place]
+        return whole
+
+
+def _add_entries(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Adds up what two entries counted; Locust's master adds entries of one name by itself, but not totals."""
+    found = dict(one)
+    for name in ("num_requests", "num_none_requests", "num_failures", "total_response_time"):
+        found[name] = one[name] + other[name]
+    for name in ("response_times", "num_reqs_per_sec", "num_fail_per_sec"):
+        found[name] = dict(Counter(one[name]) + Counter(other[name]))
+    found["max_response_time"] = max(one["max_response_time"], other["max_response_time"])
+    known = [entry["min_response_time"] for entry in (one, other) if entry["min_response_time"] is not None]
+    found["min_response_time"] = min(known, default=None)
+    found["last_request_timestamp"] = other["last_request_timestamp"] or one["last_request_timestamp"]
+    return found

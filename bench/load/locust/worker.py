@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
@@ -25,10 +25,12 @@ import uvloop
 import zmq
 import zmq.asyncio
 
-from bench.load.locust.stats import LocustStats
-from bench.load.protocol import DRAIN_MESSAGE, FINAL_MESSAGE, OPENED_MESSAGE, RANKS_OPTION, TrialReport, TrialSpec
+from bench.load.locust.stats import LocustSetStats, LocustStats
+from bench.load.protocol import DRAIN_MESSAGE, FINAL_MESSAGE, OPENED_MESSAGE, RANKS_OPTION, TrialReport
 from bench.load.scheduling import raise_priority
 from bench.load.session import LoadSession
+from bench.load.sets.protocol import SetReport, SetSpec, parse_spec
+from bench.load.sets.session import SetSession
 
 HEARTBEAT_S = 1.0
 """From heartbeat to heartbeat; Locust's master gives a worker up after three."""
@@ -52,10 +54,11 @@ class Worker:
         self._index: int | None = None
         self._spawned_at = 0.0
         self._users: dict[str, int] = {}
-        self._session: LoadSession | None = None
+        self._session: LoadSession | SetSession | None = None
         self._trial: asyncio.Task[None] | None = None
         self._last_trial = ""
         self._stats = LocustStats("")
+        self._set_stats = LocustSetStats()
         self._tasks: set[asyncio.Task[None]] = set()
         self._process = psutil.Process()
         self._process.cpu_percent()
@@ -129,8 +132,10 @@ class Worker:
             self.end(1, f"the Locust master at {self._master_address} has been silent for {MASTER_TIMEOUT_S:.0f} s")
 
     async def _send_stats(self) -> None:
-        record = None if self._session is None else self._session.record
-        await self._send("stats", self._stats.message(record, self._users))
+        if isinstance(session := self._session, SetSession):
+            await self._send("stats", self._set_stats.message(session.take_shown(), self._users))
+        else:
+            await self._send("stats", self._stats.message(None if session is None else session.record, self._users))
 
     # From the master.
 
@@ -162,7 +167,7 @@ class Worker:
         users = dict(job["user_classes_count"])
         share = sum(users.values())
         try:
-            spec = TrialSpec.from_json(options.get("trial") or "")
+            spec = parse_spec(options.get("trial") or "")
             worker = (options.get(RANKS_OPTION) or {}).get(self._node_id)
             if worker is None:
                 raise ValueError("a worker that joins in the middle of a trial takes part in the next one")
@@ -172,16 +177,23 @@ class Worker:
             await self._send_final_report(TrialReport(trial="", error=str(error)), "")
             return
         if self._session is not None and self._session.spec.id == spec.id:
-            self._users = users
-            self._session.change(share)
+            if isinstance(self._session, LoadSession):  # a set is played as it was planned
+                self._users = users
+                self._session.change(share)
             await self._confirm_spawn()
         elif self._session is None and self._last_trial != spec.id:
             self._state = "spawning"
             self._users = users
             self._last_trial = spec.id
-            self._stats = LocustStats(spec.transport)
-            self._session = LoadSession(spec, worker, share)
-            self._trial = self._start(self._carry_out(self._session))
+            if isinstance(spec, SetSpec):
+                self._set_stats = LocustSetStats()
+                self._session = played = SetSession(spec, worker)
+                self._trial = self._start(self._carry_out(played, played.run(self._confirm_spawn)))
+            else:
+                self._stats = LocustStats(spec.transport)
+                self._session = carried = LoadSession(spec, worker, share)
+                running = carried.run(self._confirm_spawn, lambda at_ns: self._send_opened(spec.id, at_ns))
+                self._trial = self._start(self._carry_out(carried, running))
         else:
             await self._confirm_spawn()
 
@@ -190,8 +202,8 @@ class Worker:
         count = sum(self._users.values())
         await self._send("spawning_complete", {"user_classes_count": self._users, "user_count": count})
 
-    async def _carry_out(self, carrying: LoadSession) -> None:
-        report = await carrying.run(self._confirm_spawn, lambda at_ns: self._send_opened(carrying.spec.id, at_ns))
+    async def _carry_out(self, session: LoadSession | SetSession, running: Awaitable[TrialReport | SetReport]) -> None:
+        report = await running
         if self._state != "running":
             await self._confirm_spawn()
         # Locust's master looks once a second whether users are left before it takes a run for stopped, so it hears
@@ -199,12 +211,12 @@ class Worker:
         self._users = dict.fromkeys(self._users, 0)
         await self._send_stats()
         self._session = None
-        await self._send_final_report(report, carrying.trace)
+        await self._send_final_report(report, session.trace)
 
     def _send_opened(self, trial: str, at_ns: int) -> None:
         self._start(self._send(OPENED_MESSAGE, {"trial": trial, "opened_ns": at_ns}))
 
-    async def _send_final_report(self, report: TrialReport, trace: str) -> None:
+    async def _send_final_report(self, report: TrialReport | SetReport, trace: str) -> None:
         if report.error is not None:
             # On Locust's page, under Exceptions.
             await self._send("exception", {"msg": report.error, "traceback": trace or report.error})

@@ -1,0 +1,178 @@
+"""Defines the program of a set and its report, which runner, master and load process exchange.
+
+An arm is one setting of services; a cell is an arm with a load; a slice is a short window of a cell.
+"""
+
+import msgspec
+
+from bench.load.protocol import DriverAudit, ResourceWatch, TrialReport, TrialSpec
+from bench.load.workload.arrivals import Arrivals
+from bench.load.workload.orders import DEFAULT_MIX, Mix, PayloadShape
+from transports.base import Setting
+
+
+class ArmSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Services that are up all through the set, and how they are reached."""
+
+    transport: str
+    setting: Setting
+    prefix: str
+    """Of the order ids of its warm-up; unique in the set."""
+    watch: ResourceWatch = ResourceWatch()
+
+
+class CellSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A load on an arm."""
+
+    name: str
+    arm: int
+    """Its place in ``SetSpec.arms``."""
+    prefix: str
+    """Of its order ids; unique in the set."""
+    orders_per_s: float
+    arrivals: Arrivals = "poisson"
+    payload_bytes: int = 1024
+    shape: PayloadShape = "document"
+    compressible: float = 1.0
+    mix: Mix = DEFAULT_MIX
+    raw: str = ""
+    """A file for every order of its windows, see ``bench.load.order_log``."""
+
+
+class SliceSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One slice of the program."""
+
+    cell: int
+    """Its place in ``SetSpec.cells``."""
+    number: int
+    """Of the cell's slices, from 1 on."""
+    seed: int
+    """Of its arrivals: the same in all cells for the same number, so that they are paired."""
+
+
+class SetSpec(msgspec.Struct, frozen=True, kw_only=True, tag="set"):
+    """A set as the load process is asked to play it: everything is said beforehand."""
+
+    id: str
+    """Letters, digits and hyphens."""
+    arms: tuple[ArmSpec, ...]
+    cells: tuple[CellSpec, ...]
+    slices: tuple[SliceSpec, ...]
+    """In the order in which they are played."""
+    slice_s: float
+    """The length of a slice's window."""
+    lead_in_s: float = 0.1
+    """From a slice's first order to the opening of its window; 0: none."""
+    seed: int = 1
+    """Of the contents of orders."""
+    warm_up_s: float = 0.0
+    """Of all arms at once, at least; 0: none."""
+    warm_up_max_s: float = 0.0
+    """At most, while some arm is not steady; not more than ``warm_up_s``: it is as long as that."""
+    patience_s: float = 0.25
+    """From the close of a window to the next slice, at most: sooner where nothing is in flight."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError with a sentence."""
+        if not self.slices:
+            raise ValueError("a set has a slice or more")
+        if not self.slice_s > 0:
+            raise ValueError(f"a slice takes a positive number of seconds, not {self.slice_s}")
+        if any(arm.setting.workers != 1 for arm in self.arms):
+            raise ValueError("a set is played by one load process")
+
+    @property
+    def drain_s(self) -> float:
+        """How long orders that are left are waited for at the end."""
+        return max(arm.setting.deadline_s for arm in self.arms)
+
+    @property
+    def longest_s(self) -> float:
+        """Seconds from the first order to the end of the drain, at most."""
+        slices_s = len(self.slices) * (self.lead_in_s + self.slice_s + self.patience_s)
+        return max(self.warm_up_s, self.warm_up_max_s) + slices_s + 2 * self.drain_s
+
+    def to_json(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+
+class SliceReport(msgspec.Struct, kw_only=True):
+    """What one slice showed. Counts and percentiles are of its window, unless a name says otherwise."""
+
+    cell: int
+    number: int
+    place: int
+    """In the set's program, from 1 on."""
+    begins_s: float
+    """From the first slice of the set until orders of this one are due."""
+    opened_epoch_ms: int
+    lead_in_s: float
+    window_s: float
+    first_number: int
+    """Of its orders, in the file of all orders."""
+    lead_in_planned: int
+    lead_in_finished: int
+    planned: int
+    finished: int
+    failed: int
+    unfinished: int
+    not_sent: int
+    lead_in_p50_us: float | None
+    accept_p50_us: float | None
+    finish_p50_us: float | None
+    finish_p99_us: float | None
+    lateness_p50_us: float | None
+    costed_orders: int
+    """Of lead-in and window, finished when the costs were read."""
+    cpu_ns: dict[str, int]
+    """By part, over lead-in and window together; ``driver`` among them. A part of which a process died is not there."""
+    idle_cpu_ns: int
+    """Of services and brokers of other arms, meanwhile."""
+    drained_ms: float
+    """From the close of the window until nothing was in flight, or until the next slice was due."""
+    left: int
+    """Orders still in flight then."""
+    company: bool
+    """It began while orders of an earlier slice were in flight."""
+
+
+class ArmReport(msgspec.Struct, kw_only=True):
+    """What the load process knows of an arm at the end of a set."""
+
+    error: str | None = None
+    """Why it could not go on, as a sentence."""
+    audit: DriverAudit = msgspec.field(default_factory=DriverAudit)
+    """Of all its orders: warm-up, lead-ins and windows of all its cells."""
+    warm_up_orders: int = 0
+
+
+class SetReport(msgspec.Struct, kw_only=True, tag="set"):
+    """What a load process reports of a set."""
+
+    id: str
+    error: str | None = None
+    """Why it could not be played, as a sentence; then the rest is not to be used."""
+    arms: list[ArmReport] = []
+    cells: list[TrialReport] = []
+    """Of each cell's slices together."""
+    slices: list[SliceReport] = []
+    warm_up_s: float = 0.0
+    played_s: float = 0.0
+    """From the first slice to the end of the last."""
+    drained_s: float = 0.0
+    """From there until nothing was in flight any more."""
+    began_ns: int = 0
+    ended_ns: int = 0
+
+    def to_json(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+
+def parse_spec(text: str | bytes) -> TrialSpec | SetSpec:
+    """Raises ValueError (msgspec.ValidationError among them) with a sentence."""
+    return msgspec.json.decode(text, type=TrialSpec | SetSpec)
+
+
+def parse_report(text: str | bytes) -> TrialReport | SetReport:
+    """Raises ValueError when it is none."""
+    return msgspec.json.decode(text, type=TrialReport | SetReport)
