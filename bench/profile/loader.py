@@ -103,10 +103,25 @@ def _refuse_without_use(raw: Mapping[str, Any], given: Mapping[str, Any]) -> Non
                 f"ARRIVALS={kind}",
                 code="setting-of-other-arrivals",
             )
+        if key in ("slices", "lead_in_s") and not _is_given({**raw, **given}.get("slice_s")):
+            raise UsageError(
+                f"{keys[key].name} is for slices; leave it out or give SLICE=, for instance SLICE=500ms",
+                code="setting-of-slices",
+            )
+        if key == "duration_s" and _is_given({**raw, **given}.get("slice_s")):
+            raise UsageError(
+                "DURATION is for whole trials, and slices are as long as SLICE; leave one of them out",
+                code="duration-of-slices",
+            )
         if arrivals == "replay" and key in ("rate_per_s", "duration_s"):
             raise UsageError(
                 f"{keys[key].name} is in the file with ARRIVALS=replay; leave it out", code="setting-of-the-replay"
             )
+
+
+def _is_given(slice_: Any) -> bool:
+    """Whether this raw SLICE asks for slices."""
+    return bool(slice_) and parse(SETTINGS["SLICE"], slice_) > 0
 
 
 def _find(profile: str) -> Path:

@@ -107,6 +107,7 @@ def resolve(name: str, raw: Mapping[str, Any], *, by_name: bool = False) -> Prof
         profile = _with_blocks(profile, blocks, raw)
     validate.check_connections(profile)
     expand_cells(profile)
+    validate.check_slices(profile)
     return profile
 
 

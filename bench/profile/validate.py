@@ -4,6 +4,7 @@ import math
 
 from bench.errors import UsageError
 from bench.load.workload.arrivals import check_plan_size
+from bench.profile.arms import group_arms
 from bench.profile.fault import BROKER
 from bench.profile.matrix import expand_cells
 from bench.profile.schema import Profile
@@ -20,6 +21,58 @@ def check_connections(profile: Profile) -> None:
             "else, and a search or a method in one process has none; leave it out",
             code="no-new-connections",
         )
+
+
+MAX_ARMS = 12
+"""At once: beyond it starting takes long, and what waits uses as much CPU as what works."""
+
+
+def check_slices(profile: Profile) -> None:
+    """Raises UsageError for what cannot be measured in slices by turns, or not yet."""
+    if not profile.slice_s:
+        return
+    cells = expand_cells(profile)
+    whole = "; leave it out, or measure in whole trials with SLICE=0"
+    if any(cell.profile.fault is not None for cell in cells):
+        raise UsageError(
+            f"a fault (FAULT=) takes a part away for longer than a slice lasts{whole}", code="fault-in-slices"
+        )
+    if other := [cell for cell in cells if cell.profile.arrivals not in ("poisson", "constant")]:
+        raise UsageError(
+            f"ARRIVALS={other[0].profile.arrivals} has a course in time, which a slice is too short for{whole}",
+            code="arrivals-in-slices",
+        )
+    if profile.slo_p99_ms is not None:
+        raise UsageError(
+            "a search for the capacity (SLO=) is made in whole trials, since slices cut queues short; leave SLICE out",
+            code="search-in-slices",
+        )
+    if profile.connections:
+        raise UsageError(
+            f"CONNECTIONS measures new connections beside whole trials{whole}", code="connections-in-slices"
+        )
+    if inside := [cell.transport for cell in cells if cell.kind.traits.in_process]:
+        raise UsageError(
+            f"{inside[0]} lives in the load process, which in a set serves all cells; leave it out of TRANSPORT=, or "
+            "measure in whole trials with SLICE=0",
+            code="in-process-in-slices",
+        )
+    if len({_procedure(cell.profile) for cell in cells}) > 1:
+        raise UsageError(
+            "blocks with a SLICE, SLICES, LEAD_IN or warm-up of their own cannot share a set; say it once for all",
+            code="slices-differ",
+        )
+    if (count := len(group_arms(cells))) > MAX_ARMS:
+        raise UsageError(
+            f"{count} arms cannot be up at once, {MAX_ARMS} can; take fewer methods or levels, or measure in whole "
+            "trials with SLICE=0",
+            code="too-many-arms",
+        )
+
+
+def _procedure(profile: Profile) -> tuple[float, ...]:
+    """What a set has once for all its cells."""
+    return (profile.slice_s, profile.slices, profile.lead_in_s, profile.warm_up_s, profile.warm_up_max_s, profile.seed)
 
 
 def check_fault(profile: Profile) -> None:

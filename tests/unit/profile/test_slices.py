@@ -1,0 +1,94 @@
+"""Tests what is refused in slices, and which cells share an arm."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.profile.arms import group_arms
+from bench.profile.loader import load_profile
+from bench.profile.matrix import expand_cells
+from tests.conftest import refuses
+
+SLICES = {"TRANSPORT": "rest,grpc", "SLICE": "500ms"}
+
+
+def arms(**settings: str) -> list[list[str]]:
+    cells = expand_cells(load_profile(settings={**SLICES, **settings}))
+    return [[cell.name for cell in arm.cells] for arm in group_arms(cells)]
+
+
+def test_whole_trials_are_the_default() -> None:
+    assert load_profile().slice_s == 0
+
+
+def test_a_slice_has_its_number_and_its_lead_in() -> None:
+    profile = load_profile(settings={**SLICES, "SLICES": "20", "LEAD_IN": "50ms"})
+    assert (profile.slice_s, profile.slices, profile.lead_in_s) == (0.5, 20, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("code", "settings"),
+    [
+        ("fault-in-slices", {"FAULT": "stop-payment", "STORE": "sqlite"}),
+        ("arrivals-in-slices", {"ARRIVALS": "step"}),
+        ("arrivals-in-slices", {"ARRIVALS": "burst"}),
+        ("search-in-slices", {"SLO": "50ms"}),
+        ("connections-in-slices", {"CONNECTIONS": "yes", "SECURITY": "tls"}),
+        ("in-process-in-slices", {"TRANSPORT": "memory,rest"}),
+        ("duration-of-slices", {"DURATION": "3s"}),
+    ],
+)
+def test_what_a_set_cannot_have_is_refused(code: str, settings: dict[str, str]) -> None:
+    with refuses(code, "SLICE"):
+        load_profile(settings={**SLICES, **settings})
+
+
+@pytest.mark.parametrize("setting", [{"SLICES": "6"}, {"LEAD_IN": "200ms"}])
+def test_a_setting_of_slices_without_any_is_refused(setting: dict[str, str]) -> None:
+    with refuses("setting-of-slices", "SLICE="):
+        load_profile(settings=setting)
+
+
+def test_a_replay_is_refused_in_slices(tmp_path: Path) -> None:
+    path = tmp_path / "offsets.txt"
+    path.write_text("0.1\n0.5\n")
+    with refuses("arrivals-in-slices", "SLICE=0"):
+        load_profile(settings={**SLICES, "ARRIVALS": "replay", "REPLAY": str(path)})
+
+
+def test_more_arms_than_can_be_up_at_once_are_refused() -> None:
+    with refuses("too-many-arms", "12", "SLICE=0"):
+        load_profile("security", {"SLICE": "500ms", "CONNECTIONS": "no"})
+
+
+def test_a_block_with_slices_of_its_own_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'transports = ["rest"]\nslice_s = 0.5\n'
+        "[[block]]\npayload = [512]\nslices = 6\n[[block]]\npayload = [1024]\nslices = 12\n"
+    )
+    with refuses("slices-differ"):
+        load_profile(str(path))
+
+
+def test_each_method_is_an_arm() -> None:
+    assert arms() == [["rest"], ["grpc"], ["grpc+json"]]
+
+
+def test_cells_that_differ_in_their_load_share_an_arm(tmp_path: Path) -> None:
+    assert arms(TRANSPORT="rest", RATE="50,100") == [["rest@50", "rest@100"]]
+    path = tmp_path / "sizes.toml"
+    path.write_text('transports = ["rest", "grpc"]\nslice_s = 0.5\n[[block]]\npayload = [512, "4KiB"]\n')
+    found = group_arms(expand_cells(load_profile(str(path))))
+    assert [[cell.transport for cell in arm.cells] for arm in found] == [["rest", "rest"], ["grpc", "grpc"]]
+
+
+def test_cells_whose_services_differ_do_not(tmp_path: Path) -> None:
+    path = tmp_path / "stores.toml"
+    path.write_text('transports = ["rest"]\nslice_s = 0.5\n[[block]]\nsecurity = ["none", "tls"]\n')
+    assert len(group_arms(expand_cells(load_profile(str(path))))) == 2
+
+
+def test_the_sides_of_an_aa_run_are_two_arms() -> None:
+    cells = expand_cells(load_profile("aa", {"SLICE": "500ms"}))
+    assert [[cell.name for cell in arm.cells] for arm in group_arms(cells)] == [[cell.name] for cell in cells]
