@@ -20,7 +20,7 @@ from bench.results.measures import columns_used_in
 from bench.results.migrate import add_late_columns, migrate_header, migrate_manifest, migrate_trials
 from bench.results.older_ground import add_ground_doubt
 from bench.results.recover import column_types, split_valid_rows
-from bench.results.rows import CapacityRow, ColdStartRow, HopRow, OutageRow, TimelineBin, trial_columns
+from bench.results.rows import CapacityRow, ColdStartRow, HopRow, OutageRow, SliceRow, TimelineBin, trial_columns
 from bench.stats.aa import summarise_aa
 from bench.stats.outages import summarise_outages
 from bench.stats.summary import summarise_trials, to_json_number
@@ -105,6 +105,13 @@ class RunReader:
                 f"{path} is damaged: {' '.join(str(error).split())}; measure again", code="damaged-results"
             ) from error
         return self._sort_by_cell(trials)
+
+    def slices(self) -> pd.DataFrame:
+        """Return slices.csv for cells of sets that have a row, with their ``valid``; empty without any.
+
+        Raises ResultsError.
+        """
+        return self._read_trial_table("slices.csv", SliceRow)
 
     def outages(self) -> pd.DataFrame:
         """Return outages.csv for trials that have a row, with their ``valid``; empty without any.

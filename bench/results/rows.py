@@ -124,6 +124,59 @@ def _setting_type(setting: SettingSpec) -> type:
     return float if setting.kind in ("count", "size", "number", "numbers", "fraction", "seconds") else str
 
 
+class SliceRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of slices.csv: one slice of a cell in a set. None: too few orders to tell, or not measured."""
+
+    round: int
+    """The set."""
+    slot: int
+    """The cell's number in the set."""
+    cell: str
+    slice: int
+    """Of the cell's, from 1 on: in all cells of a set the same arrivals."""
+    place: int
+    """In the set's program, from 1 on."""
+    begins_s: float
+    """From the beginning of the set's first slice."""
+    opened_epoch_ms: int
+    lead_in_s: float
+    window_s: float
+    first_number: int
+    """Of the window's orders, as in raw/."""
+    lead_in_planned: int
+    lead_in_finished: int
+    planned: int
+    finished: int
+    failed: int
+    unfinished: int
+    not_sent: int
+    lead_in_p50_us: float | None
+    """Completion in the lead-in; the next four are of the window."""
+    accept_p50_us: float | None
+    finish_p50_us: float | None
+    finish_p99_us: float | None
+    lateness_p50_us: float | None
+    costed_orders: int
+    """Of lead-in and window, finished when the costs were read: what the costs per order are divided by."""
+    cpu_us_per_order_services: float | None
+    cpu_us_per_order_broker: float | None
+    cpu_us_per_order_database: float | None
+    cpu_us_per_order_driver: float | None
+    idle_cpu_ms: float
+    """What services and brokers of other arms used meanwhile."""
+    drained_ms: float
+    """From the close of the window until nothing was in flight, or until the next slice was due."""
+    left: int
+    """Orders in flight when the next slice was due: a slice with any is marked."""
+    company: int
+    """1: it began while orders of an earlier slice were in flight, and is marked as well."""
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The row's values, in order."""
+        return msgspec.structs.astuple(self)
+
+
 class OutageRow(msgspec.Struct, frozen=True, kw_only=True):
     """One row of outages.csv. Times are from the opening of the window. None: no order says; infinite: never."""
 

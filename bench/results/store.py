@@ -30,6 +30,7 @@ from bench.results.rows import (
     ColdStartRow,
     HopRow,
     OutageRow,
+    SliceRow,
     TimelineBin,
     TrialRow,
     trial_columns,
@@ -128,9 +129,11 @@ class RunFolder(RunReader):
         where = trial_keys(trials)
         failed = trials["caveats"].str.split(";").map(lambda names: "failed" in names) & (trials["planned"] == 0)
         measured = {trial for trial, lost in zip(where, failed, strict=True) if not lost}
+        if self.manifest.get("profile", {}).get("slice_s"):
+            measured = self._keep_whole_sets(measured)
         with explain_os_errors(self.path):
             rows = measured | {("round", "slot", "cell")}
-            for name in ("hops.csv", "outages.csv", "percentiles.csv", "timeline.csv", "trials.csv"):
+            for name in ("hops.csv", "outages.csv", "percentiles.csv", "slices.csv", "timeline.csv", "trials.csv"):
                 keep_lines(self.path / name, lambda line: tuple(line.split(",", 3)[:3]) in rows)
             names = {None, *(trial_name(*trial) for trial in measured)}
             keep_lines(self.path / "histograms.hlog", lambda line: hlog.parse_trial_name(line) in names)
@@ -140,6 +143,13 @@ class RunFolder(RunReader):
         self.update_manifest(caveats=kept)
         forgotten = {trial_name(*trial) for trial in where} - names
         return [f"{entry['trial']}: {entry['text']}" for entry in caveats if entry["trial"] in forgotten]
+
+    def _keep_whole_sets(self, measured: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
+        """Those of sets in which every cell was measured: a cell that is measured later is paired with no other."""
+        cells = {cell["name"] for cell in self.manifest["cells"]}
+        rounds = {round_ for round_, _, _ in measured}
+        whole = {one for one in rounds if cells <= {cell for round_, _, cell in measured if round_ == one}}
+        return {trial for trial in measured if trial[0] in whole}
 
     def describe_disqualified(self) -> list[str]:
         """Return the trials with a disqualifying caveat, each as ``round 2 of rest (died)``. Raises ResultsError."""
@@ -155,6 +165,11 @@ class RunFolder(RunReader):
             lines = [msgspec.structs.astuple(stretch) for stretch in stretches]
             append_csv(self.path / "timeline.csv", lines, TimelineBin.__struct_fields__)
             append_csv(self.path / "outages.csv", [msgspec.structs.astuple(row)], OutageRow.__struct_fields__)
+
+    def add_slices(self, rows: Sequence[SliceRow]) -> None:
+        """Append the slices of a set; call it before ``add_trial`` of its cells. Raises ResultsError."""
+        with explain_os_errors(self.path):
+            append_csv(self.path / "slices.csv", [row.values for row in rows], SliceRow.__struct_fields__)
 
     def add_cold_start(self, row: ColdStartRow) -> None:
         """Append how long new connections took. Raises ResultsError."""

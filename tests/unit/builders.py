@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from hdrh.histogram import HdrHistogram
 
 from bench.results.histograms import Percentiles, compute_percentiles, empty_histogram
 from bench.results.measures import MEASURES
-from bench.results.rows import TrialRow
+from bench.results.rows import SliceRow, TrialRow
 from bench.results.settings import settings_by_column
 from bench.results.store import RunFolder
 
@@ -92,6 +93,22 @@ def build_trial(**changes: Any) -> TrialRow:
     settings = {name: values.pop(name) for name in settings_by_column() if name in values}
     measures = {name: values.pop(name) for name in MEASURES if name in values}
     return TrialRow(settings=settings, measures=measures, **values)
+
+
+def build_slice(**changes: Any) -> SliceRow:
+    """Returns a row of slices.csv, with ``changes``."""
+    fields: dict[str, Any] = {
+        **{field.name: 1 for field in msgspec.structs.fields(SliceRow)},
+        "cell": "rest",
+        "lead_in_s": 0.1,
+        "window_s": 0.5,
+        "finish_p50_us": 5001.0,
+        "finish_p99_us": None,
+        "cpu_us_per_order_broker": None,
+        "left": 0,
+        "company": 0,
+    }
+    return SliceRow(**(fields | changes))
 
 
 def build_run(root: Path, rounds: int = 6, cells: Mapping[str, Any] = CELLS, **manifest: Any) -> RunFolder:

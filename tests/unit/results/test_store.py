@@ -14,7 +14,7 @@ from bench.results.histograms import Percentiles, compute_percentile_intervals
 from bench.results.reader import SCHEMA_VERSION
 from bench.results.rows import HopRow, trial_columns
 from bench.results.store import RunFolder
-from tests.unit.builders import build_histogram, build_run, build_trial
+from tests.unit.builders import build_histogram, build_run, build_slice, build_trial
 
 
 @pytest.fixture
@@ -340,6 +340,44 @@ def test_a_trial_that_brought_nothing_goes_with_its_doubts_when_the_run_goes_on(
     assert run.drop_unmeasured() == ["r2-s1-rest: rest: load worker 7 ended"]
     assert {path: path.read_bytes() for path in before} == before
     assert [entry["name"] for entry in RunFolder.open(run.path).manifest["caveats"]] == ["unsteady"]
+
+
+def test_slices_are_read_back_with_the_validity_of_their_cell(run: RunFolder) -> None:
+    run.add_slices([build_slice(slice=1), build_slice(slice=2, left=3), build_slice(round=2)])
+    run.add_trial(build_trial(valid=False), {})
+    found = run.slices()
+    assert list(found["slice"]) == [1, 2]
+    assert list(found["left"]) == [0, 3]
+    assert list(found["valid"]) == [False, False]
+    assert list(found["finish_p50_us"]) == [5001, 5001]
+    assert found["finish_p99_us"].isna().all()
+
+
+def test_a_run_without_slices_has_none(run: RunFolder) -> None:
+    run.add_trial(build_trial(), {})
+    assert run.slices().empty
+
+
+def test_a_half_written_slice_is_ignored(run: RunFolder) -> None:
+    run.add_slices([build_slice()])
+    with (run.path / "slices.csv").open("a") as file:
+        file.write("1,1,rest,2,9")
+    run.add_trial(build_trial(), {})
+    assert len(run.slices()) == 1
+
+
+def test_a_set_that_lacks_a_cell_goes_as_a_whole_when_the_run_goes_on(tmp_path: Path) -> None:
+    manifest = {"profile": {"slice_s": 0.5}, "cells": [{"name": "rest"}, {"name": "grpc"}]}
+    run = RunFolder.create(tmp_path, "run-1", manifest)
+    for set_ in (1, 2):
+        run.add_slices([build_slice(round=set_, slot=slot, cell=cell) for slot, cell in ((1, "rest"), (2, "grpc"))])
+        run.add_trial(build_trial(round=set_), {"finish": build_histogram(5.0)})
+        if set_ == 1:
+            run.add_trial(build_trial(slot=2, cell="grpc"), {"finish": build_histogram(5.0)})
+    assert run.drop_unmeasured() == []
+    assert list(run.trials()["round"]) == [1, 1]
+    assert list(pd.read_csv(run.path / "slices.csv")["round"]) == [1, 1]
+    assert {trial for trial, _, _ in run.histograms()} == {"r1-s1-rest", "r1-s2-grpc"}
 
 
 def test_a_trial_without_a_row_has_no_hops(run: RunFolder) -> None:
