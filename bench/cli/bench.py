@@ -8,6 +8,6 @@ def run(asked: Asked) -> None:
     """Measure every cell of the profile once a round; see bench.cli.measuring for what is raised."""
     profile = resolve_asked(asked)
     from bench.cli.measuring import measure  # noqa: PLC0415 - a typo has been told by now
-    from bench.runner.runner import ROUNDS_PLAN  # noqa: PLC0415
+    from bench.runner.sets import choose_rounds_plan  # noqa: PLC0415
 
-    measure(asked, profile, lambda _: ROUNDS_PLAN)
+    measure(asked, profile, choose_rounds_plan)

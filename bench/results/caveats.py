@@ -148,6 +148,50 @@ def machine_speed_changed(slowdown: float) -> Caveat:
     )
 
 
+def lead_in_short(lead_in_s: float, p50_us: float) -> Caveat:
+    return Caveat(
+        "lead-in-short",
+        f"half of the orders took {p50_us / 1000:.3g} ms or more, and a slice's window opens {lead_in_s * 1000:.3g} ms "
+        "after its first order: the windows were over before a queue could be",
+        f"raise LEAD_IN to {4 * p50_us / 1e6:.2g}s, lower RATE, or measure in whole trials with SLICE=0",
+    )
+
+
+def slices_not_level() -> Caveat:
+    return Caveat(
+        "slices-not-level",
+        "the orders in flight grew all through the slices: a queue that begins empty had not come to its length, or "
+        "the method does not keep up",
+        "raise LEAD_IN, lower RATE, close other programs, or measure in whole trials with SLICE=0",
+    )
+
+
+def slices_left(left: int, slices: int) -> Caveat:
+    return Caveat(
+        "slices-left",
+        f"after {left} of {slices} slices orders were still in flight when the next one was due: what slices show of "
+        "such a cell is less than what its queue would come to",
+        "lower RATE, or measure in whole trials with SLICE=0",
+    )
+
+
+def slices_marked(left: int, company: int, slices: int) -> Caveat:
+    return Caveat(
+        "slices-marked",
+        f"of {slices} slices {left} left orders in flight when the next one was due, and {company} began beside such "
+        "orders",
+        "see `left` and `company` in slices.csv",
+    )
+
+
+def short_slices(orders: float, wanted: int) -> Caveat:
+    return Caveat(
+        "short-slices",
+        f"a slice has some {orders:.3g} orders where {wanted} are advised: its median is mostly chance",
+        "raise SLICE or RATE",
+    )
+
+
 def python_not_optimised(version: str) -> Caveat:
     return Caveat(
         "python-not-optimised",

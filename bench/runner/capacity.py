@@ -153,5 +153,10 @@ FACTORS_PLAN = RunPlan("factors", expand_cells, Runner.rounds)
 
 
 def choose_plan(profile: Profile) -> RunPlan:
-    """Returns the plan that `make study` runs for a profile."""
+    """Returns the plan that `make study` runs for a profile. Raises UsageError for one in slices."""
+    if profile.slice_s:
+        raise UsageError(
+            "`make study` measures in whole trials; leave SLICE out, or take `make bench` for a few cells",
+            code="study-in-slices",
+        )
     return FACTORS_PLAN if profile.designed else CAPACITY_PLAN

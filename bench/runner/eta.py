@@ -38,6 +38,24 @@ def forecast_durations_s(todo: Sequence[CellSettings], cold: Iterable[str]) -> l
     return found
 
 
+SET_START_S = 4.0
+"""Of a set: the services of all arms started, and the load process."""
+SET_END_S = 2.0
+"""The audit of all arms, and their end."""
+SLICE_GAP_S = 0.04
+"""From one slice to the next, in the mean."""
+
+
+def forecast_set_s(cells: Sequence[CellSettings]) -> tuple[float, float]:
+    """Returns the seconds of the brokers' warm-up before the first set of these cells, and of each set."""
+    here = cells[0].profile
+    brokers = {(name, cell.profile.security) for cell in cells for name in cell.kind.traits.needs}
+    warm_up_s = len(brokers) * BROKER_WARM_UP_TRIALS * (here.broker_warm_up_s + TRIAL_OVERHEAD_S)
+    slices_s = len(cells) * here.slices * (here.lead_in_s + here.slice_s + SLICE_GAP_S)
+    looks_s = _estimate_warm_up_s(here, 0.0)
+    return warm_up_s if here.broker_warm_up_s else 0.0, SET_START_S + looks_s + slices_s + SET_END_S
+
+
 def _estimate_warm_up_s(profile: Profile, rate_per_s: float) -> float:
     """How long it mostly is: as few looks as it takes, where it adapts."""
     if not 0 < profile.warm_up_s < profile.warm_up_max_s:

@@ -130,17 +130,18 @@ class Runner:
         self._stack = stack
         self.profile = profile
         self.say = progress.say
+        self.begins = progress.begins
         self._paths = paths
         self._progress = progress
         self.kept = kept
         self._shared = shared
         self._pythons = pythons
         self._security = security
-        self._locust = locust
+        self.locust = locust
         self._folder = folder
         self._logs = logs
         self._speed_probe = SpeedProbe(kept.manifest.get("speed_probe_us"))
-        self._methods_with_facts = set(kept.manifest["facts"])
+        self.methods_with_facts = set(kept.manifest["facts"])
         self._warm: set[tuple[Broker, str]] = set()
         """Brokers, and at which level of security."""
         self._slot = 0
@@ -191,8 +192,8 @@ class Runner:
         """One more row of cold.csv, but for round 0, which only warms; what fails is said, and the others go on."""
         try:
             if isinstance(what, CellSettings):
-                await self._restart_dead_brokers(what)
-            row = await connections.measure_cold_start(self._stage(), self.profile, what, round_, slot)
+                await self.restart_dead_brokers(what)
+            row = await connections.measure_cold_start(self.stage(), self.profile, what, round_, slot)
         except (TransportError, StartFailed, SettingError, OSError) as error:
             self.say(f"new connections, round {round_}, {connections.format_measured_name(what)}: {error}")
             return
@@ -209,29 +210,42 @@ class Runner:
         measured = await self._run_trial(cell, round_, slot)
         if measured.outage is not None:
             self.kept.add_outage(measured.outage, measured.timeline)
+        self.keep(cell, round_, measured)
+
+    def keep(self, cell: CellSettings, round_: int, measured: TrialResult) -> None:
+        """Writes a trial to the run, and says why it is invalid if it is."""
         self.kept.add_trial(measured.row, measured.histograms, measured.steps, measured.intervals)
         if not measured.row.valid:
             reasons = "; ".join(caveat.text for caveat in measured.row.caveats)
             self.say(f"round {round_}, {cell.name}: invalid, {reasons}")
 
     async def _run_trial(self, cell: CellSettings, round_: int, slot: int) -> TrialResult:
-        await self._restart_dead_brokers(cell)
-        stage = self._stage()
-        await self._warm_up(stage, cell)
-        first = cell.method not in self._methods_with_facts
-        measured = await run_trial(stage, self._locust, cell, round_=round_, slot=slot, idle=first)
+        await self.restart_dead_brokers(cell)
+        stage = self.stage()
+        await self.warm_up(stage, cell)
+        first = cell.method not in self.methods_with_facts
+        measured = await run_trial(stage, self.locust, cell, round_=round_, slot=slot, idle=first)
         if measured.again is not None:
             self._shared[measured.again.name] = measured.again
+        self.note_speed()
+        self.note_cell(cell, measured)
+        return measured
+
+    def note_speed(self) -> None:
+        """Writes what the speed probe took at its best to the manifest."""
         if self._speed_probe.fastest_us != self.kept.manifest.get("speed_probe_us"):
             self.kept.update_manifest(speed_probe_us=self._speed_probe.fastest_us)
-        if first and measured.facts:
-            self._methods_with_facts.add(cell.method)
+
+    def note_cell(self, cell: CellSettings, measured: TrialResult) -> None:
+        """Writes what a cell's first trial told of its method to the manifest, and its TLS."""
+        if cell.method not in self.methods_with_facts and measured.facts:
+            self.methods_with_facts.add(cell.method)
             self._note(cell, measured)
         if measured.tls and cell.name not in (known := self.kept.manifest["tls"]):
             self.kept.update_manifest(tls={**known, cell.name: measured.tls})
-        return measured
 
-    def _stage(self) -> TrialContext:
+    def stage(self) -> TrialContext:
+        """Returns what the next trial shares with the others."""
         return TrialContext(
             brokers={name: b for name, b in self._shared.items() if isinstance(b, Broker)},
             run_id=self.kept.manifest["run_id"],
@@ -245,7 +259,7 @@ class Runner:
             pythons=self._pythons,
         )
 
-    async def _warm_up(self, stage: TrialContext, cell: CellSettings) -> None:
+    async def warm_up(self, stage: TrialContext, cell: CellSettings) -> None:
         """Use what the cell needs and nobody used yet; what goes wrong here will in the trial, which reports it."""
         level = cell.profile.security
         used = {(stage.brokers[name], level) for name in cell.kind.traits.needs if name in stage.brokers}
@@ -255,9 +269,9 @@ class Runner:
         with contextlib.suppress(TransportError, StartFailed, LoadError):
             for _ in range(BROKER_WARM_UP_TRIALS):
                 self._slot += 1
-                await warm_up_broker(stage, self._locust, cell, self._slot)
+                await warm_up_broker(stage, self.locust, cell, self._slot)
 
-    async def _restart_dead_brokers(self, cell: CellSettings) -> None:
+    async def restart_dead_brokers(self, cell: CellSettings) -> None:
         """A broker that died in an earlier trial is started again, so that the run goes on."""
         for name in (*cell.kind.traits.needs, *([postgres.NAME] if cell.needs_database else ())):
             broker = self._shared.get(name)

@@ -36,6 +36,10 @@ def check_web_profile(profile: Profile) -> None:
         raise UsageError(
             "`make web` drives one transport; say which, for instance TRANSPORT=rest", code="one-transport"
         )
+    if profile.slice_s:
+        raise UsageError(
+            "`make web` has one load, which goes on until you stop it; leave SLICE out", code="web-in-slices"
+        )
     if profile.replay is not None:
         raise UsageError(
             "on Locust's page users are the rate, and a replay has a rate of its own; leave ARRIVALS and REPLAY out",

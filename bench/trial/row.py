@@ -21,6 +21,9 @@ from bench.trial.outcome import TrialOutcome
 from bench.trial.timer_artifacts import find_timer_artifacts
 from transports.dead_letters import REASONS
 
+MAX_LEFT_SHARE = 0.5
+"""The most of a cell's slices after which orders may still be in flight when the next one is due."""
+
 
 def decode_histogram(report: TrialReport, name: str) -> HdrHistogram:
     """Decodes one of the report's histograms; empty when it has none of this name."""
@@ -54,25 +57,53 @@ def build_health(outcome: TrialOutcome, *, steady: bool = True, keeps_up: bool =
     if not report.planned or not report.window_s:
         return validity.Health(cpu_slowdown=outcome.cpu_slowdown)
     machine, used = report.machine, report.driver_cpu_ns + sum(part.cpu_ns for part in report.costs.values())
+    totals = report.totals
+    windows, costed_s, idle_cpu_ns = (
+        (1, report.window_s, 0) if totals is None else (totals.slices, totals.costed_s, totals.idle_cpu_ns)
+    )
+    if _is_lead_in_short(report):
+        # Its windows open before orders are as slow as they get: that fewer end in one than come says nothing.
+        keeps_up = steady = False
     return validity.Health(
         achieved_share=report.achieved_per_s * report.window_s / report.planned,
         ended_share=_compute_ended_share(report) if keeps_up else None,
-        edge_share=3 * math.sqrt(2 * report.in_flight_mean) / report.planned,
+        edge_share=3 * math.sqrt(2 * report.in_flight_mean * windows) / report.planned,
         lateness_p50_us=_compute_percentiles(report, "lateness").p50_us,
         response_p99_us=_compute_percentiles(report, "finish").p99_us,
         service_p99_us=_compute_percentiles(report, "finish_service").p99_us,
         gap=validity.run_gap_test(*(report.histogram(name).counts() for name in ("gap_sent", "gap_planned"))),
-        driver_share=report.driver_cpu_ns / 1e9 / report.window_s / report.workers,
+        driver_share=report.driver_cpu_ns / 1e9 / costed_s / report.workers if costed_s else None,
         littles_law_error=littles_law_error(report.in_flight_mean, report.in_flight_by_instants)
         if report.in_flight_by_instants
         else None,
-        backlog_grew=steady and validity.has_backlog_grown(report.in_flight_slices, report.planned),
+        # That a queue grows in a slice, which begins empty, does not say that it would grow for ever.
+        backlog_grew=steady and totals is None and validity.has_backlog_grown(report.in_flight_slices, report.planned),
         steal_share=None if machine is None else machine.steal_s / machine.duration_s / (os.cpu_count() or 1),
         background_cores=None
         if machine is None or not outcome.knows_all_processes
-        else (machine.busy_s - used / 1e9) / machine.duration_s,
+        else (machine.busy_s - (used + idle_cpu_ns) / 1e9) / machine.duration_s,
         cpu_slowdown=outcome.cpu_slowdown,
     )
+
+
+def _is_lead_in_short(report: TrialReport) -> bool:
+    """Whether half of the orders took more than half of their lead-in, so that a slice is not level."""
+    if report.totals is None:
+        return False
+    p50_us = _compute_percentiles(report, "finish").p50_us
+    return p50_us is not None and report.totals.lead_in_s * 1e6 / 2 < p50_us < math.inf
+
+
+def _find_slice_doubts(report: TrialReport) -> Iterator[Caveat]:
+    """Yields why slices are no measure of this cell."""
+    if (totals := report.totals) is None:
+        return
+    if _is_lead_in_short(report):
+        yield caveats.lead_in_short(totals.lead_in_s, _compute_percentiles(report, "finish").p50_us or 0.0)
+    elif validity.has_backlog_grown(report.in_flight_slices, report.planned / totals.slices):
+        yield caveats.slices_not_level()
+    if totals.left > totals.slices * MAX_LEFT_SHARE:
+        yield caveats.slices_left(totals.left, totals.slices)
 
 
 def _compute_ended_share(report: TrialReport) -> float | None:
@@ -92,7 +123,7 @@ def build_trial_row(cell: CellSettings, round_: int, slot: int, outcome: TrialOu
     broken = list(_find_broken(cell, outcome))
     missing = report.failed or report.unfinished or report.not_sent
     endless = [caveats.incomplete(report.failed, report.unfinished + report.not_sent)] if missing else []
-    unhealthy = validity.find_invalidating_caveats(health)
+    unhealthy = [*validity.find_invalidating_caveats(health), *_find_slice_doubts(report)]
     there = not broken and report.planned > 0
     return TrialRow(
         round=round_,
@@ -123,10 +154,12 @@ def _find_broken(cell: CellSettings, outcome: TrialOutcome) -> Iterator[Caveat]:
 def _find_remarks(cell: CellSettings, outcome: TrialOutcome, health: validity.Health) -> Iterator[Caveat]:
     """Yields what a reader should know about a trial that may be valid."""
     report = outcome.report
+    # Short windows may by chance have far fewer orders than the rate would have in them.
+    by_plan = report.totals is not None and report.window_s
     yield from find_timer_artifacts(
         report.histogram("finish").counts(),
         needs=cell.kind.traits.needs,
-        offered_per_s=cell.profile.offered_per_s(cell.rate_per_s),
+        offered_per_s=report.planned / report.window_s if by_plan else cell.profile.offered_per_s(cell.rate_per_s),
         achieved_per_s=report.achieved_per_s,
     )
     if cell.profile.fault is None and any(outcome.dead_letters.values()):
@@ -139,6 +172,10 @@ def _find_remarks(cell: CellSettings, outcome: TrialOutcome, health: validity.He
         yield caveats.background_unknown(outcome.unwatched)
     if not report.steady:
         yield caveats.not_steady(report.warm_up_s)
+    if (totals := report.totals) is not None and 0 < max(totals.left, totals.company) <= (
+        totals.slices * MAX_LEFT_SHARE
+    ):
+        yield caveats.slices_marked(totals.left, totals.company, totals.slices)
     yield from validity.find_remarks(health)
     if outcome.clock_mismatch:
         yield caveats.clocks_differ(outcome.clock_mismatch)
@@ -189,8 +226,11 @@ def format_failures(report: TrialReport) -> str:
 
 
 def _compute_costs(report: TrialReport) -> dict[str, float | None]:
-    """What an order cost, as far as it is known: what was used in the window, over the orders that finished in it."""
-    orders = report.achieved_per_s * report.window_s
+    """What an order cost, as far as it is known: what was used in the window, over the orders that finished in it.
+
+    Of slices it is over lead-ins and windows together.
+    """
+    orders = report.achieved_per_s * report.window_s if report.totals is None else report.totals.costed_orders
     parts = {part: spent for part, spent in report.costs.items() if not spent.died}
     found: dict[str, float | None] = {f"rss_mib_{part}": spent.peak_rss_mib for part, spent in parts.items()}
     if not orders:

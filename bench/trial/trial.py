@@ -1,12 +1,11 @@
 """Runs one trial from set-up to its row: prepare, serve, probe, load, audit, remove."""
 
 import contextlib
-import re
 import shutil
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,11 @@ from bench.load import resources as cost
 from bench.load.locust.control import Master, start_worker
 from bench.load.protocol import ResourceWatch, TrialReport, TrialSpec
 from bench.load.workload.replay import ArrivalTrace
-from bench.profile.schema import CellSettings
+from bench.profile.schema import CellSettings, Profile
 from bench.provision import postgres
 from bench.provision.base import Broker
 from bench.provision.brokers import is_broker_running
 from bench.provision.ports import find_free_ports
-from bench.provision.process import build_mark_environment
 from bench.provision.services import ServiceProcess, run_services
 from bench.provision.toxiproxy import ProxyNetwork, run_proxy
 from bench.results import caveats
@@ -39,6 +37,7 @@ from bench.trial.fault_injection import FaultTargets, FaultWindow
 from bench.trial.hops import build_path_steps, find_clock_mismatch
 from bench.trial.kept_dead_letters import keep_dead_letters
 from bench.trial.outcome import TrialOutcome
+from bench.trial.parts import find_ports, list_parts, worker_environment
 from bench.trial.proxy_routes import BUYER, ProxyRoutes
 from bench.trial.readiness import read_negotiated_tls, wait_until_ready
 from bench.trial.row import build_trial_row, count_censored, decode_histogram, format_failures
@@ -46,7 +45,6 @@ from shop.workflow import SERVICES
 from transports.base import Setting, Transport
 from transports.errors import SettingError, TransportError
 from transports.security import CIPHER_SUITE, NONE
-from transports.security.keys import OPENSSL_FILE
 from transports.tracing import Stamp
 
 _SEE_LOGS = "read the logs in the run's folder"
@@ -82,12 +80,21 @@ def _format_trial_id(stage: TrialContext, round_: int, slot: int) -> str:
     return f"fw-{stage.run_id.rpartition('-')[2]}r{round_}s{slot}"
 
 
-def build_setting(stage: TrialContext, cell: CellSettings, trial: str) -> Setting:
-    """Builds the transport's setting for a cell, with free ports for the services."""
+def count_ports(profile: Profile) -> int:
+    """Counts the ports that the services of one cell listen on."""
+    return len(SERVICES) * profile.processes
+
+
+def build_setting(
+    stage: TrialContext, cell: CellSettings, trial: str, free_ports: Sequence[int] | None = None
+) -> Setting:
+    """Builds the transport's setting for a cell, with these free ports for the services, or with others."""
     profile = cell.profile
     needs = cell.kind.traits.needs
-    count = len(SERVICES) * profile.processes
-    ports = iter(find_free_ports(count) if profile.ports is None else range(profile.ports, profile.ports + count))
+    count = count_ports(profile)
+    if free_ports is None:
+        free_ports = find_free_ports(count) if profile.ports is None else range(profile.ports, profile.ports + count)
+    ports = iter(free_ports)
     return Setting(
         trial=trial,
         addresses={name: ",".join(f"127.0.0.1:{next(ports)}" for _ in range(profile.processes)) for name in SERVICES},
@@ -147,22 +154,14 @@ async def _run_load(
         agreed = await read_negotiated_tls(setting, transport)
         bounds = {name: await service.clock() for name, service in running.items()}
         await stack.enter_async_context(
-            start_worker(master, log=stage.logs / f"{trial}-worker.log", env=_worker_environment(stage), urgent=True)
+            start_worker(master, log=stage.logs / f"{trial}-worker.log", env=worker_environment(stage), urgent=True)
         )
-        parts = {
-            "services": tuple(service.pid for service in running.values()),
-            "broker": tuple(pid for broker in used for pid in broker.pids),
-            # It has a process for each connection, and all that the services need are open by now.
-            "database": tuple(
-                pid for server in database for pid in server.pids[:1] for pid in cost.find_process_tree(pid)
-            ),
-        }
-        parts = {part: pids for part, pids in parts.items() if pids}
+        parts = list_parts(running, used, database)
         idle_cpu = (
             {part: (await cost.measure_idle_usage(pids)).cpu_ms_per_s for part, pids in parts.items()} if idle else {}
         )
         # What goes through a network of ours passes its port twice.
-        watch = ResourceWatch(parts=parts, ports=() if way else _find_ports(transport, setting))
+        watch = ResourceWatch(parts=parts, ports=() if way else find_ports(transport, setting))
         spec = build_trial_spec(stage, cell, links.seen_by(BUYER), round_, watch, duration_s=cell.profile.duration_s)
         if (raw := stage.raw or (stage.folder if is_disturbed(spec, fault) else None)) is not None:
             spec = msgspec.structs.replace(spec, raw=str(raw.resolve() / f"{trial_name(round_, slot, cell.name)}.csv"))
@@ -174,8 +173,8 @@ async def _run_load(
         ):
             report = await master.run(spec)
         if report.planned:
-            bounds["load"] = (asked_ns, _pick_clock_sample_ns(report, asked_ns), time.monotonic_ns())
-        books, stamps, doubts = await _collect_audit(stage, cell, running, report)
+            bounds["load"] = (asked_ns, pick_clock_sample_ns(report, asked_ns), time.monotonic_ns())
+        books, stamps, doubts = await collect_audit(stage, cell, running, report)
     if (again := trouble.away.again) is not None:
         used = [again if again.name == broker.name else broker for broker in used]
     used += database
@@ -202,7 +201,7 @@ async def _run_load(
     return outcome, trouble
 
 
-async def _collect_audit(
+async def collect_audit(
     stage: TrialContext, cell: CellSettings, running: Mapping[str, ServiceProcess], report: TrialReport
 ) -> tuple[Mapping[str, Any] | None, Sequence[Stamp], list[Caveat]]:
     """The services' books and stamps, and the doubt when one does not answer; of services in the driver, its own."""
@@ -221,8 +220,7 @@ def _build_result(
     cell: CellSettings, round_: int, slot: int, outcome: TrialOutcome, trouble: Disturbance
 ) -> TrialResult:
     report = outcome.report
-    row = build_trial_row(cell, round_, slot, outcome)
-    histograms = {name: decode_histogram(report, name) for name in histogram_names()}
+    result = build_result(cell, round_, slot, outcome)
     outage: OutageRow | None = None
     bins: Sequence[TimelineBin] = ()
     if report.planned and (happened := trouble.outage(round_=round_, slot=slot, cell=cell.name)) is not None:
@@ -235,8 +233,15 @@ def _build_result(
             charged_unconfirmed=outcome.charged_unconfirmed,
             failures=format_failures(report),
         )
+    return replace(result, outage=outage, timeline=bins, again=trouble.away.again)
+
+
+def build_result(cell: CellSettings, round_: int, slot: int, outcome: TrialOutcome) -> TrialResult:
+    """Builds the result of a trial, or of a cell in a set, in which nothing was disturbed."""
+    report = outcome.report
+    histograms = {name: decode_histogram(report, name) for name in histogram_names()}
     return TrialResult(
-        row=row,
+        row=build_trial_row(cell, round_, slot, outcome),
         histograms=histograms,
         facts={**report.facts, "driver_priority": report.driver_priority} if report.planned else {},
         tls=str(outcome.tls or ""),
@@ -247,9 +252,6 @@ def _build_result(
             for name, lost in count_censored(report).items()
             for line in compute_percentile_intervals(name, histograms[name], lost)
         ],
-        outage=outage,
-        timeline=bins,
-        again=trouble.away.again,
     )
 
 
@@ -266,7 +268,7 @@ async def warm_up_broker(stage: TrialContext, master: Master, cell: CellSettings
         await transport.prepare()
         await open_.enter_async_context(run_ready_services(stage, cell, setting, transport))
         log = stage.logs / f"{setting.trial}-worker.log"
-        await open_.enter_async_context(start_worker(master, log=log, env=_worker_environment(stage), urgent=True))
+        await open_.enter_async_context(start_worker(master, log=log, env=worker_environment(stage), urgent=True))
         spec = build_trial_spec(stage, cell, setting, 0, ResourceWatch(), duration_s=cell.profile.broker_warm_up_s)
         await master.run(msgspec.structs.replace(spec, mode="closed", users=WARM_UP_CLIENTS, warm_up_s=0.0))
 
@@ -327,12 +329,6 @@ async def _provide_stores(
         yield None, {}
 
 
-def _worker_environment(stage: TrialContext) -> dict[str, str]:
-    """Returns the load process's environment: the run's mark, and the file with the TLS settings of Python's ssl."""
-    openssl = {"OPENSSL_CONF": str(Path(stage.keys) / OPENSSL_FILE)} if stage.keys else {}
-    return {**build_mark_environment(stage.folder), **openssl}
-
-
 async def remove_quietly(transport: Transport) -> None:
     """Removes the transport's queues and topics; errors are ignored, as they go with a broker that is gone."""
     with contextlib.suppress(Exception):
@@ -382,14 +378,6 @@ def derive_round_seed(seed: int, round_: int) -> int:
     return int.from_bytes(blake2b(f"{seed}:{round_}".encode(), digest_size=6).digest())
 
 
-def _find_ports(transport: Transport, setting: Setting) -> tuple[int, ...]:
-    """Returns the ports that the method's bytes pass: the services' or the broker's; none where a URL names no port."""
-    if transport.traits.in_process:
-        return ()
-    where = setting.servers.values() or setting.addresses.values()
-    return tuple(int(port) for address in where for port in re.findall(r":(\d+)(?=[/,?]|$)", address))
-
-
-def _pick_clock_sample_ns(report: TrialReport, asked_ns: int) -> int:
+def pick_clock_sample_ns(report: TrialReport, asked_ns: int) -> int:
     """Returns the load process's clock at its beginning if it lags there, else at its end, where it may be ahead."""
     return report.began_ns if report.began_ns < asked_ns else report.ended_ns

@@ -141,7 +141,7 @@ def _check_load_generator(health: Health) -> Iterator[Caveat]:
         )
 
 
-def has_backlog_grown(in_flight: Sequence[float], planned: int) -> bool:
+def has_backlog_grown(in_flight: Sequence[float], planned: float) -> bool:
     """Whether the orders in flight, averaged over equal parts of the window, rose by 1 % of what came in each."""
     if len(in_flight) < MIN_SLICES:
         return False

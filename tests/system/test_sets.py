@@ -1,0 +1,107 @@
+"""Tests `fourways bench SLICE=…`: sets in which all arms are up and slices take turns."""
+
+import signal
+import statistics
+
+import pandas as pd
+import pytest
+
+from bench.results.store import RunFolder
+from tests.system.command_line import TIMEOUT_S, BenchCommandLine, how_refused, is_completed, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.broker]
+
+SHORT_SETS = (
+    "SLICE=250ms",
+    "SLICES=3",
+    "ROUNDS=1",
+    "WARM_UP=0.5",
+    "WARM_UP_MAX=0",
+    "BROKER_WARM_UP=0",
+    "RATE=80",
+    "DEADLINE=5",
+    "REPORT=no",
+)
+
+
+def check_slices_against_trials(run: RunFolder) -> None:
+    """What the slices count and cost has to come to what the rows of trials.csv say."""
+    slices, trials = run.slices(), run.trials()
+    for trial in trials.to_dict("records"):
+        mine = slices[(slices["cell"] == trial["cell"]) & (slices["round"] == trial["round"])]
+        assert list(mine["slice"].sort_values()) == [1, 2, 3]
+        assert set(mine["slot"]) == {trial["slot"]}
+        for column in ("planned", "finished", "failed", "unfinished", "not_sent"):
+            assert mine[column].sum() == trial[column]
+        assert mine["window_s"].sum() == pytest.approx(trial["duration_s"])
+        for part in ("services", "driver", "broker"):
+            column = f"cpu_us_per_order_{part}"
+            used_us = (mine[column] * mine["costed_orders"]).sum(min_count=1)
+            assert used_us / mine["costed_orders"].sum() == pytest.approx(trial[column], rel=1e-4, nan_ok=True)
+    # One plan for all cells, slice by slice.
+    for column in ("planned", "lead_in_planned", "first_number"):
+        assert (slices.groupby(["round", "slice"])[column].nunique() == 1).all()
+    assert (trials.groupby("round")["plan_hash"].nunique() == 1).all()
+
+
+def test_a_set_of_rest_and_grpc_closes_its_books_and_has_a_row_for_every_slice(bench: BenchCommandLine) -> None:
+    done = bench.run("TRANSPORT=rest,grpc", *SHORT_SETS, "RAW=yes")
+    assert is_completed(done), done.stdout + done.stderr
+    run = bench.open_latest_run()
+    trials = run.trials()
+    assert list(trials["cell"]) == ["rest", "grpc", "grpc+json"]
+    assert trials["complete"].all(), trials["caveats"].tolist()
+    assert run.manifest["plan"] == "sets"
+    assert len(run.slices()) == 9
+    check_slices_against_trials(run)
+    for trial in trials.to_dict("records"):
+        raw = pd.read_csv(run.path / "raw" / f"r1-s{trial['slot']}-{trial['cell']}.csv")
+        assert sorted(raw["number"]) == list(range(trial["planned"]))
+        took_us = (raw["finished_ns"] - raw["planned_ns"]) // 1000
+        assert statistics.median_low(took_us) == pytest.approx(trial["finish_p50_us"], rel=0.002)
+    assert {series for _, series, _ in run.histograms()} >= {"accept", "finish", "lateness"}
+    assert set(run.hops()["cell"]) <= {"rest", "grpc", "grpc+json"}
+    assert "set 1:" in done.stdout
+    assert bench.left() == []
+
+
+def test_a_set_with_brokers_closes_its_books(bench: BenchCommandLine) -> None:
+    done = bench.run("TRANSPORT=rest,broker,events", *SHORT_SETS)
+    assert is_completed(done), done.stdout + done.stderr
+    run = bench.open_latest_run()
+    trials = run.trials()
+    assert list(trials["cell"]) == ["rest", "broker", "events"]
+    assert trials["complete"].all(), trials["caveats"].tolist()
+    check_slices_against_trials(run)
+    assert bench.left() == []
+
+
+def test_cells_of_one_arm_share_its_services_and_its_books(bench: BenchCommandLine) -> None:
+    done = bench.run("TRANSPORT=rest", *SHORT_SETS, "RATE=40,80")
+    assert is_completed(done), done.stdout + done.stderr
+    assert "2 cells, 1 arm," in done.stdout
+    trials = bench.open_latest_run().trials()
+    assert list(trials["cell"]) == ["rest@40", "rest@80"]
+    assert trials["complete"].all(), trials["caveats"].tolist()
+
+
+def test_a_run_that_is_stopped_in_a_set_plays_that_set_anew(bench: BenchCommandLine) -> None:
+    two = ("TRANSPORT=rest,grpc", *SHORT_SETS[:2], "ROUNDS=2", *SHORT_SETS[3:])
+    with bench.running(*two) as process:
+        wait_until(lambda: bench.trials() >= 3)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=TIMEOUT_S)
+    assert "RESUME=latest" in out
+    done = bench.run("RESUME=latest")
+    assert is_completed(done), done.stdout + done.stderr
+    run = bench.open_latest_run()
+    assert sorted(zip(run.trials()["round"], run.trials()["slot"], strict=True)) == [
+        (set_, slot) for set_ in (1, 2) for slot in (1, 2, 3)
+    ]
+    assert len(run.slices()) == 18
+    check_slices_against_trials(run)
+
+
+def test_a_method_in_the_load_process_is_refused_before_anything_starts(bench: BenchCommandLine) -> None:
+    done = bench.run("TRANSPORT=memory,rest", *SHORT_SETS)
+    assert (*how_refused(done), done.stdout) == (2, "in-process-in-slices", "")
