@@ -77,6 +77,6 @@ def test_work_that_is_stopped_ends_what_it_began(number: int, capsys: pytest.Cap
             ended.append("ended")
 
     with pytest.raises(SystemExit) as stopped:
-        run_to_end(begin, kept="all is kept, and ")
+        run_to_end(begin, kept=lambda: "all is kept, and ")
     assert (stopped.value.code, ended) == (ExitCode.STOPPED, ["ended"])
     assert capsys.readouterr().err == "stopped; all is kept, and nothing is left running [stopped]\n"
