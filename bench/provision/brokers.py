@@ -303,7 +303,7 @@ def _format_unreachable(name: str, url: str, why: str) -> str:
     variable = URL_VARIABLES[name]
     said = f" ({why})" if why else ""
     return (
-        f"no {name} lets us in at {variable}={_hide_password(url)}{said}: start it, correct {variable}, or unset it to "
+        f"no {name} answers at {variable}={_hide_password(url)}{said}: start it, correct {variable}, or unset it to "
         "have one started"
     )
 
