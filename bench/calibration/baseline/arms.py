@@ -38,11 +38,19 @@ def build_orders(count: int, payload_bytes: int) -> list[PlaceOrder]:
 
 @asynccontextmanager
 async def run_our_arm(
-    transport: Transport, name: str, orders: Sequence[PlaceOrder], folder: Path, logs: Path
+    transport: Transport,
+    name: str,
+    orders: Sequence[PlaceOrder],
+    folder: Path,
+    logs: Path,
+    store_folder: Path | None = None,
 ) -> AsyncIterator[RunningArm]:
-    """Runs the real workflow. Raises StartFailed and any of transports.errors."""
+    """Runs the real workflow, with its stores in memory or in ``store_folder``.
+
+    Raises StartFailed and any of transports.errors.
+    """
     async with (
-        run_services(name, transport.setting, folder=folder, logs=logs, store_folder=None) as processes,
+        run_services(name, transport.setting, folder=folder, logs=logs, store_folder=store_folder) as processes,
         transport.connect() as client,
     ):
 

@@ -38,8 +38,13 @@ async def run_closed_loop(submit: Submit, numbers: range, in_flight: int) -> flo
 
 async def run_open_loop(submit: Submit, first: int, orders_per_s: float, duration_s: float) -> OpenLoopTimes:
     """Submits orders from ``first`` on at a constant rate; returns their times when the last one is back."""
-    pace = OpenLoopTimes()
     schedule = Schedule("constant", seed="baseline", orders_per_s=orders_per_s, duration_s=duration_s)
+    return await run_schedule(submit, first, schedule)
+
+
+async def run_schedule(submit: Submit, first: int, schedule: Schedule) -> OpenLoopTimes:
+    """Submits orders from ``first`` on as they are due; returns their times when the last one is back."""
+    pace = OpenLoopTimes()
     all_sent = asyncio.get_running_loop().create_future()
     start_ns = time.monotonic_ns() + LEAD_NS
     number = first

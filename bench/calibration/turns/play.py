@@ -33,6 +33,9 @@ COLUMNS = (
     "driver_cpu_us",
 )
 WARM_UP_S = 5.0
+ORDERS_PER_S = 150.0
+MARGIN = 1.5
+"""Of orders beyond those that the rate comes to: arrivals are random."""
 
 
 @asynccontextmanager
@@ -42,7 +45,6 @@ async def start_arm(name: str, arm: dict[str, Any]) -> AsyncIterator[Process]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(arm_program.__file__),
-        name,
         json.dumps(arm),
         stdin=PIPE,
         stdout=PIPE,
@@ -73,7 +75,11 @@ async def ask_slice(process: Process, seed: str, duration_s: float) -> dict[str,
 async def play(arms: dict[str, dict[str, Any]], slices: int, duration_s: float, name: str, file: Path) -> None:
     """Plays so many slices of every arm; all arms have the same plan in a turn, in an order shuffled anew."""
     async with AsyncExitStack() as stack:
-        running = {arm: await stack.enter_async_context(start_arm(arm, what)) for arm, what in arms.items()}
+        load = {
+            "orders": int((WARM_UP_S + slices * duration_s) * ORDERS_PER_S * MARGIN),
+            "orders_per_s": ORDERS_PER_S,
+        }
+        running = {arm: await stack.enter_async_context(start_arm(arm, what | load)) for arm, what in arms.items()}
         for process in running.values():
             await ask_slice(process, "warm-up", WARM_UP_S)
         with file.open("a", newline="", encoding="ascii") as out:
