@@ -68,14 +68,15 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
 def bench(house: CommandLine, words: list[str]) -> None:
     asked = {word.partition("=")[0] for word in words}
     short = [setting for setting in SHORT_RUN if setting.partition("=")[0] not in asked - {"ROUNDS"}]
+    if "PAYLOAD" in asked:  # as few orders as a busy machine carries of any size
+        short = ["RATE=10" if setting.startswith("RATE=") else setting for setting in short]
     if "SLICE" in asked:  # slices have their own length
         short = [*(setting for setting in short if not setting.startswith("DURATION=")), "SLICES=1"]
     whole = words == ["bench"]
     done = house.done(house.make(*words, *short, *(["REPORT=yes"] if whole else [])))
     assert is_completed(done), done.stdout + done.stderr
     trials = house.open_latest_run().trials()
-    # A busy machine may carry less than the rate asked for: that is the machine's, and each method still finishes some.
-    assert (trials["finished"] > 0).all(), trials["caveats"].tolist()
+    assert trials["complete"].all(), trials["caveats"].tolist()
     assert (trials["planned"] == trials["sent"] + trials["not_sent"]).all()
     assert (trials["sent"] == trials["finished"] + trials["failed"] + trials["unfinished"]).all()
     assert (trials["finished"] == trials["shipped"] + trials["rejected"]).all()
