@@ -51,7 +51,7 @@ quick: check ## check, and the tests that start nothing
 
 test: setup check ## check, then every test on real brokers; some 20 minutes
 	@.venv/bin/python -m tests.install
-	@.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not nightly'
+	@.venv/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m 'not nightly'
 
 nightly: setup ## studies in their shortest form, and brokers in containers
 	@.venv/bin/python -m tests.install --nightly

@@ -25,7 +25,7 @@ from stores.urls import name_database
 from tests.shared_brokers import share_brokers
 from transports.errors import SettingError, TransportError
 
-pytest_plugins = ("tests.tiers",)
+pytest_plugins = ("tests.tiers", "tests.short_lived_java")
 
 # The same examples in every run, and no limit on how long one takes: a slow machine is no defect.
 settings.register_profile("fourways", derandomize=True, deadline=None)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bench.provision import compose, kafka
 from bench.provision.rabbitmq_packages import Unpacked
+from tests.short_lived_java import find_real_java
 
 TOOLS = ("sh", "bash", "basename", "cat", "date", "dirname", "env", "expr", "grep", "id", "readlink", "sed", "uname")
 LOCALES = tuple(Path("/usr/lib/locale").glob("C.*"))
@@ -123,7 +124,7 @@ def describe_rabbitmq(unpacked: Unpacked) -> Image:
 
 def describe_kafka(home: Path) -> Image:
     """Return an image of the jars that set-up installed, with this machine's Java."""
-    program = shutil.which("java")
+    program = find_real_java()
     assert program is not None
     java, jars = Path(program).resolve().parents[1], kafka.jar_folder(home).resolve()
     # Debian has Java's settings outside its folder, behind links.

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.calibration import codecs
 from bench.cli import app
 from bench.cli.commands import COMMANDS
 from bench.cli.output import print_json
@@ -106,9 +107,14 @@ def test_every_command_that_measures_the_harness_has_its_result_as_json() -> Non
     ids=lambda part: part[0] if isinstance(part, list) else "",
 )
 def test_a_result_of_the_harness_is_printed_as_json(
-    line: list[str], kind: type, names: set[str], capsys: pytest.CaptureFixture[str]
+    line: list[str],
+    kind: type,
+    names: set[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its tables go to standard error."""
+    monkeypatch.setattr(codecs, "SIZES_BYTES", codecs.SIZES_BYTES[:1])
     with pytest.raises(SystemExit) as ended:
         app.main(["harness", *line, "--json"])
     out, err = capsys.readouterr()
