@@ -291,6 +291,7 @@ class Driver(ABC):
             self._accounting.sends.append((planned_ns, sent_ns))
         try:
             receipt = await self._submit(order)
+            taken_ns = self._clock()
             accepted_ns = self._check_instant(sent_ns, receipt.accepted_ns)
             finished = await receipt.finished
             finished_ns = self._check_instant(sent_ns, finished.at_ns)
@@ -307,6 +308,7 @@ class Driver(ABC):
                 sent_ns,
                 accepted_ns,
                 finished_ns,
+                taken_ns,
             )
         except asyncio.CancelledError:
             status = "unfinished"

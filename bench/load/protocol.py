@@ -222,6 +222,14 @@ class TrialReport(msgspec.Struct, kw_only=True, tag="trial"):
     """Over time, while the window was open."""
     in_flight_by_instants: float = 0.0
     """What that should be by the orders' own instants: Little's law."""
+    submit_mean_s: float | None = None
+    """From sent to the return of ``submit``, of finished orders, by the driver's own clock."""
+    accept_mean_s: float | None = None
+    """From sent to acceptance, of the same orders, by the transport's word."""
+    finished_by_part: list[int] = []
+    """The window's finished orders, by the part of the window for which they were planned."""
+    response_logs_by_part: list[float] = []
+    """Natural logarithms of their responses in nanoseconds, summed."""
     in_flight_slices: list[float] = []
     """The mean over each part of the window, without orders that did not finish."""
     response_mean_s: float | None = None
@@ -290,6 +298,10 @@ class TrialReport(msgspec.Struct, kw_only=True, tag="trial"):
             in_flight_by_instants=(record.sojourn_ns + record.in_flight_lost_ns) / record.window_ns
             if record.window_ns
             else 0.0,
+            submit_mean_s=record.submit_ns / 1e9 / window.finished if window.finished else None,
+            accept_mean_s=record.accept_ns / 1e9 / window.finished if window.finished else None,
+            finished_by_part=record.finished_by_part,
+            response_logs_by_part=record.response_logs_by_part,
             in_flight_slices=record.in_flight_slices,
             response_mean_s=record.response_ns / 1e9 / window.finished if window.finished else None,
             service_mean_s=record.service_ns / 1e9 / window.finished if window.finished else None,

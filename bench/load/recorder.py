@@ -166,8 +166,11 @@ class MiscountError(Exception):
     """Raised when the driver's counts do not add up, which is a defect; ``str(error)`` is a sentence."""
 
 
+WINDOW_PARTS = 12
+"""Equal parts of the window, over which the orders in flight and the responses are averaged."""
 _HISTOGRAMS = ("accept", "accept_service", "finish", "finish_service", "gap_planned", "gap_sent", "lateness")
 _ADDED = (
+    "accept_ns",
     "driver_cpu_ns",
     "finished_within",
     "in_flight_lost_ns",
@@ -177,6 +180,7 @@ _ADDED = (
     "service_ns",
     "shipped_in_window",
     "sojourn_ns",
+    "submit_ns",
     "unexpected",
     "window_ns",
 )
@@ -188,6 +192,7 @@ class DriverRecord:
 
     __slots__ = (
         "accept",
+        "accept_ns",
         "accept_service",
         "all",
         "driver_cpu_ns",
@@ -195,6 +200,7 @@ class DriverRecord:
         "failures",
         "finish",
         "finish_service",
+        "finished_by_part",
         "finished_within",
         "gap_planned",
         "gap_sent",
@@ -205,6 +211,7 @@ class DriverRecord:
         "lateness",
         "rejected",
         "rejected_in_window",
+        "response_logs_by_part",
         "response_ns",
         "sampled",
         "service_ns",
@@ -212,6 +219,7 @@ class DriverRecord:
         "shipped_in_window",
         "sojourn_ns",
         "steady",
+        "submit_ns",
         "unexpected",
         "warm_up_ns",
         "window",
@@ -254,6 +262,14 @@ class DriverRecord:
         """From planned to finished, summed over the window's orders that finished."""
         self.service_ns = 0
         """The same from sent, when an order begins to be in flight."""
+        self.submit_ns = 0
+        """From sent to the return of ``submit``, summed over the same orders, by the driver's own clock."""
+        self.accept_ns = 0
+        """From sent to acceptance, summed over the same orders, by the transport's word."""
+        self.finished_by_part = [0] * WINDOW_PARTS
+        """The same orders, counted by the part of the window for which they were planned."""
+        self.response_logs_by_part = [0.0] * WINDOW_PARTS
+        """Natural logarithms of their responses in nanoseconds, summed."""
         self.driver_cpu_ns = 0
         self.warm_up_ns = 0
         self.steady = True
@@ -281,6 +297,8 @@ class DriverRecord:
         self.in_flight_max = max(self.in_flight_max, other.in_flight_max)
         pairs = zip_longest(self.in_flight_slices, other.in_flight_slices, fillvalue=0.0)
         self.in_flight_slices = [mine + theirs for mine, theirs in pairs]
+        for name in ("finished_by_part", "response_logs_by_part"):
+            setattr(self, name, [a + b for a, b in zip(getattr(self, name), getattr(other, name), strict=True)])
 
     def close(self) -> None:
         """Counts orders without a latency as infinite. Raises MiscountError when the counts do not add up."""

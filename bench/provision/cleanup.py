@@ -15,10 +15,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from bench.provision import compose, postgres
 from bench.provision.base import Broker, Say
 from bench.provision.process import MARK_VARIABLE, find_marked_processes, stop_processes, stop_processes_below
 
+RUN_PREFIX = "run-"
+"""With it the name of a run's folder begins."""
 OWNER_LOCK = "owner"
 """The file in a run's folder that the run keeps locked."""
 USERS_LOCK = "users"
@@ -68,7 +72,7 @@ class RunLedger:
 def open_ledger(home: Path) -> RunLedger:
     """Create a folder with an empty ledger, locked until it is closed, and return the ledger. Raises OSError."""
     with hold_lock(home / "lock"):
-        run = RunLedger(home / f"run-{secrets.token_hex(4)}")
+        run = RunLedger(home / f"{RUN_PREFIX}{secrets.token_hex(4)}")
         run.folder.mkdir()
         run.lock = try_lock(run.folder / OWNER_LOCK)
         run.save()
@@ -119,13 +123,13 @@ def hold_lock(path: Path) -> Iterator[None]:
 
 def find_kept_ledgers(home: Path) -> list[RunLedger]:
     """Return the ledgers of brokers that `make up` started and `make down` has not stopped."""
-    return [run for run in map(load_ledger, sorted(home.glob("run-*"))) if run.kept]
+    return [run for run in map(load_ledger, sorted(home.glob(f"{RUN_PREFIX}*"))) if run.kept]
 
 
 def find_leftover_folders(home: Path) -> list[Path]:
     """Return the folders of runs that were killed."""
     found = []
-    for folder in sorted(home.glob("run-*")):
+    for folder in sorted(home.glob(f"{RUN_PREFIX}*")):
         run = load_ledger(folder)
         if run.kept and (run.projects or find_marked_processes(folder)):
             continue
@@ -133,6 +137,20 @@ def find_leftover_folders(home: Path) -> list[Path]:
             lock.close()
             found.append(folder)
     return found
+
+
+def find_other_runs(ours: Path) -> list[Path]:
+    """Return the folders of the runs on this machine, of any checkout, that have a living process, without ``ours``.
+
+    Kept brokers are no run. Processes of other accounts are not seen, but by root.
+    """
+    found = set()
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if mark := process.environ().get(MARK_VARIABLE):
+                path = Path(mark)
+                found |= {folder for folder in (path, *path.parents) if folder.name.startswith(RUN_PREFIX)}
+    return sorted(folder for folder in found if folder != ours and folder.is_dir() and not load_ledger(folder).kept)
 
 
 def remove_orphans(home: Path, say: Say) -> None:

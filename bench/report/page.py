@@ -22,7 +22,7 @@ from bench.report.run_view import RunView
 from bench.report.summary import HEADINGS, SummaryRow, build_summary_rows
 from bench.report.svg import StyleSheet
 from bench.report.traced_numbers import Sentence
-from bench.results.caveats import Caveat
+from bench.results.caveats import CaveatGroup, group_caveats
 
 MAX_OPEN_ROWS = 12
 """The most rows of a summary that are open; more are folded."""
@@ -68,17 +68,10 @@ class RunSection:
         return f"seed {manifest.get('seed', 'not noted')}, at commit {git.get('commit', 'not noted')}{differed}"
 
     @property
-    def doubts(self) -> Iterator[tuple[Caveat, Sequence[str]]]:
-        """The caveats of the run: one of each kind, in the words of its first trial, with the trials it touches."""
-        touched: dict[str, tuple[Caveat, list[str]]] = {}
-        for entry in self.reading.manifest.get("caveats", []):
-            caveat = Caveat(entry["name"], entry["text"], entry["next_step"])
-            _, trials = touched.setdefault(caveat.name, (caveat, []))
-            if entry.get("trial"):
-                trials.append(str(entry["trial"]))
-        for caveat in self.reading.doubts:
-            yield caveat, ()
-        yield from touched.values()
+    def doubts(self) -> list[CaveatGroup]:
+        """The caveats of the run, one of each kind: the worst one, with the trials that have it."""
+        reading = [CaveatGroup(caveat, ()) for caveat in self.reading.doubts]
+        return [*reading, *group_caveats(self.reading.manifest.get("caveats", []))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Defines caveats: doubts about a trial or run, each with a name and a next step."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 DISQUALIFYING_CAVEATS = frozenset({"failed", "died", "silent", "audit", "empty", "fault", "cipher"})
 """Names of what makes a trial say nothing of its method, where others only make it doubtful."""
@@ -17,6 +18,41 @@ class Caveat:
     name: str
     text: str
     next_step: str
+    size: float | None = None
+    """How bad it is, in a unit of its own: of many with the same name, the largest is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaveatGroup:
+    """A caveat that a run has once or more: the worst one, and all trials that have it."""
+
+    worst: Caveat
+    trials: tuple[str, ...]
+    """Their names; empty for one of the whole run."""
+
+    @property
+    def count_text(self) -> str:
+        """Which of how many the worst one is; empty where there is one."""
+        if len(self.trials) < 2:
+            return ""
+        return f"the {'first' if self.worst.size is None else 'worst'} of {len(self.trials)} trials"
+
+
+def group_caveats(entries: Iterable[Mapping[str, Any]]) -> list[CaveatGroup]:
+    """Returns the caveats of a manifest by name, in the order in which each came first.
+
+    Older runs do not say how bad each is: there the first one stands for all.
+    """
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in entries:
+        found.setdefault(str(entry["name"]), []).append(entry)
+    groups = []
+    for name, same in found.items():
+        sized = [entry for entry in same if entry.get("size") is not None]
+        worst = max(sized, key=lambda entry: float(entry["size"])) if sized else same[0]
+        caveat = Caveat(name, str(worst["text"]), str(worst["next_step"]), worst.get("size"))
+        groups.append(CaveatGroup(caveat, tuple(str(entry["trial"]) for entry in same if entry.get("trial"))))
+    return groups
 
 
 def no_interval(rounds: int, needed: int) -> Caveat:
@@ -41,6 +77,7 @@ def incomplete(failed: int, unfinished: int) -> Caveat:
         "incomplete",
         f"{failed:,} orders failed and {unfinished:,} did not finish; they count as infinitely slow",
         "read the services' logs in the run's folder",
+        failed + unfinished,
     )
 
 
@@ -51,6 +88,7 @@ def dead_letters(counts: Mapping[str, int]) -> Caveat:
         "dead-letters",
         f"{total:,} {_plural(total, 'message')} became dead letters without any fault: {reasons}",
         "read dead-letters/ in the run's folder, and the services' logs",
+        total,
     )
 
 
@@ -61,6 +99,7 @@ def store_refused(counts: Mapping[str, int]) -> Caveat:
         "store-refused",
         f"a service's store was locked, full or away ({services}): orders waited for it, or failed",
         "read the services' logs in the run's folder",
+        sum(counts.values()),
     )
 
 
@@ -70,6 +109,7 @@ def half_done(count: int) -> Caveat:
         f"{count:,} {_plural(count, 'order')} failed on the way and {'keeps' if count == 1 else 'keep'} stock reserved "
         "that is neither shipped nor released",
         "send such orders again with the same id: what was done is not done twice",
+        count,
     )
 
 
@@ -128,6 +168,7 @@ def check_wire_count(carried_bytes: int | None, closed: int) -> Iterator[Caveat]
             "connections-closed",
             f"{closed:,} {_plural(closed, 'connection')} ended in the window, and what they carried is not counted",
             "take wire_bytes_per_order for a lower bound",
+            closed,
         )
 
 
@@ -136,6 +177,7 @@ def not_steady(warm_up_s: float) -> Caveat:
         "unsteady",
         f"orders in flight and median completion did not settle in {warm_up_s:.1f} s of warm-up",
         "raise WARM_UP_MAX, or lower RATE if a backlog grows",
+        warm_up_s,
     )
 
 
@@ -145,6 +187,7 @@ def machine_speed_changed(slowdown: float) -> Caveat:
         f"the machine changed its speed: a fixed piece of work took {slowdown:.2f} times as long as in the fastest "
         "trial before it; every cell of a round shares that, so intervals are wider",
         "compare these numbers with each other, and not with those of other runs",
+        slowdown,
     )
 
 
@@ -154,6 +197,7 @@ def lead_in_short(lead_in_s: float, p50_us: float) -> Caveat:
         f"half of the orders took {p50_us / 1000:.3g} ms or more, and a slice's window opens {lead_in_s * 1000:.3g} ms "
         "after its first order: the windows were over before a queue could be",
         f"raise LEAD_IN to {4 * p50_us / 1e6:.2g}s, lower RATE, or measure in whole trials with SLICE=0",
+        p50_us,
     )
 
 
@@ -172,6 +216,7 @@ def slices_left(left: int, slices: int) -> Caveat:
         f"after {left} of {slices} slices orders were still in flight when the next one was due: what slices show of "
         "such a cell is less than what its queue would come to",
         "lower RATE, or measure in whole trials with SLICE=0",
+        left,
     )
 
 
@@ -181,6 +226,7 @@ def slices_marked(left: int, company: int, slices: int) -> Caveat:
         f"of {slices} slices {left} left orders in flight when the next one was due, and {company} began beside such "
         "orders",
         "see `left` and `company` in slices.csv",
+        left + company,
     )
 
 
@@ -214,6 +260,23 @@ def old_broker(name: str, version: str, newest: str, behind_days: int) -> Caveat
         "old-broker",
         f"{name} {version} is {behind_days} days behind {newest}, the newest version that is known here",
         "type `make setup` for a current one, or give one by URL; `make doctor` says how old each is",
+    )
+
+
+def one_core() -> Caveat:
+    return Caveat(
+        "one-core",
+        "this machine has one core: the load process takes it from the services, so latencies are of both",
+        "measure on a machine with two cores or more",
+    )
+
+
+def another_run(count: int) -> Caveat:
+    return Caveat(
+        "another-run",
+        f"{count} other {_plural(count, 'run')} of Fourways {'was' if count == 1 else 'were'} on this machine: each "
+        "took time from the others",
+        "measure one at a time",
     )
 
 

@@ -331,6 +331,19 @@ MEASURES: dict[str, MeasureSpec] = _table(
         "open), less 1",
     ),
     MeasureSpec(
+        name="acceptance_error",
+        better="lower",
+        uses=("health",),
+        help="of the mean time until the driver's own call of `submit` returned, the share that lies behind the "
+        "acceptance by the transport's word",
+    ),
+    MeasureSpec(
+        name="response_trend",
+        uses=("health",),
+        help="by which share the geometric mean response rose from the first twelfth of the window to the last one, by "
+        "a straight line through the logarithms; of slices in each of them, empty where the rate varies",
+    ),
+    MeasureSpec(
         name="steal_share",
         better="lower",
         uses=("summary", "health"),
@@ -367,6 +380,10 @@ MEASURES: dict[str, MeasureSpec] = _table(
     _inner("in_flight_max", "the most orders in flight", "sum", "orders"),
     _inner("in_flight_by_instants", "orders in flight by their own instants (Little's law)", "sum", "orders"),
     _inner("in_flight_slices", "orders in flight in each part of the window, in the mean", "parts", "orders"),
+    _inner("finished_by_part", "finished orders by the part of the window in which they came", "parts", "orders"),
+    _inner("response_logs_by_part", "natural logarithms of their responses in nanoseconds, summed", "parts"),
+    _inner("submit_mean_s", "from sent to the return of submit, in the mean", "mean", "s"),
+    _inner("accept_mean_s", "from sent to acceptance by the transport's word, in the mean", "mean", "s"),
     _inner("totals", "of a cell's slices in a set, what one window alone does not have", "first"),
     _inner("response_mean_s", "from planned to finished, in the mean", "mean", "s"),
     _inner("service_mean_s", "from sent to finished, in the mean", "mean", "s"),

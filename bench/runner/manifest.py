@@ -129,9 +129,13 @@ def describe_traits(cell: CellSettings) -> dict[str, Any]:
 
 
 def list_manifest_caveats(manifest: Mapping[str, Any]) -> tuple[Caveat, ...]:
-    """Returns the caveats that the manifest itself gives rise to: its interpreter, uncommitted changes, old brokers."""
+    """Returns the caveats that the manifest itself gives rise to: one core, its interpreter, uncommitted changes, old
+    brokers.
+    """
     found = []
     python = manifest.get("python", {})
+    if manifest.get("machine", {}).get("cores") == 1:
+        found.append(caveats.one_core())
     if not python.get("pgo", True):
         found.append(caveats.python_not_optimised(str(python["version"])))
     if manifest["git"].get("dirty"):

@@ -20,7 +20,7 @@ from bench.profile.schema import CellSettings, Profile
 from bench.provision import postgres
 from bench.provision.base import PLAIN, Broker, Security, Unavailable
 from bench.provision.brokers import is_broker_running, provide_brokers
-from bench.provision.cleanup import open_ledger
+from bench.provision.cleanup import find_other_runs, open_ledger
 from bench.provision.process import build_mark_environment, finish_despite_cancellation
 from bench.results import caveats
 from bench.results.rows import TrialRow
@@ -90,6 +90,7 @@ async def run_plan(
         env = build_mark_environment(ledger.folder)
         locust = await stack.enter_async_context(start_master(folder=ledger.folder, log=logs / "locust.log", env=env))
         programs = list_programs(pythons)
+        _doubt_other_runs(kept, ledger.folder)
         runner = Runner(stack, profile, paths, progress, kept, locust, shared, programs, security, ledger.folder, logs)
         try:
             await plan.measure(runner, wanted)
@@ -97,8 +98,15 @@ async def run_plan(
             with contextlib.suppress(ResultsError):
                 kept.write_summary()  # also of what a stop leaves
             raise
+        _doubt_other_runs(kept, ledger.folder)
         kept.write_summary()
     return kept
+
+
+def _doubt_other_runs(kept: RunFolder, ours: Path) -> None:
+    """Adds a doubt when other runs of Fourways are on the machine now."""
+    if others := find_other_runs(ours):
+        kept.add_caveats((caveats.another_run(len(others)),))
 
 
 def shuffle_round(profile: Profile, wanted: Sequence[CellSettings], round_: int) -> list[CellSettings]:

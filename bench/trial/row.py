@@ -61,6 +61,7 @@ def build_health(outcome: TrialOutcome, *, steady: bool = True, keeps_up: bool =
     windows, costed_s, idle_cpu_ns = (
         (1, report.window_s, 0) if totals is None else (totals.slices, totals.costed_s, totals.idle_cpu_ns)
     )
+    submit_s, accept_s = report.submit_mean_s or 0.0, report.accept_mean_s or 0.0
     if _is_lead_in_short(report):
         # Its windows open before orders are as slow as they get: that fewer end in one than come says nothing.
         keeps_up = steady = False
@@ -76,6 +77,13 @@ def build_health(outcome: TrialOutcome, *, steady: bool = True, keeps_up: bool =
         littles_law_error=littles_law_error(report.in_flight_mean, report.in_flight_by_instants)
         if report.in_flight_by_instants
         else None,
+        littles_law_gap_us=(report.in_flight_mean - report.in_flight_by_instants)
+        * report.window_s
+        / max(1, report.finished)
+        * 1e6,
+        acceptance_error=(submit_s - accept_s) / submit_s if submit_s else None,
+        acceptance_gap_us=(submit_s - accept_s) * 1e6,
+        trend=validity.fit_response_trend(report.response_logs_by_part, report.finished_by_part) if steady else None,
         # That a queue grows in a slice, which begins empty, does not say that it would grow for ever.
         backlog_grew=steady and totals is None and validity.has_backlog_grown(report.in_flight_slices, report.planned),
         steal_share=None if machine is None else machine.steal_s / machine.duration_s / (os.cpu_count() or 1),
@@ -154,12 +162,11 @@ def _find_broken(cell: CellSettings, outcome: TrialOutcome) -> Iterator[Caveat]:
 def _find_remarks(cell: CellSettings, outcome: TrialOutcome, health: validity.Health) -> Iterator[Caveat]:
     """Yields what a reader should know about a trial that may be valid."""
     report = outcome.report
-    # Short windows may by chance have far fewer orders than the rate would have in them.
-    by_plan = report.totals is not None and report.window_s
     yield from find_timer_artifacts(
         report.histogram("finish").counts(),
         needs=cell.kind.traits.needs,
-        offered_per_s=report.planned / report.window_s if by_plan else cell.profile.offered_per_s(cell.rate_per_s),
+        # By chance far fewer orders may be planned in a window than the rate would have in it.
+        offered_per_s=report.planned / report.window_s if report.window_s else 0.0,
         achieved_per_s=report.achieved_per_s,
     )
     if cell.profile.fault is None and any(outcome.dead_letters.values()):
@@ -214,6 +221,8 @@ def _collect_measures(cell: CellSettings, outcome: TrialOutcome, health: validit
         "gap_distance": None if health.gap is None else health.gap.distance,
         "gap_threshold": None if health.gap is None else health.gap.threshold,
         "littles_law_error": health.littles_law_error,
+        "acceptance_error": health.acceptance_error,
+        "response_trend": health.response_trend,
         "steal_share": health.steal_share,
         "background_cores": health.background_cores,
         "cpu_slowdown": health.cpu_slowdown,

@@ -1,6 +1,7 @@
 """Detects clusters of latencies that known timers cause, such as Nagle or fetch waits.
 
-A method whose median is a delayed acknowledgement's timer is set up wrongly, however well it was measured.
+A method whose median is a delayed acknowledgement's timer is set up wrongly, however well it was measured. A timer
+delays some orders and spares others; where all of them take as long, nothing tells a timer from work.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ CLUSTER_WIDTH = 0.05
 """Orders within 5 % of a centre are a cluster; latency adds to a timer, so the band begins a little below it."""
 MIN_CLUSTER_SHARE = 0.01
 """Fewer orders than this are no cluster."""
+MIN_FASTER_SHARE = 0.05
+"""Of all orders, those that a timer did not delay; with fewer, the cluster is the latency itself."""
 MIN_CLUSTER_CONTRAST = 3.0
 """How much denser a cluster is than the bands of the same width on either side of it."""
 
@@ -65,6 +68,7 @@ def find_timer_artifacts(
             "timer-artifact",
             f"{share:.0%} of the orders gather near {timer.centre_ms:g} ms, which looks like {timer.cause}",
             timer.next_step,
+            share,
         )
         for timer in KNOWN_TIMERS
         if (not timer.needs or timer.needs in needs)
@@ -93,6 +97,9 @@ def _find_cluster_share(counts_us: Mapping[int, int], centre_us: float) -> float
     low_us = centre_us - width_us / 2
     inside = within(low_us)
     beside = max(within(low_us - width_us), within(low_us + width_us))
-    if not total or inside / total < MIN_CLUSTER_SHARE or inside < MIN_CLUSTER_CONTRAST * max(1, beside):
+    faster = sum(count for value, count in counts_us.items() if value < low_us)
+    if not total or inside < MIN_CLUSTER_SHARE * total or faster < MIN_FASTER_SHARE * total:
+        return None
+    if inside < MIN_CLUSTER_CONTRAST * max(1, beside):
         return None
     return inside / total

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.report.formatting import format_estimate_ms, format_interval_ms, format_number, parse_number
-from bench.results.caveats import Caveat, no_interval
+from bench.results.caveats import CaveatGroup, group_caveats, no_interval
 from bench.results.histograms import QUANTILES
 from bench.results.measures import columns_used_in, label_column
 from bench.stats.intervals import count_values_needed
@@ -48,10 +48,11 @@ def render_run(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> Rende
     ]
     for transport, reason in dict(manifest.get("skipped", {})).items():
         lines.append(Text(f"{transport} skipped: {reason}", style="yellow"))
-    for mark, (caveat, _) in enumerate(doubts, 1):
+    for mark, (doubt, _) in enumerate(doubts, 1):
+        worst, count = doubt.worst, f" ({doubt.count_text})" if doubt.count_text else ""
         lines.append(
             Text.assemble(
-                (f"({mark}) {caveat.name}: ", "yellow"), f"{caveat.text}. ", ("Next: ", "bold"), caveat.next_step
+                (f"({mark}) {worst.name}: ", "yellow"), f"{worst.text}{count}. ", ("Next: ", "bold"), worst.next_step
             )
         )
     return Group(*lines)
@@ -221,7 +222,7 @@ def _format_seconds_interval(estimate: Mapping[str, Any]) -> Text:
 
 
 def _cells_table(
-    cells: Sequence[Mapping[str, Any]], doubts: Sequence[tuple[Caveat, frozenset[str]]], censored: str
+    cells: Sequence[Mapping[str, Any]], doubts: Sequence[tuple[CaveatGroup, frozenset[str]]], censored: str
 ) -> Table:
     table = Table(
         title="Medians over trials, below them 95 % intervals; ms from the planned time",
@@ -283,26 +284,29 @@ def _format_cpu(part: str, metric: Mapping[str, Any] | None) -> str:
 
 def _collect_caveats(
     cells: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]
-) -> Iterator[tuple[Caveat, frozenset[str]]]:
+) -> Iterator[tuple[CaveatGroup, frozenset[str]]]:
     """Yields each caveat once with the cells that it touches; one about the whole run has no cells."""
     behind = {cell["cell"]: cell["shown_trials"] for cell in cells}
     short = [name for name, trials in behind.items() if trials < count_values_needed()]
     if short:
         some = len(short) < len(cells)
         yield (
-            no_interval(max(behind[name] for name in short), count_values_needed()),
+            CaveatGroup(no_interval(max(behind[name] for name in short), count_values_needed()), ()),
             frozenset(short if some else ()),
         )
-    latest: dict[str, tuple[Caveat, set[str]]] = {}
-    for entry in manifest.get("caveats", []):
-        if entry.get("trial") and str(entry["trial"]).split("-", 2)[-1] not in behind:
-            continue  # of a search, whose trials are not in the table
-        caveat = Caveat(entry["name"], entry["text"], entry["next_step"])
-        _, touched = latest.setdefault(caveat.name, (caveat, set()))
-        if trial := entry.get("trial"):
-            touched.add(str(trial).split("-", 2)[-1])
-    for caveat, touched in latest.values():
-        yield caveat, frozenset(touched)
+    shown = [
+        entry
+        for entry in manifest.get("caveats", [])
+        # Those of a search are not in the table.
+        if not entry.get("trial") or _name_cell(entry["trial"]) in behind
+    ]
+    for doubt in group_caveats(shown):
+        yield doubt, frozenset(map(_name_cell, doubt.trials))
+
+
+def _name_cell(trial: str) -> str:
+    """Returns the cell of a trial's name, such as 001-02-rest."""
+    return str(trial).split("-", 2)[-1]
 
 
 def ratio_sentences(summary: Mapping[str, Any]) -> Iterator[str]:

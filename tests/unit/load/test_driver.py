@@ -10,8 +10,12 @@ import pytest
 from bench.load.closed_loop import ClosedDriver
 from bench.load.driver import Driver, Phases
 from bench.load.open_loop import OpenDriver
+from bench.load.protocol import TrialReport
 from bench.load.workload.arrivals import Schedule
 from bench.load.workload.orders import Workload
+from bench.trial.outcome import TrialOutcome
+from bench.trial.row import build_health
+from bench.trial.validity import find_invalidating_caveats
 from shop.messages import PlaceOrder
 from tests.unit.load.virtual_clock import (
     ALL_SHIP,
@@ -108,6 +112,41 @@ def test_a_transport_that_dates_outcomes_back_breaks_littles_law() -> None:
 
     record = run_on_virtual_clock(run_open_trial(Early(lambda number: 0.05))).record
     assert record.in_flight_ns == pytest.approx(2 * (record.sojourn_ns + record.in_flight_lost_ns), rel=0.01)
+
+
+@pytest.mark.parametrize(("early", "error"), [(0.0, 0.0), (0.1, 0.1), (1.0, 1.0)])
+def test_an_acceptance_before_submit_returns_is_told_as_a_share_of_that_time(early: float, error: float) -> None:
+    class Early(FakeShopClient):
+        async def submit(self, order: PlaceOrder) -> Receipt:
+            receipt = await super().submit(order)
+            return Receipt(receipt.accepted_ns - round(early * self.accept_s * NS_PER_S), receipt.finished)
+
+    record = run_on_virtual_clock(run_open_trial(Early(lambda number: 0.02, accept_s=0.01))).record
+    health = build_health(TrialOutcome(report=TrialReport.of("t", 0, record, "")))
+    assert health.acceptance_error == pytest.approx(error)
+    assert health.acceptance_gap_us == pytest.approx(error * 10_000)
+    assert [caveat.name for caveat in find_invalidating_caveats(health)] == (["acceptance"] if early else [])
+
+
+@pytest.mark.parametrize(
+    ("takes_s", "trend"),
+    [
+        # By part it is the eleventh of twelve steps that is seen, from the middle of the first to that of the last.
+        pytest.param(lambda number: 0.005 * 8 ** (number / 350), 8 ** (11 / 12) - 1, id="from 5 to 40 ms"),
+        pytest.param(lambda number: 0.040 / 8 ** (number / 350), 8 ** (-11 / 12) - 1, id="from 40 to 5 ms"),
+        pytest.param(lambda number: 0.005 * (1 + number % 7), None, id="varies"),
+        pytest.param(lambda number: 0.005 * 1.5 ** (number / 350), None, id="by half"),
+    ],
+)
+def test_a_response_that_doubles_or_halves_over_the_window_is_a_trend(
+    takes_s: Callable[[int], float], trend: float | None
+) -> None:
+    record = run_on_virtual_clock(run_open_trial(FakeShopClient(takes_s), duration_s=3.5)).record
+    health = build_health(TrialOutcome(report=TrialReport.of("t", 0, record, "")))
+    found = {caveat.name for caveat in find_invalidating_caveats(health)}
+    assert ("trend" in found) == (trend is not None)
+    if trend is not None:
+        assert health.response_trend == pytest.approx(trend, rel=0.05)
 
 
 def test_gaps_between_sends_and_between_plans_are_kept_side_by_side() -> None:

@@ -179,6 +179,28 @@ def test_cleaning_up_spares_a_run_whose_owner_lives(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_another_run_is_one_of_any_checkout_whose_processes_live(tmp_path: Path) -> None:
+    ours, theirs, kept = (cleanup.open_ledger(tmp_path / name) for name in make_folders(tmp_path, "a", "b", "c"))
+    for run in (ours, theirs, kept):
+        (run.folder / "broker").mkdir()
+        idle(run.folder / "broker")
+    kept.kept = True
+    kept.save()
+    # Other tests run beside this one.
+    found = [folder for folder in cleanup.find_other_runs(ours.folder) if folder.is_relative_to(tmp_path)]
+    assert found == [theirs.folder]
+    for run in (ours, theirs, kept):
+        run.clear()
+    assert not [folder for folder in cleanup.find_other_runs(ours.folder) if folder.is_relative_to(tmp_path)]
+
+
+def make_folders(folder: Path, *names: str) -> tuple[str, ...]:
+    for name in names:
+        (folder / name).mkdir()
+    return names
+
+
+@pytest.mark.slow
 def test_cleaning_up_spares_keep_brokers(tmp_path: Path) -> None:
     run = cleanup.open_ledger(tmp_path)
     child = idle(run.folder)

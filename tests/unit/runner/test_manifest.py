@@ -23,6 +23,12 @@ def test_a_python_that_is_not_optimised_is_a_doubt(pgo: bool, names: list[str]) 
     assert [caveat.name for caveat in found] == names
 
 
+@pytest.mark.parametrize(("cores", "names"), [(1, ["one-core"]), (2, [])])
+def test_a_machine_with_one_core_is_a_doubt(cores: int, names: list[str]) -> None:
+    found = list_manifest_caveats(MANIFEST | {"machine": MANIFEST["machine"] | {"cores": cores}})
+    assert [caveat.name for caveat in found] == names
+
+
 def test_a_run_goes_on_with_the_same_build_of_python_however_fast_it_is_now() -> None:
     conditions = collect_fixed_conditions(MANIFEST)
     assert collect_fixed_conditions(MANIFEST | {"python": PYTHON | {"object_code_ns": 9000}}) == conditions

@@ -48,6 +48,10 @@ def test_a_median_of_a_delayed_acknowledgement_is_nagles() -> None:
     assert "Nagle" in text
 
 
+def test_an_answer_that_always_takes_as_long_as_a_timer_is_no_timer() -> None:
+    assert named(latencies_us(2, centre_ms=41, share=1.0)) == []
+
+
 def test_latencies_that_merely_lie_around_a_timer_are_no_cluster() -> None:
     rng = random.Random(3)
     counts: dict[int, int] = {}

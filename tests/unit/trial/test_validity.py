@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 
 from bench.stats.gap_test import GapTestResult
+from bench.stats.trend import Slope
 from bench.trial.speed_probe import SpeedProbe
 from bench.trial.validity import (
     Health,
     find_invalidating_caveats,
     find_remarks,
+    fit_response_trend,
     format_spread,
     has_backlog_grown,
     run_gap_test,
@@ -38,6 +40,8 @@ ILL = {
     "gaps": {"gap": GapTestResult(0.2, 0.05)},
     "busy-driver": {"driver_share": 0.95},
     "littles-law": {"littles_law_error": -0.2},
+    "acceptance": {"acceptance_error": 0.1},
+    "trend": {"trend": Slope(0.2, 0.15, 0.25)},
     "backlog": {"backlog_grew": True},
     "steal": {"steal_share": 0.1},
     "background-load": {"background_cores": 0.8},
@@ -67,6 +71,55 @@ def test_each_ill_is_named_with_what_to_do(name: str, change: dict[str, object])
 @pytest.mark.parametrize(("edge_share", "found"), [(0.0, ["below-rate"]), (0.03, [])])
 def test_orders_on_their_way_at_the_windows_edges_are_no_shortfall(edge_share: float, found: list[str]) -> None:
     assert names(healthy(ended_share=0.96, edge_share=edge_share)) == found
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"littles_law_error": 0.31, "littles_law_gap_us": 120.0}, []),
+        ({"littles_law_error": 0.31, "littles_law_gap_us": 220.0}, ["littles-law"]),
+        ({"littles_law_error": -0.31, "littles_law_gap_us": -220.0}, ["littles-law"]),
+        ({"littles_law_error": 0.31, "littles_law_gap_us": 220.0, "lateness_p50_us": 150.0}, []),
+        ({"acceptance_error": 0.31, "acceptance_gap_us": 120.0}, []),
+        ({"acceptance_error": 0.31, "acceptance_gap_us": 220.0}, ["acceptance"]),
+    ],
+)
+def test_instants_are_judged_only_beyond_what_an_event_loop_takes_to_wake(
+    change: dict[str, object], found: list[str]
+) -> None:
+    assert names(healthy(**change)) == found
+
+
+@pytest.mark.parametrize(
+    ("slope", "found"),
+    [
+        # Over eleven steps from the first twelfth to the last: ln 2 is 0.063 for each.
+        (Slope(0.08, 0.064, 0.096), ["trend"]),
+        (Slope(0.08, 0.062, 0.098), []),
+        (Slope(-0.08, -0.096, -0.064), ["trend"]),
+        (Slope(-0.08, -0.098, -0.062), []),
+    ],
+)
+def test_a_trend_counts_when_all_of_its_interval_is_a_doubling_or_more(slope: Slope, found: list[str]) -> None:
+    assert names(healthy(trend=slope)) == found
+
+
+@pytest.mark.parametrize(("counts", "fitted"), [([10] * 12, True), ([10] * 11 + [9], False), ([], False)])
+def test_a_trend_is_told_of_enough_orders_in_every_part(counts: list[int], fitted: bool) -> None:
+    assert (fit_response_trend([1.0] * len(counts), counts) is not None) is fitted
+
+
+def test_a_queue_at_seven_tenths_of_its_capacity_has_no_trend() -> None:
+    """M/D/1 by Lindley's recursion, 150 orders/s for 6 s."""
+    for seed in range(100):
+        draw, at_s, free_s = random.Random(seed), -3.0, -3.0
+        logs, counts = [0.0] * 12, [0] * 12
+        while (at_s := at_s + draw.expovariate(150)) < 6:
+            free_s = max(free_s, at_s) + 0.7 / 150
+            if at_s >= 0:
+                counts[int(at_s * 2)] += 1
+                logs[int(at_s * 2)] += math.log(free_s - at_s)
+        assert names(healthy(trend=fit_response_trend(logs, counts))) == []
 
 
 def test_several_ills_are_all_named() -> None:
