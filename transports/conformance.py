@@ -36,7 +36,7 @@ OpenStore = Callable[[str], Store]
 
 _open_store: ContextVar[OpenStore] = ContextVar("open_store", default=lambda service: MemoryStore())
 
-_TIMEOUT_S = 20.0
+_TIMEOUT_S = 120.0
 """The longest wait of a check for something that must come; no check measures time with it."""
 
 

@@ -56,8 +56,10 @@ class FinishedOrder(NamedTuple):
     number: int
     order_id: str
     status: str
-    own: bool
-    """Whether the outcome is this order's."""
+    whole: bool
+    """Whether the order in the outcome is the one that was sent, in every field."""
+    content: int
+    """The fingerprint of the order that was sent."""
     total_cents: int
     in_window: bool
     planned_ns: int
@@ -127,10 +129,10 @@ class OrderAccounting:
         shipped = end.status == "shipped"
         record.all.finished += 1
         if shipped:
-            record.shipped.add(end.order_id, end.total_cents)
+            record.shipped.add(end.order_id, end.total_cents, content=end.content)
         else:
-            record.rejected.add(end.order_id, 0)
-        if end.status != self._workload.expected(end.number) or not end.own:
+            record.rejected.add(end.order_id, 0, content=end.content)
+        if end.status != self._workload.expected(end.number) or not end.whole:
             record.unexpected += 1
         record.sojourn_ns += self._window.overlap_ns(end.sent_ns, end.finished_ns)
         if self._window.contains(end.finished_ns):

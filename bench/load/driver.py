@@ -23,6 +23,7 @@ from bench.load.pacer import Clock, Pacer, create_best_pacer
 from bench.load.recorder import DriverRecord
 from bench.load.workload.orders import OrderSource
 from shop.messages import PlaceOrder
+from shop.service import fingerprint
 from transports.base import Client
 from transports.errors import TransportError
 from transports.tracing import Tracer
@@ -295,13 +296,14 @@ class Driver(ABC):
             accepted_ns = self._check_instant(sent_ns, receipt.accepted_ns)
             finished = await receipt.finished
             finished_ns = self._check_instant(sent_ns, finished.at_ns)
-            order_id, outcome = order.order.order_id, finished.outcome
+            outcome = finished.outcome
             # Without the order and its outcome, which may be large.
             end = FinishedOrder(
                 number,
-                order_id,
+                order.order.order_id,
                 outcome.status,
-                outcome.order.order_id == order_id,
+                outcome.order == order.order,
+                fingerprint(order.order),
                 outcome.total_cents,
                 in_window,
                 planned_ns,

@@ -11,6 +11,8 @@ from bench.load.protocol import DriverAudit, TrialReport
 from bench.load.recorder import Histogram, PackedTally
 from bench.results.measures import Merge, histogram_names, merged_measures
 
+WRAPPING_SUMS = ("order_ids", "contents")
+"""Of a tally, sums of hashes, which wrap at 64 bits."""
 Values = Sequence[Any]
 """Of one measure, a value of each load process."""
 _FIELDS = frozenset(TrialReport.__struct_fields__)
@@ -71,7 +73,7 @@ def sum_driver_audits(audits: Sequence[DriverAudit]) -> DriverAudit:
 
 
 def sum_audits(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Adds up the services' audits, number by number; sums of order ids wrap at 64 bits."""
+    """Adds up the services' audits, number by number; sums of hashes wrap at 64 bits."""
     total: dict[str, Any] = {}
     for part in parts:
         for name, value in part.items():
@@ -79,7 +81,7 @@ def sum_audits(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 total[name] = sum_audits([total.get(name, {}), value])
             else:
                 number = total.get(name, 0) + value
-                total[name] = number % 2**64 if name == "order_ids" else number
+                total[name] = number % 2**64 if name in WRAPPING_SUMS else number
     return total
 
 

@@ -121,16 +121,20 @@ class PackedTally(msgspec.Struct, kw_only=True):
     count: int = 0
     amount_cents: int = 0
     order_ids: int = 0
+    contents: int = 0
 
     @classmethod
     def of(cls, tally: Tally) -> "PackedTally":
-        return cls(count=tally.count, amount_cents=tally.amount_cents, order_ids=tally.order_ids)
+        return cls(
+            count=tally.count, amount_cents=tally.amount_cents, order_ids=tally.order_ids, contents=tally.contents
+        )
 
     def __add__(self, other: "PackedTally") -> "PackedTally":
         return PackedTally(
             count=self.count + other.count,
             amount_cents=self.amount_cents + other.amount_cents,
             order_ids=(self.order_ids + other.order_ids) % 2**64,
+            contents=(self.contents + other.contents) % 2**64,
         )
 
 
@@ -235,7 +239,7 @@ class DriverRecord:
         self.rejected = Tally()
         self.shipped_in_window = self.rejected_in_window = 0
         self.unexpected = 0
-        """Outcomes that were not as planned, of all orders."""
+        """Outcomes that were not as planned, or held another order than was sent, of all orders."""
         self.accept = Histogram()
         self.accept_service = Histogram()
         self.finish = Histogram()

@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.load.merging import sum_audits
+from bench.load.merging import WRAPPING_SUMS, sum_audits
 from bench.load.protocol import DriverAudit
 from bench.load.recorder import PackedTally
 
 ServiceAudits = Mapping[str, Mapping[str, Any]]
 """The audits of bench.provision.service_main.audit_of, by service."""
 
-_DRIVER_KEYS = ("count", "amount_cents", "order_ids")
+_DRIVER_KEYS = ("count", "amount_cents", *WRAPPING_SUMS)
+_HASHED = {"order_ids": "the order ids", "contents": "the orders' contents"}
 _EMPTY_TALLY = {**dict.fromkeys(_DRIVER_KEYS, 0), "units": 0}
 
 
@@ -38,7 +39,9 @@ def find_problems(driver: DriverAudit, books: ServiceAudits) -> list[str]:
 
     def same(what: str, left: Mapping[str, int], right: Mapping[str, int], *keys: str) -> None:
         for key in keys:
-            if left[key] != right[key]:
+            if left[key] != right[key] and key in WRAPPING_SUMS:
+                found.append(f"{what}: {_HASHED[key]} differ")
+            elif left[key] != right[key]:
                 found.append(f"{what}: {key} {left[key]:,} against {right[key]:,}")
 
     shipped, rejected = _read_tally(books, "user", "shipped"), _read_tally(books, "user", "rejected")
@@ -63,8 +66,9 @@ def find_problems(driver: DriverAudit, books: ServiceAudits) -> list[str]:
     if not unheard:
         same("shipments and charges", sent_off, taken, *_EMPTY_TALLY)
         same("shipments and orders reported as shipped", sent_off, shipped, *_EMPTY_TALLY)
-        same("declined cards and stock released", declined, released, "count", "order_ids", "units")
+        same("declined cards and stock released", declined, released, "count", *WRAPPING_SUMS, "units")
         judged = {key: taken[key] + declined[key] for key in ("count", "units")}
+        judged |= {key: (taken[key] + declined[key]) % 2**64 for key in WRAPPING_SUMS}
         same("reservations and payment's answers", reserved, judged, *judged)
         if rejected["count"] != released["count"] + sold_out["count"]:
             found.append(f"{rejected['count']:,} rejections, {released['count'] + sold_out['count']:,} reasons")
@@ -76,7 +80,7 @@ def find_problems(driver: DriverAudit, books: ServiceAudits) -> list[str]:
             rejected,
             _tally_to_mapping(driver.rejected),
             "count",
-            "order_ids",
+            *WRAPPING_SUMS,
         )
     else:
         told = driver.shipped.count + driver.rejected.count

@@ -192,8 +192,8 @@ def _check_load_generator(health: Health) -> Iterator[Caveat]:
     if (trend := health.trend) is not None and (total := _measure_sure_trend(trend)) is not None:
         yield Caveat(
             "trend",
-            f"the mean response {'rose' if total > 0 else 'fell'} by {total:+.0%} from the beginning of the window to "
-            "its end: what it is in the middle depends on the duration",
+            f"at the end of the window the mean response was {1 + total:.2g} times that at its beginning: what it is "
+            "in the middle depends on the duration",
             "raise WARM_UP if it fell; lower RATE, or look for what fills up, if it rose",
             abs(math.log1p(total)),
         )

@@ -1,9 +1,11 @@
 """Tests the load driver on a virtual clock, where every number is exact."""
 
 import asyncio
+import dataclasses
 import gc
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -112,6 +114,16 @@ def test_a_transport_that_dates_outcomes_back_breaks_littles_law() -> None:
 
     record = run_on_virtual_clock(run_open_trial(Early(lambda number: 0.05))).record
     assert record.in_flight_ns == pytest.approx(2 * (record.sojourn_ns + record.in_flight_lost_ns), rel=0.01)
+
+
+@pytest.mark.parametrize("change", [{}, {"document": b""}, {"address": "?"}], ids=str)
+def test_an_outcome_that_holds_another_order_than_was_sent_is_unexpected(change: dict[str, Any]) -> None:
+    class Drops(FakeShopClient):
+        async def _finish(self, order: PlaceOrder, takes_s: float) -> Finished:
+            return await super()._finish(PlaceOrder(dataclasses.replace(order.order, **change)), takes_s)
+
+    record = run_on_virtual_clock(run_open_trial(Drops())).record
+    assert record.unexpected == (record.all.finished if change else 0)
 
 
 @pytest.mark.parametrize(("early", "error"), [(0.0, 0.0), (0.1, 0.1), (1.0, 1.0)])

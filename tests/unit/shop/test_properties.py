@@ -14,7 +14,7 @@ from shop.catalogue import PRICES_CENTS, SOLD_OUT_SKU
 from shop.messages import Message, Order, PlaceOrder
 from shop.payments import DECLINED_CARD, GOOD_CARD, PaymentService
 from shop.products import ProductService, count_units_by_sku
-from shop.service import Service, Tally, hash_order_id
+from shop.service import Service, Tally, fingerprint, hash_order_id
 from shop.shipping import ShippingService
 from shop.store import MemoryStore, SqliteStore, Store
 from shop.users import UserService
@@ -94,4 +94,5 @@ def test_money_and_stock_add_up(kind: str, plan) -> None:
             "amount_cents": money,
             "order_ids": sum(hash_order_id(end.order.order_id) for end in shipped) % 2**64,
             "units": sold.total(),
+            "contents": sum(fingerprint(end.order) for end in shipped) % 2**64,
         }

@@ -27,7 +27,7 @@ from shop.workflow import SERVICES, find_consumer, is_outcome, list_consumed_typ
 from tests.conftest import build_order
 from tests.unit.shop.builders import SKU, build_order_with_lines, open_all_services, read_books, run_workflow
 
-FINGERPRINT = -1651133484117412886
+FINGERPRINT = 7075792319762162863
 """Of the order that build_order makes."""
 
 ONCE: tuple[tuple[str, Message], ...] = (
@@ -124,6 +124,28 @@ def test_a_conflict_in_a_batch_spoils_none_of_the_others(store: Store) -> None:
     assert isinstance(one, PaymentTaken)
     assert isinstance(last, PaymentTaken)
     assert payment.audit()["payment-taken"].count == 2
+
+
+@pytest.mark.parametrize("size_bytes", [10, 8192, 8193, 100_000])
+@pytest.mark.parametrize("lines", [1, 2000])
+def test_the_fingerprint_changes_with_every_field_at_every_size(size_bytes: int, lines: int) -> None:
+    document = bytes(size_bytes)
+    line = build_order().lines[0]
+    order = build_order(document=document, lines=(line,) * lines)
+    others = [
+        dataclasses.replace(order, user_id="user-0002"),
+        dataclasses.replace(order, card="1"),
+        dataclasses.replace(order, address="elsewhere"),
+        dataclasses.replace(order, document=document[:-1]),
+        dataclasses.replace(order, document=document + b"\0"),
+        dataclasses.replace(order, document=document[:-1] + b"\1"),
+        dataclasses.replace(order, lines=order.lines[:-1]),
+        *(
+            dataclasses.replace(order, lines=(*order.lines[:-1], dataclasses.replace(line, **change)))  # type: ignore[arg-type]
+            for change in ({"sku": "SKU-0004"}, {"name": "x"}, {"quantity": 3}, {"price_cents": 1})
+        ),
+    ]
+    assert len({fingerprint(order), *map(fingerprint, others)}) == len(others) + 1
 
 
 def test_the_fingerprint_is_the_same_in_every_process() -> None:

@@ -10,7 +10,7 @@ from shop.factory import open_service
 from shop.messages import OrderLine, OrderPlaced, OutOfStock, PlaceOrder, StockReserved
 from shop.payments import DECLINED_CARD, PaymentService
 from shop.products import ProductService
-from shop.service import Service, Tally, hash_order_id
+from shop.service import Service, Tally, fingerprint, hash_order_id
 from shop.store import Decision, SqliteStore, Store, StoreUnavailable
 from shop.workflow import SERVICES
 from tests.conftest import build_order
@@ -187,4 +187,4 @@ def test_after_an_exception_inside_a_batch_tallies_and_books_still_agree(store: 
         payment.handle_all([good, StockReserved(build_order("spoilt"), 7)])
     payment.handle(good)
     assert payment.balance() == {"taken_cents": 7}
-    assert payment.audit() == {"payment-taken": Tally(1, 7, hash_order_id("good"), 2)}
+    assert payment.audit() == {"payment-taken": Tally(1, 7, hash_order_id("good"), 2, fingerprint(good.order) % 2**64)}

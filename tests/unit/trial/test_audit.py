@@ -1,6 +1,7 @@
 """Tests the audit: matching books pass; lost, duplicated or invented orders fail."""
 
 import copy
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -13,26 +14,32 @@ from bench.provision.service_main import build_audit
 from bench.trial.audit import count_charged_unconfirmed, count_lost, count_redelivered, find_problems
 from shop.factory import open_service
 from shop.messages import Message, OrderClosed
-from shop.service import hash_order_id
+from shop.service import fingerprint, hash_order_id
 from shop.workflow import SERVICES, find_consumer
 
 ORDERS = 40
 Books = dict[str, Any]
 
 
-def a_day() -> tuple[DriverAudit, Books]:
-    """Orders that ship, are sold out or are declined, as the driver and as the shop have them in their books."""
+def a_day(carry: Callable[[str, Message], Message] = lambda service, message: message) -> tuple[DriverAudit, Books]:
+    """Orders that ship, are sold out or are declined, as the driver and as the shop have them in their books.
+
+    ``carry`` brings a message to a service.
+    """
     workload = Workload(prefix="a", seed=1, payload_bytes=512, mix=Mix(sold_out=0.2, declined=0.2))
     services = {name: open_service(name) for name in SERVICES}
     driver = DriverAudit(sent=ORDERS)
     for number in range(ORDERS):
         message: Message = workload.order(number)
+        sent = message.order
         while not isinstance(message, OrderClosed):
-            message = services[find_consumer(message)].handle(message)
+            service = find_consumer(message)
+            message = services[service].handle(carry(service, message))
         total = driver.shipped if message.status == "shipped" else driver.rejected
         total.count += 1
         total.amount_cents += message.total_cents if message.status == "shipped" else 0
-        total.order_ids = (total.order_ids + hash_order_id(message.order.order_id)) % 2**64
+        total.order_ids = (total.order_ids + hash_order_id(sent.order_id)) % 2**64
+        total.contents = (total.contents + fingerprint(sent)) % 2**64
     return driver, {name: build_audit(service) for name, service in services.items()}
 
 
@@ -42,6 +49,17 @@ def test_the_books_of_a_day_on_which_nothing_went_wrong_close() -> None:
     assert driver.rejected.count > 0
     assert find_problems(driver, books) == []
     assert count_lost(driver, 0, books) == 0
+
+
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("change", [{"document": b""}, {"address": "?"}], ids=str)
+def test_a_field_that_does_not_arrive_at_a_service_is_found(service: str, change: dict[str, object]) -> None:
+    def carry(to: str, message: Message) -> Message:
+        if to != service:
+            return message
+        return dataclasses.replace(message, order=dataclasses.replace(message.order, **change))  # type: ignore[arg-type]
+
+    assert any("contents" in problem for problem in find_problems(*a_day(carry)))
 
 
 def tally(service: str, fact: str, key: str, by: int) -> Callable[[Books], None]:
@@ -77,6 +95,7 @@ def balance(service: str, key: str, by: int) -> Callable[[Books], None]:
         (balance("shipping", "units", 998), "the parcels and what was shipped"),
         (tally("user", "shipped", "amount_cents", 1), "shipped, at the shop and at the driver"),
         (tally("user", "rejected", "order_ids", 1), "rejected, at the shop and at the driver"),
+        (tally("user", "rejected", "contents", 1), "rejected, at the shop and at the driver"),
     ],
 )
 def test_what_does_not_add_up_is_named(tamper: Callable[[Books], None], said: str) -> None:

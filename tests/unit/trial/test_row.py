@@ -24,7 +24,7 @@ from transports.dead_letters import REASONS
 from transports.security import CIPHER_SUITE
 
 S = 1_000_000_000
-EMPTY = {"count": 0, "amount_cents": 0, "order_ids": 0, "units": 0}
+EMPTY = {"count": 0, "amount_cents": 0, "order_ids": 0, "contents": 0, "units": 0}
 
 
 def a_cell(**settings: str) -> CellSettings:
