@@ -222,8 +222,8 @@ MEASURES: dict[str, MeasureSpec] = _table(
         better="lower",
         uses=("summary", "ratio", "compare", "effect"),
         help="TCP payload in both directions at the ports of the services or of the broker, each connection once. A "
-        "connection that ended in the window counts nothing. The doubt `connections-closed` names those that were "
-        "there when the window opened; one that came and went is not seen",
+        "connection that ended in the window counts nothing. The doubt `connections-closed` says how many did; those "
+        "that came and went are told by the machine's own count, which has other programs' too",
     ),
     MeasureSpec(
         name="context_switches_per_order",

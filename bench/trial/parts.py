@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.load import resources as cost
 from bench.provision.base import Broker
 from bench.provision.process import build_mark_environment
 from bench.provision.services import ServiceProcess
@@ -20,10 +19,8 @@ def list_parts(
     parts = {
         "services": tuple(service.pid for service in running.values()),
         "broker": tuple(pid for broker in brokers for pid in broker.pids),
-        # It has a process for each connection, and all that the services need are open by now.
-        "database": tuple(
-            pid for server in databases for pid in server.pids[:1] for pid in cost.find_process_tree(pid)
-        ),
+        # Its others, one for each connection, descend from the first.
+        "database": tuple(pid for server in databases for pid in server.pids[:1]),
     }
     return {part: pids for part, pids in parts.items() if pids}
 

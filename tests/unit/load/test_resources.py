@@ -112,6 +112,53 @@ def test_the_family_of_a_process_includes_its_children() -> None:
     assert find_process_tree(child.pid) == ()
 
 
+BURNS_IN_A_CHILD = """
+import subprocess, sys
+burn = "import time\\nwhile time.process_time() < 0.3: pass\\n"
+for line in sys.stdin:
+    with subprocess.Popen([sys.executable, "-c", burn + ("input()" if line == "stay\\n" else "")]) as child:
+        print(child.pid, flush=True)
+        if line == "stay\\n":
+            sys.stdin.readline()
+            child.kill()
+    print("ended", flush=True)
+"""
+
+
+def ask(child: subprocess.Popen[bytes], line: str) -> str:
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write(f"{line}\n".encode())
+    child.stdin.flush()
+    return child.stdout.readline().decode().strip()
+
+
+def test_a_child_that_came_and_went_counts_for_its_parent() -> None:
+    with a_child(BURNS_IN_A_CHILD) as parent:
+        before = read_snapshot([parent.pid])
+        ask(parent, "go")
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"ended\n"
+        found = compute_usage(before, read_snapshot([parent.pid]))
+    assert 280e6 <= found.cpu_ns <= 900e6
+    assert found.died == ()
+
+
+def test_a_child_that_lives_counts_for_its_parent_and_only_once() -> None:
+    with a_child(BURNS_IN_A_CHILD) as parent:
+        before = read_snapshot([parent.pid])
+        pid = int(ask(parent, "stay"))
+        while cpu_ns(pid) < 0.3e9:
+            time.sleep(0.01)
+        both = read_snapshot([parent.pid, pid])
+        found = compute_usage(before, read_snapshot([parent.pid]))
+        alone = read_snapshot([pid]).processes[pid]
+        assert 300e6 <= found.cpu_ns <= 900e6
+        assert both.processes[pid].cpu_ns == both.processes[pid].rss_kib == 0
+        assert both.processes[parent.pid].rss_kib > alone.rss_kib > 0
+        assert ask(parent, "end") == "ended"
+
+
 def test_idle_burn_is_taken_off_by_the_second() -> None:
     before = ResourceSnapshot(0, {1: ProcessCounters(0, 1024, 2048, {1: 5})})
     found = compute_usage(
@@ -151,7 +198,21 @@ def test_bytes_on_the_wire_are_those_that_were_sent_both_ways_and_counted_once()
 
 
 def test_a_connection_closed_in_between_is_counted_as_such() -> None:
-    assert count_closed_connections(ConnectionBytes({("a", "b"): 5}), ConnectionBytes({("c", "d"): 7})) == 1
+    assert count_closed_connections(ConnectionBytes({("a", "b"): 5}, 1), ConnectionBytes({("c", "d"): 7}, 2)) == 1
+
+
+def test_connections_that_came_and_went_in_between_are_counted() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        before = read_connection_bytes([port])
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", port)) as client, server.accept()[0] as served:
+                client.send(b"gone")
+                served.recv(9)
+        after = read_connection_bytes([port])
+    assert before is not None
+    assert after is not None
+    assert count_closed_connections(before, after) >= 20  # other programs may accept some as well
     assert count_wire_bytes(ConnectionBytes({("a", "b"): 5}), ConnectionBytes({("c", "d"): 7})) == 7
 
 
