@@ -30,17 +30,20 @@ from bench.load.protocol import TrialReport, TrialSpec
 from bench.load.scheduling import raise_priority, restore_priority
 from bench.load.session import LoadSession
 from bench.load.workload.arrivals import Schedule
-from bench.load.workload.orders import Mix, Workload, build_shipped_outcome
+from bench.load.workload.orders import PAYLOAD_SHAPES, Mix, PayloadShape, Workload, build_shipped_outcome
+from bench.paths import REFERENCE
 from bench.profile.loader import load_profile
 from bench.profile.matrix import expand_cells
 from bench.provision.cleanup import open_ledger
 from bench.provision.process import finish_despite_cancellation
 from bench.report.formatting import format_number
+from bench.results.store import RunFolder
 from bench.stats.paired import paired_ratio
 from bench.trial.context import TrialContext
 from bench.trial.hops import SHIPPED_PATH
 from bench.trial.trial import build_setting, run_ready_services
 from shop.messages import PlaceOrder
+from shop.service import fingerprint
 from transports.base import Client, Finished, Receipt, Setting
 from transports.tracing import MAX_STAMPS, Tracer
 
@@ -55,6 +58,8 @@ PAIRS = 10
 PATH_TRANSPORTS = ("memory", "rest")
 """The first has no other processes, so that hardly anything but the path is left; the second is what it is used for."""
 PATH_PER_S = 150
+FINGERPRINT_GOALS = {1024: 0.01, 64 * 1024: 0.03}
+"""By the bytes of an order, the most of the services' CPU that its hashes may take."""
 GOALS = {
     "lateness p50": 0.1,
     "lateness p99": 0.5,
@@ -192,6 +197,30 @@ def measure_stamps(orders: int) -> Iterator[OverheadRow]:
         yield OverheadRow(f"CPU of all services for an order's stamps, {what}", f"{format_number(us)} us")
 
 
+def measure_fingerprints(orders: int) -> Iterator[OverheadRow]:
+    """Yields the services' CPU for hashing what an order holds, as the audit compares it: once in each visit.
+
+    The share is of the least that any method's services take for an order of that size, in the kept run `size`.
+    """
+    kept = RunFolder.open(REFERENCE / "size").trials()
+    for payload_bytes, goal in FINGERPRINT_GOALS.items():
+        for shape in PAYLOAD_SHAPES:
+            order = _workload(payload_bytes, shape).order(0).order
+            count = max(1, orders // (payload_bytes // 1024))
+            begin_ns = time.process_time_ns()
+            for _ in range(count):
+                fingerprint(order)
+            us = (time.process_time_ns() - begin_ns) / 1000 / count * len(SHIPPED_PATH)
+            alike = kept[kept["valid"] & (kept["order_bytes"] == payload_bytes) & (kept["shape"] == shape)]
+            least_us = alike.groupby("cell")["cpu_us_per_order_services"].median().min()
+            yield OverheadRow(
+                f"CPU of all services for an order's hashes, {payload_bytes // 1024} KiB {shape}",
+                f"{format_number(us)} us, {us / least_us:.2%} of {format_number(least_us)}",
+                f"at most {goal:.0%}",
+                us / least_us <= goal,
+            )
+
+
 async def _measure_client_us(orders: int) -> float:
     client, workload = NullClient(), _workload()
     made = [workload.order(number) for number in range(orders)]
@@ -240,8 +269,9 @@ async def _measure_memory_per_s(round_: int, seconds: float) -> float:
     return report.sent / report.driver_cpu_ns * 1e9
 
 
-def _workload() -> Workload:
-    return Workload(prefix="o", seed=1, payload_bytes=512, mix=Mix(sold_out=0.0, declined=0.0))
+def _workload(payload_bytes: int = 512, shape: PayloadShape = "document") -> Workload:
+    mix = Mix(sold_out=0.0, declined=0.0)
+    return Workload(prefix="o", seed=1, payload_bytes=payload_bytes, mix=mix, shape=shape)
 
 
 async def measure_path(folder: Path, transport: str, seconds: float, pairs: int) -> AsyncIterator[OverheadRow]:
@@ -325,6 +355,7 @@ async def measure_overhead(home: Path, seconds: float, rounds: int, pairs: int, 
             async for line in part:
                 lines.append(line)
         lines += measure_stamps(MAX_STAMPS)
+        lines += measure_fingerprints(MAX_STAMPS // 10)
     finally:
         await finish_despite_cancellation(asyncio.to_thread(ledger.close))
     console.print(overhead_table(lines))

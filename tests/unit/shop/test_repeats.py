@@ -27,7 +27,7 @@ from shop.workflow import SERVICES, find_consumer, is_outcome, list_consumed_typ
 from tests.conftest import build_order
 from tests.unit.shop.builders import SKU, build_order_with_lines, open_all_services, read_books, run_workflow
 
-FINGERPRINT = 7075792319762162863
+FINGERPRINT = -6219046756951481225
 """Of the order that build_order makes."""
 
 ONCE: tuple[tuple[str, Message], ...] = (
@@ -146,6 +146,10 @@ def test_the_fingerprint_changes_with_every_field_at_every_size(size_bytes: int,
         ),
     ]
     assert len({fingerprint(order), *map(fingerprint, others)}) == len(others) + 1
+
+
+def test_text_that_is_no_unicode_has_a_fingerprint() -> None:
+    assert fingerprint(build_order(address="\ud800")) != fingerprint(build_order(address="?"))
 
 
 def test_the_fingerprint_is_the_same_in_every_process() -> None:
