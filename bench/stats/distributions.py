@@ -54,7 +54,7 @@ def binomial_cdf(successes: int, n: int, p: float) -> float:
 
 
 @cache
-def t_quantile(probability: float, degrees: int) -> float:
+def t_quantile(probability: float, degrees: float) -> float:
     """Return the quantile of Student's t with ``degrees`` degrees of freedom, for a probability from 0.5 to below 1.
 
     Inverts P(|T| > t) = I_x(degrees / 2, 1 / 2) with x = degrees / (degrees + t**2) (Abramowitz & Stegun 26.7.1).
