@@ -21,9 +21,9 @@ def compute_pseudo_values(whole: float, without: Sequence[float]) -> list[float]
 def estimate_from_all(whole: float, without: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
     """Return a positive number told from all sets together, with the interval of leaving out one set at a time.
 
-    The interval is Student's t of the pseudo-values of its logarithm, with one degree of freedom fewer than sets. Of p99
-    such intervals hold 91 to 93 % where 95 % are meant (simulated), since so few orders lie beyond it. There is none
-    for a censored number, and none with fewer than three sets, of which two degrees of freedom are left.
+    The interval is Student's t of the pseudo-values of its logarithm, with one degree of freedom fewer than sets. Such
+    intervals of p99 hold 91 to 93 % where 95 % are meant (simulated), since few orders lie beyond it. There is none for
+    a censored number, and none with fewer than three sets, of which two degrees of freedom are left.
     """
     n = len(without)
     if math.isinf(whole) or any(map(math.isinf, without)):

@@ -204,7 +204,9 @@ def test_no_interval_reaches_infinitely_far() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("noise", [one for one in NOISES if one.name in ("equal cells", "heavy tails")], ids=str)
+@pytest.mark.parametrize(
+    "noise", [one for one in NOISES if one.name in ("equal cells", "heavy tails")], ids=lambda noise: noise.name
+)
 def test_a_run_that_stops_when_it_is_told_holds_the_truth_as_often_as_it_says(noise: Noise) -> None:
     assert 0.93 <= simulate_runs(noise, 400).held <= 0.97
 
