@@ -15,14 +15,17 @@ from hdrh.histogram import HdrHistogram
 from bench.errors import ResultsError
 from bench.results import histograms as hlog
 from bench.results.analysis import compute_design_effects, summary_columns
+from bench.results.banks import describe_bank, read_priors
 from bench.results.durable_files import explain_os_errors, format_csv_line
 from bench.results.measures import columns_used_in
 from bench.results.migrate import add_late_columns, migrate_header, migrate_manifest, migrate_trials
 from bench.results.older_ground import add_ground_doubt
 from bench.results.recover import column_types, split_valid_rows
 from bench.results.rows import CapacityRow, ColdStartRow, HopRow, OutageRow, SliceRow, TimelineBin, trial_columns
+from bench.results.set_tables import SETS_PLAN_NAME, SetStatistics
 from bench.stats.aa import summarise_aa
 from bench.stats.outages import summarise_outages
+from bench.stats.sets import MIN_SETS
 from bench.stats.summary import summarise_trials, to_json_number
 from transports.security import CIPHER_SUITE, NONE
 
@@ -45,6 +48,7 @@ class RunReader:
         """By file and row what could not be read; None where that is an error."""
         self._effects: tuple[tuple[int, int], pd.DataFrame] | None = None
         """Of so many trials and cold starts: those of a large design take seconds."""
+        self._set_statistics: SetStatistics | None = None
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -199,15 +203,46 @@ class RunReader:
         """Return what an A/A run shows, from the trials so far, as aa.csv holds it. Raises ResultsError."""
         return summarise_aa(self.trials(), columns_used_in("summary"))
 
+    @property
+    def has_sets(self) -> bool:
+        """Whether the run is played in sets of slices."""
+        return bool(self.manifest.get("plan") == SETS_PLAN_NAME)
+
+    def set_statistics(self) -> SetStatistics | None:
+        """Return the estimates of a run in sets, from the trials so far; None for whole trials. Raises ResultsError."""
+        if not self.has_sets:
+            return None
+        trials = self.trials()
+        if self._set_statistics is None or len(self._set_statistics.trials) != len(trials):
+            priors = read_priors(self.manifest)
+            self._set_statistics = SetStatistics(trials, self.slices(), self.histograms, priors)
+        return self._set_statistics
+
     def summary(self) -> dict[str, Any]:
         """Return the content of summary.json. Raises ResultsError."""
+        statistics = self.set_statistics()
         return {
             "schema_version": SCHEMA_VERSION,
             "run_id": self.manifest["run_id"],
-            **summarise_trials(self.trials(), summary_columns()),
+            **summarise_trials(self.trials(), summary_columns(), statistics),
+            **({} if statistics is None else {"intervals": self._describe_intervals(statistics)}),
             **(self._effects_summary() if self._has_design else {}),
             **self._outages(),
         }
+
+    def _describe_intervals(self, statistics: SetStatistics) -> str:
+        clause = describe_bank(self.manifest)
+        if len(statistics.sets) >= MIN_SETS:
+            return (
+                f"Ratios are means over {len(statistics.sets)} sets with Student's t: the scatter within sets is each "
+                f"pair's own, and that between sets is pooled over the cells of the run, {clause}"
+            )
+        if self.manifest.get("bank"):
+            return (
+                f"Until {MIN_SETS} sets are done the scatter between sets is not the run's own: it is that of a bank, "
+                f"{clause.removeprefix('moderated by ')}"
+            )
+        return f"Ratios have an interval from {MIN_SETS} sets on, or with a bank of A/A sets"
 
     @property
     def _is_current(self) -> bool:

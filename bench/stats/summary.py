@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -32,12 +32,30 @@ class SummaryColumns:
     """These as well where REST has several of them."""
 
 
-def summarise_trials(trials: pd.DataFrame, columns: SummaryColumns) -> dict[str, Any]:
-    """Return the median of every metric per cell, in order of appearance, and the valid cells' ratios to REST."""
+class RunStatistics(Protocol):
+    """What a run's plan has estimated in its own way, in place of paired rounds and of medians over trials."""
+
+    def ratio(self, metric: str, cell: str, base: str) -> Estimate:
+        """Return how many times the base's the cell's measure is; both are valid."""
+        ...
+
+    def estimate_whole(self, metric: str, cell: str) -> Estimate | None:
+        """Return a measure told from all trials together; None where its median over trials is."""
+        ...
+
+
+def summarise_trials(
+    trials: pd.DataFrame, columns: SummaryColumns, statistics: RunStatistics | None = None
+) -> dict[str, Any]:
+    """Return the median of every metric per cell, in order of appearance, and the valid cells' ratios to REST.
+
+    With ``statistics`` ratios, and what is told from all trials together, are theirs.
+    """
     cells = [
-        _summarise_cell(key, rows, columns) for key, rows in trials.groupby(CELL_COLUMNS, sort=False, dropna=False)
+        _summarise_cell(key, rows, columns, statistics)
+        for key, rows in trials.groupby(CELL_COLUMNS, sort=False, dropna=False)
     ]
-    return {"cells": cells, "ratios": compute_ratios(trials, columns)}
+    return {"cells": cells, "ratios": compute_ratios(trials, columns, statistics)}
 
 
 def is_cell_valid(rows: pd.DataFrame) -> bool:
@@ -50,8 +68,14 @@ def select_shown_trials(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["valid"] if is_cell_valid(rows) else rows["planned"] > 0]
 
 
-def _summarise_cell(key: Any, rows: pd.DataFrame, columns: SummaryColumns) -> dict[str, Any]:
+def _summarise_cell(
+    key: Any, rows: pd.DataFrame, columns: SummaryColumns, statistics: RunStatistics | None
+) -> dict[str, Any]:
     measured = select_shown_trials(rows)
+    whole: dict[str, Estimate] = {}
+    if statistics is not None and is_cell_valid(rows):
+        found = {name: statistics.estimate_whole(name, key[0]) for name in columns.metrics}
+        whole = {name: one for name, one in found.items() if one is not None}
     return {
         **dict(zip(CELL_COLUMNS, key, strict=True)),
         "durability": str(rows["durability"].iloc[0]),
@@ -63,13 +87,17 @@ def _summarise_cell(key: Any, rows: pd.DataFrame, columns: SummaryColumns) -> di
         "valid": is_cell_valid(rows),
         "orders": {name: int(rows[name].sum()) for name in columns.orders},
         "metrics": {
-            name: to_json_estimate(estimate_median(measured[name].dropna())) for name in columns.metrics if name in rows
+            name: to_json_estimate(whole.get(name) or estimate_median(measured[name].dropna()))
+            for name in columns.metrics
+            if name in rows
         },
     }
 
 
-def compute_ratios(trials: pd.DataFrame, columns: SummaryColumns) -> list[dict[str, Any]]:
-    """Return the ratios of each cell to the REST cell that is like it, by paired rounds.
+def compute_ratios(
+    trials: pd.DataFrame, columns: SummaryColumns, statistics: RunStatistics | None = None
+) -> list[dict[str, Any]]:
+    """Return the ratios of each cell to the REST cell that is like it, by paired rounds or by ``statistics``.
 
     That is the first REST cell that agrees with it in ``columns.like``. Empty without REST.
     """
@@ -87,17 +115,20 @@ def compute_ratios(trials: pd.DataFrame, columns: SummaryColumns) -> list[dict[s
         base = _index_by_round(group[group["cell"] == base_cell], columns)
         for key, rows in group[group["cell"] != base_cell].groupby(CELL_COLUMNS, sort=False, dropna=False):
             both = _index_by_round(rows, columns).join(base.add_suffix("_base"), how="inner")
+            ratios = {
+                name: paired_ratio(*_pair_values(both, name))
+                if statistics is None
+                else statistics.ratio(name, key[0], base_cell)
+                for name in columns.ratio_metrics
+                if name in both.columns
+            }
             found.append(
                 {
                     **dict(zip(CELL_COLUMNS, key, strict=True)),
                     "base": base_cell,
                     "base_codec": str(group.loc[group["cell"] == base_cell, "codec"].iloc[0]),
                     "durability": str(group["durability"].iloc[0]),
-                    "metrics": {
-                        name: to_json_estimate(paired_ratio(*_pair_values(both, name)))
-                        for name in columns.ratio_metrics
-                        if name in both.columns
-                    },
+                    "metrics": {name: to_json_estimate(ratio) for name, ratio in ratios.items()},
                 }
             )
     return found
