@@ -16,6 +16,7 @@ from bench.profile.resolve import blocks_in, resolve
 from bench.profile.schema import Profile
 from bench.results.setting_names import RENAMED
 from bench.results.settings import SETTINGS, settings_by_key
+from bench.stats.sets import MIN_SETS
 from transports import registry
 
 
@@ -25,8 +26,8 @@ def load_profile(profile: str = "default", settings: Mapping[str, str] | None = 
     A setting that is a factor of the profile picks among its levels. Raises UsageError, and MissingServer for a study
     of interpreters where there are too few.
     """
-    default = _read(PROFILES / "default.toml")
-    raw = {**default, **({} if profile.lower() == "default" else _read(_find(profile)))}
+    own = {} if profile.lower() == "default" else _read(_find(profile))
+    raw = {**_read(PROFILES / "default.toml"), **own}
     given = to_keys(settings or {})
     for named in (raw, given):
         if interpreters.KEY in named:
@@ -43,7 +44,21 @@ def load_profile(profile: str = "default", settings: Mapping[str, str] | None = 
             "have not; leave it out",
             code="no-backend-choice",
         )
+    if resolved.slice_s and _ends_when_told(own, given):
+        return msgspec.structs.replace(resolved, until_told=True, rounds=MIN_SETS)
     return resolved
+
+
+def _ends_when_told(own: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Whether nobody says how many sets there are; what is typed goes before what the profile's own file says."""
+    typed = [key for key in ("tell", "within_s") if key in given]
+    if typed and "rounds" in given:
+        names = " and ".join(settings_by_key()[key].name for key in typed)
+        raise UsageError(
+            f"ROUNDS is how many sets there are, and {names} when they end; leave one of them out",
+            code="tell-with-rounds",
+        )
+    return "rounds" not in given and (bool(typed) or "rounds" not in own)
 
 
 def restore_profile(manifest: Mapping[str, Any], rounds: str = "") -> Profile:
@@ -66,7 +81,7 @@ def restore_profile(manifest: Mapping[str, Any], rounds: str = "") -> Profile:
             f"ROUNDS must be a whole number, {profile.rounds} or more, which that run has, not {rounds!r}",
             code="fewer-rounds",
         )
-    return msgspec.structs.replace(profile, rounds=count)
+    return msgspec.structs.replace(profile, rounds=count, until_told=False)
 
 
 def profile_names() -> tuple[str, ...]:
@@ -103,7 +118,7 @@ def _refuse_without_use(raw: Mapping[str, Any], given: Mapping[str, Any]) -> Non
                 f"ARRIVALS={kind}",
                 code="setting-of-other-arrivals",
             )
-        if key in ("slices", "lead_in_s") and not _is_given({**raw, **given}.get("slice_s")):
+        if key in ("slices", "lead_in_s", "tell", "within_s") and not _is_given({**raw, **given}.get("slice_s")):
             raise UsageError(
                 f"{keys[key].name} is for slices; leave it out or give SLICE=, for instance SLICE=500ms",
                 code="setting-of-slices",

@@ -80,13 +80,18 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     broker_warm_up_s: float
     """For how long a broker is used, twice, before its first trial: its code is compiled as it runs."""
     rounds: int
-    """With slices it is the number of sets."""
+    """With slices it is the number of sets; the least where they go on until the ratios are told."""
     slice_s: float = 0.0
     """Of the window of a slice; 0: there are whole trials, one after the other."""
     slices: int = 12
     """Of each cell in a set."""
     lead_in_s: float = 0.1
     """From the first order of a slice to the opening of its window."""
+    until_told: bool = False
+    """Whether sets go on until the headline ratios are known to ``tell``, or ``within_s`` is over."""
+    tell: float = 0.05
+    """How far an interval may reach either way."""
+    within_s: float = 180.0
     arms: int = 1
     """1, or 2: every method stands in each round twice, as ``rest@a`` and ``rest@b``, which are the same (A/A)."""
     payload_bytes: int

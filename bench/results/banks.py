@@ -65,12 +65,12 @@ def write_bank(home: Path, bank: Bank) -> Path:
     return path
 
 
-def find_bank(home: Path, kept: Path = KEPT) -> tuple[str, Bank] | None:
+def find_bank(home: Path, kept: Path | None = None) -> tuple[str, Bank] | None:
     """Return the machine's own bank as "own", else the one that comes with Fourways as "kept"; None without either.
 
     A file that cannot be read is passed over.
     """
-    for origin, path in (("own", home / OWN_NAME), ("kept", kept)):
+    for origin, path in (("own", home / OWN_NAME), ("kept", kept or KEPT)):
         try:
             return origin, msgspec.json.decode(path.read_bytes(), type=Bank)
         except (OSError, msgspec.DecodeError):

@@ -321,7 +321,8 @@ SETTINGS: dict[str, SettingSpec] = _table(
         name="ROUNDS",
         key="rounds",
         kind="count",
-        help="how often every cell is measured; six or more give a 95 % interval",
+        help="how often every cell is measured; six or more give a 95 % interval; with SLICE the number of sets, which "
+        "without it follows from TELL and WITHIN",
         default=7,
         least=1,
         most=10_000,
@@ -365,6 +366,23 @@ SETTINGS: dict[str, SettingSpec] = _table(
         unit="s",
         least=0.001,
         most=3600,
+    ),
+    SettingSpec(
+        name="TELL",
+        key="tell",
+        kind="fraction",
+        help="with SLICE and without ROUNDS: sets go on until every ratio of median completion is known to so much "
+        "either way, and at least four",
+        default=0.05,
+    ),
+    SettingSpec(
+        name="WITHIN",
+        key="within_s",
+        kind="seconds",
+        help="with SLICE and without ROUNDS: how long sets go on at the most, the first four in any case",
+        default=180,
+        unit="s",
+        most=86_400,
     ),
     SettingSpec(
         name="WARM_UP",

@@ -140,6 +140,7 @@ class Runner:
         self.say = progress.say
         self.begins = progress.begins
         self._paths = paths
+        self.home = paths.home
         self._progress = progress
         self.kept = kept
         self._shared = shared

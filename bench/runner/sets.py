@@ -11,6 +11,7 @@ from bench.profile.schema import CellSettings, Profile
 from bench.results import caveats
 from bench.runner.eta import forecast_set_s
 from bench.runner.runner import ROUNDS_PLAN, Runner, RunPlan
+from bench.runner.set_course import SetCourse
 from bench.trial.set_trial import run_set
 
 MIB_PER_ARM = {"rest": 257, "grpc": 189, "broker": 139, "events": 145}
@@ -38,22 +39,25 @@ async def play_sets(runner: Runner, wanted: list[CellSettings]) -> None:
     profile = runner.profile
     arms = group_arms(wanted)
     check_memory(arms, psutil.virtual_memory().available / 2**20)
-    measured = set(runner.kept.trials()["round"])
-    todo = [set_ for set_ in range(1, profile.rounds + 1) if set_ not in measured]
+    course = SetCourse(runner.kept, profile, runner.say, runner.home)
     if (orders := profile.slice_s * min(cell.rate_per_s for cell in wanted)) < SLICE_ORDERS:
         runner.kept.add_caveats((caveats.short_slices(orders, SLICE_ORDERS),))
     brokers_s, each_s = forecast_set_s(wanted)
+    todo = course.expect_sets(brokers_s, each_s)
     forecast = [each_s + (brokers_s if at == 0 else 0.0) for at, _ in enumerate(todo)]
+    most = "at the most " if profile.until_told else ""
     runner.say(
-        f"{len(wanted)} cells, {len(arms)} {'arm' if len(arms) == 1 else 'arms'}, sets to play: {len(todo)}, "
+        f"{len(wanted)} cells, {len(arms)} {'arm' if len(arms) == 1 else 'arms'}, sets to play: {most}{len(todo)}, "
         f"slices of a cell in each: {profile.slices}; about {sum(forecast) / 60:.1f} min"
     )
     runner.kept.update_manifest(forecast_s=round(sum(forecast), 1))
     begun_s = time.monotonic()
-    for done, set_ in enumerate(todo):
+    for done, set_ in enumerate(course.list_sets(todo)):
         pace = (time.monotonic() - begun_s) / sum(forecast[:done]) if done else 1.0
-        runner.begins(done, len(todo), f"set {set_}", pace * sum(forecast[done:]))
+        runner.begins(done, max(len(todo), done + 1), f"set {set_}", pace * sum(forecast[done:]))
         await _play_set(runner, arms, wanted, set_)
+        course.note_set(set_)
+    course.end()
     runner.begins(len(todo), len(todo), "done", 0.0)
 
 

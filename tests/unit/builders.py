@@ -153,27 +153,35 @@ def build_set_run(
     """Creates a run in sets, whose cells scatter between sets and within them by these standard deviations of ln."""
     profile = {"rates_per_s": [150], "durability": "fast", "rounds": sets, "slice_s": 0.5, "slices": slices}
     run = RunFolder.create(root, "made-up", {"plan": "sets", "profile": profile, "skipped": {}, **manifest})
-    draw = random.Random(1)
     for set_ in range(1, sets + 1):
-        shared = math.exp(draw.gauss(0, 0.2))
-        for slot, (cell, (transport, client, codec, _, median_ms)) in enumerate(cells.items(), 1):
-            lucks = [draw.gauss(0, within) for _ in range(slices)]
-            luck = draw.gauss(0, between)
-            in_slices = [median_ms * 1000 * shared * math.exp(luck + one) for one in lucks]
-            whole_us = math.exp(sum(map(math.log, in_slices)) / slices)
-            finish = build_histogram(whole_us / 1000, orders=orders, seed=set_ * 10 + slot)
-            named = {"round": set_, "slot": slot, "cell": cell}
-            run.add_slices([build_slice(**named, slice=n, finish_p50_us=us) for n, us in enumerate(in_slices, 1)])
-            trial = build_trial(
-                **named,
-                transport=transport,
-                client=client,
-                codec=codec,
-                planned=orders,
-                sent=orders,
-                accepted=orders,
-                finished=orders,
-                finish=msgspec.structs.replace(compute_percentiles(finish), p50_us=whole_us),
-            )
-            run.add_trial(trial, {"finish": finish, "accept": finish})
+        add_set(run, set_, cells, between=between, within=within, slices=slices, orders=orders)
     return run
+
+
+def add_set(
+    run: RunFolder,
+    set_: int,
+    cells: Mapping[str, Any] = CELLS,
+    *,
+    between: float = 0.02,
+    within: float = 0.05,
+    slices: int = 6,
+    orders: int = 450,
+    **changes: Any,
+) -> None:
+    """Adds a set to a run, with ``changes`` in all its trials."""
+    draw = random.Random(set_)
+    shared = math.exp(draw.gauss(0, 0.2))
+    for slot, (cell, (transport, client, codec, _, median_ms)) in enumerate(cells.items(), 1):
+        lucks = [draw.gauss(0, within) for _ in range(slices)]
+        luck = draw.gauss(0, between)
+        in_slices = [median_ms * 1000 * shared * math.exp(luck + one) for one in lucks]
+        whole_us = math.exp(sum(map(math.log, in_slices)) / slices)
+        finish = build_histogram(whole_us / 1000, orders=orders, seed=set_ * 10 + slot)
+        named = {"round": set_, "slot": slot, "cell": cell}
+        run.add_slices([build_slice(**named, slice=n, finish_p50_us=us) for n, us in enumerate(in_slices, 1)])
+        made_of = {"transport": transport, "client": client, "codec": codec}
+        counts = dict.fromkeys(("planned", "sent", "accepted", "finished"), orders)
+        percentiles = msgspec.structs.replace(compute_percentiles(finish), p50_us=whole_us)
+        trial = build_trial(**{**named, **made_of, **counts, "finish": percentiles, **changes})
+        run.add_trial(trial, {"finish": finish, "accept": finish})
