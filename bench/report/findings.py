@@ -115,7 +115,7 @@ def _describe_base(reading: RunView, cell: Mapping[str, Any]) -> Sentence:
 
 def _describe_fastest(reading: RunView, names: Sequence[str]) -> Iterator[Sentence]:
     """Yields the sentence that names the fastest of these cells at the median order, or those that tie."""
-    marks = mark_best_cells(reading.trials, "finish_p50_us")
+    marks = mark_best_cells(reading.trials, "finish_p50_us", reading.statistics)
     shown = {name: style.format_cell_name(name, reading.transports[name]) for name in names if name in marks}
     if any(marks[name] == BEST for name in shown):
         yield Sentence((f"{', '.join(shown.values())} finishes it first: every other is shown to take more.",))

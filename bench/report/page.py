@@ -22,6 +22,7 @@ from bench.report.run_view import RunView
 from bench.report.summary import HEADINGS, SummaryRow, build_summary_rows
 from bench.report.svg import StyleSheet
 from bench.report.traced_numbers import Sentence
+from bench.report.wording import describe_sets
 from bench.results.caveats import CaveatGroup, group_caveats
 
 MAX_OPEN_ROWS = 12
@@ -58,6 +59,11 @@ class RunSection:
     @property
     def charts(self) -> Iterator[Chart]:
         yield from (one.chart for one in (*self.leading, *self.drawn))
+
+    @property
+    def of_sets(self) -> list[str]:
+        """Sentences on the intervals of a run in sets; none of whole trials."""
+        return describe_sets(self.reading.summary, self.reading.manifest)
 
     @property
     def made_at(self) -> str:

@@ -12,6 +12,7 @@ from bench.errors import ResultsError
 from bench.results.caveats import Caveat
 from bench.results.measures import columns_used_in
 from bench.results.rows import ECHO, trial_columns
+from bench.results.set_tables import SetStatistics
 from bench.results.setting_names import RENAMED
 from bench.results.store import RunFolder
 from bench.stats.aa import summarise_aa
@@ -45,6 +46,11 @@ class RunView:
     def doubts(self) -> tuple[Caveat, ...]:
         """Caveats for what could not be read and what is missing; histograms are read when they are drawn."""
         return (*dict.fromkeys(self.unread), *_damage_caveats(self.run), *_unfinished_caveats(self))
+
+    @property
+    def statistics(self) -> SetStatistics | None:
+        """The estimates of a run in sets; None for whole trials, and where nothing can be estimated."""
+        return self.run.set_statistics() if len(self.trials) and self.summary["cells"] else None
 
     @property
     def manifest(self) -> Mapping[str, Any]:

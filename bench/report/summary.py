@@ -46,7 +46,7 @@ class SummaryRow:
 
 def build_summary_rows(reading: RunView) -> Iterator[SummaryRow]:
     """Yields a row for each cell, in the order of the summary."""
-    marks = {metric: mark_best_cells(reading.trials, metric) for metric in COLUMN_BY_METRIC}
+    marks = {metric: mark_best_cells(reading.trials, metric, reading.statistics) for metric in COLUMN_BY_METRIC}
     deadline_s = reading.profile.get("deadline_s")
     censored = "∞" if deadline_s is None else f"> {deadline_s:g} s"
     for cell in reading.summary["cells"]:

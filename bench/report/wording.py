@@ -11,7 +11,7 @@ from bench.results.analysis import like_columns, optional_like_columns
 from bench.stats.equivalence import Verdict, classify_ratio
 from bench.stats.intervals import Estimate
 from bench.stats.paired import paired_ratio
-from bench.stats.summary import is_cell_valid
+from bench.stats.summary import RunStatistics, is_cell_valid
 
 BEST, TIE = "best", "tie"
 
@@ -32,25 +32,40 @@ def nonzero_or_none(metric: Mapping[str, Any] | None) -> Mapping[str, Any] | Non
     return None if metric is None or metric["estimate"] in (None, 0) else metric
 
 
+def count_rounds(n: int, word: str = "round") -> str:
+    """Formats a number of rounds, or of sets."""
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
 def describe_ratio(ratio: Estimate) -> str:
     """Describes what a ratio shows.
 
     An interval that excludes 1 and reaches into the band of no practical difference is said to do both.
     """
     if ratio.low is None or ratio.high is None:
-        return f"no interval from {ratio.n} {'round' if ratio.n == 1 else 'rounds'}, so no difference shown"
+        return f"no interval from {count_rounds(ratio.n)}, so no difference shown"
     found = classify_ratio(ratio)
     if found is Verdict.OPEN and not ratio.low <= 1 <= ratio.high:
         return f"{'more' if ratio.low > 1 else 'less'}, perhaps by less than a tenth"
     return str(found)
 
 
-def mark_best_cells(trials: pd.DataFrame, metric: str) -> dict[str, str]:
+def describe_sets(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[str]:
+    """Returns sentences on a run in sets: which intervals it has, and why it ended; none of whole trials."""
+    if "intervals" not in summary:
+        return []
+    p99 = "p99 is told from the orders of all sets together, its interval by leaving out one set at a time."
+    ended = manifest.get("ended")
+    return [f"{summary['intervals']}. {p99}", *([f"The run was {ended}."] if ended else [])]
+
+
+def mark_best_cells(trials: pd.DataFrame, metric: str, statistics: RunStatistics | None = None) -> dict[str, str]:
     """Returns "best" or "tie" by cell, where less is better, among cells that differ in their method alone.
 
     The cell with the least median is best if every other cell's ratio to it, over paired rounds, is shown to lie beyond
     the band of no practical difference; else it ties with those of which that is not shown. Where too few rounds give
-    no interval nothing is returned. INVALID cells take no part.
+    no interval nothing is returned. INVALID cells take no part. With ``statistics``, of a run in sets, ratios are
+    theirs, and so is a number that is told from all sets together.
     """
     found: dict[str, str] = {}
     if metric not in trials or trials.empty:
@@ -61,11 +76,20 @@ def mark_best_cells(trials: pd.DataFrame, metric: str) -> dict[str, str]:
     for _, group in valid.groupby(alike, sort=False):
         by_cell = {str(cell): _values_by_round(rows, metric) for cell, rows in group.groupby("cell", sort=False)}
         medians = {cell: float(values.median()) for cell, values in by_cell.items() if len(values)}
+        if statistics is not None:
+            whole = {cell: statistics.estimate_whole(metric, cell) for cell in by_cell}
+            medians |= {cell: one.value for cell, one in whole.items() if one is not None and one.value is not None}
         least = min(medians.values(), default=math.inf)
         if len(medians) < 2 or math.isinf(least):
             continue
         leader = next(cell for cell, value in medians.items() if value == least)
-        ratios = {cell: _ratio_to_leader(by_cell[cell], by_cell[leader]) for cell in medians if cell != leader}
+        ratios = {
+            cell: _ratio_to_leader(by_cell[cell], by_cell[leader])
+            if statistics is None
+            else statistics.ratio(metric, cell, leader)
+            for cell in medians
+            if cell != leader
+        }
         told = {cell: classify_ratio(ratio) for cell, ratio in ratios.items() if ratio.low is not None}
         if tied := [cell for cell, said in told.items() if said is not Verdict.MORE]:
             found |= dict.fromkeys((leader, *tied), TIE)

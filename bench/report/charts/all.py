@@ -24,7 +24,7 @@ def draw_charts(reading: RunView) -> Iterator[Chart]:
     if trials.empty:
         return
     yield from curve.draw_charts(trials, reading.capacities)
-    yield from ratios.draw_charts(summary["ratios"])
+    yield from ratios.draw_charts(summary["ratios"], in_sets="intervals" in summary)
     yield from levels.draw_charts(trials)
     yield from levels.draw_connection_charts(reading.cold)
     yield from figures.draw_charts(trials, reading.manifest)

@@ -25,13 +25,16 @@ MAX_ROWS = 12
 """A study with more has its effects drawn instead."""
 
 
-def draw_charts(ratios: Sequence[Mapping[str, Any]]) -> Iterator[Chart]:
-    """Yields the chart "ratios" from a summary's ratios; none without any, or for more than MAX_ROWS."""
+def draw_charts(ratios: Sequence[Mapping[str, Any]], *, in_sets: bool = False) -> Iterator[Chart]:
+    """Yields the chart "ratios" from a summary's ratios; none without any, or for more than MAX_ROWS.
+
+    ``in_sets``: they are of sets, and not of paired rounds.
+    """
     there = select_ratios(ratios)
     if not there:
         return
     with mpl.rc_context(style.RC_PARAMS):
-        figure = _draw_figure(there)
+        figure = _draw_figure(there, in_sets)
     heading = "Times what REST takes"
     yield Chart(
         name=NAME, heading=heading, says=_describe(there), figure=figure, columns=COLUMNS, rows=list(_csv_rows(there))
@@ -63,7 +66,7 @@ def _csv_rows(ratios: Sequence[Mapping[str, Any]]) -> Iterator[tuple[object, ...
                 yield (*named, *map(format_csv_number, ends), metric["n"])
 
 
-def _draw_figure(ratios: Sequence[Mapping[str, Any]]) -> Figure:
+def _draw_figure(ratios: Sequence[Mapping[str, Any]], in_sets: bool) -> Figure:
     figure = style.create_figure(10, 1.7 + 0.52 * len(ratios))
     panels: Sequence[Axes] = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
     seen = list(find_drawable_numbers([metric for ratio in ratios for metric in _known_metrics(ratio)]))
@@ -83,9 +86,10 @@ def _draw_figure(ratios: Sequence[Mapping[str, Any]]) -> Figure:
     panels[0].set_yticks(range(len(ratios)), [_row_label(ratio) for ratio in ratios], fontsize=9.5, linespacing=1.2)
     panels[0].set_ylim(len(ratios) - 0.45, -0.55)
     rounds = sorted({metric["n"] for ratio in ratios for metric in _known_metrics(ratio)})
+    how = "Ratio over sets, Student's t" if in_sets else "Hodges and Lehmann's ratio over paired rounds"
     style.add_caption(
         figure,
-        f"Hodges and Lehmann's ratio over paired rounds (n = {' to '.join(map(str, {rounds[0]: 0, rounds[-1]: 0}))}); "
+        f"{how} (n = {' to '.join(map(str, {rounds[0]: 0, rounds[-1]: 0}))}); "
         f"bars: 95 % intervals.\nGrey: no practical difference, a tenth more or less. Lines: no difference.",
     )
     return figure
