@@ -232,10 +232,11 @@ class RunReader:
 
     def _describe_intervals(self, statistics: SetStatistics) -> str:
         clause = describe_bank(self.manifest)
+        link = " and " if self.manifest.get("bank") else "; "
         if len(statistics.sets) >= MIN_SETS:
             return (
                 f"Ratios are means over {len(statistics.sets)} sets with Student's t: the scatter within sets is each "
-                f"pair's own, and that between sets is pooled over the cells of the run, {clause}"
+                f"pair's own, and that between sets is pooled over the cells of the run{link}{clause}"
             )
         if self.manifest.get("bank"):
             return (

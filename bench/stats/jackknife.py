@@ -22,8 +22,8 @@ def estimate_from_all(whole: float, without: Sequence[float], confidence: float 
     """Return a positive number told from all sets together, with the interval of leaving out one set at a time.
 
     The interval is Student's t of the pseudo-values of its logarithm, with one degree of freedom fewer than sets. Such
-    intervals of p99 hold 91 to 93 % where 95 % are meant (simulated), since few orders lie beyond it. There is none for
-    a censored number, and none with fewer than three sets, of which two degrees of freedom are left.
+    intervals of p99 hold some 92 % where 95 % are meant (decision 0032), since few orders lie beyond it. There is none
+    for a censored number, and none with fewer than three sets, of which two degrees of freedom are left.
     """
     n = len(without)
     if math.isinf(whole) or any(map(math.isinf, without)):

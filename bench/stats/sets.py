@@ -20,7 +20,7 @@ MIN_SETS = 4
 """Before so many are done the scatter between sets is the bank's alone."""
 PAIR_DEGREES = 2.0
 """For how many degrees of freedom the pooled scatter counts beside what the sets of a pair show themselves. Few, since
-cells differ in their luck: with 6 a pair whose luck is thrice the others' is held in 90 %."""
+cells differ in the luck of their processes."""
 PAIR_DEGREES_WITHOUT_SLICES = 1.0
 """The same where slices do not say how much noisier one cell is than another."""
 

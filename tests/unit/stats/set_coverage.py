@@ -9,10 +9,14 @@ the ratio that is held least, the sets that a run took, and the widest half widt
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from statistics import fmean
 
 import numpy as np
+from scipy import stats
 
+from bench.stats.jackknife import compute_pseudo_values, estimate_from_all
+from bench.stats.quantiles import quantile_rank
 from bench.stats.sets import MIN_SETS, SetPrior, SetTable, estimate_ratio, half_width, measure_scatter
 
 CELLS, SLICES, MOST_SETS, TELL = 5, 6, 7, 0.05
@@ -106,6 +110,41 @@ def _draw(noise: Noise, dice: np.random.Generator, shape: tuple[int, ...]) -> np
     return dice.standard_t(4, shape) / 2**0.5 if noise.heavy else dice.standard_normal(shape)
 
 
+ORDERS, P99_SETS = 450, 4
+
+
+def simulate_p99(runs: int, seed: int = 1) -> tuple[float, float]:
+    """Returns how often intervals of a cell's own p99, and of its ratio to the first cell's, hold the truth.
+
+    Orders are log-normal, with a standard deviation of 0.5 in ln, and sets differ by 0.02.
+    """
+    dice = np.random.default_rng(seed)
+    truth = np.exp(stats.norm.ppf(0.99) * np.hypot(0.5, 0.02))
+    held: list[bool] = []
+    held_ratios: list[bool] = []
+    for _ in range(runs):
+        orders = np.exp(dice.normal(0, 0.5, (CELLS, P99_SETS, ORDERS)) + dice.normal(0, 0.02, (CELLS, P99_SETS, 1)))
+        whole = [_p99(of_cell) for of_cell in orders]
+        without = [[_p99(np.delete(of_cell, at, axis=0)) for at in range(P99_SETS)] for of_cell in orders]
+        own = [estimate_from_all(one, left) for one, left in zip(whole, without, strict=True)]
+        held += [(one.low or 0) <= truth <= (one.high or 0) for one in own]
+        values = [
+            compute_pseudo_values(float(np.log(one)), list(np.log(left)))
+            for one, left in zip(whole, without, strict=True)
+        ]
+        table = SetTable(np.array(values), np.empty((CELLS, P99_SETS, 0)))
+        scatter = measure_scatter(table)
+        for cell in range(1, CELLS):
+            ratio = estimate_ratio(table, scatter, cell, 0, told=float(np.log(whole[cell] / whole[0])))
+            held_ratios.append((ratio.low or 0) <= 1 <= (ratio.high or 0))
+    return fmean(held), fmean(held_ratios)
+
+
+def _p99(orders: np.ndarray) -> float:
+    rank = quantile_rank(Fraction(99, 100), orders.size) - 1
+    return float(np.partition(orders, rank, axis=None)[rank])
+
+
 def format_lines(runs: int) -> Iterator[str]:
     """Yields a line for each structure of noise."""
     for noise in NOISES:
@@ -114,6 +153,8 @@ def format_lines(runs: int) -> Iterator[str]:
             f"{noise.name:36} held {found.held:6.1%}, least {found.held_least:6.1%}, "
             f"sets {found.sets:.1f}, widest {found.widest:.1%}"
         )
+    held, held_ratios = simulate_p99(runs)
+    yield f"p99 of all sets: a cell's own held {held:.1%}, ratios {held_ratios:.1%}"
 
 
 if __name__ == "__main__":
