@@ -23,11 +23,13 @@ class BankedMeasure:
     """Of one slice of a cell; 0 for a measure without slices."""
     degrees: float
     """Of freedom, for which ``between`` counts."""
+    share: float = 1.0
+    """Of what is within sets, how much shows in them."""
     sets: int
 
     @property
     def prior(self) -> SetPrior:
-        return SetPrior(self.between, self.degrees)
+        return SetPrior(self.between, self.degrees, self.share)
 
 
 def compute_bank(tables: Sequence[SetTable]) -> BankedMeasure | None:
@@ -57,5 +59,6 @@ def compute_bank(tables: Sequence[SetTable]) -> BankedMeasure | None:
         between=max(0.0, middle - of_set),
         within=of_slice,
         degrees=min(max(prior_degrees, LEAST_DEGREES), MOST_DEGREES),
+        share=min(1.0, middle / of_set) if of_set else 1.0,
         sets=sum(table.values.shape[1] for table in tables),
     )

@@ -33,6 +33,13 @@ class SetPrior:
     """The variance between sets of a cell's logarithm, without what is within sets."""
     degrees: float
     """How many degrees of freedom it counts for."""
+    share: float = 1.0
+    """How much of what slices scatter within sets shows in the sets: less than 1 where a set's median shrugs off its
+    worst slices."""
+
+    def expect(self, within: float) -> float:
+        """Return the variance of a cell's value in a set whose slices say ``within``."""
+        return self.between + self.share * within
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +111,9 @@ def measure_scatter(table: SetTable, prior: SetPrior | None = None) -> Scatter |
     """Return the scatter of a run, moderated by what the bank knows; None where neither knows enough.
 
     The run's pooled variance s**2 has d degrees of freedom. The bank expects s0**2, which is its own variance between
-    sets and the run's within them, and counts for d0. Together they are (d0 s0**2 + d s**2) / (d0 + d), with d0 + d
-    (Smyth, Statistical Applications in Genetics and Molecular Biology 3(1), article 3, 2004, section 3). With fewer
-    than MIN_SETS sets it is s0**2 alone, and without a bank s**2 alone.
+    sets and its share of the run's within them, and counts for d0. Together they are (d0 s0**2 + d s**2) / (d0 + d),
+    with d0 + d (Smyth, Statistical Applications in Genetics and Molecular Biology 3(1), article 3, 2004, section 3).
+    With fewer than MIN_SETS sets it is s0**2 alone, and without a bank s**2 alone.
     """
     pairs = combinations(range(len(table.values)), 2)
     withins = [measure_within(table.slices[one], table.slices[other]) / 2 for one, other in pairs]
@@ -114,15 +121,14 @@ def measure_scatter(table: SetTable, prior: SetPrior | None = None) -> Scatter |
     within = math.fsum(known) / len(known) if known else 0.0
     sets = int(np.isfinite(table.values).any(axis=0).sum())
     if sets < MIN_SETS:
-        return None if prior is None else Scatter(prior.between + within, prior.degrees, within, of_bank=True)
+        return None if prior is None else Scatter(prior.expect(within), prior.degrees, within, of_bank=True)
     variance, degrees = fit_additive(table.values)
     if not degrees:
         return None
     if prior is None:
         return Scatter(variance, degrees, within, of_bank=False)
     whole = prior.degrees + degrees
-    expected = prior.between + within
-    return Scatter((prior.degrees * expected + degrees * variance) / whole, whole, within, of_bank=False)
+    return Scatter((prior.degrees * prior.expect(within) + degrees * variance) / whole, whole, within, of_bank=False)
 
 
 def estimate_ratio(
@@ -136,11 +142,12 @@ def estimate_ratio(
     """Return how many times its base a cell is, by their rows of the table, turned back from logarithms.
 
     The estimate is the mean over sets with both, or ``told``, a log ratio from all sets together, of which the values
-    are pseudo-values. Of the pair the scatter expects tau**2, twice its part between sets and what is within this
-    pair's; it counts for d1 degrees of freedom (PAIR_DEGREES) beside the variance v**2 of the pair's own n log ratios:
-    (d1 tau**2 + (n - 1) v**2) / (d1 + n - 1) over n is the square of the standard error, and d1 + n - 1 its degrees of
-    freedom, or those of the scatter where these are fewer. While the scatter is the bank's alone the pair's own is left
-    out. A set that is censored or zero in either leaves no estimate, since without it the ratio would flatter.
+    are pseudo-values. Of the pair the scatter expects tau**2: twice its part between sets, and what is within this
+    pair's, scaled down where the slices of all pairs scatter more than their sets do. It counts for d1 degrees of
+    freedom (PAIR_DEGREES) beside the variance v**2 of the pair's own n log ratios: (d1 tau**2 + (n - 1) v**2) / (d1 + n
+    - 1) over n is the square of the standard error, and d1 + n - 1 its degrees of freedom, or those of the scatter
+    where these are fewer. While the scatter is the bank's alone the pair's own is left out. A set that is censored or
+    zero in either leaves no estimate, since without it the ratio would flatter.
     """
     with np.errstate(invalid="ignore"):  # of two infinities
         logs = table.values[cell] - table.values[base]
@@ -157,7 +164,9 @@ def estimate_ratio(
         return Estimate(math.exp(middle), None, None, None, n, reason)
     within = measure_within(table.slices[cell], table.slices[base])
     has_slices = not math.isnan(within)
-    expected = 2 * max(0.0, scatter.variance - scatter.within) + (within if has_slices else 2 * scatter.within)
+    # Slices may scatter more than sets show, as when a set's median shrugs off its worst slices.
+    share = min(1.0, scatter.variance / scatter.within) if scatter.within else 1.0
+    expected = 2 * max(0.0, scatter.variance - scatter.within) + share * (within if has_slices else 2 * scatter.within)
     if scatter.of_bank or n < 2:
         variance, degrees = expected, scatter.degrees
     else:

@@ -31,6 +31,15 @@ def test_runs_that_differ_in_noise_count_for_less() -> None:
     assert LEAST_DEGREES <= found.degrees < 6
 
 
+def test_slices_that_scatter_more_than_their_sets_count_for_their_share() -> None:
+    table = draw_sets(np.random.default_rng(1), 200)
+    found = compute_bank([SetTable(table.values, table.slices * 5)])
+    assert found is not None
+    assert found.between == 0
+    of_set = found.within / SLICES
+    assert found.prior.expect(of_set) == pytest.approx(BETWEEN**2 + WITHIN**2 / SLICES, rel=0.1)
+
+
 def test_a_measure_without_slices_has_no_part_within() -> None:
     table = draw_sets(np.random.default_rng(1), 2000)
     found = compute_bank([SetTable(table.values, table.slices[:, :, :0])])

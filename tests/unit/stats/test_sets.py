@@ -116,10 +116,26 @@ def test_a_pair_with_slices_expects_its_own_scatter_within_sets() -> None:
     for cell in (0, 1):
         found = estimate_ratio(table, scatter, cell, 2)
         logs = table.values[cell] - table.values[2]
-        expected = 2 * max(0.0, scatter.variance - scatter.within) + measure_within(slices[cell], slices[2])
+        share = min(1.0, scatter.variance / scatter.within)
+        between = 2 * max(0.0, scatter.variance - scatter.within)
+        expected = between + share * measure_within(slices[cell], slices[2])
         variance = (PAIR_DEGREES * expected + 4 * logs.var(ddof=1)) / (PAIR_DEGREES + 4)
         reach = stats.t.ppf(0.975, PAIR_DEGREES + 4) * math.sqrt(variance / 5)
         assert half_width(found) == pytest.approx(math.exp(reach) - 1)
+
+
+def test_slices_that_scatter_more_than_sets_are_scaled_down_to_them() -> None:
+    slices = some_slices()
+    table = SetTable(slices.mean(axis=2), slices * 4)
+    scatter = measure_scatter(table)
+    assert scatter is not None
+    assert scatter.within > scatter.variance
+    found = estimate_ratio(table, scatter, 0, 1)
+    logs = table.values[0] - table.values[1]
+    expected = measure_within(slices[0] * 4, slices[1] * 4) * scatter.variance / scatter.within
+    variance = (PAIR_DEGREES * expected + 4 * logs.var(ddof=1)) / (PAIR_DEGREES + 4)
+    reach = stats.t.ppf(0.975, PAIR_DEGREES + 4) * math.sqrt(variance / 5)
+    assert half_width(found) == pytest.approx(math.exp(reach) - 1)
 
 
 def test_a_bank_counts_for_its_degrees_of_freedom() -> None:
