@@ -27,6 +27,7 @@ from bench.runner.capacity_search import (
     find_next_step,
 )
 from bench.runner.runner import Runner, RunPlan
+from bench.runner.sets import choose_rounds_plan
 from bench.stats.quantiles import samples_needed
 
 CAPACITY_SHARES = (0.5, 0.8)
@@ -153,7 +154,9 @@ FACTORS_PLAN = RunPlan("factors", expand_cells, Runner.rounds)
 
 
 def choose_plan(profile: Profile) -> RunPlan:
-    """Returns the plan that `make study` runs for a profile. Raises UsageError for one in slices."""
+    """Returns the plan that `make study` runs for a profile. Raises UsageError for slices, but of an A/A run."""
+    if profile.arms > 1:
+        return choose_rounds_plan(profile)
     if profile.slice_s:
         raise UsageError(
             "`make study` measures in whole trials; leave SLICE out, or take `make bench` for a few cells",

@@ -15,6 +15,7 @@ from bench.results.analysis import summary_columns
 from bench.results.banks import build_bank, describe_bank, find_bank, write_bank
 from bench.results.set_tables import SetStatistics
 from bench.results.store import RunFolder
+from bench.stats.bank import MIN_BANK_SETS
 from bench.stats.intervals import Estimate
 from bench.stats.sets import MIN_SETS, half_width
 from bench.stats.summary import compute_ratios
@@ -113,7 +114,9 @@ class SetCourse:
         statistics = self._kept.set_statistics()
         if self._profile.arms == 2 and statistics is not None:
             bank = build_bank(self._kept.manifest, statistics)
-            if bank is not None:
+            if bank is None:
+                self._say(f"a bank of A/A sets takes {MIN_BANK_SETS} valid ones, there are {len(statistics.sets)}")
+            else:
                 self._say(f"this machine's own bank of {bank.sets} A/A sets is in {write_bank(self._home, bank)}")
 
     def _is_told(self) -> bool:

@@ -148,6 +148,15 @@ def test_without_rest_ratios_are_to_the_first_cell(tmp_path: Path) -> None:
     assert all(half_width(ratio) < 1 for ratio in ratios.values())
 
 
+def test_too_few_a_a_sets_leave_no_bank_and_say_so(tmp_path: Path) -> None:
+    cells = {f"rest@{arm}": CELLS["rest"] for arm in "ab"}
+    run = build_set_run(tmp_path / "aa", sets=7, cells=cells)
+    course = Course(run, tmp_path, load_profile("aa", {"SLICE": "500ms", "ROUNDS": "7"}))
+    assert course.play() == []
+    assert "takes 8 valid ones, there are 7" in course.said[-1]
+    assert find_bank(tmp_path) is None
+
+
 def test_an_a_a_run_leaves_the_machines_own_bank_which_the_next_run_takes(tmp_path: Path) -> None:
     cells = {f"{name}@{arm}": CELLS[name] for name in ("rest", "broker") for arm in "ab"}
     run = build_set_run(tmp_path / "aa", sets=8, cells=cells)

@@ -43,6 +43,11 @@ def test_a_study_and_the_page_take_no_slices() -> None:
         check_web_profile(load_profile(settings={"TRANSPORT": "rest", "SLICE": "500ms"}))
 
 
+def test_a_study_of_a_method_against_itself_is_played_like_a_bench() -> None:
+    assert choose_plan(load_profile("aa")) is ROUNDS_PLAN
+    assert choose_plan(load_profile("aa", {"SLICE": "500ms"})) is SETS_PLAN
+
+
 def test_a_set_is_forecast_by_its_slices() -> None:
     few, many = (
         forecast_set_s(expand_cells(load_profile(settings={"SLICE": "500ms", "SLICES": count})))
