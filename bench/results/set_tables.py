@@ -65,9 +65,10 @@ class SetStatistics:
         told = None
         if metric in FROM_ALL_SETS:
             of = self._collect_from_all(metric)
-            if cell in of and base in of:
-                with np.errstate(invalid="ignore"):
-                    told = float(np.log(of[cell][1].whole) - np.log(of[base][1].whole))
+            if cell not in of or base not in of:
+                return Estimate(None, None, None, None, 0, "all sets together have too few orders to tell it")
+            with np.errstate(invalid="ignore"):
+                told = float(np.log(of[cell][1].whole) - np.log(of[base][1].whole))
         return estimate_ratio(table, scatter, self.cells.index(cell), self.cells.index(base), told)
 
     def estimate_whole(self, metric: str, cell: str) -> Estimate | None:

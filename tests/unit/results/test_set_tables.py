@@ -73,7 +73,9 @@ def test_p99_is_told_from_all_sets_together_where_a_set_has_too_few_orders(tmp_p
 def test_p99_of_too_few_orders_in_all_is_empty(tmp_path: Path) -> None:
     run = build_set_run(tmp_path, sets=4, orders=100)
     assert run.summary()["cells"][0]["metrics"]["finish_p99_us"]["estimate"] is None
-    assert run.summary()["ratios"][0]["metrics"]["finish_p99_us"]["estimate"] is None
+    ratio = run.summary()["ratios"][0]["metrics"]["finish_p99_us"]
+    assert (ratio["estimate"], ratio["n"]) == (None, 0)
+    assert "too few orders" in ratio["reason"]
 
 
 def test_a_summary_in_sets_has_intervals_of_four_sets_and_says_whose_they_are(tmp_path: Path) -> None:
