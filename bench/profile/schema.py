@@ -83,7 +83,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """With slices it is the number of sets; the least where they go on until the ratios are told."""
     slice_s: float = 0.0
     """Of the window of a slice; 0: there are whole trials, one after the other."""
-    slices: int = 12
+    slices: int = 6
     """Of each cell in a set."""
     lead_in_s: float = 0.1
     """From the first order of a slice to the opening of its window."""

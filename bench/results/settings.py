@@ -341,7 +341,8 @@ SETTINGS: dict[str, SettingSpec] = _table(
         key="slice_s",
         kind="seconds",
         help="the window of a slice: all cells are up at once and take turns, slice by slice; 0: one trial after the "
-        "other, each as long as DURATION",
+        "other, each as long as DURATION; left out, `fourways bench` takes 500ms, or up to 1s for 75 orders, and whole "
+        "trials where slices cannot be had",
         default=0,
         unit="s",
         zero=True,
@@ -353,7 +354,7 @@ SETTINGS: dict[str, SettingSpec] = _table(
         key="slices",
         kind="count",
         help="how many slices each cell has in a set, which is what a round is called with SLICE",
-        default=12,
+        default=6,
         least=1,
         most=10_000,
     ),

@@ -70,9 +70,9 @@ def bench(house: CommandLine, words: list[str]) -> None:
     short = [setting for setting in SHORT_RUN if setting.partition("=")[0] not in asked - {"ROUNDS"}]
     if "PAYLOAD" in asked:  # as few orders as a busy machine carries of any size
         short = ["RATE=10" if setting.startswith("RATE=") else setting for setting in short]
-    if "SLICE" in asked:  # slices have their own length
-        short = [*(setting for setting in short if not setting.startswith("DURATION=")), "SLICES=1"]
     whole = words == ["bench"]
+    if whole or "SLICE" in asked:  # slices have their own length
+        short = [*(setting for setting in short if not setting.startswith(("DURATION=", "RATE="))), "SLICES=1"]
     done = house.done(house.make(*words, *short, *(["REPORT=yes"] if whole else [])))
     assert is_completed(done), done.stdout + done.stderr
     trials = house.open_latest_run().trials()

@@ -7,6 +7,7 @@ import pytest
 from bench.profile.arms import group_arms
 from bench.profile.loader import load_profile
 from bench.profile.matrix import expand_cells
+from bench.profile.slices import load_bench_profile
 from tests.conftest import refuses
 
 SLICES = {"TRANSPORT": "rest,grpc", "SLICE": "500ms"}
@@ -17,8 +18,47 @@ def arms(**settings: str) -> list[list[str]]:
     return [[cell.name for cell in arm.cells] for arm in group_arms(cells)]
 
 
-def test_whole_trials_are_the_default() -> None:
+def test_a_profile_has_whole_trials_unless_slices_are_asked_for() -> None:
     assert load_profile().slice_s == 0
+    assert load_bench_profile("aa", {}).slice_s == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "slice_s"),
+    [
+        ({}, 0.5),
+        ({"TRANSPORT": "grpc", "SECURITY": "mtls", "ROUNDS": "1"}, 0.5),
+        ({"RATE": "100,300"}, 0.75),
+        ({"RATE": "75"}, 1.0),
+        ({"RATE": "74"}, 0.0),
+        ({"DURATION": "6s"}, 0.0),
+        ({"FAULT": "stop-payment"}, 0.0),
+        ({"ARRIVALS": "burst"}, 0.0),
+        ({"ARRIVALS": "constant"}, 0.5),
+        ({"TRANSPORT": "memory,rest"}, 0.0),
+        ({"SLO": "50ms"}, 0.0),
+        ({"SLICE": "0"}, 0.0),
+        ({"SLICE": "200ms", "RATE": "10"}, 0.2),
+    ],
+)
+def test_bench_takes_slices_that_are_long_enough_and_else_whole_trials(
+    settings: dict[str, str], slice_s: float
+) -> None:
+    assert load_bench_profile("default", settings).slice_s == slice_s
+
+
+def test_bench_goes_on_until_the_ratios_are_told_or_for_so_many_sets() -> None:
+    assert load_bench_profile("default", {}).until_told
+    profile = load_bench_profile("default", {"ROUNDS": "7"})
+    assert (profile.until_told, profile.rounds, profile.slices) == (False, 7, 6)
+
+
+@pytest.mark.parametrize(
+    ("code", "settings"), [("setting-of-slices", {"DURATION": "3s", "SLICES": "4"}), ("bad-numbers", {"RATE": "x"})]
+)
+def test_what_bench_cannot_have_is_refused(code: str, settings: dict[str, str]) -> None:
+    with refuses(code):
+        load_bench_profile("default", settings)
 
 
 def test_a_slice_has_its_number_and_its_lead_in() -> None:
