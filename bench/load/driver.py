@@ -33,7 +33,7 @@ START_LEAD_NS = 5_000_000
 """From the call of ``run`` to the start, so that the first order is not late already."""
 OVERDUE_CHECK_S = 1.0
 """How often orders over their deadline are looked for; also how much longer than the client's own deadline they get."""
-WINDOW_SLICES = 12
+WINDOW_PARTS = 12
 """Of the window, over which the orders in flight are averaged."""
 
 
@@ -105,8 +105,8 @@ class Driver(ABC):
         self._crash: BaseException | None = None
         self._added_up_until_ns = 0
         self._opening_timer: asyncio.TimerHandle | None = None
-        self._slice_task: asyncio.Task[None] | None = None
-        self._lost_in_flight_ns = [0] * WINDOW_SLICES
+        self._parts_task: asyncio.Task[None] | None = None
+        self._lost_in_flight_ns = [0] * WINDOW_PARTS
         """By part of the window, how long orders were in flight that did not finish."""
         self._recent_responses_us: list[int] = []
         """Responses of the warm-up since it was last looked at."""
@@ -133,17 +133,17 @@ class Driver(ABC):
                 if self._opening_timer is not None:
                     self._opening_timer.cancel()
                 sweep.cancel()
-                if self._slice_task is not None:
-                    self._slice_task.cancel()
+                if self._parts_task is not None:
+                    self._parts_task.cancel()
                 for _, task in self._in_flight.values():
                     task.cancel()
                 await asyncio.gather(sweep, *self._tasks(), return_exceptions=True)
                 self._count_unstarted()
         if self._crash is not None:
             raise self._crash
-        if width_ns := self._record.window_ns // WINDOW_SLICES:
-            slices = zip(self._record.in_flight_slices, self._lost_in_flight_ns, strict=False)
-            self._record.in_flight_slices = [mean - lost_ns / width_ns for mean, lost_ns in slices]
+        if width_ns := self._record.window_ns // WINDOW_PARTS:
+            parts = zip(self._record.in_flight_parts, self._lost_in_flight_ns, strict=False)
+            self._record.in_flight_parts = [mean - lost_ns / width_ns for mean, lost_ns in parts]
         self._accounting.flush()
         if self._crash is not None:  # of raw
             raise self._crash
@@ -206,17 +206,17 @@ class Driver(ABC):
         self._cpu_ns = time.process_time_ns()
         self._at_edge()
         if self._window.closes_ns is not None:
-            self._slice_task = asyncio.create_task(self._record_slices(self._window.closes_ns))
+            self._parts_task = asyncio.create_task(self._record_parts(self._window.closes_ns))
 
-    async def _record_slices(self, closes_ns: int) -> None:
+    async def _record_parts(self, closes_ns: int) -> None:
         """Records the mean of the orders in flight over each part of the window: where a growing backlog shows."""
-        record, width_ns = self._record, (closes_ns - self._window.opens_ns) // WINDOW_SLICES
+        record, width_ns = self._record, (closes_ns - self._window.opens_ns) // WINDOW_PARTS
         then_ns = self._added_up_until_ns
-        for number in range(1, WINDOW_SLICES + 1):
+        for number in range(1, WINDOW_PARTS + 1):
             before_ns = record.in_flight_ns
             await asyncio.sleep((self._window.opens_ns + number * width_ns - self._clock()) / _NS)
             now_ns = self._add_up_in_flight()
-            record.in_flight_slices.append((record.in_flight_ns - before_ns) / (now_ns - then_ns))
+            record.in_flight_parts.append((record.in_flight_ns - before_ns) / (now_ns - then_ns))
             then_ns = now_ns
 
     def _close_window(self) -> None:
@@ -246,8 +246,8 @@ class Driver(ABC):
         self._record.in_flight_lost_ns += self._window.overlap_ns(sent_ns, now_ns)
         if self._window.closes_ns is None:
             return
-        width_ns = (self._window.closes_ns - self._window.opens_ns) // WINDOW_SLICES
-        for number in range(WINDOW_SLICES):
+        width_ns = (self._window.closes_ns - self._window.opens_ns) // WINDOW_PARTS
+        for number in range(WINDOW_PARTS):
             begins_ns = self._window.opens_ns + number * width_ns
             self._lost_in_flight_ns[number] += max(0, min(now_ns, begins_ns + width_ns) - max(sent_ns, begins_ns))
 

@@ -230,7 +230,7 @@ class TrialReport(msgspec.Struct, kw_only=True, tag="trial"):
     """The window's finished orders, by the part of the window for which they were planned."""
     response_logs_by_part: list[float] = []
     """Natural logarithms of their responses in nanoseconds, summed."""
-    in_flight_slices: list[float] = []
+    in_flight_parts: list[float] = []
     """The mean over each part of the window, without orders that did not finish."""
     response_mean_s: float | None = None
     """From planned to finished."""
@@ -302,7 +302,7 @@ class TrialReport(msgspec.Struct, kw_only=True, tag="trial"):
             accept_mean_s=record.accept_ns / 1e9 / window.finished if window.finished else None,
             finished_by_part=record.finished_by_part,
             response_logs_by_part=record.response_logs_by_part,
-            in_flight_slices=record.in_flight_slices,
+            in_flight_parts=record.in_flight_parts,
             response_mean_s=record.response_ns / 1e9 / window.finished if window.finished else None,
             service_mean_s=record.service_ns / 1e9 / window.finished if window.finished else None,
             sampled=record.sampled,

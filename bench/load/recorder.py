@@ -211,7 +211,7 @@ class DriverRecord:
         "in_flight_lost_ns",
         "in_flight_max",
         "in_flight_ns",
-        "in_flight_slices",
+        "in_flight_parts",
         "lateness",
         "rejected",
         "rejected_in_window",
@@ -260,7 +260,7 @@ class DriverRecord:
         window was open."""
         self.in_flight_lost_ns = 0
         """The same of orders that failed or never finished, up to when they were given up."""
-        self.in_flight_slices: list[float] = []
+        self.in_flight_parts: list[float] = []
         """The integral's mean over each part of the window, as far as it came, without orders that did not finish."""
         self.response_ns = 0
         """From planned to finished, summed over the window's orders that finished."""
@@ -285,7 +285,7 @@ class DriverRecord:
     def add(self, other: "DriverRecord") -> None:
         """Adds what another record counted in windows of its own, one after the other. Both are closed.
 
-        ``in_flight_slices`` adds up part by part, and ``warm_up_ns`` stays what it is.
+        ``in_flight_parts`` adds up part by part, and ``warm_up_ns`` stays what it is.
         """
         for mine, theirs in ((self.all, other.all), (self.window, other.window)):
             for name in OrderCounts.__slots__:
@@ -299,8 +299,8 @@ class DriverRecord:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.sampled += other.sampled
         self.in_flight_max = max(self.in_flight_max, other.in_flight_max)
-        pairs = zip_longest(self.in_flight_slices, other.in_flight_slices, fillvalue=0.0)
-        self.in_flight_slices = [mine + theirs for mine, theirs in pairs]
+        pairs = zip_longest(self.in_flight_parts, other.in_flight_parts, fillvalue=0.0)
+        self.in_flight_parts = [mine + theirs for mine, theirs in pairs]
         for name in ("finished_by_part", "response_logs_by_part"):
             setattr(self, name, [a + b for a, b in zip(getattr(self, name), getattr(other, name), strict=True)])
 

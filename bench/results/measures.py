@@ -379,7 +379,7 @@ MEASURES: dict[str, MeasureSpec] = _table(
     _inner("ended_ns", "when the last load process had ended, by its clock", "max", "ns"),
     _inner("in_flight_max", "the most orders in flight", "sum", "orders"),
     _inner("in_flight_by_instants", "orders in flight by their own instants (Little's law)", "sum", "orders"),
-    _inner("in_flight_slices", "orders in flight in each part of the window, in the mean", "parts", "orders"),
+    _inner("in_flight_parts", "orders in flight in each part of the window, in the mean", "parts", "orders"),
     _inner("finished_by_part", "finished orders by the part of the window in which they came", "parts", "orders"),
     _inner("response_logs_by_part", "natural logarithms of their responses in nanoseconds, summed", "parts"),
     _inner("submit_mean_s", "from sent to the return of submit, in the mean", "mean", "s"),

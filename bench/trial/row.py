@@ -85,7 +85,7 @@ def build_health(outcome: TrialOutcome, *, steady: bool = True, keeps_up: bool =
         acceptance_gap_us=(submit_s - accept_s) * 1e6,
         trend=validity.fit_response_trend(report.response_logs_by_part, report.finished_by_part) if steady else None,
         # That a queue grows in a slice, which begins empty, does not say that it would grow for ever.
-        backlog_grew=steady and totals is None and validity.has_backlog_grown(report.in_flight_slices, report.planned),
+        backlog_grew=steady and totals is None and validity.has_backlog_grown(report.in_flight_parts, report.planned),
         steal_share=None if machine is None else machine.steal_s / machine.duration_s / (os.cpu_count() or 1),
         background_cores=None
         if machine is None or not outcome.knows_all_processes
@@ -108,7 +108,7 @@ def _find_slice_doubts(report: TrialReport) -> Iterator[Caveat]:
         return
     if _is_lead_in_short(report):
         yield caveats.lead_in_short(totals.lead_in_s, _compute_percentiles(report, "finish").p50_us or 0.0)
-    elif validity.has_backlog_grown(report.in_flight_slices, report.planned / totals.slices):
+    elif validity.has_backlog_grown(report.in_flight_parts, report.planned / totals.slices):
         yield caveats.slices_not_level()
     if totals.left > totals.slices * MAX_LEFT_SHARE:
         yield caveats.slices_left(totals.left, totals.slices)

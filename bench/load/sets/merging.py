@@ -37,7 +37,7 @@ def merge_slices(trial: str, spec: SetSpec, slices: Sequence[PlayedSlice], worke
     for one in slices:
         whole.add(one.record)
     # The mean over the slices, part by part: a backlog that grows in each slice shows, as it does in a window.
-    whole.in_flight_slices = [total / len(slices) for total in whole.in_flight_slices]
+    whole.in_flight_parts = [total / len(slices) for total in whole.in_flight_parts]
     digest = hashlib.sha256("".join(one.planned.plan_hash for one in slices).encode()).hexdigest()
     report = TrialReport.of(trial, worker, whole, digest if slices else "")
     usage = [one.usage for one in slices]

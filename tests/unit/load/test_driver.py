@@ -78,10 +78,10 @@ def test_orders_in_flight_are_averaged_over_the_time_of_the_window() -> None:
 def test_orders_in_flight_are_averaged_over_twelfths_of_the_window() -> None:
     stub = FakeShopClient(lambda number: 100.0)
     record = run_on_virtual_clock(run_open_trial(stub, warm_up_s=1, duration_s=6, drain_s=200, deadline_s=200)).record
-    assert len(record.in_flight_slices) == 12
-    assert sum(record.in_flight_slices) / 12 == pytest.approx(record.in_flight_ns / record.window_ns, rel=0.01)
+    assert len(record.in_flight_parts) == 12
+    assert sum(record.in_flight_parts) / 12 == pytest.approx(record.in_flight_ns / record.window_ns, rel=0.01)
     # Nothing finishes in the window, and 50 more come in every half second.
-    steps = [b - a for a, b in itertools.pairwise(record.in_flight_slices)]
+    steps = [b - a for a, b in itertools.pairwise(record.in_flight_parts)]
     assert steps == pytest.approx([50] * 11, abs=1)
 
 
@@ -90,7 +90,7 @@ def test_orders_that_never_end_are_no_growing_backlog(phases: dict[str, float]) 
     stub = FakeShopClient(lambda number: 0.05 if number % 10 else 1000.0)
     record = run_on_virtual_clock(run_open_trial(stub, warm_up_s=1, duration_s=6, **phases)).record
     assert record.window.unfinished == 60
-    assert record.in_flight_slices == pytest.approx([0.9 * 100 * 0.05] * 12, abs=0.6)
+    assert record.in_flight_parts == pytest.approx([0.9 * 100 * 0.05] * 12, abs=0.6)
 
 
 @pytest.mark.parametrize(

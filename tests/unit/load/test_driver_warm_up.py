@@ -81,7 +81,7 @@ def test_a_window_that_would_open_while_the_stopped_trial_drains_does_not() -> N
 
     record = run_on_virtual_clock(run_open_trial(FakeShopClient(lambda number: 5.0), warm_up_s=2, during=stop)).record
     assert record.shipped.count == record.all.planned
-    assert (edges, record.in_flight_slices) == ([], [])
+    assert (edges, record.in_flight_parts) == ([], [])
 
 
 def test_a_rate_edited_in_the_warm_up_holds_in_the_window_too() -> None:

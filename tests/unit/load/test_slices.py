@@ -269,7 +269,7 @@ def test_a_lead_in_that_is_shorter_than_the_latency_is_said_and_not_taken_for_an
 def test_a_queue_that_grows_in_every_slice_is_said_and_not_called_a_backlog() -> None:
     spec = build_spec()
     parts = [1.0 + 0.2 * part for part in range(12)]
-    report = msgspec.structs.replace(report_of(spec, play_one_cell(lambda _: 0.005)[1]), in_flight_slices=parts)
+    report = msgspec.structs.replace(report_of(spec, play_one_cell(lambda _: 0.005)[1]), in_flight_parts=parts)
     row = row_of(report)
     assert (row.valid, names(row)) == (False, ["slices-not-level"])
 
