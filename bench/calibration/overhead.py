@@ -23,9 +23,9 @@ from rich.table import Table
 
 from bench.calibration.baseline.load import run_open_loop
 from bench.errors import LoadError
-from bench.load.driver import Phases
 from bench.load.locust.control import Master, start_master, start_worker
 from bench.load.open_loop import OpenDriver
+from bench.load.phases import Phases
 from bench.load.protocol import TrialReport, TrialSpec
 from bench.load.scheduling import raise_priority, restore_priority
 from bench.load.session import LoadSession

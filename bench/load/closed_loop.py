@@ -4,9 +4,10 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from bench.load.driver import Driver, Phases
+from bench.load.driver import Driver
 from bench.load.order_log import WriteOrder
 from bench.load.pacer import Clock, Pacer, create_best_pacer
+from bench.load.phases import Phases
 from bench.load.workload.orders import OrderSource
 from transports.base import Client
 

@@ -10,16 +10,16 @@ started when it is due. Only the in-flight cap holds orders back: above it an or
 """
 
 import asyncio
-import gc
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from bench.load.accounting import BATCH_ORDERS, FinishedOrder, OrderAccounting, Window
+from bench.load.gc_pause import pause_gc
 from bench.load.order_log import WriteOrder
 from bench.load.pacer import Clock, Pacer, create_best_pacer
+from bench.load.phases import Phases
 from bench.load.recorder import DriverRecord
 from bench.load.workload.orders import OrderSource
 from shop.messages import PlaceOrder
@@ -33,32 +33,10 @@ START_LEAD_NS = 5_000_000
 """From the call of ``run`` to the start, so that the first order is not late already."""
 OVERDUE_CHECK_S = 1.0
 """How often orders over their deadline are looked for; also how much longer than the client's own deadline they get."""
+CANCEL_GRACE_S = 1.0
+"""An order that has not ended so long after it was cancelled is left behind, in its task."""
 WINDOW_PARTS = 12
 """Of the window, over which the orders in flight are averaged."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Phases:
-    """Lengths of a trial's phases in seconds. ``duration_s`` None: until stopped."""
-
-    warm_up_s: float = 0.0
-    """At least; 0: none."""
-    warm_up_max_s: float = 0.0
-    """At most; not more than ``warm_up_s``: it is as long as that, steady or not."""
-    duration_s: float | None = None
-    drain_s: float = 30.0
-    deadline_s: float = 30.0
-    """An order that is older ends as unfinished."""
-    in_flight_cap: int = 10_000
-    tick_s: float = 0.5
-    """How often an adapting warm-up is looked at."""
-    trace_every: int = 0
-    """One in so many orders is kept with its four instants; 0: none."""
-
-    @property
-    def adapts(self) -> bool:
-        """Whether the warm-up lasts until neither the orders in flight nor the median response rises or falls."""
-        return 0 < self.warm_up_s < self.warm_up_max_s
 
 
 class ClockMismatchError(Exception):
@@ -102,6 +80,7 @@ class Driver(ABC):
         self._ready: PlaceOrder | None = workload.order(0)
         self._in_flight: dict[int, tuple[int, asyncio.Task[None]]] = {}
         """By number, in the order of sending: when, and the task."""
+        self._left_behind: set[int] = set()
         self._crash: BaseException | None = None
         self._added_up_until_ns = 0
         self._opening_timer: asyncio.TimerHandle | None = None
@@ -114,7 +93,7 @@ class Driver(ABC):
     async def run(self) -> None:
         """Runs warm-up, window and drain; returns when the last order has ended or ``drain_s`` is over.
 
-        Raises what a defect raised, or MiscountError.
+        An order that cannot be cancelled is left behind as unfinished. Raises what a defect raised, or MiscountError.
         """
         phases = self._phases
         endless = phases.duration_s is None
@@ -135,10 +114,8 @@ class Driver(ABC):
                 sweep.cancel()
                 if self._parts_task is not None:
                     self._parts_task.cancel()
-                for _, task in self._in_flight.values():
-                    task.cancel()
-                await asyncio.gather(sweep, *self._tasks(), return_exceptions=True)
-                self._count_unstarted()
+                await asyncio.gather(sweep, return_exceptions=True)
+                await self._end_orders()
         if self._crash is not None:
             raise self._crash
         if width_ns := self._record.window_ns // WINDOW_PARTS:
@@ -182,6 +159,11 @@ class Driver(ABC):
     def in_flight(self) -> int:
         """How many orders are on their way."""
         return len(self._in_flight)
+
+    @property
+    def left_behind(self) -> int:
+        """How many orders could not be cancelled: their tasks go on, and their load process has to be ended."""
+        return len(self._left_behind)
 
     @property
     def responses_outside_us(self) -> Sequence[int]:
@@ -312,23 +294,14 @@ class Driver(ABC):
                 finished_ns,
                 taken_ns,
             )
-        except asyncio.CancelledError:
-            status = "unfinished"
-            every.unfinished += 1
-            if in_window:
-                window.unfinished += 1
-                window.accepted_unfinished += accepted_ns > 0
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error is counted
+            if number in self._left_behind:
+                return
+            status = self._count_unsuccessful(error, accepted=accepted_ns > 0, in_window=in_window)
             self._discount_lost_order(sent_ns)
-        except Exception as error:  # noqa: BLE001 - every error is counted
-            status = "failed"
-            every.failed += 1
-            if in_window:
-                window.failed += 1
-                self._accounting.count_failure(type(error).__name__)
-            self._discount_lost_order(sent_ns)
-            if not isinstance(error, TransportError):
-                self._abort_with(error)
         else:
+            if number in self._left_behind:
+                return
             status = "finished"
             self._accounting.ends.append(end)
             if not in_window:
@@ -340,6 +313,24 @@ class Driver(ABC):
         if len(self._accounting.ends) >= BATCH_ORDERS:
             self._accounting.flush()
 
+    def _count_unsuccessful(self, error: BaseException, *, accepted: bool, in_window: bool) -> str:
+        """Counts an order that did not finish; returns its status. A cancellation of ours makes it unfinished."""
+        every, window = self._record.all, self._record.window
+        cancelled = isinstance(error, asyncio.CancelledError)
+        if cancelled and _is_being_cancelled():
+            every.unfinished += 1
+            window.unfinished += in_window
+            window.accepted_unfinished += in_window and accepted
+            return "unfinished"
+        every.failed += 1
+        if in_window:
+            window.failed += 1
+            self._accounting.count_failure(type(error).__name__)
+        # A CancelledError that nobody here asked for is the client library's.
+        if not cancelled and not isinstance(error, TransportError):
+            self._abort_with(error)
+        return "failed"
+
     def _check_instant(self, sent_ns: int, at_ns: int) -> int:
         """Returns an instant that a transport gave. Raises ClockMismatchError when it is impossible."""
         now_ns = self._clock()
@@ -350,7 +341,7 @@ class Driver(ABC):
             )
         return at_ns
 
-    def _abort_with(self, error: Exception) -> None:
+    def _abort_with(self, error: BaseException) -> None:
         """Ends the trial because of a defect, not only the order in which it showed."""
         self._crash = self._crash or error
         self.stop()
@@ -373,30 +364,33 @@ class Driver(ABC):
         if tasks:
             await asyncio.wait(tasks, timeout=self._phases.drain_s)
 
-    def _count_unstarted(self) -> None:
-        """A task that is cancelled before its first step never runs: its order was not sent."""
-        for number, (planned_ns, _) in self._in_flight.items():
-            self._accounting.count_not_sent(number, planned_ns)
+    async def _end_orders(self) -> None:
+        """Cancels what is in flight, and leaves behind what does not end by that."""
+        if tasks := self._tasks():
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=CANCEL_GRACE_S)
+        for number, (planned_ns, task) in list(self._in_flight.items()):
+            if task.done():  # cancelled before its first step: its order was not sent
+                self._accounting.count_not_sent(number, planned_ns)
+            else:
+                self._leave_behind(number, planned_ns)
         self._in_flight.clear()
+
+    def _leave_behind(self, number: int, planned_ns: int) -> None:
+        """Counts an order as unfinished whose task goes on; whether it was accepted is not known."""
+        self._left_behind.add(number)
+        self._record.all.unfinished += 1
+        if planned_ns >= self._window.opens_ns:
+            self._record.window.unfinished += 1
+            self._accounting.close(number, "unfinished", planned_ns, planned_ns, 0, 0)
+        self._discount_lost_order(planned_ns)
 
     def _tasks(self) -> list[asyncio.Task[None]]:
         return [task for _, task in self._in_flight.values()]
 
 
-@contextmanager
-def pause_gc(*, disable: bool) -> Iterator[None]:
-    """Freezes what is alive now; with ``disable`` nothing is collected until the end either.
-
-    Without an end in sight collection stays on, as cycles would add up.
-    """
-    was_enabled = gc.isenabled()
-    gc.collect()
-    gc.freeze()
-    if disable:
-        gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-        gc.unfreeze()
+def _is_being_cancelled() -> bool:
+    """Whether somebody has asked the present task to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

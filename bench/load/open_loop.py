@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 
 from bench.load.accounting import NEVER_NS
-from bench.load.driver import START_LEAD_NS, Driver, Phases
+from bench.load.driver import START_LEAD_NS, Driver
 from bench.load.order_log import WriteOrder
 from bench.load.pacer import Clock, Pacer, create_best_pacer
+from bench.load.phases import Phases
 from bench.load.workload.arrivals import Schedule
 from bench.load.workload.orders import OrderSource
 from bench.stats.trend import is_steady

@@ -11,9 +11,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from bench.load.closed_loop import ClosedDriver
-from bench.load.driver import Driver, Phases
+from bench.load.driver import Driver
 from bench.load.open_loop import OpenDriver
 from bench.load.order_log import WriteOrder, open_order_log
+from bench.load.phases import Phases
 from bench.load.protocol import TrialReport, TrialSpec
 from bench.load.recorder import DriverRecord
 from bench.load.resource_meter import ResourceMeter

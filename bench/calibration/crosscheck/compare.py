@@ -16,9 +16,9 @@ from bench.calibration.crosscheck import tools
 from bench.calibration.crosscheck.echo import create_topic, open_kafka_echo, open_rabbit_echo
 from bench.errors import LoadError
 from bench.load.closed_loop import ClosedDriver
-from bench.load.driver import Phases
 from bench.load.locust.control import Master, start_master, start_worker
 from bench.load.open_loop import OpenDriver
+from bench.load.phases import Phases
 from bench.load.protocol import TrialReport, TrialSpec
 from bench.load.recorder import DriverRecord
 from bench.load.workload.arrivals import Schedule

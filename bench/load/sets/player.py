@@ -10,10 +10,11 @@ from statistics import median
 from typing import Protocol
 
 from bench.load import resources as cost
-from bench.load.driver import START_LEAD_NS, Phases
+from bench.load.driver import START_LEAD_NS
 from bench.load.open_loop import OpenDriver
 from bench.load.order_log import WriteOrder
 from bench.load.pacer import Clock, Pacer, create_best_pacer
+from bench.load.phases import Phases
 from bench.load.protocol import MachineUsage, PartUsage, ResourceWatch
 from bench.load.recorder import DriverRecord, Histogram
 from bench.load.resource_meter import ResourceMeter

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.load import resources as cost
-from bench.load.driver import pause_gc
+from bench.load.gc_pause import pause_gc
 from bench.load.order_log import WriteOrder, open_order_log
 from bench.load.protocol import DriverAudit, TrialReport
 from bench.load.recorder import DriverRecord, PackedTally

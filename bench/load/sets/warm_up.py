@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bench.load.closed_loop import ClosedDriver
-from bench.load.driver import Phases
+from bench.load.phases import Phases
 from bench.load.recorder import DriverRecord, Histogram
 from bench.load.sets.player import TOOLS, Tools
 from bench.load.workload.orders import OrderSource

@@ -8,8 +8,9 @@ from bench.calibration.selftest.cases import SINGLE_TRIAL_CASES, CheckResult, Si
 from bench.calibration.selftest.queue_model import QueueModel, compute_responses_s
 from bench.calibration.selftest.stub import StubClient
 from bench.load.closed_loop import ClosedDriver
-from bench.load.driver import Driver, Phases
+from bench.load.driver import Driver
 from bench.load.open_loop import OpenDriver
+from bench.load.phases import Phases
 from bench.load.protocol import TrialReport, TrialSpec
 from bench.load.session import build_schedule, build_warm_up_schedule
 from tests.unit.load.virtual_clock import build_virtual_pacer, read_virtual_clock_ns, run_on_virtual_clock

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from bench.load.closed_loop import ClosedDriver
-from bench.load.driver import Driver, Phases
+from bench.load.driver import Driver
 from bench.load.open_loop import OpenDriver
+from bench.load.phases import Phases
 from bench.load.protocol import TrialReport
 from bench.load.workload.arrivals import Schedule
 from bench.load.workload.orders import Workload

@@ -1,13 +1,15 @@
 """Tests how a trial ends: late, lost and duplicated outcomes, and errors."""
 
 import asyncio
+import contextlib
 import dataclasses
 from typing import Any
 
 import pytest
 
-from bench.load.driver import ClockMismatchError, Driver, Phases
+from bench.load.driver import ClockMismatchError, Driver
 from bench.load.open_loop import OpenDriver
+from bench.load.phases import Phases
 from bench.load.workload.arrivals import Schedule
 from bench.load.workload.orders import Workload
 from shop.messages import OrderClosed, PlaceOrder
@@ -260,3 +262,53 @@ async def _driver_cancelled() -> int:
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     return sum(not task.done() for task in orders)
+
+
+class Stubborn(FakeShopClient):
+    """A client one of whose orders takes no cancellation for an answer."""
+
+    def __init__(self, stubborn: int, ends_after_s: float = 60) -> None:
+        super().__init__()
+        self.stubborn, self.ends_after_s = stubborn, ends_after_s
+
+    async def submit(self, order: PlaceOrder) -> Receipt:
+        receipt = await super().submit(order)
+        if len(self.orders) - 1 == self.stubborn:
+            until_s = asyncio.get_running_loop().time() + self.ends_after_s
+            while (left_s := until_s - asyncio.get_running_loop().time()) > 0:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(left_s)
+        return receipt
+
+
+def test_an_order_that_cannot_be_cancelled_is_left_behind_and_not_counted_again_when_it_ends() -> None:
+    took_s = 0.0
+
+    async def trial() -> Driver:
+        nonlocal took_s
+        began_ns = read_virtual_clock_ns()
+        driver = await run_open_trial(Stubborn(999), drain_s=3, deadline_s=3)
+        took_s = (read_virtual_clock_ns() - began_ns) / NS_PER_S
+        await asyncio.sleep(100)
+        return driver
+
+    driver = run_on_virtual_clock(trial())
+    assert took_s == pytest.approx(10 + 3 + 1, abs=0.1)
+    assert driver.left_behind == 1
+    record = driver.record
+    assert (record.window.planned, record.window.finished, record.window.unfinished) == (1000, 999, 1)
+    assert (record.all.unfinished, record.finish.censored, record.accept.censored) == (1, 1, 1)
+    record.all.check()
+
+
+def test_a_cancellation_by_the_client_library_is_a_failure_with_its_name() -> None:
+    class Cancels(FakeShopClient):
+        async def submit(self, order: PlaceOrder) -> Receipt:
+            if len(self.orders) % 10 == 0:
+                self.orders.append("")
+                raise asyncio.CancelledError
+            return await super().submit(order)
+
+    record = run_on_virtual_clock(run_open_trial(Cancels())).record
+    assert record.failures == {"CancelledError": 100}
+    assert (record.window.planned, record.window.failed, record.window.unfinished) == (1000, 100, 0)

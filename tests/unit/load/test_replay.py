@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from bench.load.driver import Driver, Phases
+from bench.load.driver import Driver
 from bench.load.open_loop import OpenDriver
+from bench.load.phases import Phases
 from bench.load.protocol import TrialSpec
 from bench.load.session import build_schedule
 from bench.load.workload.orders import Mix, Workload

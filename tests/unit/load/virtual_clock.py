@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from bench.load.closed_loop import ClosedDriver
-from bench.load.driver import Driver, Phases
+from bench.load.driver import Driver
 from bench.load.open_loop import OpenDriver
 from bench.load.order_log import WriteOrder
 from bench.load.pacer import LoopPacer, Pacer
+from bench.load.phases import Phases
 from bench.load.workload.arrivals import Schedule
 from bench.load.workload.orders import Mix, Workload
 from shop.messages import OrderClosed, PlaceOrder
