@@ -181,6 +181,8 @@ class TrialReport(msgspec.Struct, kw_only=True, tag="trial"):
     failed: int = 0
     unfinished: int = 0
     accepted_unfinished: int = 0
+    left_behind: int = 0
+    """Orders among the unfinished that could not be cancelled."""
     duplicated: int = 0
     shipped: int = 0
     rejected: int = 0

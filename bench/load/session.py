@@ -46,6 +46,9 @@ class LoadSession:
         self.worker = worker
         self.trace = ""
         """Where an unforeseen error came from."""
+        self.report: TrialReport | None = None
+        self.reported = asyncio.Event()
+        """Set once ``report`` is there, before the client is closed."""
         self._users = users
         self._driver: Driver | None = None
         self._stopped = False
@@ -115,6 +118,7 @@ class LoadSession:
             await driver.run()
             report = TrialReport.of(spec.id, self.worker, driver.record, driver.plan_hash)
             report.workers = 1
+            report.left_behind = driver.left_behind
             report.duplicated = client.duplicated
             report.driver_priority = describe_priority()
             report.facts = dict(transport.facts())
@@ -126,6 +130,8 @@ class LoadSession:
             if hosted is not None:
                 report.services_audit = {name: build_audit(service) for name, (service, _) in hosted.items()}
                 report.stamps = [stamp for _, serving in hosted.values() for stamp in serving.trace.stamps]
+            self.report = report
+            self.reported.set()
             return report
 
     def _raw_path(self) -> Path:

@@ -81,6 +81,15 @@ def incomplete(failed: int, unfinished: int) -> Caveat:
     )
 
 
+def orders_left_behind(count: int) -> Caveat:
+    return Caveat(
+        "order-left-behind",
+        f"{count:,} {_plural(count, 'order')} could not be cancelled and stayed behind in a load process, which was "
+        "ended",
+        "see where the transport's client catches a CancelledError and goes on",
+    )
+
+
 def dead_letters(counts: Mapping[str, int]) -> Caveat:
     """``counts`` are by reason."""
     total, reasons = sum(counts.values()), ", ".join(f"{count:,} {reason}" for reason, count in counts.items() if count)

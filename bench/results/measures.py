@@ -365,6 +365,7 @@ MEASURES: dict[str, MeasureSpec] = _table(
     ),
     # In the report alone.
     _inner("accepted_unfinished", "accepted orders without an outcome", "sum", "orders"),
+    _inner("left_behind", "unfinished orders that could not be cancelled", "sum", "orders"),
     _inner("unexpected", "outcomes that were not as planned, warm-up included", "sum", "orders"),
     _inner("window_s", "the length of the window", "max", "s"),
     _inner("steady", "whether the warm-up ended because nothing rose or fell any more", "all"),

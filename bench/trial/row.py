@@ -169,6 +169,8 @@ def _find_remarks(cell: CellSettings, outcome: TrialOutcome, health: validity.He
         offered_per_s=report.planned / report.window_s if report.window_s else 0.0,
         achieved_per_s=report.achieved_per_s,
     )
+    if report.left_behind:
+        yield caveats.orders_left_behind(report.left_behind)
     if cell.profile.fault is None and any(outcome.dead_letters.values()):
         yield caveats.dead_letters(outcome.dead_letters)
     if outcome.store_refusals:

@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
@@ -39,6 +39,10 @@ MASTER_TIMEOUT_S = 10.0
 CONNECT_RETRY_S = 5.0
 CONNECT_TIMEOUT_S = 30.0
 LINGER_MS = 500
+CLOSE_GRACE_S = 5.0
+"""What a client may take to close once its trial has been measured; then its load process is to be ended."""
+EXIT_GRACE_S = 2.0
+"""From the end of the worker to that of its process, by force: a task that cannot be cancelled would hold it."""
 
 ANY_VERSION = -1
 """What Locust's master takes from workers that are no Locust themselves."""
@@ -82,6 +86,15 @@ class Worker:
             with suppress(zmq.ZMQError):
                 await self._send("quit", None)
             context.destroy(linger=LINGER_MS)
+
+    def when_ended(self, call: Callable[[int, str], None]) -> None:
+        """Has this called with exit code and reason at the end, before anything is cleaned up."""
+
+        def tell(result: asyncio.Future[tuple[int, str]]) -> None:
+            if not result.cancelled():
+                call(*result.result())
+
+        self._exit_result.add_done_callback(tell)
 
     def end(self, code: int = 0, why: str = "") -> None:
         """Ends the worker with this exit code and reason. Idempotent."""
@@ -202,8 +215,10 @@ class Worker:
         count = sum(self._users.values())
         await self._send("spawning_complete", {"user_classes_count": self._users, "user_count": count})
 
-    async def _carry_out(self, session: LoadSession | SetSession, running: Awaitable[TrialReport | SetReport]) -> None:
-        report = await running
+    async def _carry_out(
+        self, session: LoadSession | SetSession, running: Coroutine[Any, Any, TrialReport | SetReport]
+    ) -> None:
+        report = await _await_report(session, asyncio.create_task(running))
         if self._state != "running":
             await self._confirm_spawn()
         # Locust's master looks once a second whether users are left before it takes a run for stopped, so it hears
@@ -243,6 +258,24 @@ class Worker:
         await self._send("client_ready", ANY_VERSION)
 
 
+async def _await_report(session: LoadSession | SetSession, task: asyncio.Task[Any]) -> TrialReport | SetReport:
+    """Returns what the session reports; a client that does not close then is left behind."""
+    reported = asyncio.create_task(session.reported.wait())
+    try:
+        await asyncio.wait([task, reported], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([task], timeout=CLOSE_GRACE_S)
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait([task], timeout=CLOSE_GRACE_S)
+        raise
+    finally:
+        reported.cancel()
+    if task.done() or session.report is None:
+        report: TrialReport | SetReport = await task
+        return report
+    return session.report
+
+
 async def run_worker(host: str, port: int, node_id: str, *, until_eof: bool) -> tuple[int, str]:
     """Runs a worker that also ends on SIGINT and SIGTERM, and with ``until_eof`` at the end of standard input.
 
@@ -251,6 +284,7 @@ async def run_worker(host: str, port: int, node_id: str, *, until_eof: bool) -> 
     worker = Worker(host, port, node_id)
     running = asyncio.ensure_future(worker.run())
     await asyncio.sleep(0)
+    worker.when_ended(_exit_soon)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, worker.end)
@@ -259,12 +293,27 @@ async def run_worker(host: str, port: int, node_id: str, *, until_eof: bool) -> 
     return await running
 
 
+def _exit_soon(code: int, why: str) -> None:
+    """Ends the process in a moment, whatever still runs in it: nothing may survive at real-time priority."""
+
+    def leave() -> None:
+        time.sleep(EXIT_GRACE_S)
+        if why:
+            print(why, file=sys.stderr, flush=True)
+        os._exit(code)
+
+    threading.Thread(target=leave, daemon=True).start()
+
+
 def _end_at_eof(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
     # os.read, since a thread that is left inside sys.stdin keeps the interpreter from exiting.
     while os.read(0, 4096):
         pass
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(worker.end)
+    # A loop that is blocked does not hear of it.
+    time.sleep(2 * EXIT_GRACE_S)
+    os._exit(1)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

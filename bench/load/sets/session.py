@@ -61,6 +61,9 @@ class SetSession:
         self.worker = worker
         self.trace = ""
         """Where an unforeseen error came from."""
+        self.report: SetReport | None = None
+        self.reported = asyncio.Event()
+        """Set once ``report`` is there, before the clients are closed."""
         self._begun = BegunSlice()
         self._stopped = asyncio.Event()
         self._played = _Played()
@@ -130,6 +133,8 @@ class SetSession:
                 ended_ns=time.monotonic_ns(),
             )
             report.cells = [self._merge_cell(at, arms, report) for at in range(len(spec.cells))]
+            self.report = report
+            self.reported.set()
             return report
 
     async def _connect(self, stack: AsyncExitStack, spec: ArmSpec) -> _Arm:
