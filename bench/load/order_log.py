@@ -13,11 +13,15 @@ WriteOrder = Callable[[int, str, int, int, int, int], None]
 
 
 @contextmanager
-def open_order_log(path: Path) -> Iterator[WriteOrder]:
-    """Opens a CSV file and yields a function that appends one order; nothing is kept in memory. Raises OSError."""
+def open_order_log(path: Path, *, goes_on: bool = False) -> Iterator[WriteOrder]:
+    """Opens a CSV file and yields a function that appends one order; nothing is kept in memory. Raises OSError.
+
+    ``goes_on``: another process has written the orders before.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="ascii", buffering=_BUFFER_BYTES) as file:
-        file.write(",".join(ORDER_LOG_COLUMNS) + "\n")
+    with path.open("a" if goes_on else "w", encoding="ascii", buffering=_BUFFER_BYTES) as file:
+        if not file.tell():
+            file.write(",".join(ORDER_LOG_COLUMNS) + "\n")
         write_out = file.write
 
         def write(number: int, status: str, planned_ns: int, sent_ns: int, accepted_ns: int, finished_ns: int) -> None:

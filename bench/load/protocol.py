@@ -21,6 +21,8 @@ OPENED_MESSAGE = "fourways.opened"
 """From a worker: when its window opened."""
 FINAL_MESSAGE = "fourways.final"
 """From a worker: its report."""
+NEWS_MESSAGE = "fourways.news"
+"""From a worker: what has come of a set so far."""
 RANKS_OPTION = "trial_ranks"
 """The option of a spawn message that says which worker of the trial each node is."""
 
@@ -144,6 +146,8 @@ class SliceTotals(msgspec.Struct, frozen=True, kw_only=True):
     """Of a report that covers the slices of a cell in a set: what one window alone does not have."""
 
     slices: int
+    due: int
+    """As many as the set's program has of this cell."""
     lead_in_s: float
     lead_in_p50_us: float | None
     """Completion of the orders of all lead-ins, the median."""

@@ -129,6 +129,10 @@ class PackedTally(msgspec.Struct, kw_only=True):
             count=tally.count, amount_cents=tally.amount_cents, order_ids=tally.order_ids, contents=tally.contents
         )
 
+    def unpack(self) -> Tally:
+        """Decodes the tally."""
+        return Tally(count=self.count, amount_cents=self.amount_cents, order_ids=self.order_ids)
+
     def __add__(self, other: "PackedTally") -> "PackedTally":
         return PackedTally(
             count=self.count + other.count,
@@ -146,6 +150,23 @@ class SampledOrder(msgspec.Struct, frozen=True, array_like=True):
     sent_ns: int
     accepted_ns: int
     finished_ns: int
+
+
+class PackedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A ``DriverRecord`` of one window as it is sent: what adds up over windows that follow one another."""
+
+    all: dict[str, int]
+    window: dict[str, int]
+    failures: dict[str, int]
+    shipped: PackedTally
+    rejected: PackedTally
+    counts: dict[str, dict[int, int]]
+    """Of each histogram, by microseconds."""
+    censored: dict[str, int]
+    sums: dict[str, int]
+    sampled: list[SampledOrder]
+    in_flight_max: int
+    in_flight_parts: list[float]
 
 
 class OrderCounts:
@@ -281,6 +302,42 @@ class DriverRecord:
         self.window_ns = 0
         self.extra: dict[str, Any] = {}
         """Further measures of bench/results/measures.py, by name."""
+
+    def pack(self) -> "PackedRecord":
+        """Encodes the record for sending; it is closed."""
+        return PackedRecord(
+            all={name: getattr(self.all, name) for name in OrderCounts.__slots__},
+            window={name: getattr(self.window, name) for name in OrderCounts.__slots__},
+            failures=dict(self.failures),
+            shipped=PackedTally.of(self.shipped),
+            rejected=PackedTally.of(self.rejected),
+            counts={name: dict(getattr(self, name).counts()) for name in _HISTOGRAMS},
+            censored={name: getattr(self, name).censored for name in _HISTOGRAMS},
+            sums={name: getattr(self, name) for name in _ADDED},
+            sampled=self.sampled,
+            in_flight_max=self.in_flight_max,
+            in_flight_parts=self.in_flight_parts,
+        )
+
+    @classmethod
+    def unpack(cls, packed: "PackedRecord") -> "DriverRecord":
+        """Decodes a record, as far as records of windows that follow one another add up."""
+        record = cls()
+        for counts, values in ((record.all, packed.all), (record.window, packed.window)):
+            for name, value in values.items():
+                setattr(counts, name, value)
+        record.failures = Counter(packed.failures)
+        record.shipped, record.rejected = packed.shipped.unpack(), packed.rejected.unpack()
+        for name in _HISTOGRAMS:
+            histogram: Histogram = getattr(record, name)
+            for value_us, count in packed.counts[name].items():
+                histogram.record(value_us, count)
+            histogram.censored = packed.censored[name]
+        for name, value in packed.sums.items():
+            setattr(record, name, value)
+        record.sampled, record.in_flight_max = packed.sampled, packed.in_flight_max
+        record.in_flight_parts = packed.in_flight_parts
+        return record
 
     def add(self, other: "DriverRecord") -> None:
         """Adds what another record counted in windows of its own, one after the other. Both are closed.

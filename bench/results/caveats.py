@@ -239,6 +239,42 @@ def slices_marked(left: int, company: int, slices: int) -> Caveat:
     )
 
 
+def slices_missing(slices: int, due: int) -> Caveat:
+    return Caveat(
+        "slices-missing",
+        f"of {due} slices {slices} were played to their end",
+        "read the doubts beside this one, and measure again",
+    )
+
+
+def slices_lost(slices: int) -> Caveat:
+    return Caveat(
+        "slices-lost",
+        f"a load process was ended, and what it sent in {slices} {_plural(slices, 'slice')} is not known: "
+        "the shop's records cannot be compared with the driver's",
+        "read the log of the load process in the run's folder",
+    )
+
+
+def set_disturbed(set_: int, happened: Sequence[str]) -> Caveat:
+    return Caveat(
+        "set-disturbed",
+        f"in set {set_} not all went by its program: {'; '.join(happened)}",
+        "leave out what ended, and measure again",
+    )
+
+
+SET_CUT = "set-cut"
+
+
+def set_cut(set_: int, slices: int, due: int) -> Caveat:
+    return Caveat(
+        SET_CUT,
+        f"set {set_} was stopped after {slices} of {due} slices: they are in slices.csv, and in no row of trials.csv",
+        "go on with RESUME=, which plays the set anew",
+    )
+
+
 def short_slices(orders: float, wanted: int) -> Caveat:
     return Caveat(
         "short-slices",

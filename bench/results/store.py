@@ -15,7 +15,7 @@ from hdrh.histogram import HdrHistogram
 
 from bench.errors import ResultsError
 from bench.results import histograms as hlog
-from bench.results.caveats import DISQUALIFYING_CAVEATS, NO_COLD_STARTS, Caveat
+from bench.results.caveats import DISQUALIFYING_CAVEATS, NO_COLD_STARTS, SET_CUT, Caveat
 from bench.results.durable_files import (
     append_csv,
     explain_os_errors,
@@ -139,7 +139,9 @@ class RunFolder(RunReader):
             keep_lines(self.path / "histograms.hlog", lambda line: hlog.parse_trial_name(line) in names)
             names |= {trial_name(*probe) for probe in trial_keys(self._read_table("search.csv", search_columns()))}
         caveats = self.manifest.get("caveats", [])
-        kept = [entry for entry in caveats if entry["trial"] in names and entry["name"] != NO_COLD_STARTS]
+        kept = [
+            entry for entry in caveats if entry["trial"] in names and entry["name"] not in (NO_COLD_STARTS, SET_CUT)
+        ]
         self.update_manifest(caveats=kept)
         forgotten = {trial_name(*trial) for trial in where} - names
         return [f"{entry['trial']}: {entry['text']}" for entry in caveats if entry["trial"] in forgotten]
@@ -167,7 +169,7 @@ class RunFolder(RunReader):
             append_csv(self.path / "outages.csv", [msgspec.structs.astuple(row)], OutageRow.__struct_fields__)
 
     def add_slices(self, rows: Sequence[SliceRow]) -> None:
-        """Append the slices of a set; call it before ``add_trial`` of its cells. Raises ResultsError."""
+        """Append slices of a set as they end; call it before ``add_trial`` of its cells. Raises ResultsError."""
         with explain_os_errors(self.path):
             append_csv(self.path / "slices.csv", [row.values for row in rows], SliceRow.__struct_fields__)
 

@@ -1,6 +1,7 @@
 """Plays a run in sets: the services of all cells are up at once, and short slices of every cell take turns."""
 
 import time
+from collections.abc import Sequence
 
 import psutil
 
@@ -9,6 +10,7 @@ from bench.profile.arms import Arm, group_arms
 from bench.profile.matrix import expand_cells
 from bench.profile.schema import CellSettings, Profile
 from bench.results import caveats
+from bench.results.rows import SliceRow
 from bench.runner.eta import forecast_set_s
 from bench.runner.runner import ROUNDS_PLAN, Runner, RunPlan
 from bench.runner.set_course import SetCourse
@@ -66,10 +68,21 @@ async def _play_set(runner: Runner, arms: list[Arm], cells: list[CellSettings], 
         await runner.restart_dead_brokers(arm.first)
         await runner.warm_up(runner.stage(), arm.first)
     idle = any(cell.method not in runner.methods_with_facts for cell in cells)
-    result = await run_set(runner.stage(), runner.locust, arms, cells, set_, idle=idle)
+    kept = 0
+
+    def keep(rows: Sequence[SliceRow]) -> None:
+        nonlocal kept
+        runner.kept.add_slices(rows)
+        kept += len(rows)
+
+    try:
+        result = await run_set(runner.stage(), runner.locust, arms, cells, set_, keep, idle=idle)
+    except BaseException:
+        due = len(cells) * runner.profile.slices
+        runner.kept.add_caveats((caveats.set_cut(set_, kept, due),))
+        raise
     runner.note_speed()
     runner.say(f"set {set_}: {result.times.format()}")
-    runner.kept.add_slices(result.slices)
     for cell, measured in result.cells:
         runner.note_cell(cell, measured)
         runner.keep(cell, set_, measured)

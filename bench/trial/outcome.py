@@ -17,6 +17,8 @@ class TrialOutcome:
     report: TrialReport
     doubts: Sequence[Caveat] = ()
     """Observations from outside that make the trial invalid."""
+    remarks: Sequence[Caveat] = ()
+    """Observations that a reader should know although the trial may be valid."""
     books: audit.ServiceAudits | None = None
     """The services' audits; None where a service did not answer."""
     stamps: Sequence[Stamp] = ()

@@ -110,6 +110,8 @@ def _find_slice_doubts(report: TrialReport) -> Iterator[Caveat]:
         yield caveats.lead_in_short(totals.lead_in_s, _compute_percentiles(report, "finish").p50_us or 0.0)
     elif validity.has_backlog_grown(report.in_flight_parts, report.planned / totals.slices):
         yield caveats.slices_not_level()
+    if totals.slices < totals.due:
+        yield caveats.slices_missing(totals.slices, totals.due)
     if totals.left > totals.slices * MAX_LEFT_SHARE:
         yield caveats.slices_left(totals.left, totals.slices)
 
@@ -162,6 +164,7 @@ def _find_broken(cell: CellSettings, outcome: TrialOutcome) -> Iterator[Caveat]:
 def _find_remarks(cell: CellSettings, outcome: TrialOutcome, health: validity.Health) -> Iterator[Caveat]:
     """Yields what a reader should know about a trial that may be valid."""
     report = outcome.report
+    yield from outcome.remarks
     yield from find_timer_artifacts(
         report.histogram("finish").counts(),
         needs=cell.kind.traits.needs,

@@ -2,16 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.errors import LoadError, StartFailed
+from bench.errors import LoadError, ResultsError, StartFailed
 from bench.load import resources as cost
-from bench.load.locust.control import Master, start_worker
+from bench.load.locust.control import Master
 from bench.load.protocol import ResourceWatch, TrialReport
-from bench.load.sets.protocol import ArmSpec, CellSpec, SetReport, SetSpec, SliceReport
+from bench.load.sets.books import SetBooks
+from bench.load.sets.protocol import ArmSpec, CellSpec, EndedSlice, SetSpec, SliceReport
 from bench.profile.arms import Arm
 from bench.profile.schema import CellSettings
 from bench.provision import postgres
@@ -26,9 +27,10 @@ from bench.trial.context import TrialContext
 from bench.trial.hops import find_clock_mismatch
 from bench.trial.kept_dead_letters import keep_dead_letters
 from bench.trial.outcome import TrialOutcome
-from bench.trial.parts import find_ports, list_parts, worker_environment
+from bench.trial.parts import find_ports, list_parts
 from bench.trial.program import draw_program
 from bench.trial.readiness import read_negotiated_tls
+from bench.trial.set_load import SetLoad
 from bench.trial.tls_probe import NegotiatedTls
 from bench.trial.trial import (
     TrialResult,
@@ -76,11 +78,13 @@ class SetTimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetResult:
-    """The result of one set: of each cell that of a trial, and every slice."""
+    """The result of one set: of each cell that of a trial. Its slices were kept as they came."""
 
     cells: Sequence[tuple[CellSettings, TrialResult]]
-    slices: Sequence[SliceRow]
     times: SetTimes
+
+
+KeepRows = Callable[[Sequence[SliceRow]], None]
 
 
 @dataclass(slots=True)
@@ -105,66 +109,86 @@ class _ArmInSet:
 
 
 async def run_set(
-    stage: TrialContext, master: Master, arms: Sequence[Arm], cells: Sequence[CellSettings], set_: int, *, idle: bool
+    stage: TrialContext,
+    master: Master,
+    arms: Sequence[Arm],
+    cells: Sequence[CellSettings],
+    set_: int,
+    keep: KeepRows,
+    *,
+    idle: bool,
 ) -> SetResult:
     """Runs one set of these cells, which are those of the arms; a cell's place in ``cells`` is its slot.
 
-    What goes wrong makes a cell's row invalid and is named in its caveats; only a lost master raises. ``idle``: what
-    services and brokers use without any load is measured first.
+    ``keep`` is given the rows of slices as they end. What goes wrong makes a cell's row invalid and is named in its
+    caveats; only a lost master raises, and what ``keep`` does. ``idle``: what services and brokers use without any load
+    is measured first.
     """
     begun_s = time.monotonic()
     try:
-        return await _run_set(stage, master, arms, cells, set_, idle)
+        return await _run_set(stage, master, arms, cells, set_, keep, idle)
+    except ResultsError:
+        raise
     except Exception as error:
         if master.process.returncode is not None:
             raise
         said = str(error) if isinstance(error, _KNOWN_ERRORS) else f"{type(error).__name__}: {error}"
         failed = TrialOutcome(report=TrialReport(trial=f"set {set_}", error=said))
         results = [(cell, build_result(cell, set_, slot, failed)) for slot, cell in enumerate(cells, 1)]
-        return SetResult(cells=results, slices=(), times=SetTimes(start_s=time.monotonic() - begun_s))
+        return SetResult(cells=results, times=SetTimes(start_s=time.monotonic() - begun_s))
 
 
 async def _run_set(
-    stage: TrialContext, master: Master, arms: Sequence[Arm], cells: Sequence[CellSettings], set_: int, idle: bool
+    stage: TrialContext,
+    master: Master,
+    arms: Sequence[Arm],
+    cells: Sequence[CellSettings],
+    set_: int,
+    keep: KeepRows,
+    idle: bool,
 ) -> SetResult:
     begun_s = time.monotonic()
     async with AsyncExitStack() as outer:
         ports = iter(_find_ports(arms))
         inside = [await _enter(stage, outer, arm, cells, set_, number, ports) for number, arm in enumerate(arms, 1)]
         log = stage.logs / f"fw-{stage.run_id.rpartition('-')[2]}r{set_}-worker.log"
-        worker = start_worker(master, log=log, env=worker_environment(stage), urgent=True)
-        worker_error, *_ = await asyncio.gather(_enter_quietly(outer, worker), *(_start(stage, one) for one in inside))
+        load = SetLoad(stage, master, log)
+        outer.push_async_callback(load.close)
+        worker_error, *_ = await asyncio.gather(load.start(), *(_start(stage, one) for one in inside))
         if idle:
             await asyncio.gather(*(_measure_idle(one) for one in inside if not one.error))
         start_s = time.monotonic() - begun_s
         up = [one for one in inside if not one.error]
         spec = _build_spec(stage, up, cells, set_)
         asked_ns = time.monotonic_ns()
-        slowdown: float | None = None
-        if spec is None or worker_error:
-            report = SetReport(id="", error=worker_error or "no arm of the set could be started")
-        else:
-            report, slowdown = await _play(stage, master, spec)
-        answered_ns = time.monotonic_ns()
-        if report.began_ns:
-            sample_ns = report.began_ns if report.began_ns < asked_ns else report.ended_ns
-            for one in up:
-                one.bounds["load"] = (asked_ns, sample_ns, answered_ns)
+        slots = {cell.name: slot for slot, cell in enumerate(cells, 1)}
+        books, slowdown = None, None
+        error = worker_error or ("" if spec else "no arm of the set could be started")
+        if spec is not None and not worker_error:
+
+            def keep_rows(known: SetBooks, ended: Sequence[EndedSlice]) -> None:
+                keep([build_slice_row(set_, slots, known.spec, one.report, known.first_ns) for one in ended])
+
+            async with stage.speed_probe.sampling() as runs_us:
+                books = await load.play(spec, keep_rows)
+            slowdown = stage.speed_probe.compute_slowdown(runs_us)
+            _note_load_clock(books, up, asked_ns)
         ending_s = time.monotonic()
         await asyncio.gather(*(_audit(stage, one) for one in up))
-        await asyncio.gather(*(one.stack.aclose() for one in inside))
-    known = {cell.name: told for cell, told in zip(spec.cells, report.cells, strict=False)} if spec else {}
+        await asyncio.gather(load.close(), *(one.stack.aclose() for one in inside))
     results = [
-        (cell, build_result(cell, set_, slot, _build_outcome(inside, cell, known, report, slowdown)))
+        (cell, build_result(cell, set_, slot, _build_outcome(inside, cell, books, set_, error, slowdown)))
         for slot, cell in enumerate(cells, 1)
     ]
-    slots = {cell.name: slot for slot, cell in enumerate(cells, 1)}
-    rows = [build_slice_row(set_, slots, spec, told) for told in report.slices] if spec else []
-    return SetResult(
-        cells=results,
-        slices=rows,
-        times=_tell_times(report, start_s, time.monotonic() - ending_s),
-    )
+    return SetResult(cells=results, times=_tell_times(books, start_s, time.monotonic() - ending_s))
+
+
+def _note_load_clock(books: SetBooks, up: Sequence[_ArmInSet], asked_ns: int) -> None:
+    """Enters the load process's clock at the beginning if it lags there, else at the end, where it may be ahead."""
+    if books.began_ns:
+        sample_ns = books.began_ns if books.began_ns < asked_ns else books.ended_ns
+        for one in up:
+            one.bounds["load"] = (asked_ns, sample_ns, time.monotonic_ns())
 
 
 def _find_ports(arms: Sequence[Arm]) -> Sequence[int]:
@@ -212,15 +236,6 @@ async def _start(stage: TrialContext, one: _ArmInSet) -> None:
         return
     parts = list_parts(one.running, one.used, one.database)
     one.watch = ResourceWatch(parts=parts, ports=find_ports(one.transport, one.setting))
-
-
-async def _enter_quietly(outer: AsyncExitStack, worker: AbstractAsyncContextManager[Any]) -> str:
-    """Starts the load process; returns why not, empty if it is there."""
-    try:
-        await outer.enter_async_context(worker)
-    except LoadError as error:
-        return str(error)
-    return ""
 
 
 async def _measure_idle(one: _ArmInSet) -> None:
@@ -272,18 +287,6 @@ def _build_spec(
     )
 
 
-async def _play(stage: TrialContext, master: Master, spec: SetSpec) -> tuple[SetReport, float | None]:
-    """The load process's report and the speed probe's ratio. Raises when the master is gone."""
-    try:
-        async with stage.speed_probe.sampling() as runs_us:
-            report = await master.run_set(spec)
-    except LoadError as error:
-        if master.process.returncode is not None:
-            raise
-        return SetReport(id=spec.id, error=str(error)), None
-    return report, stage.speed_probe.compute_slowdown(runs_us)
-
-
 async def _audit(stage: TrialContext, one: _ArmInSet) -> None:
     silent = TrialReport(trial=one.setting.trial)
     one.books, one.stamps, one.doubts = await collect_audit(stage, one.arm.first, one.running, silent)
@@ -295,22 +298,27 @@ async def _audit(stage: TrialContext, one: _ArmInSet) -> None:
 def _build_outcome(
     inside: Sequence[_ArmInSet],
     cell: CellSettings,
-    known: Mapping[str, TrialReport],
-    report: SetReport,
+    books: SetBooks | None,
+    set_: int,
+    error: str,
     slowdown: float | None,
 ) -> TrialOutcome:
     """What is known of one cell; its books are those of its arm."""
     one = next(one for one in inside if cell in one.arm.cells)
-    if one.error or report.error or cell.name not in known:
-        said = one.error or report.error or "it was not played"
+    names = [] if books is None else [known.name for known in books.spec.cells]
+    if one.error or books is None or cell.name not in names:
+        said = one.error or error or "it was not played"
         return TrialOutcome(report=TrialReport(trial=one.setting.trial, error=said))
+    at = names.index(cell.name)
+    arm = books.arms[books.spec.cells[at].arm]
     # Those of all arms: a server that waits uses CPU too.
     servers = [server for other in inside for server in (*other.used, *other.database)]
     unwatched = list(dict.fromkeys(server.name for server in servers if not server.pids))
     return TrialOutcome(
-        report=known[cell.name],
-        doubts=one.doubts,
-        books=one.books,
+        report=books.merge_cell(at),
+        doubts=one.doubts if arm.is_complete else [*one.doubts, caveats.slices_lost(arm.lost_slices)],
+        remarks=[caveats.set_disturbed(set_, books.happened)] if books.happened else (),
+        books=one.books if arm.is_complete else None,
         stamps=one.stamps,
         idle_cpu_ms_per_s=one.idle_cpu_ms_per_s,
         cpu_slowdown=slowdown,
@@ -331,8 +339,8 @@ _SAME_FIELDS = tuple(
 """Of a slice, what its report and its row call the same."""
 
 
-def build_slice_row(set_: int, slots: Mapping[str, int], spec: SetSpec, told: SliceReport) -> SliceRow:
-    """Builds the row of slices.csv; ``slots`` are by cell."""
+def build_slice_row(set_: int, slots: Mapping[str, int], spec: SetSpec, told: SliceReport, first_ns: int) -> SliceRow:
+    """Builds the row of slices.csv; ``slots`` are by cell, ``first_ns`` is when the set's first slice began."""
     name = spec.cells[told.cell].name
     parts = ("services", "broker", "database", "driver")
     costs: dict[str, Any] = {
@@ -346,6 +354,7 @@ def build_slice_row(set_: int, slots: Mapping[str, int], spec: SetSpec, told: Sl
         slot=slots[name],
         cell=name,
         slice=told.number,
+        begins_s=(told.begins_ns - first_ns) / 1e9,
         idle_cpu_ms=told.idle_cpu_ns / 1e6,
         company=int(told.company),
         **{field: getattr(told, field) for field in _SAME_FIELDS},
@@ -353,15 +362,17 @@ def build_slice_row(set_: int, slots: Mapping[str, int], spec: SetSpec, told: Sl
     )
 
 
-def _tell_times(report: SetReport, start_s: float, end_s: float) -> SetTimes:
-    slices_s = sum(told.lead_in_s + told.window_s for told in report.slices)
-    costed_s = sum(told.totals.costed_s for told in report.cells if told.totals is not None)
-    idle_s = sum(told.idle_cpu_ns for told in report.slices) / 1e9
+def _tell_times(books: SetBooks | None, start_s: float, end_s: float) -> SetTimes:
+    if books is None:
+        return SetTimes(start_s=start_s, end_s=end_s)
+    slices_s = sum(one.report.lead_in_s + one.report.window_s for one in books.slices)
+    costed_s = sum(one.usage.machine.duration_s for one in books.slices if one.usage.machine is not None)
+    idle_s = sum(one.usage.idle_cpu_ns for one in books.slices) / 1e9
     return SetTimes(
         start_s=start_s,
-        warm_up_s=report.warm_up_s,
+        warm_up_s=books.warm_up_s,
         slices_s=slices_s,
-        gaps_s=max(0.0, report.played_s - slices_s) + report.drained_s,
+        gaps_s=max(0.0, books.played_s - slices_s) + books.drained_s,
         end_s=end_s,
         idle_cores=idle_s / costed_s if costed_s else None,
     )

@@ -2,11 +2,13 @@
 
 import signal
 import statistics
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from bench.results.store import RunFolder
+from tests.bad_clients import declare_transports
 from tests.system.command_line import TIMEOUT_S, BenchCommandLine, how_refused, is_completed, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.broker]
@@ -105,3 +107,75 @@ def test_a_run_that_is_stopped_in_a_set_plays_that_set_anew(bench: BenchCommandL
 def test_a_method_in_the_load_process_is_refused_before_anything_starts(bench: BenchCommandLine) -> None:
     done = bench.run("TRANSPORT=memory,rest", *SHORT_SETS)
     assert (*how_refused(done), done.stdout) == (2, "in-process-in-slices", "")
+
+
+def kept_slices(bench: BenchCommandLine) -> pd.DataFrame:
+    """What is in slices.csv, whether or not its set has rows."""
+    files = list(bench.results.glob("2*/slices.csv"))
+    return pd.read_csv(files[0]) if files else pd.DataFrame()
+
+
+def test_slices_are_kept_as_they_end_and_a_stop_says_which_set_it_cut(bench: BenchCommandLine) -> None:
+    with bench.running("TRANSPORT=rest,grpc", *SHORT_SETS, "SLICES=40") as process:
+        wait_until(lambda: len(kept_slices(bench)) >= 6)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=TIMEOUT_S)
+    assert "RESUME=latest" in out
+    run = bench.open_latest_run()
+    assert 6 <= len(kept_slices(bench)) < 120
+    assert not kept_slices(bench).duplicated(["cell", "slice"]).any()
+    assert run.trials().empty
+    assert run.slices().empty
+    assert [entry["name"] for entry in run.manifest["caveats"] if entry["name"] == "set-cut"] == ["set-cut"]
+    run.drop_unmeasured()
+    assert kept_slices(bench).empty
+    assert "set-cut" not in [entry["name"] for entry in bench.open_latest_run().manifest["caveats"]]
+    assert bench.left() == []
+
+
+def kill_service(bench: BenchCommandLine, log: str) -> None:
+    """Kills the service whose log's name contains these letters."""
+    (victim,) = [
+        process
+        for process in bench.find_module_processes("bench.provision.service_main")
+        if log in Path(f"/proc/{process.pid}/fd/2").readlink().name
+    ]
+    victim.kill()
+
+
+def test_an_arm_that_dies_in_a_set_ends_and_the_others_go_on(bench: BenchCommandLine) -> None:
+    with bench.running("TRANSPORT=rest,grpc", *SHORT_SETS, "SLICES=12") as process:
+        wait_until(lambda: len(kept_slices(bench)) >= 3)
+        kill_service(bench, "a1-payment")
+        out, _ = process.communicate(timeout=TIMEOUT_S)
+    run = bench.open_latest_run()
+    trials = run.trials().set_index("cell")
+    assert not trials.loc["rest", "complete"], out
+    assert {"failed", "died"} & set(trials.loc["rest", "caveats"].split(";"))
+    assert trials.loc[["grpc", "grpc+json"], "complete"].all(), trials["caveats"].tolist()
+    assert all("set-disturbed" in caveats.split(";") for caveats in trials["caveats"])
+    counts = run.slices().groupby("cell")["slice"].count()
+    assert counts["rest"] < 12
+    assert counts[["grpc", "grpc+json"]].tolist() == [12, 12]
+    assert bench.left() == []
+
+
+@pytest.mark.parametrize(
+    ("how", "caveat", "slices"), [("stubborn", "order-left-behind", 6), ("blocks", "slices-lost", 5)]
+)
+def test_an_order_that_holds_its_load_process_costs_its_own_arm_alone(
+    bench: BenchCommandLine, tmp_path: Path, how: str, caveat: str, slices: int
+) -> None:
+    # In the window of its first slice: a warm-up would have more orders on a faster machine.
+    bench.env |= declare_transports(tmp_path / "site", f"{how}:18:1")
+    done = bench.run("TRANSPORT=bad-rest,rest", *SHORT_SETS, "SLICES=6", "WARM_UP=0", "DEADLINE=2")
+    assert is_completed(done), done.stdout + done.stderr
+    run = bench.open_latest_run()
+    trials = run.trials().set_index("cell")
+    assert trials.loc["rest", "complete"], trials["caveats"].tolist()
+    assert caveat in trials.loc["bad-rest", "caveats"].split(";"), trials["caveats"].tolist()
+    assert not trials.loc["bad-rest", "complete"]
+    assert all("set-disturbed" in caveats.split(";") for caveats in trials["caveats"])
+    counts = run.slices().groupby("cell")["slice"].count()
+    assert counts.to_dict() == {"bad-rest": slices, "rest": 6}
+    assert bench.left() == []

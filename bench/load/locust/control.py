@@ -12,8 +12,9 @@ import os
 import socket
 import sys
 import tempfile
+import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ import aiohttp
 
 from bench.errors import LoadError
 from bench.load.protocol import TrialReport, TrialSpec
-from bench.load.sets.protocol import SetReport, SetSpec, parse_report
+from bench.load.sets.protocol import SetNews, SetReport, SetSpec, parse_news, parse_report
 from bench.paths import SCENARIO
 
 T = TypeVar("T")
@@ -35,6 +36,8 @@ START_TIMEOUT_S = 30.0
 READY_TIMEOUT_S = 30.0
 STOP_GRACE_S = 5.0
 """From the end of its standard input to SIGTERM, and from there to SIGKILL."""
+NEWS_S = 1.0
+"""How often what has come of a set is fetched."""
 OVERRUN_S = 60.0
 """A trial that takes so much longer than its phases add up to will not end any more."""
 
@@ -72,10 +75,40 @@ class Master:
         said = await self._run_to_end(spec.id, spec.to_json(), spec.users, spec.setting.workers, spec.longest_s)
         return TrialReport.from_json(said)
 
-    async def run_set(self, spec: SetSpec) -> SetReport:
-        """Plays one set in one worker and returns its report, as ``run`` does a trial's. Raises LoadError."""
-        report = parse_report(await self._run_to_end(spec.id, spec.to_json(), 1, 1, spec.longest_s))
+    async def run_set(self, spec: SetSpec, take: Callable[[SetNews], None]) -> SetReport:
+        """Plays a set, or the rest of one, in one worker and returns its report, as ``run`` does a trial's.
+
+        ``take`` is given what comes of it meanwhile, also when it is cancelled or fails. A worker that tells nothing
+        for longer than a slice takes is killed. Raises LoadError.
+        """
+        playing = asyncio.ensure_future(self._run_to_end(spec.id, spec.to_json(), 1, 1, spec.longest_s))
+        last: SetNews | None = None
+        heard_s = time.monotonic()
+        try:
+            while not playing.done():
+                await asyncio.wait([playing], timeout=NEWS_S)
+                for last in await self._take_news(spec.id):
+                    take(last)
+                    heard_s = time.monotonic()
+                if (silence_s := time.monotonic() - heard_s) > spec.find_longest_silence_s(last):
+                    for worker in self.workers:
+                        with suppress(ProcessLookupError):
+                            worker.process.kill()
+                    raise LoadError(
+                        f"the load process of {spec.id} told nothing for {silence_s:.0f} s; see {self.log}",
+                        code="load-process-silent",
+                    )
+            report = parse_report(playing.result())
+        finally:
+            playing.cancel()
+            await asyncio.gather(playing, return_exceptions=True)
+            with suppress(LoadError):
+                for last in await self._take_news(spec.id):
+                    take(last)
         return report if isinstance(report, SetReport) else SetReport(id=spec.id, error=report.error)
+
+    async def _take_news(self, trial: str) -> list[SetNews]:
+        return parse_news(await self._ask("GET", f"/fourways/trials/{trial}/news"))
 
     async def _run_to_end(self, name: str, spec: str, users: int, workers: int, longest_s: float | None) -> str:
         """The report, as JSON."""

@@ -29,6 +29,7 @@ from bench.load.merging import merge_reports
 from bench.load.protocol import (
     DRAIN_MESSAGE,
     FINAL_MESSAGE,
+    NEWS_MESSAGE,
     OPENED_MESSAGE,
     RANKS_OPTION,
     LoadMode,
@@ -120,6 +121,8 @@ class TrialState:
         self.opened_ns = 0
         self.ranks: dict[str, int] = {}
         self.reports: dict[str, TrialReport | SetReport] = {}
+        self.news: list[str] = []
+        """Of a set, as it came and was not fetched yet."""
         self.answer = ("", 503)
 
     def unreported_workers(self) -> list[str]:
@@ -156,6 +159,7 @@ class MasterHooks:
         self._stopping = False
         runner.register_message(FINAL_MESSAGE, self._on_final)
         runner.register_message(OPENED_MESSAGE, self._on_opened)
+        runner.register_message(NEWS_MESSAGE, self._on_news)
         hooks: Any = environment.events
         hooks.test_start.add_listener(self._on_start)
         hooks.test_stopping.add_listener(self._on_stopping)
@@ -166,6 +170,7 @@ class MasterHooks:
         app.add_url_rule("/fourways/gone/<name>", view_func=self._remove_worker, methods=["POST"])
         app.add_url_rule("/fourways/trials/<trial_id>", view_func=self._trial)
         app.add_url_rule("/fourways/trials/<trial_id>/opened", view_func=self._opened)
+        app.add_url_rule("/fourways/trials/<trial_id>/news", view_func=self._take_news)
         app.after_request(self._add_microseconds)
         self._extend_page()
         gevent.spawn(self._print_ports)
@@ -232,6 +237,9 @@ class MasterHooks:
         if not trial.opened.is_set():
             trial.opened_ns = msg.data["opened_ns"]
             trial.opened.set()
+
+    def _on_news(self, msg: Message, **_: Any) -> None:
+        self._find_or_create_trial(msg.data["trial"]).news.append(msg.data["news"])
 
     def _on_final(self, msg: Message, **_: Any) -> None:
         trial = self._current
@@ -318,6 +326,12 @@ class MasterHooks:
         if not trial.opened_ns:
             return Response(f"trial {trial_id} ended before its window opened", 503)
         return Response(json.dumps({"opened_ns": trial.opened_ns}), mimetype="application/json")
+
+    def _take_news(self, trial_id: str) -> Response:
+        """Gives what has come of a set since the last time."""
+        trial = self._find_or_create_trial(trial_id)
+        news, trial.news = trial.news, []
+        return Response(f"[{','.join(news)}]", mimetype="application/json")
 
     # The page.
 

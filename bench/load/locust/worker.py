@@ -26,10 +26,10 @@ import zmq
 import zmq.asyncio
 
 from bench.load.locust.stats import LocustSetStats, LocustStats
-from bench.load.protocol import DRAIN_MESSAGE, FINAL_MESSAGE, OPENED_MESSAGE, RANKS_OPTION, TrialReport
+from bench.load.protocol import DRAIN_MESSAGE, FINAL_MESSAGE, NEWS_MESSAGE, OPENED_MESSAGE, RANKS_OPTION, TrialReport
 from bench.load.scheduling import raise_priority
 from bench.load.session import LoadSession
-from bench.load.sets.protocol import SetReport, SetSpec, parse_spec
+from bench.load.sets.protocol import SetNews, SetReport, SetSpec, parse_spec
 from bench.load.sets.session import SetSession
 
 HEARTBEAT_S = 1.0
@@ -201,7 +201,11 @@ class Worker:
             if isinstance(spec, SetSpec):
                 self._set_stats = LocustSetStats()
                 self._session = played = SetSession(spec, worker)
-                self._trial = self._start(self._carry_out(played, played.run(self._confirm_spawn)))
+                self._trial = self._start(
+                    self._carry_out(
+                        played, played.run(self._confirm_spawn, lambda news: self._send_news(spec.id, news))
+                    )
+                )
             else:
                 self._stats = LocustStats(spec.transport)
                 self._session = carried = LoadSession(spec, worker, share)
@@ -230,6 +234,9 @@ class Worker:
 
     def _send_opened(self, trial: str, at_ns: int) -> None:
         self._start(self._send(OPENED_MESSAGE, {"trial": trial, "opened_ns": at_ns}))
+
+    async def _send_news(self, trial: str, news: SetNews) -> None:
+        await self._send(NEWS_MESSAGE, {"trial": trial, "news": news.to_json()})
 
     async def _send_final_report(self, report: TrialReport | SetReport, trace: str) -> None:
         if report.error is not None:

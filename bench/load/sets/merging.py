@@ -11,9 +11,7 @@ from statistics import median
 
 from bench.load.protocol import MachineUsage, PartUsage, SliceTotals, TrialReport
 from bench.load.recorder import DriverRecord
-from bench.load.scheduling import describe_priority
-from bench.load.sets.player import PlayedSlice, SliceUsage
-from bench.load.sets.protocol import SetSpec
+from bench.load.sets.protocol import EndedSlice, SetSpec, SliceUsage
 from bench.load.workload.orders import Workload
 from transports.wire import load_codec
 
@@ -31,15 +29,18 @@ class FirstBody:
         return cls(len(body), len(gzip.compress(body, 6)) / len(body))
 
 
-def merge_slices(trial: str, spec: SetSpec, slices: Sequence[PlayedSlice], worker: int = 0) -> TrialReport:
-    """Merges the slices of one cell; without any, the report says that nothing was planned."""
+def merge_slices(trial: str, spec: SetSpec, slices: Sequence[EndedSlice], due: int) -> TrialReport:
+    """Merges the slices of one cell, of which ``due`` were planned.
+
+    Without any, the report says that nothing was planned.
+    """
     whole = DriverRecord()
     for one in slices:
-        whole.add(one.record)
+        whole.add(DriverRecord.unpack(one.record))
     # The mean over the slices, part by part: a backlog that grows in each slice shows, as it does in a window.
     whole.in_flight_parts = [total / len(slices) for total in whole.in_flight_parts]
-    digest = hashlib.sha256("".join(one.planned.plan_hash for one in slices).encode()).hexdigest()
-    report = TrialReport.of(trial, worker, whole, digest if slices else "")
+    digest = hashlib.sha256("".join(one.plan_hash for one in slices).encode()).hexdigest()
+    report = TrialReport.of(trial, 0, whole, digest if slices else "")
     usage = [one.usage for one in slices]
     report.driver_cpu_ns = sum(used.driver_cpu_ns for used in usage)
     report.costs = _sum_parts(usage)
@@ -47,19 +48,22 @@ def merge_slices(trial: str, spec: SetSpec, slices: Sequence[PlayedSlice], worke
     carried = [used.wire_bytes for used in usage if used.wire_bytes is not None]
     report.wire_bytes = sum(carried) if slices and len(carried) == len(slices) else None
     report.connections_closed = sum(used.connections_closed for used in usage)
-    report.driver_priority = describe_priority()
+    report.duplicated = sum(one.duplicated for one in slices)
+    report.left_behind = sum(one.left_behind for one in slices)
     if slices:
-        lead_in_us = [us for one in slices for us in one.driver.responses_outside_us]
-        report.opened_epoch_ms = slices[0].opened_epoch_ms
+        told = [one.report for one in slices]
+        lead_in_us = [us for one in slices for us in one.lead_in_us]
+        report.opened_epoch_ms = told[0].opened_epoch_ms
         report.totals = SliceTotals(
             slices=len(slices),
+            due=due,
             lead_in_s=spec.lead_in_s,
             lead_in_p50_us=median(lead_in_us) if lead_in_us else None,
-            costed_orders=sum(one.costed_orders for one in slices),
+            costed_orders=sum(one.costed_orders for one in told),
             costed_s=0.0 if report.machine is None else report.machine.duration_s,
             idle_cpu_ns=sum(used.idle_cpu_ns for used in usage),
-            left=sum(one.left > 0 for one in slices),
-            company=sum(one.company for one in slices),
+            left=sum(one.left > 0 for one in told),
+            company=sum(one.company for one in told),
         )
     return report
 

@@ -19,7 +19,7 @@ from bench.load.protocol import MachineUsage, PartUsage, ResourceWatch
 from bench.load.recorder import DriverRecord, Histogram
 from bench.load.resource_meter import ResourceMeter
 from bench.load.sets.plan import PlannedSlice, count_planned
-from bench.load.sets.protocol import ArmSpec, SetSpec, SliceReport
+from bench.load.sets.protocol import ArmSpec, EndedSlice, SetSpec, SliceReport, SliceUsage
 from bench.results.histograms import QUANTILES
 from bench.stats.quantiles import samples_needed
 from transports.base import Client
@@ -54,19 +54,6 @@ TOOLS = Tools()
 
 
 @dataclass(slots=True, kw_only=True)
-class SliceUsage:
-    """What was used between the two readings of a slice."""
-
-    parts: dict[str, PartUsage]
-    machine: MachineUsage | None
-    wire_bytes: int | None
-    connections_closed: int
-    driver_cpu_ns: int
-    idle_cpu_ns: int
-    """Of services and brokers of other arms."""
-
-
-@dataclass(slots=True, kw_only=True)
 class PlayedSlice:
     """A slice that was played; its record is complete once ``task`` is done."""
 
@@ -82,13 +69,28 @@ class PlayedSlice:
     whole: bool
     """It was not stopped before the end of its window."""
     opened_epoch_ms: int
+    duplicated: int = 0
+    """Outcomes beyond the first of an order that came since the arm's last slice."""
 
     @property
     def record(self) -> DriverRecord:
         return self.driver.record
 
-    def build_report(self, spec: SetSpec, first_ns: int) -> SliceReport:
-        """Builds the slice's report; ``first_ns`` is when the first slice of the set began."""
+    def end(self, spec: SetSpec) -> EndedSlice:
+        """Builds what is sent of the slice; its task is done."""
+        return EndedSlice(
+            report=self.build_report(spec),
+            record=self.record.pack(),
+            usage=self.usage,
+            plan_hash=self.planned.plan_hash,
+            lead_in_us=list(self.driver.responses_outside_us),
+            duplicated=self.duplicated,
+            left_behind=self.driver.left_behind,
+            whole=self.whole and self.task.exception() is None,
+        )
+
+    def build_report(self, spec: SetSpec) -> SliceReport:
+        """Builds the slice's report."""
         record, planned, usage = self.record, self.planned, self.usage
         window, every, opened_ns = record.window, record.all, self.driver.opened_ns
         lead_in_us = self.driver.responses_outside_us
@@ -97,7 +99,7 @@ class PlayedSlice:
             cell=planned.spec.cell,
             number=planned.spec.number,
             place=self.place,
-            begins_s=(opened_ns - first_ns) / 1e9 - spec.lead_in_s,
+            begins_ns=opened_ns - int(spec.lead_in_s * 1e9),
             opened_epoch_ms=self.opened_epoch_ms,
             lead_in_s=spec.lead_in_s,
             window_s=record.window_ns / 1e9,

@@ -5,10 +5,16 @@ An arm is one setting of services; a cell is an arm with a load; a slice is a sh
 
 import msgspec
 
-from bench.load.protocol import DriverAudit, ResourceWatch, TrialReport, TrialSpec
+from bench.load.protocol import MachineUsage, PartUsage, ResourceWatch, TrialReport, TrialSpec
+from bench.load.recorder import PackedRecord
 from bench.load.workload.arrivals import Arrivals
 from bench.load.workload.orders import DEFAULT_MIX, Mix, PayloadShape
 from transports.base import Setting
+
+CONNECT_S = 60.0
+"""What a load process may take to connect to all arms."""
+SPARE_S = 10.0
+"""What it may take longer than what it does; a machine that is busy takes some of it."""
 
 
 class ArmSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +25,8 @@ class ArmSpec(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str
     """Of the order ids of its warm-up; unique in the set."""
     watch: ResourceWatch = ResourceWatch()
+    left_out: str = ""
+    """Why none of its slices are played, as a sentence; empty: they are."""
 
 
 class CellSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +77,8 @@ class SetSpec(msgspec.Struct, frozen=True, kw_only=True, tag="set"):
     """Of all arms at once, at least; 0: none."""
     warm_up_max_s: float = 0.0
     """At most, while some arm is not steady; not more than ``warm_up_s``: it is as long as that."""
+    from_place: int = 1
+    """Of the program: where this load process goes on."""
     patience_s: float = 0.25
     """From the close of a window to the next slice, at most: sooner where nothing is in flight."""
 
@@ -92,6 +102,14 @@ class SetSpec(msgspec.Struct, frozen=True, kw_only=True, tag="set"):
         slices_s = len(self.slices) * (self.lead_in_s + self.slice_s + self.patience_s)
         return max(self.warm_up_s, self.warm_up_max_s) + slices_s + 2 * self.drain_s
 
+    def find_longest_silence_s(self, last: "SetNews | None") -> float:
+        """Returns after how many seconds without news a load process will not send any, by the last that it sent."""
+        if last is None:
+            return CONNECT_S + max(self.warm_up_s, self.warm_up_max_s) + self.drain_s + SPARE_S
+        if last.next:
+            return self.lead_in_s + self.slice_s + self.patience_s + SPARE_S
+        return 2 * self.drain_s + SPARE_S
+
     def to_json(self) -> str:
         return msgspec.json.encode(self).decode()
 
@@ -103,8 +121,8 @@ class SliceReport(msgspec.Struct, kw_only=True):
     number: int
     place: int
     """In the set's program, from 1 on."""
-    begins_s: float
-    """From the first slice of the set until orders of this one are due."""
+    begins_ns: int
+    """When orders of it are due, by the load process's clock."""
     opened_epoch_ms: int
     lead_in_s: float
     window_s: float
@@ -136,26 +154,70 @@ class SliceReport(msgspec.Struct, kw_only=True):
     """It began while orders of an earlier slice were in flight."""
 
 
-class ArmReport(msgspec.Struct, kw_only=True):
-    """What the load process knows of an arm at the end of a set."""
+class SliceUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """What was used between the two readings of a slice."""
 
+    parts: dict[str, PartUsage]
+    machine: MachineUsage | None
+    wire_bytes: int | None
+    connections_closed: int
+    driver_cpu_ns: int
+    idle_cpu_ns: int
+    """Of services and brokers of other arms."""
+
+
+class EndedSlice(msgspec.Struct, frozen=True, kw_only=True):
+    """A slice all of whose orders have ended."""
+
+    report: SliceReport
+    record: PackedRecord
+    usage: SliceUsage
+    plan_hash: str
+    lead_in_us: list[int]
+    """Completion of each order of the lead-in."""
+    duplicated: int
+    """Outcomes beyond the first of an order that came while it was played."""
+    left_behind: int
+    """Orders that could not be cancelled."""
+    whole: bool
+    """It was not stopped before the end of its window."""
+
+
+class ArmReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a load process knows of an arm beside its slices; a later report takes the place of an earlier one."""
+
+    arm: int
     error: str | None = None
     """Why it could not go on, as a sentence."""
-    audit: DriverAudit = msgspec.field(default_factory=DriverAudit)
-    """Of all its orders: warm-up, lead-ins and windows of all its cells."""
-    warm_up_orders: int = 0
+    warm_up: PackedRecord | None = None
+    """Of all orders of its warm-up."""
+    steady: bool = True
+    left_behind: int = 0
+    """Orders of the warm-up that could not be cancelled."""
+    facts: dict[str, str] = {}
+    driver_priority: str = ""
+
+
+class SetNews(msgspec.Struct, frozen=True, kw_only=True):
+    """What has come of a set since the last news."""
+
+    next: int
+    """The place of the slice that begins now; 0: no more will."""
+    first_ns: int = 0
+    """When this load process began its first slice, by its clock."""
+    arms: list[ArmReport] = []
+    slices: list[EndedSlice] = []
+
+    def to_json(self) -> str:
+        return msgspec.json.encode(self).decode()
 
 
 class SetReport(msgspec.Struct, kw_only=True, tag="set"):
-    """What a load process reports of a set."""
+    """What a load process reports when it has ended its part of a set; slices and arms were in its news."""
 
     id: str
     error: str | None = None
-    """Why it could not be played, as a sentence; then the rest is not to be used."""
-    arms: list[ArmReport] = []
-    cells: list[TrialReport] = []
-    """Of each cell's slices together."""
-    slices: list[SliceReport] = []
+    """Why it could not be played, as a sentence."""
     warm_up_s: float = 0.0
     played_s: float = 0.0
     """From the first slice to the end of the last."""
@@ -166,6 +228,11 @@ class SetReport(msgspec.Struct, kw_only=True, tag="set"):
 
     def to_json(self) -> str:
         return msgspec.json.encode(self).decode()
+
+
+def parse_news(text: str | bytes) -> list[SetNews]:
+    """Raises ValueError when it is none."""
+    return msgspec.json.decode(text, type=list[SetNews])
 
 
 def parse_spec(text: str | bytes) -> TrialSpec | SetSpec:

@@ -1,4 +1,4 @@
-"""Plays a set in one load process: connects to all arms, warms them, plays the slices, builds the report."""
+"""Plays a set in one load process: connects to all arms, warms them, plays the slices, tells what came of them."""
 
 import asyncio
 import time
@@ -11,16 +11,17 @@ from pathlib import Path
 from bench.load import resources as cost
 from bench.load.gc_pause import pause_gc
 from bench.load.order_log import WriteOrder, open_order_log
-from bench.load.protocol import DriverAudit, TrialReport
-from bench.load.recorder import DriverRecord, PackedTally
-from bench.load.sets.merging import FirstBody, merge_slices
+from bench.load.recorder import DriverRecord, PackedRecord
+from bench.load.scheduling import describe_priority
 from bench.load.sets.plan import PlannedSlice, build_workload, find_warm_up_cell, plan_slices
-from bench.load.sets.player import BegunSlice, PlayedSlice, play_slice
-from bench.load.sets.protocol import ArmReport, ArmSpec, SetReport, SetSpec
+from bench.load.sets.player import BegunSlice, PlayedSlice, play_slice, read_cpu_ns
+from bench.load.sets.protocol import ArmReport, ArmSpec, SetNews, SetReport, SetSpec
 from bench.load.sets.warm_up import WarmedArm, warm_up
 from transports import registry
 from transports.base import Client, Transport
 from transports.errors import TransportError
+
+Tell = Callable[[SetNews], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -32,6 +33,20 @@ class _Arm:
     warmed: WarmedArm | None = None
     duplicated: int = 0
     """Outcomes beyond the first of an order that a slice has been given."""
+    warm_up: PackedRecord | None = None
+    told: tuple[str | None, dict[str, str]] | None = None
+    """What was in the news: its error and its facts."""
+
+    @property
+    def pids(self) -> set[int]:
+        return {pid for part in self.spec.watch.parts.values() for pid in part}
+
+    def find_death(self) -> str | None:
+        """Says which part has processes that have ended, if any has."""
+        for part, pids in self.spec.watch.parts.items():
+            if gone := set(pids) - read_cpu_ns(pids).keys():
+                return f"of its {part} {len(gone)} of {len(pids)} processes ended in the set"
+        return None
 
 
 @dataclass(slots=True)
@@ -47,14 +62,17 @@ class ShownSlice:
 @dataclass(slots=True)
 class _Played:
     slices: list[PlayedSlice] = field(default_factory=list)
-    duplicated: dict[int, int] = field(default_factory=dict)
-    """By cell."""
+    told: set[int] = field(default_factory=set)
+    """Places of slices that were in the news."""
     first_ns: int = 0
-    ended_ns: int = 0
 
 
 class SetSession:
-    """One set in one load process. ``run`` raises nothing that went wrong in it: its report says so."""
+    """One set, or the rest of one, in one load process.
+
+    ``run`` raises nothing that went wrong in it: its report says so. It ends early where an order could not be
+    cancelled, since its process has to be ended then.
+    """
 
     def __init__(self, spec: SetSpec, worker: int) -> None:
         self.spec = spec
@@ -83,10 +101,13 @@ class SetSession:
         while self._shown_up_to < len(played) and played[self._shown_up_to].task.done():
             self._shown_up_to += 1
 
-    async def run(self, connected: Callable[[], Awaitable[None]]) -> SetReport:
-        """Plays the set and returns its report; ``connected`` is called once before the first order."""
+    async def run(self, connected: Callable[[], Awaitable[None]], tell: Tell) -> SetReport:
+        """Plays the set and returns its report; ``connected`` is called once before the first order.
+
+        ``tell`` is given each slice once its orders have ended, before another slice begins.
+        """
         try:
-            return await self._run(connected)
+            return await self._run(connected, tell)
         except (TransportError, ValueError, OSError) as error:
             sentence = str(error)
         except Exception as error:  # noqa: BLE001 - the conductor is told, whatever it was
@@ -94,7 +115,7 @@ class SetSession:
             sentence = f"load worker {self.worker} failed with {type(error).__name__}: {error}"
         return SetReport(id=self.spec.id, error=sentence)
 
-    async def _run(self, connected: Callable[[], Awaitable[None]]) -> SetReport:
+    async def _run(self, connected: Callable[[], Awaitable[None]], tell: Tell) -> SetReport:
         spec, began_ns = self.spec, time.monotonic_ns()
         if self.worker:
             raise ValueError("a set is played by one load process, and this is one more")
@@ -103,7 +124,7 @@ class SetSession:
         async with AsyncExitStack() as stack:
             arms = [await self._connect(stack, arm) for arm in spec.arms]
             logs = {
-                at: stack.enter_context(open_order_log(Path(cell.raw)))
+                at: stack.enter_context(open_order_log(Path(cell.raw), goes_on=spec.from_place > 1))
                 for at, cell in enumerate(spec.cells)
                 if cell.raw
             }
@@ -115,30 +136,30 @@ class SetSession:
             # Once a set: a collection before each slice would empty the caches that the slice before has filled.
             with pause_gc(disable=True):
                 try:
-                    await self._play(arms, planned, logs)
+                    await self._play(arms, planned, logs, tell)
                     ended_ns = time.monotonic_ns()
+                    await self._tell(arms, 0, tell)
                     await self._finish(arms)
+                    await self._tell(arms, 0, tell)
                 finally:
                     for one in self._played.slices:
                         one.task.cancel()
-            first_ns = self._played.first_ns or ended_ns
-            report = SetReport(
+            self.report = SetReport(
                 id=spec.id,
-                arms=[self._report_arm(at, arm) for at, arm in enumerate(arms)],
-                slices=[one.build_report(spec, first_ns) for one in self._whole()],
                 warm_up_s=warm_up_s,
-                played_s=(ended_ns - first_ns) / 1e9,
+                played_s=(ended_ns - (self._played.first_ns or ended_ns)) / 1e9,
                 drained_s=(time.monotonic_ns() - ended_ns) / 1e9,
                 began_ns=began_ns,
                 ended_ns=time.monotonic_ns(),
             )
-            report.cells = [self._merge_cell(at, arms, report) for at in range(len(spec.cells))]
-            self.report = report
             self.reported.set()
-            return report
+            return self.report
 
     async def _connect(self, stack: AsyncExitStack, spec: ArmSpec) -> _Arm:
         arm = _Arm(spec, registry.load_transport(spec.transport, spec.setting.product)(spec.setting))
+        if spec.left_out:
+            arm.error = spec.left_out
+            return arm
         try:
             arm.client = await stack.enter_async_context(arm.transport.connect())
         except TransportError as error:
@@ -157,23 +178,29 @@ class SetSession:
                 taking.append((arm, (arm.client, orders, arm.spec.setting.deadline_s)))
         warmed = await warm_up([one for _, one in taking], spec.warm_up_s, spec.warm_up_max_s, self._stopped)
         for (arm, _), how in zip(taking, warmed, strict=True):
-            arm.warmed = how
+            arm.warmed, arm.warm_up = how, how.record.pack()
             if how.error is not None:
                 arm.error = describe_defect(how.error)
         return time.monotonic() - began_s
 
-    async def _play(self, arms: Sequence[_Arm], planned: Sequence[PlannedSlice], logs: dict[int, WriteOrder]) -> None:
+    async def _play(
+        self, arms: Sequence[_Arm], planned: Sequence[PlannedSlice], logs: dict[int, WriteOrder], tell: Tell
+    ) -> None:
         played = self._played
-        pids = [{pid for part in arm.spec.watch.parts.values() for pid in part} for arm in arms]
+        pids = [arm.pids for arm in arms]
         every = set().union(*pids)
         for place, one in enumerate(planned, 1):
             at = self.spec.cells[one.spec.cell].arm
             arm = arms[at]
-            if self._stopped.is_set():
+            if self._stopped.is_set() or self._count_left_behind(arms):
                 break
-            if arm.client is None or arm.error is not None:
+            if place < self.spec.from_place or arm.client is None or arm.error is not None:
+                continue
+            if (death := arm.find_death()) is not None:
+                arm.error = death
                 continue
             played.first_ns = played.first_ns or time.monotonic_ns()
+            await self._tell(arms, place, tell)
             slice_ = await play_slice(
                 self.spec,
                 arm.spec,
@@ -186,9 +213,8 @@ class SetSession:
                 begun=self._begun,
             )
             played.slices.append(slice_)
-            more = arm.client.duplicated - arm.duplicated
-            played.duplicated[one.spec.cell] = played.duplicated.get(one.spec.cell, 0) + more
-            arm.duplicated += more
+            slice_.duplicated = arm.client.duplicated - arm.duplicated
+            arm.duplicated = arm.client.duplicated
             if slice_.task.done() and (error := slice_.task.exception()) is not None:
                 arm.error = describe_defect(error)
 
@@ -200,52 +226,36 @@ class SetSession:
                 arm = arms[self.spec.cells[slice_.planned.spec.cell].arm]
                 arm.error = arm.error or describe_defect(error)
 
-    def _whole(self) -> Iterator[PlayedSlice]:
-        return (one for one in self._played.slices if one.whole and one.task.exception() is None)
+    def _count_left_behind(self, arms: Sequence[_Arm]) -> int:
+        of_warm_ups = sum(arm.warmed.left_behind for arm in arms if arm.warmed is not None)
+        return of_warm_ups + sum(slice_.driver.left_behind for slice_ in self._played.slices)
 
-    def _report_arm(self, at: int, arm: _Arm) -> ArmReport:
-        everything = DriverRecord()
-        for record in self._records(at, arm):
-            everything.add(record)
-        every = everything.all
-        return ArmReport(
-            error=arm.error,
-            audit=DriverAudit(
-                sent=every.sent,
-                failed=every.failed,
-                unfinished=every.unfinished,
-                shipped=PackedTally.of(everything.shipped),
-                rejected=PackedTally.of(everything.rejected),
-            ),
-            warm_up_orders=0 if arm.warmed is None else arm.warmed.record.all.sent,
-        )
-
-    def _records(self, at: int, arm: _Arm) -> Iterator[DriverRecord]:
-        """Of everything that was sent to an arm, of slices that were stopped too."""
-        if arm.warmed is not None:
-            yield arm.warmed.record
+    async def _tell(self, arms: Sequence[_Arm], next_place: int, tell: Tell) -> None:
+        """Tells what has come since the last time; ``next_place`` is of the slice that begins now, 0: none does."""
+        slices = []
         for slice_ in self._played.slices:
-            if self.spec.cells[slice_.planned.spec.cell].arm == at:
-                yield slice_.record
+            if slice_.task.done() and slice_.place not in self._played.told:
+                self._played.told.add(slice_.place)
+                slices.append(slice_.end(self.spec))
+        changed = []
+        for at, arm in enumerate(arms):
+            known = arm.error, dict(arm.transport.facts())
+            if known != arm.told and not arm.spec.left_out:
+                arm.told = known
+                changed.append(_report_arm(at, arm, known[1]))
+        await tell(SetNews(next=next_place, first_ns=self._played.first_ns, arms=changed, slices=slices))
 
-    def _merge_cell(self, at: int, arms: Sequence[_Arm], report: SetReport) -> TrialReport:
-        spec, cell = self.spec, self.spec.cells[at]
-        arm = arms[cell.arm]
-        whole = merge_slices(
-            f"{spec.id}c{at}", spec, [one for one in self._whole() if one.planned.spec.cell == at], self.worker
-        )
-        whole.error = arm.error
-        whole.audit = report.arms[cell.arm].audit
-        whole.duplicated = self._played.duplicated.get(at, 0)
-        whole.facts = dict(arm.transport.facts())
-        whole.warm_up_s = report.warm_up_s
-        whole.began_ns, whole.ended_ns = report.began_ns, report.ended_ns
-        if arm.warmed is not None:
-            whole.steady = arm.warmed.steady
-            whole.unexpected += arm.warmed.record.unexpected
-        body = FirstBody.of(build_workload(spec, cell, cell.prefix), arm.spec.setting.codec)
-        whole.payload_bytes, whole.gzip_share = body.size_bytes, body.gzip_share
-        return whole
+
+def _report_arm(at: int, arm: _Arm, facts: dict[str, str]) -> ArmReport:
+    return ArmReport(
+        arm=at,
+        error=arm.error,
+        warm_up=arm.warm_up,
+        steady=arm.warmed is None or arm.warmed.steady,
+        left_behind=0 if arm.warmed is None else arm.warmed.left_behind,
+        facts=facts,
+        driver_priority=describe_priority(),
+    )
 
 
 def describe_defect(error: BaseException) -> str:

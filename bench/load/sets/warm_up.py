@@ -30,6 +30,7 @@ class WarmedArm:
     """Of all its orders, complete."""
     steady: bool
     error: Exception | None = None
+    left_behind: int = 0
 
 
 @dataclass(slots=True)
@@ -80,6 +81,7 @@ async def warm_up(
             arm.driver.record,
             steady=most_s <= least_s or arm.steady,
             error=result if isinstance(result, Exception) else None,
+            left_behind=arm.driver.left_behind,
         )
         for arm, result in zip(running, results, strict=True)
     ]

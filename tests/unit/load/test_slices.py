@@ -117,7 +117,7 @@ def play_one_cell(takes_s: Callable[[int], float], **changes: Any) -> tuple[SetS
 
 
 def report_of(spec: SetSpec, played: list[PlayedSlice]) -> TrialReport:
-    return merge_slices("t", spec, played)
+    return merge_slices("t", spec, [one.end(spec) for one in played], len(played))
 
 
 def row_of(report: TrialReport) -> TrialRow:
@@ -131,7 +131,7 @@ def names(row: TrialRow) -> list[str]:
 
 
 def slice_reports(spec: SetSpec, played: list[PlayedSlice]) -> list[SliceReport]:
-    return [one.build_report(spec, 0) for one in played]
+    return [one.build_report(spec) for one in played]
 
 
 def test_a_fixed_latency_is_told_by_every_slice_and_by_all_together() -> None:
@@ -254,7 +254,7 @@ def test_costs_are_divided_by_all_orders_of_lead_in_and_window() -> None:
     assert measures["rss_mib_services"] == 80.0
     assert measures["duration_s"] == pytest.approx(2.0)
     told = slice_reports(spec, played)
-    row = build_slice_row(1, {"cell-0": 1}, spec, told[0])
+    row = build_slice_row(1, {"cell-0": 1}, spec, told[0], told[0].begins_ns)
     assert row.cpu_us_per_order_services == pytest.approx(60_000 / told[0].costed_orders)
     assert row.cpu_us_per_order_broker is None
 
@@ -314,7 +314,7 @@ def test_a_slice_that_is_stopped_is_not_whole_and_its_orders_are_in_the_record()
 
 
 def test_a_cell_without_slices_says_that_nothing_was_planned() -> None:
-    report = merge_slices("t", build_spec(), [])
+    report = merge_slices("t", build_spec(), [], 4)
     assert (report.planned, report.plan_hash, report.totals) == (0, "", None)
 
 
