@@ -239,6 +239,15 @@ def slices_marked(left: int, company: int, slices: int) -> Caveat:
     )
 
 
+def slice_over_utilisation(used: float, most: float) -> Caveat:
+    return Caveat(
+        "slice-over-utilisation",
+        f"by its CPU per order the cell needs {used:.0%} of all cores at its rate, and slices are for cells up to "
+        f"{most:.0%}: above that a queue takes longer than a slice to come to its length",
+        "measure it in whole trials with SLICE=0, or lower RATE",
+    )
+
+
 def slices_missing(slices: int, due: int) -> Caveat:
     return Caveat(
         "slices-missing",

@@ -25,6 +25,10 @@ MAX_LEFT_SHARE = 0.5
 """The most of a cell's slices after which orders may still be in flight when the next one is due."""
 
 
+MAX_SLICE_UTILISATION = 0.7
+"""The most of the machine for a cell in slices: above it queues take longer than a slice to come to their length."""
+
+
 def decode_histogram(report: TrialReport, name: str) -> HdrHistogram:
     """Decodes one of the report's histograms; empty when it has none of this name."""
     packed = report.histograms.get(name)
@@ -116,6 +120,17 @@ def _find_slice_doubts(report: TrialReport) -> Iterator[Caveat]:
         yield caveats.slices_left(totals.left, totals.slices)
 
 
+def estimate_utilisation(report: TrialReport, cores: int) -> float | None:
+    """Estimates which share of all cores a cell needs while its orders come; None where no cost is known.
+
+    It is the CPU of an order, of all parts and the driver, times the rate, over the cores.
+    """
+    costs = [us for name, us in _compute_costs(report).items() if name.startswith("cpu_us_per_order_") and us]
+    if not costs or not report.window_s:
+        return None
+    return sum(costs) / 1e6 * report.planned / report.window_s / cores
+
+
 def _compute_ended_share(report: TrialReport) -> float | None:
     """Orders that ended while the window was open, over those that ever did or were not sent; None if none did.
 
@@ -165,6 +180,10 @@ def _find_remarks(cell: CellSettings, outcome: TrialOutcome, health: validity.He
     """Yields what a reader should know about a trial that may be valid."""
     report = outcome.report
     yield from outcome.remarks
+    if report.totals is not None and (used := estimate_utilisation(report, os.cpu_count() or 1) or 0.0) > (
+        MAX_SLICE_UTILISATION
+    ):
+        yield caveats.slice_over_utilisation(used, MAX_SLICE_UTILISATION)
     yield from find_timer_artifacts(
         report.histogram("finish").counts(),
         needs=cell.kind.traits.needs,

@@ -19,7 +19,7 @@ from bench.profile.loader import load_profile
 from bench.profile.matrix import expand_cells
 from bench.results.rows import TrialRow
 from bench.trial.outcome import TrialOutcome
-from bench.trial.row import build_trial_row
+from bench.trial.row import build_trial_row, estimate_utilisation
 from bench.trial.set_trial import build_slice_row
 from shop.messages import PlaceOrder
 from tests.unit.load.virtual_clock import (
@@ -257,6 +257,20 @@ def test_costs_are_divided_by_all_orders_of_lead_in_and_window() -> None:
     row = build_slice_row(1, {"cell-0": 1}, spec, told[0], told[0].begins_ns)
     assert row.cpu_us_per_order_services == pytest.approx(60_000 / told[0].costed_orders)
     assert row.cpu_us_per_order_broker is None
+
+
+def test_a_cell_that_needs_most_of_the_machine_is_said_to_be_no_cell_for_slices() -> None:
+    spec, played = play_one_cell(lambda _: 0.005)
+    report = report_of(spec, played)
+    rate_per_s = report.planned / report.window_s
+    cores = os.cpu_count() or 1
+    enough_ns = int(0.75 * cores / rate_per_s * report.audit.sent * 1e9)
+    services = msgspec.structs.replace(report.costs["services"], cpu_ns=enough_ns)
+    busy = msgspec.structs.replace(report, costs={"services": services}, driver_cpu_ns=0)
+    assert estimate_utilisation(busy, cores) == pytest.approx(0.75, rel=0.001)
+    assert names(row_of(busy)) == ["slice-over-utilisation"]
+    assert row_of(busy).valid
+    assert estimate_utilisation(msgspec.structs.replace(busy, costs={}), cores) is None
 
 
 def test_a_lead_in_that_is_shorter_than_the_latency_is_said_and_not_taken_for_an_overload() -> None:
