@@ -25,6 +25,8 @@ from locust.rpc import Message
 from locust.runners import STATE_INIT, STATE_MISSING, STATE_STOPPED, STATE_STOPPING, MasterRunner
 from locust.web import WebUI
 
+from bench.load.locust import microseconds, set_page
+from bench.load.locust.set_page import CellTable
 from bench.load.merging import merge_reports
 from bench.load.protocol import (
     DRAIN_MESSAGE,
@@ -36,7 +38,6 @@ from bench.load.protocol import (
     TrialReport,
     TrialSpec,
 )
-from bench.load.recorder import Histogram
 from bench.load.sets.protocol import SetReport, SetSpec, parse_report, parse_spec
 from bench.load.workload.arrivals import ARRIVALS, Arrivals
 from bench.load.workload.orders import Mix
@@ -50,8 +51,6 @@ REPORT_WAIT_S = 10.0
 MAX_KEPT_TRIALS = 16
 PAGE_ARRIVALS = tuple(name for name in ARRIVALS if name != "replay")
 """A replay has a rate and a length of its own; on the page both are chosen by who presses Start and Stop."""
-MICROSECOND_COLUMNS = ("p50_us", "p90_us", "p99_us", "p999_us", "max_us")
-PERCENTS = (50, 90, 99, 99.9, 100)
 
 
 class OrderUser(User):
@@ -157,6 +156,9 @@ class MasterHooks:
         self._trials: OrderedDict[str, TrialState] = OrderedDict()
         self._current: TrialState | None = None
         self._stopping = False
+        self._cells = CellTable()
+        self._set: TrialState | None = None
+        """The last set."""
         runner.register_message(FINAL_MESSAGE, self._on_final)
         runner.register_message(OPENED_MESSAGE, self._on_opened)
         runner.register_message(NEWS_MESSAGE, self._on_news)
@@ -171,7 +173,8 @@ class MasterHooks:
         app.add_url_rule("/fourways/trials/<trial_id>", view_func=self._trial)
         app.add_url_rule("/fourways/trials/<trial_id>/opened", view_func=self._opened)
         app.add_url_rule("/fourways/trials/<trial_id>/news", view_func=self._take_news)
-        app.after_request(self._add_microseconds)
+        app.before_request(self._refuse_edits)
+        app.after_request(self._add_tables)
         self._extend_page()
         gevent.spawn(self._print_ports)
         if self._options.until_eof:
@@ -198,6 +201,9 @@ class MasterHooks:
             self._options.trial = spec.to_json()
             trial = self._find_or_create_trial(spec.id)
             trial.drain_s = spec.drain_s
+            if isinstance(spec, SetSpec):
+                self._set = trial
+                self._cells.begin(spec)
         trial.ranks = ranks
         self._current = trial
         trial.begun.set()
@@ -240,6 +246,7 @@ class MasterHooks:
 
     def _on_news(self, msg: Message, **_: Any) -> None:
         self._find_or_create_trial(msg.data["trial"]).news.append(msg.data["news"])
+        self._cells.add(msg.data["news"])
 
     def _on_final(self, msg: Message, **_: Any) -> None:
         trial = self._current
@@ -339,30 +346,32 @@ class MasterHooks:
         if self._base:
             self._environment.host = TrialSpec.from_json(self._base).transport
         stats.PERCENTILES_TO_CHART = [0.5, 0.99]
-        columns = [{"key": key, "title": key} for key in ("name", "orders", *MICROSECOND_COLUMNS)]
+        tabs: list[tuple[dict[str, str], Sequence[str]]] = [(microseconds.TAB, microseconds.COLUMNS)]
+        if not self._base:  # a base is a whole trial
+            tabs.append((set_page.TAB, set_page.COLUMNS))
         self._web_ui.template_args.update(
-            extended_tabs=[{"title": "Microseconds", "key": "microseconds"}],
-            extended_tables=[{"key": "microseconds", "structure": columns}],
+            extended_tabs=[tab for tab, _ in tabs],
+            extended_tables=[
+                {"key": tab["key"], "structure": [{"key": column, "title": column} for column in columns]}
+                for tab, columns in tabs
+            ],
         )
 
-    def _add_microseconds(self, response: Response) -> Response:
-        """Locust's page shows whole milliseconds; its master was sent microseconds, so here they are."""
-        if request.path == f"{self._options.web_base_path}/stats/requests" and response.is_json:
-            table = {"key": "microseconds", "data": self._build_microsecond_rows()}
-            response.set_data(json.dumps({**response.get_json(), "extended_stats": [table]}))
-        return response
+    def _refuse_edits(self) -> Response | None:
+        """Users of a set that is played cannot be edited, and a start beside it is one."""
+        if request.path != f"{self._options.web_base_path}/swarm" or self._set is None or self._set.done.is_set():
+            return None
+        refusal = {"success": False, "message": set_page.REFUSAL, "host": self._environment.host}
+        return Response(json.dumps(refusal), mimetype="application/json")
 
-    def _build_microsecond_rows(self) -> list[dict[str, Any]]:
-        rows = []
-        for (name, method), entry in self._environment.stats.entries.items():
-            histogram = Histogram()
-            for value_ms, count in entry.response_times.items():
-                histogram.record(round(value_ms * 1000), count)
-            percentiles = (histogram.percentile_us(percent) for percent in PERCENTS)
-            values = dict(zip(MICROSECOND_COLUMNS, percentiles, strict=True))
-            label = f"{name} {method}"
-            rows.append({"name": label, "safe_name": label, "orders": entry.num_requests, **values})
-        return rows
+    def _add_tables(self, response: Response) -> Response:
+        """Locust's page shows whole milliseconds; its master was sent microseconds, so here they are, and cells."""
+        if request.path == f"{self._options.web_base_path}/stats/requests" and response.is_json:
+            tables = [{"key": microseconds.KEY, "data": microseconds.build_rows(self._environment.stats.entries)}]
+            if self._set is not None:
+                tables.append({"key": set_page.KEY, "data": self._cells.build_rows()})
+            response.set_data(json.dumps({**response.get_json(), "extended_stats": tables}))
+        return response
 
     # The process.
 
