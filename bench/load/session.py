@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 from bench.load.closed_loop import ClosedDriver
 from bench.load.driver import Driver
@@ -30,11 +31,15 @@ from shop.workflow import SERVICES
 from transports import registry
 from transports.base import Client, ServingStats, Transport
 from transports.errors import TransportError
+from transports.tracing import Stamp
 from transports.wire import load_codec
 
 TICK_S = 0.5
 TICK_ORDERS = 10
 """The warm-up is looked at as often as this, or as often as so many orders come, whichever is longer."""
+
+
+HostedServices = Mapping[str, tuple[Service, ServingStats]]
 
 
 class LoadSession:
@@ -98,7 +103,7 @@ class LoadSession:
         setting = dataclasses.replace(spec.setting, worker=self.worker)
         transport = registry.load_transport(spec.transport, setting.product)(setting)
         async with AsyncExitStack() as stack:
-            hosted = await _host_services(transport, stack, spec.store) if transport.traits.in_process else None
+            hosted = await host_services(transport, stack, spec.store) if transport.traits.in_process else None
             client = await stack.enter_async_context(transport.connect())
             raw = stack.enter_context(open_order_log(self._raw_path())) if spec.raw else None
             # From here to the driver's first step nothing awaits, so no change and no stop can be missed.
@@ -128,8 +133,7 @@ class LoadSession:
             first = load_codec(setting.codec).encode(workload.order(0))
             report.payload_bytes, report.gzip_share = len(first), len(gzip.compress(first, 6)) / len(first)
             if hosted is not None:
-                report.services_audit = {name: build_audit(service) for name, (service, _) in hosted.items()}
-                report.stamps = [stamp for _, serving in hosted.values() for stamp in serving.trace.stamps]
+                report.services_audit, report.stamps = audit_hosted(hosted)
             self.report = report
             self.reported.set()
             return report
@@ -205,10 +209,8 @@ def build_warm_up_schedule(spec: TrialSpec, worker: int, orders_per_s: float) ->
     return Schedule(arrivals, seed=f"{spec.seed}:{worker}:warm-up", orders_per_s=orders_per_s, phase=phase)
 
 
-async def _host_services(
-    transport: Transport, stack: AsyncExitStack, store: str
-) -> Mapping[str, tuple[Service, ServingStats]]:
-    """The services, served in this process until the stack unwinds."""
+async def host_services(transport: Transport, stack: AsyncExitStack, store: str) -> HostedServices:
+    """Serves the services in this process until the stack unwinds, and returns them by name."""
     setting, folder = transport.setting, None
     if store == "sqlite":
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fourways-")))
@@ -218,3 +220,9 @@ async def _host_services(
         stack.callback(service.store.close)
         services[name] = service, await stack.enter_async_context(transport.serve(service))
     return services
+
+
+def audit_hosted(hosted: HostedServices) -> tuple[dict[str, Any], list[Stamp]]:
+    """Returns the audits of services in this process, by name, and their stamps."""
+    audits = {name: build_audit(service) for name, (service, _) in hosted.items()}
+    return audits, [stamp for _, serving in hosted.values() for stamp in serving.trace.stamps]

@@ -51,12 +51,6 @@ def check_slices(profile: Profile) -> None:
         raise UsageError(
             f"CONNECTIONS measures new connections beside whole trials{whole}", code="connections-in-slices"
         )
-    if inside := [cell.transport for cell in cells if cell.kind.traits.in_process]:
-        raise UsageError(
-            f"{inside[0]} lives in the load process, which in a set serves all cells; leave it out of TRANSPORT=, or "
-            "measure in whole trials with SLICE=0",
-            code="in-process-in-slices",
-        )
     if len({_procedure(cell.profile) for cell in cells}) > 1:
         raise UsageError(
             "blocks with a SLICE, SLICES, LEAD_IN or warm-up of their own cannot share a set; say it once for all",

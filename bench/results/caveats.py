@@ -259,8 +259,8 @@ def slices_missing(slices: int, due: int) -> Caveat:
 def slices_lost(slices: int) -> Caveat:
     return Caveat(
         "slices-lost",
-        f"a load process was ended, and what it sent in {slices} {_plural(slices, 'slice')} is not known: "
-        "the shop's records cannot be compared with the driver's",
+        f"a load process was ended, and what it sent in {slices} {_plural(slices, 'slice')}, or what services in it "
+        "counted, is not known: the shop's records cannot be compared with the driver's",
         "read the log of the load process in the run's folder",
     )
 

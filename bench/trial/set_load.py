@@ -16,25 +16,28 @@ KeepSlices = Callable[[SetBooks, Sequence[EndedSlice]], None]
 
 
 class SetLoad:
-    """The load process of a set, and those that follow it. ``close`` ends the last one."""
+    """The load processes of a set, and those that follow them. ``close`` ends the last ones."""
 
-    def __init__(self, stage: TrialContext, master: Master, log: Path) -> None:
+    def __init__(self, stage: TrialContext, master: Master, log: Path, processes: int) -> None:
         self._stage = stage
         self._master = master
         self._log = log
+        self._processes = processes
         self._stack = AsyncExitStack()
 
     async def start(self) -> str:
-        """Starts a load process; returns why not, empty if it is there."""
-        worker = start_worker(self._master, log=self._log, env=worker_environment(self._stage), urgent=True)
+        """Starts the load processes; returns why not, empty if they are there."""
+        env = worker_environment(self._stage)
         try:
-            await self._stack.enter_async_context(worker)
+            for number in range(self._processes):
+                log = self._log.with_stem(f"{self._log.stem}-{number}") if number else self._log
+                await self._stack.enter_async_context(start_worker(self._master, log=log, env=env, urgent=True))
         except LoadError as error:
             return str(error)
         return ""
 
     async def close(self) -> None:
-        """Ends the load process, whatever it does."""
+        """Ends the load processes, whatever they do."""
         await self._stack.aclose()
 
     async def play(self, spec: SetSpec, keep: KeepSlices) -> SetBooks:

@@ -151,15 +151,17 @@ async def _run_set(
     async with AsyncExitStack() as outer:
         ports = iter(_find_ports(arms))
         inside = [await _enter(stage, outer, arm, cells, set_, number, ports) for number, arm in enumerate(arms, 1)]
+        process_of = number_processes(inside)
+        processes = 1 + max(process_of.values())
         log = stage.logs / f"fw-{stage.run_id.rpartition('-')[2]}r{set_}-worker.log"
-        load = SetLoad(stage, master, log)
+        load = SetLoad(stage, master, log, processes)
         outer.push_async_callback(load.close)
         worker_error, *_ = await asyncio.gather(load.start(), *(_start(stage, one) for one in inside))
         if idle:
             await asyncio.gather(*(_measure_idle(one) for one in inside if not one.error))
         start_s = time.monotonic() - begun_s
         up = [one for one in inside if not one.error]
-        spec = _build_spec(stage, up, cells, set_)
+        spec = _build_spec(stage, up, cells, set_, process_of)
         asked_ns = time.monotonic_ns()
         slots = {cell.name: slot for slot, cell in enumerate(cells, 1)}
         books, slowdown = None, None
@@ -181,6 +183,13 @@ async def _run_set(
         for slot, cell in enumerate(cells, 1)
     ]
     return SetResult(cells=results, times=_tell_times(books, start_s, time.monotonic() - ending_s))
+
+
+def number_processes(arms: Sequence[_ArmInSet]) -> dict[str, int]:
+    """Numbers the load processes: one for all arms with services of their own, and one for each other arm."""
+    shared = any(not one.transport.traits.in_process for one in arms)
+    alone = iter(range(int(shared), len(arms) + 1))
+    return {one.setting.trial: next(alone) if one.transport.traits.in_process else 0 for one in arms}
 
 
 def _note_load_clock(books: SetBooks, up: Sequence[_ArmInSet], asked_ns: int) -> None:
@@ -245,7 +254,11 @@ async def _measure_idle(one: _ArmInSet) -> None:
 
 
 def _build_spec(
-    stage: TrialContext, up: Sequence[_ArmInSet], cells: Sequence[CellSettings], set_: int
+    stage: TrialContext,
+    up: Sequence[_ArmInSet],
+    cells: Sequence[CellSettings],
+    set_: int,
+    process_of: Mapping[str, int],
 ) -> SetSpec | None:
     """The set's program for the arms that are up; None without any."""
     if not up:
@@ -261,6 +274,8 @@ def _build_spec(
                 setting=one.setting,
                 prefix=f"{run}r{set_}w{at}",
                 watch=one.watch,
+                process=process_of[one.setting.trial],
+                store=one.arm.first.profile.store,
             )
             for at, one in enumerate(up)
         ),
@@ -278,6 +293,7 @@ def _build_spec(
             )
             for slot, cell in playing
         ),
+        processes=1 + max(process_of.values()),
         slices=tuple(draw_program(len(playing), profile.slices, profile.seed, set_)),
         slice_s=profile.slice_s,
         lead_in_s=profile.lead_in_s,
@@ -318,8 +334,8 @@ def _build_outcome(
         report=books.merge_cell(at),
         doubts=one.doubts if arm.is_complete else [*one.doubts, caveats.slices_lost(arm.lost_slices)],
         remarks=[caveats.set_disturbed(set_, books.happened)] if books.happened else (),
-        books=one.books if arm.is_complete else None,
-        stamps=one.stamps,
+        books=(one.books or arm.services_audit) if arm.is_complete else None,
+        stamps=one.stamps or arm.stamps,
         idle_cpu_ms_per_s=one.idle_cpu_ms_per_s,
         cpu_slowdown=slowdown,
         tls=one.tls,

@@ -9,7 +9,7 @@ import pytest
 
 from bench.results.store import RunFolder
 from tests.bad_clients import declare_transports
-from tests.system.command_line import TIMEOUT_S, BenchCommandLine, how_refused, is_completed, wait_until
+from tests.system.command_line import TIMEOUT_S, BenchCommandLine, is_completed, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.broker]
 
@@ -104,9 +104,17 @@ def test_a_run_that_is_stopped_in_a_set_plays_that_set_anew(bench: BenchCommandL
     check_slices_against_trials(run)
 
 
-def test_a_method_in_the_load_process_is_refused_before_anything_starts(bench: BenchCommandLine) -> None:
+def test_a_method_in_the_load_process_has_one_of_its_own(bench: BenchCommandLine) -> None:
     done = bench.run("TRANSPORT=memory,rest", *SHORT_SETS)
-    assert (*how_refused(done), done.stdout) == (2, "in-process-in-slices", "")
+    assert is_completed(done), done.stdout + done.stderr
+    run = bench.open_latest_run()
+    trials = run.trials()
+    assert list(trials["cell"]) == ["memory", "rest"]
+    assert trials["complete"].all(), trials["caveats"].tolist()
+    check_slices_against_trials(run)
+    places = run.slices().sort_values("begins_s")["place"]
+    assert list(places) == [1, 2, 3, 4, 5, 6]
+    assert bench.left() == []
 
 
 def kept_slices(bench: BenchCommandLine) -> pd.DataFrame:
@@ -161,21 +169,26 @@ def test_an_arm_that_dies_in_a_set_ends_and_the_others_go_on(bench: BenchCommand
 
 
 @pytest.mark.parametrize(
-    ("how", "caveat", "slices"), [("stubborn", "order-left-behind", 6), ("blocks", "slices-lost", 5)]
+    ("bad", "how", "caveat", "slices"),
+    [
+        ("bad-rest", "stubborn", "order-left-behind", 6),
+        ("bad-rest", "blocks", "slices-lost", 5),
+        ("bad-memory", "blocks", "slices-lost", 5),
+    ],
 )
 def test_an_order_that_holds_its_load_process_costs_its_own_arm_alone(
-    bench: BenchCommandLine, tmp_path: Path, how: str, caveat: str, slices: int
+    bench: BenchCommandLine, tmp_path: Path, bad: str, how: str, caveat: str, slices: int
 ) -> None:
     # In the window of its first slice: a warm-up would have more orders on a faster machine.
     bench.env |= declare_transports(tmp_path / "site", f"{how}:18:1")
-    done = bench.run("TRANSPORT=bad-rest,rest", *SHORT_SETS, "SLICES=6", "WARM_UP=0", "DEADLINE=2")
+    done = bench.run(f"TRANSPORT={bad},rest", *SHORT_SETS, "SLICES=6", "WARM_UP=0", "DEADLINE=2")
     assert is_completed(done), done.stdout + done.stderr
     run = bench.open_latest_run()
     trials = run.trials().set_index("cell")
     assert trials.loc["rest", "complete"], trials["caveats"].tolist()
-    assert caveat in trials.loc["bad-rest", "caveats"].split(";"), trials["caveats"].tolist()
-    assert not trials.loc["bad-rest", "complete"]
+    assert caveat in trials.loc[bad, "caveats"].split(";"), trials["caveats"].tolist()
+    assert not trials.loc[bad, "complete"]
     assert all("set-disturbed" in caveats.split(";") for caveats in trials["caveats"])
     counts = run.slices().groupby("cell")["slice"].count()
-    assert counts.to_dict() == {"bad-rest": slices, "rest": 6}
+    assert counts.to_dict() == {bad: slices, "rest": 6}
     assert bench.left() == []

@@ -76,12 +76,14 @@ class Master:
         return TrialReport.from_json(said)
 
     async def run_set(self, spec: SetSpec, take: Callable[[SetNews], None]) -> SetReport:
-        """Plays a set, or the rest of one, in one worker and returns its report, as ``run`` does a trial's.
+        """Plays a set, or the rest of one, and returns its report, as ``run`` does a trial's.
 
-        ``take`` is given what comes of it meanwhile, also when it is cancelled or fails. A worker that tells nothing
-        for longer than a slice takes is killed. Raises LoadError.
+        ``take`` is given what comes of it meanwhile, also when it is cancelled or fails. When nothing is told for
+        longer than a slice takes, all workers are killed. Raises LoadError.
         """
-        playing = asyncio.ensure_future(self._run_to_end(spec.id, spec.to_json(), 1, 1, spec.longest_s))
+        playing = asyncio.ensure_future(
+            self._run_to_end(spec.id, spec.to_json(), spec.processes, spec.processes, spec.longest_s)
+        )
         last: SetNews | None = None
         heard_s = time.monotonic()
         try:

@@ -38,7 +38,7 @@ from bench.load.protocol import (
     TrialReport,
     TrialSpec,
 )
-from bench.load.sets.protocol import SetReport, SetSpec, parse_report, parse_spec
+from bench.load.sets.protocol import SetReport, SetSpec, merge_set_reports, parse_report, parse_spec
 from bench.load.workload.arrivals import ARRIVALS, Arrivals
 from bench.load.workload.orders import Mix
 
@@ -135,10 +135,10 @@ class TrialState:
 
 
 def _merge(reports: Sequence[TrialReport | SetReport]) -> str:
-    """The reports of all workers as one, as JSON; of a set it is that of the worker that played it."""
+    """The reports of all workers as one, as JSON."""
     of_sets = [report for report in reports if isinstance(report, SetReport)]
     if of_sets:
-        return next((report for report in of_sets if report.error is None), of_sets[0]).to_json()
+        return merge_set_reports(of_sets).to_json()
     return merge_reports([report for report in reports if isinstance(report, TrialReport)]).to_json()
 
 

@@ -6,6 +6,7 @@ last slice that was begun; what was sent in slices that nobody told of is lost t
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -14,6 +15,7 @@ from bench.load.recorder import DriverRecord, PackedRecord, PackedTally
 from bench.load.sets.merging import FirstBody, merge_slices
 from bench.load.sets.plan import build_workload
 from bench.load.sets.protocol import ArmReport, EndedSlice, SetNews, SetReport, SetSpec
+from transports.tracing import Stamp
 
 MOST_PROCESSES_ENDED = 2
 """By one arm in a set; then its slices end."""
@@ -29,16 +31,21 @@ class ArmBooks:
     steady: bool = True
     facts: dict[str, str] = field(default_factory=dict)
     driver_priority: str = ""
+    services_audit: dict[str, Any] | None = None
+    """Of services that live in the load process."""
+    stamps: list[Stamp] = field(default_factory=list)
     left_behind: int = 0
     """Orders of warm-ups that could not be cancelled."""
     lost_slices: int = 0
     lost_warm_up: bool = False
+    lost_services: bool = False
+    """Services lived in a load process that has ended."""
     ended_processes: int = 0
 
     @property
     def is_complete(self) -> bool:
         """Whether all orders that were sent to it are known."""
-        return not self.lost_slices and not self.lost_warm_up
+        return not self.lost_slices and not self.lost_warm_up and not self.lost_services
 
 
 @dataclass(slots=True)
@@ -103,7 +110,7 @@ class SetBooks:
             if self.arms[at].ended_processes >= MOST_PROCESSES_ENDED:
                 self.arms[at].error = f"its orders ended {MOST_PROCESSES_ENDED} load processes, so its slices end here"
             self.happened.append(f"an order of {name} ended a load process: {why or 'it could not be cancelled'}")
-        self._from_place = part.begun[-1] + 1 if part.begun else self._from_place
+        self._from_place = max(part.begun) + 1 if part.begun else self._from_place
         remaining = any(self.arms[self._arm_of(place)].error is None for place in self._list_remaining())
         # Without anybody to blame it is no order's doing: another try, and no third one.
         again = bool(blamed) or (report is None and self._processes < MOST_PROCESSES_ENDED)
@@ -134,6 +141,7 @@ class SetBooks:
         whole.error = self.error or arm.error
         whole.audit = self.build_audit(cell.arm)
         whole.left_behind += arm.left_behind
+        whole.services_audit, whole.stamps = arm.services_audit, arm.stamps
         whole.facts, whole.driver_priority = dict(arm.facts), arm.driver_priority
         whole.warm_up_s, whole.steady = self.warm_up_s, arm.steady
         whole.began_ns, whole.ended_ns = self.began_ns, self.ended_ns
@@ -188,6 +196,9 @@ class SetBooks:
         books.facts = told.facts
         books.driver_priority = told.driver_priority
         books.left_behind += told.left_behind
+        if books.services_audit is not None:
+            books.lost_services = True
+        books.services_audit, books.stamps = told.services_audit, told.stamps
 
     def _find_left_behind(self, part: _Part) -> list[int]:
         """Arms whose orders could not be cancelled, where slices remain."""
@@ -204,4 +215,4 @@ class SetBooks:
             return []
         for place in set(part.begun) - part.ended:
             self.arms[self._arm_of(place)].lost_slices += 1
-        return [self._arm_of(part.begun[-1])]
+        return [self._arm_of(max(part.begun))]

@@ -3,6 +3,9 @@
 An arm is one setting of services; a cell is an arm with a load; a slice is a short window of a cell.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
 
 from bench.load.protocol import MachineUsage, PartUsage, ResourceWatch, TrialReport, TrialSpec
@@ -10,6 +13,7 @@ from bench.load.recorder import PackedRecord
 from bench.load.workload.arrivals import Arrivals
 from bench.load.workload.orders import DEFAULT_MIX, Mix, PayloadShape
 from transports.base import Setting
+from transports.tracing import Stamp
 
 CONNECT_S = 60.0
 """What a load process may take to connect to all arms."""
@@ -25,6 +29,10 @@ class ArmSpec(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str
     """Of the order ids of its warm-up; unique in the set."""
     watch: ResourceWatch = ResourceWatch()
+    process: int = 0
+    """Which load process has it: one that lives in its load process has one of its own."""
+    store: str = "memory"
+    """Of services that live in the load process: memory or sqlite."""
     left_out: str = ""
     """Why none of its slices are played, as a sentence; empty: they are."""
 
@@ -77,6 +85,8 @@ class SetSpec(msgspec.Struct, frozen=True, kw_only=True, tag="set"):
     """Of all arms at once, at least; 0: none."""
     warm_up_max_s: float = 0.0
     """At most, while some arm is not steady; not more than ``warm_up_s``: it is as long as that."""
+    processes: int = 1
+    """How many load processes play it by turns."""
     from_place: int = 1
     """Of the program: where this load process goes on."""
     patience_s: float = 0.25
@@ -89,7 +99,9 @@ class SetSpec(msgspec.Struct, frozen=True, kw_only=True, tag="set"):
         if not self.slice_s > 0:
             raise ValueError(f"a slice takes a positive number of seconds, not {self.slice_s}")
         if any(arm.setting.workers != 1 for arm in self.arms):
-            raise ValueError("a set is played by one load process")
+            raise ValueError("an arm of a set is played by one load process")
+        if any(not 0 <= arm.process < self.processes for arm in self.arms):
+            raise ValueError(f"an arm is for a load process that is none of the {self.processes}")
 
     @property
     def drain_s(self) -> float:
@@ -106,7 +118,7 @@ class SetSpec(msgspec.Struct, frozen=True, kw_only=True, tag="set"):
         """Returns after how many seconds without news a load process will not send any, by the last that it sent."""
         if last is None:
             return CONNECT_S + max(self.warm_up_s, self.warm_up_max_s) + self.drain_s + SPARE_S
-        if last.next:
+        if last.next != 0:
             return self.lead_in_s + self.slice_s + self.patience_s + SPARE_S
         return 2 * self.drain_s + SPARE_S
 
@@ -196,13 +208,17 @@ class ArmReport(msgspec.Struct, frozen=True, kw_only=True):
     """Orders of the warm-up that could not be cancelled."""
     facts: dict[str, str] = {}
     driver_priority: str = ""
+    services_audit: dict[str, Any] | None = None
+    """Of services that live in the load process, at the end."""
+    stamps: list[Stamp] = []
+    """Theirs."""
 
 
 class SetNews(msgspec.Struct, frozen=True, kw_only=True):
     """What has come of a set since the last news."""
 
-    next: int
-    """The place of the slice that begins now; 0: no more will."""
+    next: int | None
+    """The place of the slice that begins now; 0: no more will here. None: another load process has the turn."""
     first_ns: int = 0
     """When this load process began its first slice, by its clock."""
     arms: list[ArmReport] = []
@@ -228,6 +244,19 @@ class SetReport(msgspec.Struct, kw_only=True, tag="set"):
 
     def to_json(self) -> str:
         return msgspec.json.encode(self).decode()
+
+
+def merge_set_reports(reports: Sequence[SetReport]) -> SetReport:
+    """Merges the reports of load processes that played by turns. ``reports`` is not empty."""
+    return SetReport(
+        id=reports[0].id,
+        error=next((report.error for report in reports if report.error), None),
+        warm_up_s=max(report.warm_up_s for report in reports),
+        played_s=max(report.played_s for report in reports),
+        drained_s=max(report.drained_s for report in reports),
+        began_ns=min(report.began_ns for report in reports),
+        ended_ns=max(report.ended_ns for report in reports),
+    )
 
 
 def parse_news(text: str | bytes) -> list[SetNews]:

@@ -13,9 +13,11 @@ from bench.load.gc_pause import pause_gc
 from bench.load.order_log import WriteOrder, open_order_log
 from bench.load.recorder import DriverRecord, PackedRecord
 from bench.load.scheduling import describe_priority
+from bench.load.session import HostedServices, audit_hosted, host_services
 from bench.load.sets.plan import PlannedSlice, build_workload, find_warm_up_cell, plan_slices
 from bench.load.sets.player import BegunSlice, PlayedSlice, play_slice, read_cpu_ns
 from bench.load.sets.protocol import ArmReport, ArmSpec, SetNews, SetReport, SetSpec
+from bench.load.sets.turns import Turns
 from bench.load.sets.warm_up import WarmedArm, warm_up
 from transports import registry
 from transports.base import Client, Transport
@@ -29,6 +31,7 @@ class _Arm:
     spec: ArmSpec
     transport: Transport
     client: Client | None = None
+    hosted: HostedServices | None = None
     error: str | None = None
     warmed: WarmedArm | None = None
     duplicated: int = 0
@@ -82,6 +85,7 @@ class SetSession:
         self.report: SetReport | None = None
         self.reported = asyncio.Event()
         """Set once ``report`` is there, before the clients are closed."""
+        self._turns = Turns(spec.id, worker, spec.processes)
         self._begun = BegunSlice()
         self._stopped = asyncio.Event()
         self._played = _Played()
@@ -91,6 +95,7 @@ class SetSession:
         """Stops sending and drains; what was played is reported. Idempotent."""
         self._stopped.set()
         self._begun.stop()
+        self._turns.end()
 
     def take_shown(self) -> Iterator[ShownSlice]:
         """Yields the slices that are going on, or have ended since they were last taken."""
@@ -117,16 +122,19 @@ class SetSession:
 
     async def _run(self, connected: Callable[[], Awaitable[None]], tell: Tell) -> SetReport:
         spec, began_ns = self.spec, time.monotonic_ns()
-        if self.worker:
-            raise ValueError("a set is played by one load process, and this is one more")
+        if self.worker >= spec.processes:
+            raise ValueError(f"set {spec.id} is for {spec.processes} load processes, and this is one more")
         # A thread, since the master takes a worker that plans for seconds without a heartbeat for dead.
         planned = await asyncio.to_thread(plan_slices, spec)
         async with AsyncExitStack() as stack:
+            self._turns.open()
+            stack.callback(self._turns.close)
+            stack.push(self._tell_others)
             arms = [await self._connect(stack, arm) for arm in spec.arms]
             logs = {
                 at: stack.enter_context(open_order_log(Path(cell.raw), goes_on=spec.from_place > 1))
                 for at, cell in enumerate(spec.cells)
-                if cell.raw
+                if cell.raw and spec.arms[cell.arm].process == self.worker
             }
             await connected()
             warm_up_s = await self._warm_up(arms)
@@ -140,7 +148,7 @@ class SetSession:
                     ended_ns = time.monotonic_ns()
                     await self._tell(arms, 0, tell)
                     await self._finish(arms)
-                    await self._tell(arms, 0, tell)
+                    await self._tell(arms, 0, tell, ends=True)
                 finally:
                     for one in self._played.slices:
                         one.task.cancel()
@@ -155,12 +163,21 @@ class SetSession:
             self.reported.set()
             return self.report
 
+    def _tell_others(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Tells the other processes that no turn will come from one that failed."""
+        if kind is not None:
+            self._turns.end()
+
     async def _connect(self, stack: AsyncExitStack, spec: ArmSpec) -> _Arm:
         arm = _Arm(spec, registry.load_transport(spec.transport, spec.setting.product)(spec.setting))
+        if spec.process != self.worker:
+            return arm
         if spec.left_out:
             arm.error = spec.left_out
             return arm
         try:
+            if arm.transport.traits.in_process:
+                arm.hosted = await host_services(arm.transport, stack, spec.store)
             arm.client = await stack.enter_async_context(arm.transport.connect())
         except TransportError as error:
             arm.error = str(error)
@@ -186,37 +203,57 @@ class SetSession:
     async def _play(
         self, arms: Sequence[_Arm], planned: Sequence[PlannedSlice], logs: dict[int, WriteOrder], tell: Tell
     ) -> None:
-        played = self._played
-        pids = [arm.pids for arm in arms]
-        every = set().union(*pids)
+        owners = [self.spec.arms[self.spec.cells[one.spec.cell].arm].process for one in planned]
+        await self._turns.meet()
+        if owners[self.spec.from_place - 1] == self.worker:
+            self._turns.pass_on(self.spec.from_place, self.worker, busy=False)
         for place, one in enumerate(planned, 1):
-            at = self.spec.cells[one.spec.cell].arm
-            arm = arms[at]
-            if self._stopped.is_set() or self._count_left_behind(arms):
+            if place < self.spec.from_place or owners[place - 1] != self.worker:
+                continue
+            busy = await self._turns.wait(place)
+            if self._stopped.is_set() or self._turns.ended or self._count_left_behind(arms):
                 break
-            if place < self.spec.from_place or arm.client is None or arm.error is not None:
-                continue
-            if (death := arm.find_death()) is not None:
-                arm.error = death
-                continue
-            played.first_ns = played.first_ns or time.monotonic_ns()
-            await self._tell(arms, place, tell)
-            slice_ = await play_slice(
-                self.spec,
-                arm.spec,
-                arm.client,
-                one,
-                place=place,
-                others=every - pids[at],
-                company=any(not before.task.done() for before in played.slices),
-                raw=logs.get(one.spec.cell),
-                begun=self._begun,
-            )
-            played.slices.append(slice_)
-            slice_.duplicated = arm.client.duplicated - arm.duplicated
-            arm.duplicated = arm.client.duplicated
-            if slice_.task.done() and (error := slice_.task.exception()) is not None:
-                arm.error = describe_defect(error)
+            await self._take_turn(arms, place, one, busy, logs.get(one.spec.cell), tell)
+            if place < len(owners):
+                if owners[place] != self.worker:
+                    await self._tell(arms, None, tell)
+                self._turns.pass_on(place + 1, owners[place], busy=self._has_orders_in_flight())
+        else:
+            return
+        self._turns.end()
+
+    async def _take_turn(
+        self, arms: Sequence[_Arm], place: int, one: PlannedSlice, busy: bool, raw: WriteOrder | None, tell: Tell
+    ) -> None:
+        """Plays the slice, unless its arm has ended. ``busy``: another process has orders in flight."""
+        played, at = self._played, self.spec.cells[one.spec.cell].arm
+        arm = arms[at]
+        if arm.client is None or arm.error is not None:
+            return
+        if (death := arm.find_death()) is not None:
+            arm.error = death
+            return
+        played.first_ns = played.first_ns or time.monotonic_ns()
+        await self._tell(arms, place, tell)
+        slice_ = await play_slice(
+            self.spec,
+            arm.spec,
+            arm.client,
+            one,
+            place=place,
+            others=set().union(*(other.pids for other in arms)) - arm.pids,
+            company=busy or self._has_orders_in_flight(),
+            raw=raw,
+            begun=self._begun,
+        )
+        played.slices.append(slice_)
+        slice_.duplicated = arm.client.duplicated - arm.duplicated
+        arm.duplicated = arm.client.duplicated
+        if slice_.task.done() and (error := slice_.task.exception()) is not None:
+            arm.error = describe_defect(error)
+
+    def _has_orders_in_flight(self) -> bool:
+        return any(not slice_.task.done() for slice_ in self._played.slices)
 
     async def _finish(self, arms: Sequence[_Arm]) -> None:
         """Waits until every order that was left in flight has ended, or is given up."""
@@ -230,8 +267,8 @@ class SetSession:
         of_warm_ups = sum(arm.warmed.left_behind for arm in arms if arm.warmed is not None)
         return of_warm_ups + sum(slice_.driver.left_behind for slice_ in self._played.slices)
 
-    async def _tell(self, arms: Sequence[_Arm], next_place: int, tell: Tell) -> None:
-        """Tells what has come since the last time; ``next_place`` is of the slice that begins now, 0: none does."""
+    async def _tell(self, arms: Sequence[_Arm], next_place: int | None, tell: Tell, *, ends: bool = False) -> None:
+        """Tells what has come since the last time; ``next_place`` as in SetNews. ``ends``: of services here as well."""
         slices = []
         for slice_ in self._played.slices:
             if slice_.task.done() and slice_.place not in self._played.told:
@@ -239,15 +276,20 @@ class SetSession:
                 slices.append(slice_.end(self.spec))
         changed = []
         for at, arm in enumerate(arms):
+            if arm.spec.left_out or arm.spec.process != self.worker:
+                continue
             known = arm.error, dict(arm.transport.facts())
-            if known != arm.told and not arm.spec.left_out:
+            if known != arm.told or (ends and arm.hosted is not None):
                 arm.told = known
                 changed.append(_report_arm(at, arm, known[1]))
         await tell(SetNews(next=next_place, first_ns=self._played.first_ns, arms=changed, slices=slices))
 
 
 def _report_arm(at: int, arm: _Arm, facts: dict[str, str]) -> ArmReport:
+    audits, stamps = (None, []) if arm.hosted is None else audit_hosted(arm.hosted)
     return ArmReport(
+        services_audit=audits,
+        stamps=stamps,
         arm=at,
         error=arm.error,
         warm_up=arm.warm_up,

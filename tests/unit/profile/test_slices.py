@@ -74,7 +74,6 @@ def test_a_slice_has_its_number_and_its_lead_in() -> None:
         ("arrivals-in-slices", {"ARRIVALS": "burst"}),
         ("search-in-slices", {"SLO": "50ms"}),
         ("connections-in-slices", {"CONNECTIONS": "yes", "SECURITY": "tls"}),
-        ("in-process-in-slices", {"TRANSPORT": "memory,rest"}),
         ("duration-of-slices", {"DURATION": "3s"}),
     ],
 )
