@@ -1,11 +1,13 @@
 """Transports whose client misbehaves once or always, as a plug-in's may: for tests of the load process.
 
 BAD_CLIENT says how, after how many orders, and how often: ``stubborn:30:1`` takes no cancellation for the 31st order,
-``blocks:30:1`` blocks the event loop in it, ``stays:30:1`` does not close once it had that order.
+``blocks:30:1`` blocks the event loop in it, ``stays:30:1`` does not close once it had that order, and ``hangs:0:2``
+blocks the loop when it connects.
 """
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -43,14 +45,21 @@ class _BadClient(Client):
         self._orders = 0
         self.did = False
         count = Path(os.environ[COUNT])
-        self._bad = int(count.read_text()) < int(times)
+        # The runner has a client of its own, which asks whether services are ready.
+        self._bad = sys.argv[0].endswith("worker.py") and int(count.read_text()) < int(times)
         self._count = count
+        if self._bad and self.how == "hangs":
+            self._note()
+            time.sleep(3600)
+
+    def _note(self) -> None:
+        self.did = True
+        self._count.write_text(str(int(self._count.read_text()) + 1))
 
     async def submit(self, order: PlaceOrder) -> Receipt:
         self._orders += 1
         if self._bad and not self.did and self._orders > self._at:
-            self.did = True
-            self._count.write_text(str(int(self._count.read_text()) + 1))
+            self._note()
             if self.how == "blocks":
                 time.sleep(3600)  # noqa: ASYNC251 - on purpose
             while self.how == "stubborn":

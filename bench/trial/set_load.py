@@ -18,18 +18,17 @@ KeepSlices = Callable[[SetBooks, Sequence[EndedSlice]], None]
 class SetLoad:
     """The load processes of a set, and those that follow them. ``close`` ends the last ones."""
 
-    def __init__(self, stage: TrialContext, master: Master, log: Path, processes: int) -> None:
+    def __init__(self, stage: TrialContext, master: Master, log: Path) -> None:
         self._stage = stage
         self._master = master
         self._log = log
-        self._processes = processes
         self._stack = AsyncExitStack()
 
-    async def start(self) -> str:
-        """Starts the load processes; returns why not, empty if they are there."""
+    async def start(self, processes: int) -> str:
+        """Starts so many load processes; returns why not, empty if they are there."""
         env = worker_environment(self._stage)
         try:
-            for number in range(self._processes):
+            for number in range(processes):
                 log = self._log.with_stem(f"{self._log.stem}-{number}") if number else self._log
                 await self._stack.enter_async_context(start_worker(self._master, log=log, env=env, urgent=True))
         except LoadError as error:
@@ -53,7 +52,7 @@ class SetLoad:
             if not books.goes_on:
                 return books
             await self.close()
-            if error := await self.start():
+            if error := await self.start(books.build_rest().processes):
                 books.error = error
                 return books
 

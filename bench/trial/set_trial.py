@@ -154,9 +154,9 @@ async def _run_set(
         process_of = number_processes(inside)
         processes = 1 + max(process_of.values())
         log = stage.logs / f"fw-{stage.run_id.rpartition('-')[2]}r{set_}-worker.log"
-        load = SetLoad(stage, master, log, processes)
+        load = SetLoad(stage, master, log)
         outer.push_async_callback(load.close)
-        worker_error, *_ = await asyncio.gather(load.start(), *(_start(stage, one) for one in inside))
+        worker_error, *_ = await asyncio.gather(load.start(processes), *(_start(stage, one) for one in inside))
         if idle:
             await asyncio.gather(*(_measure_idle(one) for one in inside if not one.error))
         start_s = time.monotonic() - begun_s

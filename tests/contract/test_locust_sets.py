@@ -35,7 +35,7 @@ async def test_a_set_tells_of_its_slices_while_it_is_played_and_its_users_cannot
         assert edit["message"].endswith("[set-is-planned]")
         report = await playing
         assert report.error is None
-        assert [one.next for one in told] == [*range(1, 13), 0, 0]
+        assert [one.next for one in told] == [None, None, *range(1, 13), 0, 0]
         assert sorted(one.report.place for news in told for one in news.slices) == [*range(1, 13)]
         assert await show_cells(running) == [("cell-0", 6), ("cell-1", 6)]
         assert "Cells" in await ask(running, "GET", "/")

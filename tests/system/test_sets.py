@@ -9,7 +9,7 @@ import pytest
 
 from bench.results.store import RunFolder
 from tests.bad_clients import declare_transports
-from tests.system.command_line import TIMEOUT_S, BenchCommandLine, is_completed, wait_until
+from tests.system.command_line import TIMEOUT_S, BenchCommandLine, find_code, is_completed, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.broker]
 
@@ -191,4 +191,18 @@ def test_an_order_that_holds_its_load_process_costs_its_own_arm_alone(
     assert all("set-disturbed" in caveats.split(";") for caveats in trials["caveats"])
     counts = run.slices().groupby("cell")["slice"].count()
     assert counts.to_dict() == {bad: slices, "rest": 6}
+    assert bench.left() == []
+
+
+def test_a_client_that_hangs_as_it_connects_is_left_out_and_the_others_play(
+    bench: BenchCommandLine, tmp_path: Path
+) -> None:
+    bench.env |= declare_transports(tmp_path / "site", "hangs:0:99")
+    done = bench.run("TRANSPORT=bad-rest,rest", *SHORT_SETS)
+    assert find_code(done.stderr) == "trials-disqualified", done.stdout + done.stderr
+    run = bench.open_latest_run()
+    trials = run.trials().set_index("cell")
+    assert trials.loc["rest", "complete"], trials["caveats"].tolist()
+    assert "failed" in trials.loc["bad-rest", "caveats"].split(";")
+    assert set(run.slices()["cell"]) == {"rest"}
     assert bench.left() == []

@@ -77,6 +77,8 @@ class SetBooks:
         self._from_place = 1
         self._processes = 0
         self._part = _Part()
+        self._isolates = False
+        """The next part has a load process for each arm, to find out which one ends it."""
         self._noted: set[int] = set()
         """Arms of which it was said that their slices ended."""
 
@@ -103,34 +105,40 @@ class SetBooks:
             self.drained_s += report.drained_s
             self.began_ns, self.ended_ns = report.began_ns, report.ended_ns
             self.error = report.error
-        blamed = self._find_left_behind(part) if report is not None else self._enter_loss(part)
+        if report is not None:
+            blamed, again = self._find_left_behind(part), True
+        elif part.begun:
+            blamed, again = self._enter_lost_slices(part), True
+        else:
+            blamed, again = [], self._enter_lost_start(part, why)
         for at in blamed:
             self.arms[at].ended_processes += 1
-            name = self._name_arm(at)
             if self.arms[at].ended_processes >= MOST_PROCESSES_ENDED:
                 self.arms[at].error = f"its orders ended {MOST_PROCESSES_ENDED} load processes, so its slices end here"
-            self.happened.append(f"an order of {name} ended a load process: {why or 'it could not be cancelled'}")
+            self.happened.append(
+                f"an order of {self._name_arm(at)} ended a load process: {why or 'it could not be cancelled'}"
+            )
         self._from_place = max(part.begun) + 1 if part.begun else self._from_place
         remaining = any(self.arms[self._arm_of(place)].error is None for place in self._list_remaining())
-        # Without anybody to blame it is no order's doing: another try, and no third one.
-        again = bool(blamed) or (report is None and self._processes < MOST_PROCESSES_ENDED)
-        self.goes_on = remaining and again
-        if report is None and not blamed and not self.goes_on:
-            self.error = why
+        self.goes_on = remaining and again and (report is None or bool(blamed))
         self._note_ended_arms()
 
     def build_rest(self) -> SetSpec:
         """Builds the program of the next load process."""
+        isolated = len(self.spec.arms) if self._isolates else self.spec.processes
         arms = tuple(
             msgspec.structs.replace(
                 arm,
+                process=at if self._isolates else arm.process,
                 left_out=books.error or "",
                 prefix=f"{arm.prefix}p{self._processes}" if self._processes else arm.prefix,
             )
-            for arm, books in zip(self.spec.arms, self.arms, strict=True)
+            for at, (arm, books) in enumerate(zip(self.spec.arms, self.arms, strict=True))
         )
         number = f"p{self._processes}" if self._processes else ""
-        return msgspec.structs.replace(self.spec, id=f"{self.spec.id}{number}", arms=arms, from_place=self._from_place)
+        return msgspec.structs.replace(
+            self.spec, id=f"{self.spec.id}{number}", arms=arms, processes=isolated, from_place=self._from_place
+        )
 
     def merge_cell(self, at: int) -> TrialReport:
         """Merges the slices of a cell into the report of its row."""
@@ -206,13 +214,27 @@ class SetBooks:
         found = [self.spec.cells[one.report.cell].arm for one in ended]
         return list(dict.fromkeys([*found, *(at for at, told in part.arms.items() if told.left_behind)]))
 
-    def _enter_loss(self, part: _Part) -> list[int]:
-        """Enters what went with a load process; returns the arm whose slice it was in, if it was in one."""
-        if not part.begun:
-            # Orders of the warm-up, whoever's.
-            for at, arm in enumerate(self.arms):
-                arm.lost_warm_up = arm.lost_warm_up or (arm.error is None and at not in part.arms)
-            return []
+    def _enter_lost_slices(self, part: _Part) -> list[int]:
+        """Enters what was lost in slices; returns the arm whose turn it was."""
         for place in set(part.begun) - part.ended:
             self.arms[self._arm_of(place)].lost_slices += 1
         return [self._arm_of(max(part.begun))]
+
+    def _enter_lost_start(self, part: _Part, why: str) -> bool:
+        """Enters a loss before the first slice; returns whether another load process is of use.
+
+        Whoever has not told that it is warm may have ended it. Where these are several, the next part tells them apart.
+        """
+        silent = []
+        for at, arm in enumerate(self.arms):
+            told = part.arms.get(at)
+            if arm.error is None and (told is None or (told.warm_up is None and self.spec.warm_up_s)):
+                silent.append(at)
+                arm.lost_warm_up = arm.lost_warm_up or told is not None
+        if self._isolates or len(silent) == 1:
+            for at in silent:
+                self.arms[at].error = f"its client ended a load process before its first slice: {why}"
+        self._isolates = not self._isolates and len(silent) > 1
+        if not silent:
+            self.error = why
+        return bool(silent)

@@ -116,7 +116,7 @@ class SetSpec(msgspec.Struct, frozen=True, kw_only=True, tag="set"):
 
     def find_longest_silence_s(self, last: "SetNews | None") -> float:
         """Returns after how many seconds without news a load process will not send any, by the last that it sent."""
-        if last is None:
+        if last is None or (last.next is None and not last.first_ns):
             return CONNECT_S + max(self.warm_up_s, self.warm_up_max_s) + self.drain_s + SPARE_S
         if last.next != 0:
             return self.lead_in_s + self.slice_s + self.patience_s + SPARE_S

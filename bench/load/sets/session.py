@@ -37,8 +37,8 @@ class _Arm:
     duplicated: int = 0
     """Outcomes beyond the first of an order that a slice has been given."""
     warm_up: PackedRecord | None = None
-    told: tuple[str | None, dict[str, str]] | None = None
-    """What was in the news: its error and its facts."""
+    told: tuple[str | None, bool, dict[str, str]] | None = None
+    """What was in the news: its error, whether it was warmed, and its facts."""
 
     @property
     def pids(self) -> set[int]:
@@ -137,7 +137,9 @@ class SetSession:
                 if cell.raw and spec.arms[cell.arm].process == self.worker
             }
             await connected()
+            await self._tell(arms, None, tell)
             warm_up_s = await self._warm_up(arms)
+            await self._tell(arms, None, tell)
             for arm in arms:
                 for pids in arm.spec.watch.parts.values():
                     cost.reset_peak_memory(pids)
@@ -181,6 +183,8 @@ class SetSession:
             arm.client = await stack.enter_async_context(arm.transport.connect())
         except TransportError as error:
             arm.error = str(error)
+        except Exception as error:  # noqa: BLE001 - a client's defect is its own arm's alone
+            arm.error = describe_defect(error)
         return arm
 
     async def _warm_up(self, arms: Sequence[_Arm]) -> float:
@@ -278,10 +282,10 @@ class SetSession:
         for at, arm in enumerate(arms):
             if arm.spec.left_out or arm.spec.process != self.worker:
                 continue
-            known = arm.error, dict(arm.transport.facts())
+            known = arm.error, arm.warmed is not None, dict(arm.transport.facts())
             if known != arm.told or (ends and arm.hosted is not None):
                 arm.told = known
-                changed.append(_report_arm(at, arm, known[1]))
+                changed.append(_report_arm(at, arm, known[2]))
         await tell(SetNews(next=next_place, first_ns=self._played.first_ns, arms=changed, slices=slices))
 
 

@@ -124,11 +124,50 @@ def test_an_arm_that_ends_two_processes_plays_no_more_slices() -> None:
     assert books.merge_cell(1).error is None
 
 
-def test_a_process_that_is_lost_before_its_first_slice_is_replaced_once() -> None:
-    books = SetBooks(SPEC)
+WARM = msgspec.structs.replace(SPEC, warm_up_s=1.0)
+CONNECTED = [msgspec.structs.replace(arm, warm_up=None) for arm in WARMED]
+
+
+def test_a_process_that_is_lost_before_its_first_slice_is_followed_by_one_for_each_arm() -> None:
+    books = SetBooks(WARM)
+    books.end_process(None, "it was lost")
+    assert books.goes_on
+    assert all(arm.is_complete for arm in books.arms)  # nobody was connected
+    apart = books.build_rest()
+    assert [arm.process for arm in apart.arms] == [0, 1]
+    assert apart.processes == 2
+    books.add(SetNews(next=None, arms=CONNECTED[:1]))
+    books.add(SetNews(next=None, arms=CONNECTED[1:]))
+    books.add(SetNews(next=None, arms=WARMED[1:]))
+    books.end_process(None, "it was lost")
+    assert books.goes_on
+    rest = books.build_rest()
+    assert [(bool(arm.left_out), arm.process) for arm in rest.arms] == [(True, 0), (False, 0)]
+    assert [arm.is_complete for arm in books.arms] == [False, True]
+    books.add(SetNews(next=2, arms=WARMED[1:]))
+    books.add(SetNews(next=4, slices=[ENDED[1]]))
+    books.add(SetNews(next=6, slices=[ENDED[3]]))
+    books.add(SetNews(next=0, slices=[ENDED[5]]))
+    books.end_process(REPORT)
+    assert not books.goes_on
+    assert books.merge_cell(0).error is not None
+    whole = books.merge_cell(1)
+    assert whole.error is None
+    assert whole.totals is not None
+    assert whole.totals.slices == 3
+
+
+def test_warm_ups_of_a_process_that_is_lost_are_not_known() -> None:
+    books = SetBooks(WARM)
+    books.add(SetNews(next=None, arms=CONNECTED))
     books.end_process(None, "it was lost")
     assert books.goes_on
     assert not any(arm.is_complete for arm in books.arms)
+
+
+def test_a_loss_that_is_nobodys_ends_the_set() -> None:
+    books = SetBooks(WARM)
+    books.add(SetNews(next=None, arms=WARMED))
     books.end_process(None, "it was lost")
     assert not books.goes_on
     assert books.merge_cell(0).error == "it was lost"
@@ -153,3 +192,15 @@ def test_an_arm_that_ends_is_said_once_with_its_slices() -> None:
     assert books.happened == ["cell-0 ended after 1 of 3 slices"]
     assert books.merge_cell(0).error == "its services ended"
     assert books.merge_cell(1).error is None
+
+
+def test_the_longest_silence_follows_what_a_load_process_does() -> None:
+    spec = msgspec.structs.replace(SPEC, warm_up_s=2.0, warm_up_max_s=10.0)
+    connecting, warming, playing, ending = (
+        spec.find_longest_silence_s(last)
+        for last in (None, SetNews(next=None), SetNews(next=3, first_ns=1), SetNews(next=0, first_ns=1))
+    )
+    assert connecting == warming > spec.warm_up_max_s + spec.drain_s
+    assert spec.slice_s < playing < warming
+    assert ending > 2 * spec.drain_s
+    assert spec.find_longest_silence_s(SetNews(next=None, first_ns=1)) == playing
