@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.results.durable_files import drop_partial_line
+
 ORDER_LOG_COLUMNS = ("number", "status", "planned_ns", "sent_ns", "accepted_ns", "finished_ns")
 """``status`` is finished, failed, unfinished or not_sent. Instants are CLOCK_MONOTONIC's, empty where there is none."""
 _BUFFER_BYTES = 2**20
@@ -19,6 +21,8 @@ def open_order_log(path: Path, *, goes_on: bool = False) -> Iterator[WriteOrder]
     ``goes_on``: another process has written the orders before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if goes_on:
+        drop_partial_line(path)
     with path.open("a" if goes_on else "w", encoding="ascii", buffering=_BUFFER_BYTES) as file:
         if not file.tell():
             file.write(",".join(ORDER_LOG_COLUMNS) + "\n")

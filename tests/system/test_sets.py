@@ -194,6 +194,27 @@ def test_an_order_that_holds_its_load_process_costs_its_own_arm_alone(
     assert bench.left() == []
 
 
+def test_a_load_process_that_is_killed_is_followed_by_one_that_goes_on(bench: BenchCommandLine) -> None:
+    settings = ("TRANSPORT=rest,broker,events", *SHORT_SETS, "SLICES=12", "RAW=yes")
+    with bench.running(*settings) as process:
+        wait_until(lambda: len(kept_slices(bench)) >= 3)
+        (load,) = bench.find_load_processes()
+        load.kill()
+        out, _ = process.communicate(timeout=TIMEOUT_S)
+    run = bench.open_latest_run()
+    trials = run.trials().set_index("cell")
+    assert len(trials) == 3, out
+    lost = [cell for cell, caveats in trials["caveats"].items() if "slices-lost" in caveats.split(";")]
+    assert 1 <= len(lost) <= 2, trials["caveats"].tolist()  # the one at work, and one that had left orders in flight
+    assert trials.drop(lost)["complete"].all(), trials["caveats"].tolist()
+    slices = run.slices()
+    counts = slices.groupby("cell")["slice"].count()
+    assert counts.drop(lost).eq(12).all()
+    assert counts.sum() < 36
+    assert not slices.duplicated(["cell", "slice"]).any()
+    assert bench.left() == []
+
+
 def test_a_client_that_hangs_as_it_connects_is_left_out_and_the_others_play(
     bench: BenchCommandLine, tmp_path: Path
 ) -> None:
