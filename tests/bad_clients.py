@@ -31,7 +31,7 @@ def declare_transports(folder: Path, how: str) -> dict[str, str]:
     entries = ("bad-memory = tests.bad_clients:BadMemoryTransport", "bad-rest = tests.bad_clients:BadRestTransport")
     (about / "entry_points.txt").write_text("\n".join(("[fourways.transports]", *entries, "")))
     count = folder / "count"
-    count.write_text("0")
+    count.write_text("0", encoding="utf-8")
     return {"PYTHONPATH": f"{folder}:{ROOT}", VARIABLE: how, COUNT: str(count)}
 
 

@@ -127,7 +127,7 @@ class SetSession:
         # A thread, since the master takes a worker that plans for seconds without a heartbeat for dead.
         planned = await asyncio.to_thread(plan_slices, spec)
         async with AsyncExitStack() as stack:
-            self._turns.open()
+            self._turns.listen()
             stack.callback(self._turns.close)
             stack.push(self._tell_others)
             arms = [await self._connect(stack, arm) for arm in spec.arms]

@@ -31,7 +31,7 @@ class Turns:
         self.ended = False
         """Another process has ended its part, so no turn will come."""
 
-    def open(self) -> None:
+    def listen(self) -> None:
         """Takes messages from now on. Raises OSError."""
         if self._others:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

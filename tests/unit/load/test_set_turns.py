@@ -10,7 +10,7 @@ RANKS = 3
 def open_all(name: str) -> list[Turns]:
     every = [Turns(name, rank, RANKS) for rank in range(RANKS)]
     for one in every:
-        one.open()
+        one.listen()
     return every
 
 
@@ -57,11 +57,11 @@ def test_one_that_ends_early_is_not_waited_for() -> None:
 def test_all_meet_whoever_comes_first() -> None:
     async def work() -> None:
         early = Turns("late", 0, 2)
-        early.open()
+        early.listen()
         meeting = asyncio.ensure_future(early.meet())
         await asyncio.sleep(0)
         late = Turns("late", 1, 2)
-        late.open()
+        late.listen()
         async with asyncio.timeout(20):
             await asyncio.gather(meeting, late.meet())
         early.close()
@@ -73,7 +73,7 @@ def test_all_meet_whoever_comes_first() -> None:
 def test_one_process_alone_waits_for_nobody() -> None:
     async def work() -> bool:
         turns = Turns("alone", 0, 1)
-        turns.open()
+        turns.listen()
         await turns.meet()
         turns.pass_on(1, 0, busy=True)
         busy = await turns.wait(1)
