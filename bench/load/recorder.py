@@ -131,7 +131,7 @@ class PackedTally(msgspec.Struct, kw_only=True):
 
     def unpack(self) -> Tally:
         """Decodes the tally."""
-        return Tally(count=self.count, amount_cents=self.amount_cents, order_ids=self.order_ids)
+        return Tally(count=self.count, amount_cents=self.amount_cents, order_ids=self.order_ids, contents=self.contents)
 
     def __add__(self, other: "PackedTally") -> "PackedTally":
         return PackedTally(
@@ -167,6 +167,8 @@ class PackedRecord(msgspec.Struct, frozen=True, kw_only=True):
     sampled: list[SampledOrder]
     in_flight_max: int
     in_flight_parts: list[float]
+    finished_by_part: list[int]
+    response_logs_by_part: list[float]
 
 
 class OrderCounts:
@@ -317,6 +319,8 @@ class DriverRecord:
             sampled=self.sampled,
             in_flight_max=self.in_flight_max,
             in_flight_parts=self.in_flight_parts,
+            finished_by_part=self.finished_by_part,
+            response_logs_by_part=self.response_logs_by_part,
         )
 
     @classmethod
@@ -337,6 +341,8 @@ class DriverRecord:
             setattr(record, name, value)
         record.sampled, record.in_flight_max = packed.sampled, packed.in_flight_max
         record.in_flight_parts = packed.in_flight_parts
+        record.finished_by_part = packed.finished_by_part
+        record.response_logs_by_part = packed.response_logs_by_part
         return record
 
     def add(self, other: "DriverRecord") -> None:

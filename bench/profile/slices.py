@@ -16,7 +16,6 @@ WHOLE_TRIALS_ALONE = frozenset(
         "connections-in-slices",
         "duration-of-slices",
         "fault-in-slices",
-        "in-process-in-slices",
         "search-in-slices",
         "too-many-arms",
     }

@@ -9,6 +9,7 @@ from bench.errors import OperationFailed
 from bench.profile.arms import Arm, group_arms
 from bench.profile.matrix import expand_cells
 from bench.profile.schema import CellSettings, Profile
+from bench.profile.slices import SLICE_ORDERS
 from bench.results import caveats
 from bench.results.rows import SliceRow
 from bench.runner.eta import forecast_set_s
@@ -18,8 +19,6 @@ from bench.trial.set_trial import run_set
 
 MIB_PER_ARM = {"rest": 257, "grpc": 189, "broker": 139, "events": 145}
 """What the four services of a method take; others are taken for as large as the largest."""
-SLICE_ORDERS = 75
-"""How many orders a slice should have."""
 
 
 def check_memory(arms: list[Arm], available_mib: float) -> None:

@@ -1,6 +1,8 @@
 """Tests histograms and counters of a trial: percentiles, merging and serialisation."""
 
+import itertools
 import math
+from collections import Counter
 
 import msgspec
 import pytest
@@ -10,7 +12,16 @@ from hypothesis import strategies as st
 
 from bench.load.merging import merge_reports
 from bench.load.protocol import TrialReport, TrialSpec
-from bench.load.recorder import MAX_LATENCY_US, DriverRecord, Histogram, MiscountError, PackedTally
+from bench.load.recorder import (
+    MAX_LATENCY_US,
+    DriverRecord,
+    Histogram,
+    MiscountError,
+    OrderCounts,
+    PackedRecord,
+    PackedTally,
+    SampledOrder,
+)
 from bench.results.measures import histogram_names
 from shop.service import Tally
 from transports.base import Setting
@@ -103,6 +114,59 @@ def test_counts_that_do_not_add_up_are_raised(name: str) -> None:
     setattr(record.window, name, 1)
     with pytest.raises(MiscountError, match="do not add up"):
         record.close()
+
+
+STAYS_BEHIND = {"extra", "steady", "warm_up_ns"}
+"""Of a record, what belongs to a whole trial alone."""
+
+
+def read_whole(record: DriverRecord) -> dict[str, object]:
+    """Returns all that a record holds, in values that can be compared."""
+    found: dict[str, object] = {}
+    for name in set(DriverRecord.__slots__) - STAYS_BEHIND:
+        value = getattr(record, name)
+        if isinstance(value, Histogram):
+            value = (value.counts(), value.censored)
+        elif isinstance(value, OrderCounts):
+            value = {slot: getattr(value, slot) for slot in OrderCounts.__slots__}
+        found[name] = value
+    return found
+
+
+def build_full_record() -> DriverRecord:
+    """Builds a record in which no two numbers are the same."""
+    record, numbers = DriverRecord(), itertools.count(1)
+    for name in set(DriverRecord.__slots__) - STAYS_BEHIND:
+        value = getattr(record, name)
+        if isinstance(value, Histogram):
+            value.record(next(numbers))
+            value.censored = next(numbers)
+        elif isinstance(value, OrderCounts):
+            for slot in OrderCounts.__slots__:
+                setattr(value, slot, next(numbers))
+        elif isinstance(value, Tally):
+            value.count, value.amount_cents, value.order_ids, value.contents = (next(numbers) for _ in range(4))
+        elif isinstance(value, Counter):
+            value["Unreachable"] = next(numbers)
+        elif isinstance(value, int):
+            setattr(record, name, next(numbers))
+    record.sampled = [SampledOrder("o", *(next(numbers) for _ in range(4)))]
+    record.in_flight_parts = [float(next(numbers)) for _ in range(12)]
+    record.finished_by_part = [next(numbers) for _ in range(12)]
+    record.response_logs_by_part = [float(next(numbers)) for _ in range(12)]
+    return record
+
+
+def test_a_record_loses_nothing_on_its_way() -> None:
+    record = build_full_record()
+    packed = msgspec.json.decode(msgspec.json.encode(record.pack()), type=PackedRecord)
+    assert read_whole(DriverRecord.unpack(packed)) == read_whole(record)
+
+
+def test_a_record_that_is_added_to_an_empty_one_is_the_sum() -> None:
+    record, total = build_full_record(), DriverRecord()
+    total.add(record)
+    assert read_whole(total) == read_whole(record)
 
 
 def test_a_report_survives_json() -> None:

@@ -35,7 +35,7 @@ def test_a_profile_has_whole_trials_unless_slices_are_asked_for() -> None:
         ({"FAULT": "stop-payment"}, 0.0),
         ({"ARRIVALS": "burst"}, 0.0),
         ({"ARRIVALS": "constant"}, 0.5),
-        ({"TRANSPORT": "memory,rest"}, 0.0),
+        ({"TRANSPORT": "memory,rest"}, 0.5),
         ({"SLO": "50ms"}, 0.0),
         ({"SLICE": "0"}, 0.0),
         ({"SLICE": "200ms", "RATE": "10"}, 0.2),
