@@ -24,6 +24,7 @@ from transports.wire import load_codec
 
 FIRST, OTHER = build_order(), build_order(lines=())
 CODEC = load_codec("json")
+CHANNEL = SimpleNamespace(is_closed=False)
 
 
 class Delivery(SimpleNamespace):
@@ -34,6 +35,7 @@ class Delivery(SimpleNamespace):
             body=CODEC.encode(message),
             reply_to="reply",
             user_id=None,
+            channel=CHANNEL,
             ended="",
         )
 

@@ -1,11 +1,13 @@
 """Puts messages on a trial's dead-letter queue with a reason, and reads what lies there."""
 
+import asyncio
 import logging
 from typing import Any
 
 from aio_pika import Message as AmqpMessage
 from aio_pika.abc import AbstractIncomingMessage, AbstractRobustChannel
 
+from transports.backends.rabbitmq.publisher import publish_once
 from transports.backends.rabbitmq.topology import TrialQueues, find_queue, open_channel
 from transports.base import Setting
 from transports.dead_letters import (
@@ -50,7 +52,9 @@ class DeadLetterQueue:
             delivery_mode=delivery.delivery_mode,
         )
         try:
-            await self._channel.default_exchange.publish(copy, self._name, timeout=_CONFIRM_TIMEOUT_S)
+            async with asyncio.timeout(_CONFIRM_TIMEOUT_S):
+                while not await publish_once(self._channel, self._channel.default_exchange, copy, self._name):
+                    pass
         except Exception as error:  # noqa: BLE001 - of the library, the connection, or a header that no one can write
             _log.warning("a dead letter goes without its reason, %s: %r", reason, error)
             return False

@@ -18,6 +18,22 @@ from transports.wire import load_codec
 _RETRY_PAUSE_S = 0.01
 
 
+async def publish_once(
+    channel: AbstractRobustChannel, exchange: AbstractExchange, message: AmqpMessage, key: str
+) -> bool:
+    """Publishes once the channel is ready, and returns True when the broker has confirmed.
+
+    Returns False, after a pause, when the channel was lost a moment ago, unnoticed by the exchange: nothing was sent.
+    """
+    await channel.ready()
+    try:
+        await exchange.publish(message, key)
+    except ChannelInvalidStateError:
+        await asyncio.sleep(_RETRY_PAUSE_S)
+        return False
+    return True
+
+
 class Publisher:
     def __init__(
         self,
@@ -63,12 +79,9 @@ class Publisher:
                     # Of a connection that was lost: until it is back, with everything on it.
                     await self._channel.ready()
                     sent = True
-                    try:
-                        await self._exchange.publish(amqp, key)
+                    if await publish_once(self._channel, self._exchange, amqp, key):
                         return
-                    except ChannelInvalidStateError:  # lost a moment ago, unnoticed by the exchange; nothing was sent
-                        sent = False
-                        await asyncio.sleep(_RETRY_PAUSE_S)
+                    sent = False
         except (DeliveryError, PublishError) as error:
             raise NotAccepted(f"RabbitMQ did not take a message for {key}: {error}") from error
         except TimeoutError as error:
@@ -76,7 +89,7 @@ class Publisher:
                 raise Unreachable(f"RabbitMQ was away for {self._deadline_s:g} s") from error
             raise NoOutcome(f"RabbitMQ did not confirm within {self._deadline_s:g} s") from error
         except Exception as error:
-            # Where a connection just ends, aiormq fails what waits with a bare one.
-            if not isinstance(error, LIBRARY_ERRORS) and type(error) is not Exception:
+            # Where a connection just ends, aiormq fails what waits with a bare one, and aio-pika with a RuntimeError.
+            if not isinstance(error, LIBRARY_ERRORS) and type(error) not in {Exception, RuntimeError}:
                 raise
             raise Unreachable(f"RabbitMQ was lost while publishing: {error or type(error).__name__}") from error

@@ -1,6 +1,7 @@
 """Consumes for a service on RabbitMQ: handle, publish, wait for the confirm, acknowledge.
 
-While the service cannot store, its messages stay in hand, unacknowledged, up to the prefetch: transports/probing.py.
+While the service cannot store or publish, its messages stay in hand, unacknowledged, up to the prefetch:
+transports/probing.py.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aiormq.exceptions import ChannelInvalidStateError
 
 from shop.messages import Message
 from shop.workflow import is_outcome, list_consumed_kinds
@@ -47,11 +49,15 @@ class DeliveryHandler:
         self._serving = serving
         self._publisher = publisher
         self._dead_letters = dead_letters
+        self._park_after_s = setting.park_after_s
         self._gate = ProbingGate(setting.park_after_s)
+        self._channel: object = None
+        """The channel of the newest delivery."""
         self._places = places
         self._codec = load_codec(setting.codec)
         self._verifies_senders = setting.security == AUTH
         self._kinds = frozenset(list_consumed_kinds(processor.service.name))
+        self._finishing = False
         self._in_progress = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -65,16 +71,17 @@ class DeliveryHandler:
         self._in_progress += 1
         self._idle.clear()
         try:
+            gate = self._choose_gate(delivery)
             try:
                 message = self._read(delivery)
-                carry_on = partial(self._carry_on, message, delivery.reply_to, arrived_ns)
-                if self._gate.closed:
-                    await self._gate.retry(carry_on, delivery.delivery_tag or 0)
+                carry_on = partial(self._carry_on, delivery, message, arrived_ns)
+                if gate.closed:
+                    await gate.retry(carry_on, delivery.delivery_tag or 0)
                 else:
                     try:
                         await carry_on()
                     except Unavailable:
-                        await self._gate.retry(carry_on, delivery.delivery_tag or 0)
+                        await gate.retry(carry_on, delivery.delivery_tag or 0)
             except Exception as error:  # noqa: BLE001 - one bad message must not stop the others
                 await self._give_back(delivery, error)
             else:
@@ -88,11 +95,29 @@ class DeliveryHandler:
             if not self._in_progress:
                 self._idle.set()
 
-    async def _carry_on(self, message: Message, reply_to: str | None, arrived_ns: int) -> None:
+    def _choose_gate(self, delivery: AbstractIncomingMessage) -> ProbingGate:
+        """Returns the gate of the delivery's channel.
+
+        A new channel has a new one: RabbitMQ delivers what was in hand on the old one again, so that waits no longer.
+        Raises ChannelInvalidStateError when the channel was lost already.
+        """
+        if delivery.channel is not self._channel:
+            self._channel = delivery.channel
+            self._gate.halt()
+            self._gate = ProbingGate(self._park_after_s)
+            if self._finishing:
+                self._gate.halt()
+        return self._gate
+
+    async def _carry_on(self, delivery: AbstractIncomingMessage, message: Message, arrived_ns: int) -> None:
         """Handles a message and publishes the fact that follows, or to a buyer that his order was refused.
 
-        Raises Unavailable for a passing error of the store or of the queue that the fact is for.
+        Raises Unavailable for a passing error of the store, of RabbitMQ or of the queue that the fact is for, and
+        Halted when the delivery's channel was lost.
         """
+        if _is_lost(delivery):
+            raise Halted
+        reply_to = delivery.reply_to
         try:
             fact = await self._processor.handle(message, arrived_ns)
         except ContentConflict as error:
@@ -103,12 +128,8 @@ class DeliveryHandler:
 
     async def _give_back(self, delivery: AbstractIncomingMessage, error: Exception) -> None:
         """Settles a delivery that was not carried on: it stays with the broker, or becomes a dead letter."""
-        if isinstance(error, Halted):
+        if isinstance(error, Halted) or _is_lost(delivery):
             return  # unacknowledged: the broker gives it to the next who consumes
-        if isinstance(error, Unreachable | NoOutcome):
-            _log.warning("not carried on, back to the queue: %s", error)
-            await delivery.nack(requeue=True)
-            return
         reason = next(reason for known, reason in _REASON_BY_ERROR if isinstance(error, known))
         self._serving.count_dead_letter(reason)
         _log.warning("%s, to the dead-letter queue: %s", reason, error)
@@ -132,6 +153,8 @@ class DeliveryHandler:
             return
         try:
             await self._publisher.publish(key, fact, None if is_outcome(fact) else reply_to)
+        except (Unreachable, NoOutcome) as error:
+            raise Unavailable(str(error)) from error
         except NotAccepted as error:
             # An outcome's queue is whatever the message names; the queue of a service that is away may come back.
             if is_outcome(fact) or isinstance(error, TooLarge):
@@ -139,9 +162,18 @@ class DeliveryHandler:
             raise Unavailable(str(error)) from error
 
     async def finished(self) -> None:
-        """Gives back the messages that wait for the store, and waits until no delivery is in progress."""
+        """Gives back the messages that wait, and returns when no delivery is in progress."""
+        self._finishing = True
         self._gate.halt()
         await self._idle.wait()
+
+
+def _is_lost(delivery: AbstractIncomingMessage) -> bool:
+    """Returns whether the channel of a delivery is gone: it cannot be acknowledged, and RabbitMQ delivers it again."""
+    try:
+        return bool(delivery.channel.is_closed)
+    except ChannelInvalidStateError:
+        return True
 
 
 @asynccontextmanager

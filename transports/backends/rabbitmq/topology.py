@@ -103,12 +103,15 @@ async def find_queue(channel: AbstractChannel, name: str) -> AbstractQueue:
         raise Unreachable(f"RabbitMQ has no queue {name}: {error or type(error).__name__}") from error
 
 
-async def find_exchange(channel: AbstractChannel, places: TrialQueues) -> AbstractExchange:
-    """Returns the exchange to which messages are published. Raises Unreachable."""
+async def find_exchange(channel: AbstractRobustChannel, places: TrialQueues) -> AbstractExchange:
+    """Returns the exchange to which messages are published. Raises Unreachable.
+
+    It is not restored: aio-pika gives a channel up on which it finds an exchange gone.
+    """
     if not places.exchange:
         return channel.default_exchange
     try:
-        return await channel.get_exchange(places.exchange)
+        return await channel.declare_exchange(places.exchange, passive=True, robust=False)
     except LIBRARY_ERRORS as error:
         raise Unreachable(f"RabbitMQ has no exchange {places.exchange}: {error or type(error).__name__}") from error
 
