@@ -36,6 +36,7 @@ from tests.system.kafka_trial import (
     wait_until_async,
 )
 from transports.base import Setting
+from transports.dead_letters import PARKED
 from transports.errors import NotAccepted, TooLarge, Unreachable
 from transports.events import EventsTransport
 
@@ -213,9 +214,11 @@ async def test_an_outcome_told_twice_is_counted_as_duplicated(servers: Mapping[s
         assert trial.client.duplicated == 1
 
 
-async def test_a_service_whose_facts_kafka_does_not_take_ends_and_commits_nothing(servers: Mapping[str, str]) -> None:
-    """What it was asked is then the next member's; a service that went on would never commit again."""
-    transport = build_transport(servers, deadline_s=2.0)
+@pytest.mark.parametrize("client", ["aiokafka", "confluent"])
+async def test_a_message_whose_fact_has_no_topic_for_too_long_is_parked_and_committed(
+    client: str, servers: Mapping[str, str]
+) -> None:
+    transport = build_transport(servers, deadline_s=1.0, park_after_s=0.1, options={"client": client})
     await transport.prepare()
     trial = transport.setting.trial
     try:
@@ -231,11 +234,11 @@ async def test_a_service_whose_facts_kafka_does_not_take_ends_and_commits_nothin
         async with start_producer(servers) as foreign:
             body = JSON.encode(StockReserved(build_order(), 1))
             await foreign.send_and_wait(f"{trial}.stock-reserved", body, key=b"order-1")
-        with pytest.raises(ExceptionGroup) as raised:
-            async with asyncio.timeout(30), transport.serve(open_service("payment")):
-                await asyncio.Event().wait()
-        assert raised.group_contains(Unreachable)
-        assert await read_committed_offsets(servers, f"{trial}.payment") in ({}, {f"{trial}.stock-reserved": 0})
+        async with asyncio.timeout(60), transport.serve(open_service("payment")) as serving:
+            await wait_until(lambda: serving.dead_letters[PARKED] == 1, within_s=45)
+        assert await read_committed_offsets(servers, f"{trial}.payment") == {f"{trial}.stock-reserved": 1}
+        letters = (await transport.read_dead_letters(10)).letters
+        assert [(letter.reason, letter.kind) for letter in letters] == [(PARKED, "stock-reserved")]
     finally:
         await transport.remove()
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import aio_pika
 import pytest
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from shop.factory import open_service
 from shop.messages import PlaceOrder
@@ -17,6 +18,7 @@ from shop.service import Service
 from shop.workflow import SERVICES
 from tests.conftest import build_order
 from tests.system.cut_proxy import proxy_to
+from tests.system.kafka_trial import read_topic_config, start_admin_client
 from transports.base import Client, ServingStats, Setting, Transport
 from transports.dead_letters import PARKED
 from transports.registry import load_transport
@@ -146,3 +148,50 @@ async def test_on_rabbitmq_connections_that_are_lost_with_messages_in_hand_lose_
             assert shop.services["shipping"].audit()["order-shipped"].count == 301
             assert not any(any(serving.dead_letters.values()) for serving in shop.serving.values())
             assert (await shop.transport.read_dead_letters(10)).total == 0
+
+
+CLIENTS = pytest.mark.parametrize("client", ["aiokafka", "confluent"])
+
+
+@asynccontextmanager
+async def with_room_for_nothing(servers: Mapping[str, str], topic: str) -> AsyncIterator[None]:
+    """The broker takes no record for this topic meanwhile; those who read it read on."""
+
+    async def allow(size_bytes: int) -> None:
+        wanted = {"max.message.bytes": str(size_bytes)}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, wanted)])
+        async with asyncio.timeout(WITHIN_S):
+            while (await read_topic_config(servers, topic))["max.message.bytes"] != str(size_bytes):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    async with start_admin_client(servers) as admin:
+        await allow(10)
+        yield
+        await allow(1_000_000)
+
+
+@CLIENTS
+async def test_on_kafka_facts_that_are_not_taken_wait_until_they_are(servers: Mapping[str, str], client: str) -> None:
+    async with a_shop("events", "kafka", servers, deadline_s=1.0, options={"client": client}) as shop:
+        user = shop.services["user"]
+        async with with_room_for_nothing(servers, f"{shop.transport.setting.trial}.order-placed"):
+            waiting = [asyncio.create_task(shop.ship(f"o{number}")) for number in range(20)]
+            await until(lambda: user.repeated >= 2)
+        await asyncio.gather(*waiting)
+        assert shop.services["shipping"].audit()["order-shipped"].count == 20
+        assert not any(any(serving.dead_letters.values()) for serving in shop.serving.values())
+
+
+@CLIENTS
+async def test_on_kafka_a_fact_that_is_not_taken_for_too_long_is_parked(
+    servers: Mapping[str, str], client: str
+) -> None:
+    limits = {"deadline_s": 1.0, "park_after_s": 0.1}
+    async with a_shop("events", "kafka", servers, options={"client": client}, **limits) as shop:
+        async with with_room_for_nothing(servers, f"{shop.transport.setting.trial}.order-placed"):
+            lost = asyncio.create_task(shop.ship("lost"))
+            await until(lambda: shop.count_parked("user") == 1)
+            lost.cancel()
+        letters = await shop.transport.read_dead_letters(10)
+        assert [(letter.reason, letter.order_id) for letter in letters.letters] == [(PARKED, "lost")]
+        await shop.ship("after")

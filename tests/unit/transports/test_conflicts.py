@@ -13,6 +13,7 @@ from transports.backends.kafka.config import Config
 from transports.backends.kafka.headers import REPLY_HEADER
 from transports.backends.kafka.server import GroupMember
 from transports.backends.kafka.topology import TrialTopics
+from transports.backends.kafka.unsent import UnsentFacts
 from transports.backends.rabbitmq.server import DeliveryHandler
 from transports.backends.rabbitmq.topology import TrialQueues
 from transports.base import ServingStats, Setting
@@ -123,7 +124,7 @@ async def test_on_kafka_the_buyer_is_told_and_the_record_is_a_dead_letter_with_i
     ]
     anyone: Any = SimpleNamespace()
     async with MessageProcessor(open_service(service)) as desk:
-        member = GroupMember(desk, serving, anyone, producer, places, setting, Config())  # type: ignore[arg-type]
+        member = GroupMember(desk, serving, anyone, producer, places, setting, Config(), UnsentFacts(60))  # type: ignore[arg-type]
         partition: Any = (records[0].topic, 0)
         await member._take({partition: records})
     assert len(producer.sent) == topics

@@ -12,10 +12,20 @@ from aiokafka.errors import KafkaError
 from transports.backends.kafka.client_libraries import Consumer
 from transports.backends.kafka.topology import build_unreachable
 from transports.base import Setting
+from transports.errors import Unreachable
 
 _log = logging.getLogger(__name__)
 
 Offsets = dict[TopicPartition, int]
+
+
+class NotAcknowledged(Unreachable):
+    """Kafka did not take a fact, for now: what led to it is not committed."""
+
+
+def build_not_acknowledged(setting: Setting, error: KafkaError) -> NotAcknowledged:
+    """Returns the error of a fact that Kafka did not take."""
+    return NotAcknowledged(str(build_unreachable(setting, error)))
 
 
 class CommitQueue:
@@ -43,7 +53,7 @@ class CommitQueue:
     async def run(self) -> None:
         """Commits until ``finish`` is called.
 
-        Raises Unreachable if a fact was not acknowledged; then neither its batch nor later ones are committed.
+        Raises NotAcknowledged if a fact was not acknowledged; then neither its batch nor later ones are committed.
         """
         finishing = False
         while not finishing:
@@ -54,7 +64,7 @@ class CommitQueue:
                 try:
                     await asyncio.gather(*sent)
                 except KafkaError as error:
-                    raise build_unreachable(self._setting, error) from error
+                    raise build_not_acknowledged(self._setting, error) from error
                 offsets |= reached
                 if self._batches.empty():
                     break

@@ -20,7 +20,7 @@ from shop.service import Conflict
 from shop.workflow import is_outcome, list_consumed_kinds
 from transports.backends.kafka.bounded_decompression import BoundedReader, limit_decompression
 from transports.backends.kafka.client_libraries import Consumer, FetchedRecord, Producer
-from transports.backends.kafka.commits import CommitQueue
+from transports.backends.kafka.commits import CommitQueue, build_not_acknowledged
 from transports.backends.kafka.config import Config, max_batch_bytes
 from transports.backends.kafka.dead_letters import DeadLetterTopic
 from transports.backends.kafka.headers import (
@@ -31,6 +31,7 @@ from transports.backends.kafka.headers import (
     read_header,
 )
 from transports.backends.kafka.topology import RETRY_PAUSE_S, TrialTopics, build_unreachable, is_transient
+from transports.backends.kafka.unsent import UnsentFacts
 from transports.base import ServingStats, Setting
 from transports.dead_letters import FAILED, PARKED, REFUSED, UNREADABLE
 from transports.dispatch import MessageProcessor, build_refusal
@@ -61,6 +62,7 @@ class GroupMember:
         places: TrialTopics,
         setting: Setting,
         config: Config,
+        unsent: UnsentFacts,
     ) -> None:
         self._processor = processor
         self._serving = serving
@@ -76,6 +78,7 @@ class GroupMember:
         self._reader = BoundedReader(consumer)
         self._commits = CommitQueue(consumer, setting, config.commit_interval_ms / 1000)
         self._dead_letters = DeadLetterTopic(producer, places)
+        self._unsent = unsent
         self._gate = ProbingGate(setting.park_after_s)
         self._arrived_meanwhile: deque[Fetched] = deque()
         """Records that came while the partitions were paused."""
@@ -83,8 +86,8 @@ class GroupMember:
     async def run(self) -> None:
         """Consumes until ``stop``, then waits for the acknowledgements and commits.
 
-        Raises Unreachable when Kafka does not take a fact: the message that led to it is delivered again to the next
-        member.
+        Raises NotAcknowledged when Kafka does not take a fact, for now: the message that led to it is delivered again
+        to the next member. Raises Unreachable for a permanent error of a fetch.
         """
         committing = asyncio.create_task(self._commits.run())
         try:
@@ -92,10 +95,12 @@ class GroupMember:
             with limit_decompression(max_batch_bytes(self._setting)), suppress(Halted):
                 while not self._stopping and not committing.done():
                     fetched = self._arrived_meanwhile.popleft() if self._arrived_meanwhile else await self._fetch()
-                    if fetched:
+                    if fetched and self._unsent.is_careful:
+                        await self._take_one_by_one(fetched)
+                    elif fetched:
                         await self._take(fetched)
         except KafkaError as error:
-            raise build_unreachable(self._setting, error) from error
+            raise build_not_acknowledged(self._setting, error) from error
         finally:
             self._commits.finish()
             await committing
@@ -105,13 +110,18 @@ class GroupMember:
         self._gate.halt()
 
     async def _fetch(self, wait_ms: int = _FETCH_WAIT_MS) -> Fetched:
-        """Returns fetched records. Raises KafkaError for a permanent error, or one that outlasts the deadline."""
+        """Returns fetched records.
+
+        Raises Unreachable for a permanent error, and KafkaError for another that outlasts the deadline.
+        """
         try:
             fetched, left_out = await self._reader.fetch(wait_ms)
         except KafkaError as error:
             now_s = time.monotonic()
             self._failing_since_s = self._failing_since_s or now_s
-            if not is_transient(error) or now_s - self._failing_since_s > self._setting.deadline_s:
+            if not is_transient(error):
+                raise build_unreachable(self._setting, error) from error
+            if now_s - self._failing_since_s > self._setting.deadline_s:
                 raise
             _log.warning("Kafka is not ready: %r", error)
             await asyncio.sleep(RETRY_PAUSE_S)
@@ -123,8 +133,35 @@ class GroupMember:
             await (await self._dead_letters.note(place, UNREADABLE))
         return fetched
 
-    async def _take(self, fetched: Fetched) -> None:
-        """Handles fetched records and sends the facts.
+    async def _take_one_by_one(self, fetched: Fetched) -> None:
+        """Handles fetched records, each when the fact before it is acknowledged; parks one whose fact fails too long.
+
+        Raises KafkaError when a fact is not acknowledged.
+        """
+        for partition, records in fetched.items():
+            for record in records:
+                place, began_s = (partition, record.offset), time.monotonic()
+                try:
+                    await self._take_alone(partition, record, is_given_up=self._unsent.is_given_up(place))
+                except KafkaError:
+                    self._unsent.fail(place, began_s)
+                    raise
+                self._unsent.succeed(place)
+        self._unsent.is_careful = False
+
+    async def _take_alone(self, partition: TopicPartition, record: FetchedRecord, *, is_given_up: bool) -> None:
+        """Handles a record, or parks it, and returns when that is acknowledged. Raises KafkaError."""
+        if not is_given_up:
+            await asyncio.gather(*await self._take({partition: [record]}))
+            return
+        _log.warning("parked, to the dead-letter topic: its fact was not taken for %g s", self._setting.park_after_s)
+        sent = await self._dead_letters.add(record, PARKED)
+        self._commits.add([sent], {partition: record.offset + 1})
+        await sent
+        self._serving.count_dead_letter(PARKED)
+
+    async def _take(self, fetched: Fetched) -> "Sequence[asyncio.Future[Any]]":
+        """Handles fetched records, sends the facts, and returns what is to be acknowledged.
 
         Acknowledgements and commits are awaited elsewhere: waiting here would add both to every following batch.
         """
@@ -150,6 +187,7 @@ class GroupMember:
                 else:
                     sent.append(await self._send_fact(record, result))
         self._commits.add(sent, {partition: records[-1].offset + 1 for partition, records in fetched.items()})
+        return sent
 
     async def _refuse(self, record: FetchedRecord, message: Message, conflict: Conflict) -> "list[asyncio.Future[Any]]":
         """Sends the record to the dead-letter topic, and tells the buyer of an order that it was refused."""
@@ -202,7 +240,7 @@ class GroupMember:
         """Returns what became of a message once the store is back, or that it is parked.
 
         Until then nothing is fetched, and polling goes on: a member that does not poll is taken for dead. Raises
-        Halted, and KafkaError as ``_fetch`` does.
+        Halted, and what ``_fetch`` raises.
         """
         retry = self._gate.retry(partial(self._processor.handle_all, [message], arrived_ns))
         probing = asyncio.create_task(retry)

@@ -2,18 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import ClassVar
-
-from aiokafka.errors import KafkaError
 
 from shop.service import Service
 from transports.backends.kafka.client import connect_buyer
-from transports.backends.kafka.client_libraries import describe_versions, join_group, open_producer
+from transports.backends.kafka.client_libraries import Consumer, Producer, describe_versions
 from transports.backends.kafka.config import COMPRESSIONS, Config, describe_commits
 from transports.backends.kafka.dead_letters import read_dead_letters
+from transports.backends.kafka.membership import Membership
 from transports.backends.kafka.server import GroupMember
-from transports.backends.kafka.topology import TrialTopics, build_unreachable, create_topology, delete_topology
+from transports.backends.kafka.topology import TrialTopics, create_topology, delete_topology
+from transports.backends.kafka.unsent import UnsentFacts
 from transports.backends.routes import Routes
 from transports.base import Acceptance, Client, ServingStats, Setting, Traits, Transport
 from transports.dead_letters import DeadLetters
@@ -85,25 +85,29 @@ class KafkaTransport(Transport):
 
     @asynccontextmanager
     async def serve(self, service: Service) -> AsyncIterator[ServingStats]:
-        setting, places = self.setting, self._places
+        setting, places, config = self.setting, self._places, self._config
         serving = ServingStats(Tracer(setting.trace_every))
-        try:
-            async with AsyncExitStack() as stack:
-                processor = await stack.enter_async_context(MessageProcessor(service, serving.trace))
-                producer = await stack.enter_async_context(open_producer(self._config, setting, service.name))
-                consumer = await stack.enter_async_context(join_group(self._config, setting, service.name, places))
-                member = GroupMember(processor, serving, consumer, producer, places, setting, self._config)
-                # A member that dies takes its service with it: a service that consumes nothing looks like a slow one.
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(member.run())
-                    try:
-                        yield serving
-                    finally:
-                        member.stop()
-        except KafkaError as error:
-            raise build_unreachable(setting, error) from error
+        async with MessageProcessor(service, serving.trace) as processor:
+
+            def build_member(consumer: Consumer, producer: Producer, unsent: UnsentFacts) -> GroupMember:
+                return GroupMember(processor, serving, consumer, producer, places, setting, config, unsent)
+
+            membership = Membership(setting, config, places, service.name, build_member)
+            running = asyncio.create_task(membership.run())
+            await membership.wait_until_joined(running)
+            # A member that dies takes its service with it: a service that consumes nothing looks like a slow one.
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_wait_for(running))
+                try:
+                    yield serving
+                finally:
+                    membership.stop()
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Client]:
         async with connect_buyer(self.setting, self._config, self._places) as client:
             yield client
+
+
+async def _wait_for(running: "asyncio.Task[None]") -> None:
+    await running
