@@ -7,6 +7,7 @@ from typing import Any
 from aio_pika import Message as AmqpMessage
 from aio_pika.abc import AbstractIncomingMessage, AbstractRobustChannel
 
+from transports.backends.rabbitmq.lenient_properties import make_encodable
 from transports.backends.rabbitmq.publisher import publish_once
 from transports.backends.rabbitmq.topology import TrialQueues, find_queue, open_channel
 from transports.base import Setting
@@ -38,7 +39,11 @@ class DeadLetterQueue:
 
     async def add(self, delivery: AbstractIncomingMessage, reason: str) -> bool:
         """Publishes a copy of the delivery with its reason; returns whether the broker has confirmed it."""
-        headers: dict[str, Any] = {**delivery.headers, REASON_HEADER: reason, SOURCE_HEADER: self._source}
+        headers: dict[str, Any] = {
+            **make_encodable(delivery.headers),
+            REASON_HEADER: reason,
+            SOURCE_HEADER: self._source,
+        }
         if delivery.user_id is not None:
             headers[SENDER_HEADER] = delivery.user_id
         copy = AmqpMessage(

@@ -17,6 +17,7 @@ from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractQueue, AbstractRobustChannel
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 
+import transports.backends.rabbitmq.lenient_properties  # noqa: F401 - takes effect when it is imported
 from shop.messages import Message, OrderClosed
 from shop.workflow import SERVICES
 from transports.backends.routes import Routes
