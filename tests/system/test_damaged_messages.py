@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.record.util import calc_crc32c
 from pamqp import commands, frame
 from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
@@ -99,3 +101,66 @@ async def test_on_rabbitmq_an_order_whose_time_alone_is_damaged_is_carried_on(se
         await publish_raw(servers["rabbitmq"], f"{shop.transport.setting.trial}.user", ORDER, properties, instead)
         await until(lambda: "shipped" in shop.services["user"].audit())
         assert not any(any(serving.dead_letters.values()) for serving in shop.serving.values())
+
+
+Headers = list[tuple[str, bytes | None]]
+UNREADABLE_ON_KAFKA: Mapping[str, tuple[bytes | None, Headers]] = {
+    "no body": (None, []),
+    "empty body": (b"", []),
+    "cut body": (ORDER[:-20], [("kind", b"place-order")]),
+    "flipped body": (bytes([ORDER[0] ^ 1]) + ORDER[1:], [("kind", b"place-order")]),
+    "no kind": (ORDER, []),
+    "kind": (ORDER, [("kind", DAMAGED)]),
+    "no value of the kind": (ORDER, [("kind", None)]),
+    "large header": (b"{", [("kind", b"place-order"), ("a", b"x" * 900_000)]),
+    "many headers": (b"{", [("kind", b"place-order"), *((f"h{n}", b"") for n in range(2_000))]),
+    "our headers": (b"{", [("kind", b"place-order"), ("reason", b"\xff"), ("source", None), ("reply", DAMAGED)]),
+}
+
+
+async def produce_raw(url: str, topic: str, *records: tuple[bytes | None, Headers]) -> None:
+    """Sends records in a batch whose bytes are replaced, as no library would send it."""
+    async with AIOKafkaProducer(
+        bootstrap_servers=url, max_request_size=2_000_000, max_batch_size=2_000_000
+    ) as producer:
+        batch = producer.create_batch()
+        for body, headers in records:
+            assert batch.append(key=b"\xff\x00", value=body, timestamp=None, headers=headers)
+        content = bytearray(batch._build().replace(PLAIN, DAMAGED))
+        content[17:21] = calc_crc32c(bytes(content[21:])).to_bytes(4)
+        batch._buffer = content
+        await (await producer.send_batch(batch, topic, partition=0))
+
+
+@pytest.mark.parametrize("client", ["aiokafka", "confluent"])
+@pytest.mark.parametrize("what", UNREADABLE_ON_KAFKA)
+async def test_on_kafka_a_damaged_record_is_a_dead_letter_with_its_reason(
+    servers: Mapping[str, str], what: str, client: str
+) -> None:
+    body, headers = UNREADABLE_ON_KAFKA[what]
+    async with a_shop("broker", "kafka", servers, options={"client": client}) as shop:
+        await produce_raw(servers["kafka"], f"{shop.transport.setting.trial}.user", (body, headers))
+        await until(lambda: shop.serving["user"].dead_letters[UNREADABLE] == 1)
+        await shop.ship("after")
+        letters = (await shop.transport.read_dead_letters(10)).letters
+        assert [(letter.reason, letter.body) for letter in letters] == [(UNREADABLE, body or b"")]
+        assert sum(sum(serving.dead_letters.values()) for serving in shop.serving.values()) == 1
+
+
+@pytest.mark.parametrize("client", ["aiokafka", "confluent"])
+async def test_on_kafka_a_header_whose_name_is_damaged_makes_a_dead_letter(
+    servers: Mapping[str, str], client: str
+) -> None:
+    """aiokafka gives out nothing that is behind it in its batch, and librdkafka nothing of its headers."""
+    kind: Headers = [("kind", b"place-order")]
+    good, bad = (load_codec("json").encode(PlaceOrder(build_order(name))) for name in ("good", "bad"))
+    async with a_shop("broker", "kafka", servers, options={"client": client}) as shop:
+        topic = f"{shop.transport.setting.trial}.user"
+        await produce_raw(servers["kafka"], topic, (good, kind), (bad, [*kind, (TEXT, b"1")]))
+        await produce_raw(servers["kafka"], topic, (bad, [*kind, (TEXT, b"1")]))
+        await until(lambda: shop.serving["user"].dead_letters[UNREADABLE] == 2)
+        await shop.ship("after")
+        assert shop.services["user"].audit()["order-placed"].count == 2
+        letters = (await shop.transport.read_dead_letters(10)).letters
+        places = [f"{topic}/0/1", f"{topic}/0/2"] if client == "aiokafka" else [topic] * 2
+        assert [(letter.reason, letter.source) for letter in letters] == [(UNREADABLE, place) for place in places]

@@ -43,8 +43,13 @@ def limit_decompression(limit_bytes: int) -> Iterator[None]:
         _LIMIT_BYTES.reset(token)
 
 
+UNREADABLE_ERRORS = (DecompressionLimitExceeded, UnicodeDecodeError)
+"""What aiokafka raises for a batch that it cannot give out, with the batches fetched beside it: the second for a header
+whose name is no UTF-8, and for every record behind it in its batch."""
+
+
 class BoundedReader:
-    """A consumer that skips records too large to decompress."""
+    """A consumer that skips records that are too large to decompress, or damaged."""
 
     def __init__(self, consumer: AIOKafkaConsumer, begins: Mapping[TopicPartition, int] | None = None) -> None:
         """``begins`` is the first offset per partition, for a consumer without a group.
@@ -55,21 +60,21 @@ class BoundedReader:
         self._next_offset = dict(begins or {})
 
     async def fetch(self, timeout_ms: int) -> tuple[RecordsByPartition, list[str]]:
-        """Returns the fetched records by partition, and the records skipped as too large, as TOPIC/PARTITION/OFFSET.
+        """Returns the fetched records by partition, and the records skipped, as TOPIC/PARTITION/OFFSET.
 
         Raises KafkaError.
         """
         left_out: list[str] = []
         try:
             found: RecordsByPartition = await self._consumer.getmany(timeout_ms=timeout_ms)
-        except DecompressionLimitExceeded:
+        except UNREADABLE_ERRORS:
             return await self._fetch_one_by_one(timeout_ms, left_out), left_out
         for partition, records in found.items():
             self._next_offset[partition] = records[-1].offset + 1
         return found, left_out
 
     async def _fetch_one_by_one(self, timeout_ms: int, left_out: list[str]) -> RecordsByPartition:
-        """Fetches record by record: a batch that is too large takes all that was fetched with it along."""
+        """Fetches record by record: a batch that cannot be read takes all that was fetched with it along."""
         found: RecordsByPartition = {}
         for partition in self._consumer.assignment():
             await self._rewind(partition)
@@ -78,7 +83,7 @@ class BoundedReader:
                     (record,) = one[partition]
                     found.setdefault(partition, []).append(record)
                     self._next_offset[partition] = record.offset + 1
-            except DecompressionLimitExceeded:
+            except UNREADABLE_ERRORS:
                 at = await self._consumer.position(partition)
                 left_out.append(f"{partition.topic}/{partition.partition}/{at}")
                 self._next_offset[partition] = at + 1

@@ -266,10 +266,12 @@ class ConfluentConsumer:
 
 
 def _build_record(message: Any) -> ConfluentRecord:
-    headers = tuple(message.headers() or ())
-    return ConfluentRecord(
-        message.topic(), message.partition(), message.offset(), message.key(), message.value(), headers
-    )
+    place = message.topic(), message.partition(), message.offset(), message.key(), message.value()
+    try:
+        return ConfluentRecord(*place, tuple(message.headers() or ()))
+    except (UnicodeDecodeError, SystemError):
+        # The name of one is no UTF-8. Seen with 2.16.1: the error may come from the next call, as a SystemError.
+        return ConfluentRecord(*place, ())
 
 
 def _choose_connect_timeout_s(setting: Setting) -> float:

@@ -129,7 +129,7 @@ class GroupMember:
         self._failing_since_s = 0.0
         for place in left_out:
             self._serving.count_dead_letter(UNREADABLE)
-            _log.warning("over the limit when it is inflated, to the dead-letter topic: %s", place)
+            _log.warning("damaged, or over the limit when it is inflated, to the dead-letter topic: %s", place)
             await (await self._dead_letters.note(place, UNREADABLE))
         return fetched
 
