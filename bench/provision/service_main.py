@@ -12,7 +12,6 @@ is a request, answered by one JSON line on standard output:
 
 import asyncio
 import gc
-import logging
 import signal
 import sys
 import time
@@ -27,6 +26,7 @@ from shop.service import Service
 from shop.store import StoreUnavailable
 from transports.base import Setting
 from transports.errors import SettingError, TransportError
+from transports.log_handler import set_up_log
 from transports.registry import load_transport
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
@@ -128,6 +128,6 @@ def _join_messages(errors: BaseExceptionGroup[Exception]) -> str:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    set_up_log()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the conductor, which then stops us in order
     sys.exit(uvloop.run(run_service()))

@@ -5,6 +5,7 @@ import itertools
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ import aio_pika
 import pytest
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from bench.provision.services import run_services
 from shop.factory import open_service
 from shop.messages import PlaceOrder
 from shop.service import Service
@@ -195,3 +197,34 @@ async def test_on_kafka_a_fact_that_is_not_taken_for_too_long_is_parked(
         letters = await shop.transport.read_dead_letters(10)
         assert [(letter.reason, letter.order_id) for letter in letters.letters] == [(PARKED, "lost")]
         await shop.ship("after")
+
+
+async def test_a_connection_that_is_reset_makes_no_traceback_in_the_log_and_few_lines(
+    servers: Mapping[str, str], tmp_path: Path
+) -> None:
+    at = urlsplit(servers["rabbitmq"])
+    assert at.hostname and at.port
+    kind, logs = load_transport("broker", "rabbitmq"), tmp_path / "logs"
+    async with proxy_to(at.hostname, at.port) as proxy:
+        direct = kind(Setting(trial=next(_trials), servers=servers))
+        instead = {"rabbitmq": servers["rabbitmq"].replace(f":{at.port}", f":{proxy.port}")}
+        through = Setting(trial=direct.setting.trial, servers=instead)
+        await direct.prepare()
+        try:
+            async with (
+                run_services("broker", through, folder=tmp_path, logs=logs, store_folder=None),
+                direct.connect() as client,
+            ):
+                await proxy.cut()
+                receipt = await client.submit(PlaceOrder(build_order("after")))
+                await asyncio.sleep(3)  # tries to reconnect, each of which was logged
+                await proxy.mend()
+                async with asyncio.timeout(WITHIN_S):
+                    assert (await receipt.finished).outcome.status == "shipped"
+            written = {log.name: log.read_text() for log in logs.glob("*.log")}
+        finally:
+            await direct.remove()
+    assert len(written) == len(SERVICES)
+    for text in written.values():
+        assert "aiormq" in text and "Traceback" not in text
+        assert len(text.splitlines()) < 40

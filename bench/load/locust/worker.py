@@ -31,6 +31,7 @@ from bench.load.scheduling import raise_priority
 from bench.load.session import LoadSession
 from bench.load.sets.protocol import SetNews, SetReport, SetSpec, parse_spec
 from bench.load.sets.session import SetSession
+from transports.log_handler import set_up_log
 
 HEARTBEAT_S = 1.0
 """From heartbeat to heartbeat; Locust's master gives a worker up after three."""
@@ -333,6 +334,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--urgent", action="store_true", help="scheduled before others, where the system permits it")
     parser.add_argument("--until-eof", action="store_true", help="end when standard input does")
     options = parser.parse_args(arguments)
+    set_up_log()
     if options.urgent:
         raise_priority()
     code, why = uvloop.run(
