@@ -70,10 +70,13 @@ def check_rabbitmq(home: Path) -> Finding:
 
 
 def check_postgres() -> Finding:
-    """Return whether PostgreSQL can be started on this machine; nothing but STORE=postgres needs it."""
+    """Return whether PostgreSQL can be started on this machine, and how old it is; for STORE=postgres alone."""
     if (why := postgres.unavailable_reason()) is not None:
         return Finding("PostgreSQL", "-", f"for STORE=postgres alone; {why}")
-    return Finding("PostgreSQL", "ok", str(postgres.find_programs()))
+    version = postgres.read_installed_version()
+    detail = f"{postgres.find_programs()}, {version or 'version not known'}: {describe_age(postgres.NAME, version)}"
+    age = find_age(postgres.NAME, version)
+    return Finding("PostgreSQL", "note" if age is not None and age.is_old else "ok", detail)
 
 
 def check_java() -> Finding:

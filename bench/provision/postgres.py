@@ -3,8 +3,10 @@
 import asyncio
 import os
 import pwd
+import re
 import secrets
 import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -39,6 +41,7 @@ SETTINGS = {
 }
 _INITDB_TIMEOUT_S = 60.0
 _START_TIMEOUT_S = 30.0
+_VERSION_TIMEOUT_S = 10.0
 
 
 def find_programs() -> Path | None:
@@ -48,6 +51,19 @@ def find_programs() -> Path | None:
     if found := shutil.which("initdb"):
         folders.append(Path(found).resolve().parent)
     return next((one for one in folders if (one / "initdb").exists() and (one / "postgres").exists()), None)
+
+
+def read_installed_version() -> str:
+    """Return the version that would be started, such as 15.18; "" when there is none, or it does not say."""
+    programs = find_programs()
+    if programs is None:
+        return ""
+    with suppress(OSError, subprocess.TimeoutExpired):
+        asked = [str(programs / "postgres"), "--version"]
+        said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=_VERSION_TIMEOUT_S).stdout
+        if (found := re.search(r"\(PostgreSQL\) (\S+)", said)) is not None:
+            return found[1]
+    return ""
 
 
 def unavailable_reason() -> str | None:

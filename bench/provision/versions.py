@@ -1,4 +1,4 @@
-"""When versions of the brokers came out, and how far a server is behind the newest one that is known here.
+"""When versions of the servers came out, and how far a server is behind the newest one that is known here.
 
 Nothing is asked of a network, so the table grows old itself: AS_OF says when somebody looked last.
 """
@@ -59,7 +59,44 @@ RELEASES: Mapping[str, Mapping[str, date]] = {
         "4.3.0": date(2026, 5, 13),
         "4.4.0": date(2026, 11, 7),
     },
+    # Its announcements. Of a release after August 2026 nothing was at hand.
+    "postgres": {
+        "13.0": date(2020, 9, 24),
+        "14.0": date(2021, 9, 30),
+        "14.20": date(2025, 11, 13),
+        "14.24": date(2026, 8, 13),
+        "15.0": date(2022, 10, 13),
+        "15.13": date(2025, 5, 8),
+        "15.14": date(2025, 8, 14),
+        "15.15": date(2025, 11, 13),
+        "15.16": date(2026, 2, 12),
+        "15.17": date(2026, 2, 26),
+        "15.18": date(2026, 5, 14),
+        "15.19": date(2026, 8, 13),
+        "16.0": date(2023, 9, 14),
+        "16.9": date(2025, 5, 8),
+        "16.11": date(2025, 11, 13),
+        "16.13": date(2026, 2, 26),
+        "16.14": date(2026, 5, 14),
+        "16.15": date(2026, 8, 13),
+        "17.0": date(2024, 9, 26),
+        "17.5": date(2025, 5, 8),
+        "17.7": date(2025, 11, 13),
+        "17.9": date(2026, 2, 26),
+        "17.10": date(2026, 5, 14),
+        "17.11": date(2026, 8, 13),
+        "18.0": date(2025, 9, 25),
+        "18.1": date(2025, 11, 13),
+        "18.2": date(2026, 2, 12),
+        "18.3": date(2026, 2, 26),
+        "18.4": date(2026, 5, 14),
+        "18.6": date(2026, 8, 13),
+    },
 }
+
+
+_MAJOR_SERIES = ("erlang", "postgres")
+"""Products that count a series by the first number alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +116,10 @@ class VersionAge:
 
 
 def find_age(product: str, version: str) -> VersionAge | None:
-    """Return how old a version of rabbitmq, erlang or kafka is; None for another product or an unreadable version."""
+    """Return how old a version of rabbitmq, erlang, kafka or postgres is.
+
+    None for another product or an unreadable version.
+    """
     releases = RELEASES.get(product)
     try:
         wanted = _parse(version)
@@ -90,7 +130,7 @@ def find_age(product: str, version: str) -> VersionAge | None:
     newest = max(releases, key=_parse)
     if wanted >= _parse(newest):
         return VersionAge(releases.get(version), newest, 0)
-    series = 2 if product != "erlang" else 1
+    series = 1 if product in _MAJOR_SERIES else 2
     below = [known for known in releases if _parse(known) <= wanted and _parse(known)[:series] == wanted[:series]]
     since = releases[max(below, key=_parse)] if below else None
     behind = None if since is None else (releases[newest] - since).days

@@ -8,6 +8,7 @@ from bench.provision import compose
 from bench.provision.base import Broker
 from bench.provision.install import POM_FILE
 from bench.provision.versions import AS_OF, RELEASES, describe_age, find_age
+from bench.report.ground import describe_server
 from bench.results.compare import _find_differences
 from bench.runner.manifest import describe_broker, list_manifest_caveats
 
@@ -26,6 +27,10 @@ def test_no_version_is_of_the_future(product: str) -> None:
         # Not in the table: as old as the newest one below it of its series.
         ("rabbitmq", "4.3.4", None, (date(2026, 10, 6) - date(2026, 6, 16)).days),
         ("erlang", "27.1.2", None, (date(2026, 9, 23) - date(2024, 5, 17)).days),
+        ("postgres", "15.18", date(2026, 5, 14), (date(2026, 8, 13) - date(2026, 5, 14)).days),
+        ("postgres", "16.12", None, (date(2026, 8, 13) - date(2025, 11, 13)).days),
+        ("postgres", "18.6", date(2026, 8, 13), 0),
+        ("postgres", "12.22", None, None),
         # Of a series that is not in the table.
         ("kafka", "2.8.0", None, None),
     ],
@@ -39,14 +44,16 @@ def test_a_version_is_as_old_as_it_is_behind_the_newest_known(
     assert age.newest_known == list(RELEASES[product])[-1]
 
 
-@pytest.mark.parametrize(("product", "version"), [("nats", "2.10"), ("kafka", ""), ("kafka", "4.3.0-SNAPSHOT")])
+@pytest.mark.parametrize(
+    ("product", "version"), [("nats", "2.10"), ("kafka", ""), ("kafka", "4.3.0-SNAPSHOT"), ("postgres", "19beta3")]
+)
 def test_of_what_is_not_known_no_age_is_said(product: str, version: str) -> None:
     assert find_age(product, version) is None
     assert "not known" in describe_age(product, version)
 
 
 def test_the_compose_files_and_the_jars_are_of_known_versions_that_are_not_old() -> None:
-    for name in ("rabbitmq", "kafka"):
+    for name in ("rabbitmq", "kafka", "postgres"):
         version = compose.read_image_version(name)
         assert version in RELEASES[name]
         age = find_age(name, version)
@@ -64,6 +71,12 @@ def test_the_manifest_says_how_old_a_broker_is() -> None:
         "newest_known": "4.3.6",
         "how_old_days": 1469,
     }
+
+
+def test_the_manifest_says_how_old_a_database_server_is_and_the_page_begins_with_it() -> None:
+    said = describe_broker(Broker("postgres", "postgresql://", "native", "15.18"))
+    assert (said["released"], said["newest_known"], said["how_old_days"]) == ("2026-05-14", "18.6", 91)
+    assert describe_server("postgres", "15.18") == "PostgreSQL 15.18 (2026-05-14, 91 days behind 18.6)"
 
 
 def test_of_a_broker_whose_version_is_not_known_the_manifest_says_what_it_can() -> None:
