@@ -135,9 +135,15 @@ def trial_failed(cell: str, why: str) -> Caveat:
     return Caveat("failed", f"{cell}: {why}", "read the logs in the run's folder")
 
 
-def audit_mismatch(text: str) -> Caveat:
+def audit_mismatch(text: str, *, database_was_lost: bool = False) -> Caveat:
+    """``database_was_lost``: at durability fast, so that its last commits may be lost too, and that is no defect."""
+    sentence = f"the services' records differ from the driver's: {text}"
+    if not database_was_lost:
+        return Caveat("audit", sentence, "do not use this trial; report it")
     return Caveat(
-        "audit", f"the services' records differ from the driver's: {text}", "do not use this trial; report it"
+        "audit",
+        f"{sentence}; a database server that is killed loses its last commits at durability fast",
+        "do not use this trial; see in the services' logs whether the server closed their connections",
     )
 
 

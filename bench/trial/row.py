@@ -166,7 +166,10 @@ def build_trial_row(cell: CellSettings, round_: int, slot: int, outcome: TrialOu
 def _find_broken(cell: CellSettings, outcome: TrialOutcome) -> Iterator[Caveat]:
     """Yields doubts with which the trial says nothing about its method, or its numbers are wrong."""
     report = outcome.report
-    seen = [*outcome.doubts, *map(caveats.audit_mismatch, outcome.audit_problems)]
+    on_server = cell.profile.store == "postgres" and cell.profile.durability == "fast"
+    lost = on_server and bool(outcome.store_refusals)
+    problems = (caveats.audit_mismatch(text, database_was_lost=lost) for text in outcome.audit_problems)
+    seen = [*outcome.doubts, *problems]
     yield from seen
     if report.error:
         yield caveats.trial_failed(cell.name, report.error)

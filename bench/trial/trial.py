@@ -178,7 +178,8 @@ async def _run_load(
     if (again := trouble.away.again) is not None:
         used = [again if again.name == broker.name else broker for broker in used]
     used += database
-    doubts += [caveats.process_ended(broker.name) for broker in used if not is_broker_running(broker)]
+    # The cause comes first: services may have ended with their server.
+    doubts = [*(caveats.process_ended(broker.name) for broker in used if not is_broker_running(broker)), *doubts]
     if setting.security != NONE and (agreed is None or agreed.cipher != CIPHER_SUITE):
         doubts.append(caveats.cipher_differs("none" if agreed is None else agreed.cipher, CIPHER_SUITE))
     if report.planned and trouble.missing is not None:

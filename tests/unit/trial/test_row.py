@@ -127,6 +127,20 @@ def test_a_store_that_refused_is_a_doubt_that_leaves_the_trial_valid() -> None:
     assert row.valid
 
 
+@pytest.mark.parametrize(
+    ("store", "durability", "refusals", "explained"),
+    [("postgres", "fast", 3, True), ("postgres", "safe", 3, False), ("postgres", "fast", 0, False)],
+)
+def test_records_that_differ_after_a_database_was_lost_are_explained_where_commits_may_be_lost(
+    store: str, durability: str, refusals: int, explained: bool
+) -> None:
+    books = {**some_books(), "payment": {**some_books(taken=3)["payment"], "store_refusals": refusals}}
+    row = a_row(TrialOutcome(report=a_report(), books=books), a_cell(STORE=store, DURABILITY=durability))
+    doubts = [caveat for caveat in row.caveats if caveat.name == "audit"]
+    assert doubts and not row.complete
+    assert all(("loses its last commits" in doubt.text) is explained for doubt in doubts)
+
+
 @pytest.mark.parametrize(("failed", "half_done"), [(0, ""), (1, "1 order"), (5, "3 orders")])
 def test_orders_that_failed_half_done_are_told(failed: int, half_done: str) -> None:
     """Three have stock reserved and nothing shipped; where none failed they may still be on their way."""
