@@ -60,7 +60,9 @@ def read_installed_version() -> str:
         return ""
     with suppress(OSError, subprocess.TimeoutExpired):
         asked = [str(programs / "postgres"), "--version"]
-        said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=_VERSION_TIMEOUT_S).stdout
+        said = subprocess.run(
+            asked, capture_output=True, text=True, encoding="utf-8", check=False, timeout=_VERSION_TIMEOUT_S
+        ).stdout
         if (found := re.search(r"\(PostgreSQL\) (\S+)", said)) is not None:
             return found[1]
     return ""
