@@ -191,6 +191,10 @@ def read_machine_times() -> MachineTimes:
     return MachineTimes(time.monotonic_ns(), busy_s, times.steal)
 
 
+OTHERS_CONNECTIONS_PER_S = 5
+"""The runner asks Locust's master about once a second, each time by a connection of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionBytes:
     """TCP payload bytes of each connection, both directions together, since it was opened."""
@@ -198,6 +202,7 @@ class ConnectionBytes:
     connections: Mapping[tuple[str, str], int]
     opened: int = 0
     """Connections that this machine has accepted since it started, at any port."""
+    at_ns: int = 0
 
 
 def read_connection_bytes(ports: Iterable[int]) -> ConnectionBytes | None:
@@ -215,7 +220,7 @@ def read_connection_bytes(ports: Iterable[int]) -> ConnectionBytes | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return ConnectionBytes(_parse_connections(done.stdout), _read_accepted_connections())
+    return ConnectionBytes(_parse_connections(done.stdout), _read_accepted_connections(), time.monotonic_ns())
 
 
 def count_wire_bytes(before: ConnectionBytes, after: ConnectionBytes) -> int:
@@ -229,11 +234,14 @@ def count_wire_bytes(before: ConnectionBytes, after: ConnectionBytes) -> int:
 def count_closed_connections(before: ConnectionBytes, after: ConnectionBytes) -> int:
     """Returns how many connections ended between two readings, so that their bytes are not counted.
 
-    Those that came and went in between are known by the machine's count alone, which has other programs' as well.
+    Those that came and went in between are known by the machine's count alone, which has other programs' as well. So
+    they are left out where they are as few as those of the harness and of an idle machine.
     """
     fresh = len(after.connections.keys() - before.connections.keys())
-    came_and_went = max(0, after.opened - before.opened - fresh)
-    return len(before.connections.keys() - after.connections.keys()) + came_and_went
+    came_and_went = after.opened - before.opened - fresh
+    usual = OTHERS_CONNECTIONS_PER_S * ((after.at_ns - before.at_ns) / 1e9 + 1)
+    closed = len(before.connections.keys() - after.connections.keys())
+    return closed + (came_and_went if came_and_went > usual else 0)
 
 
 def _read_accepted_connections() -> int:

@@ -139,18 +139,19 @@ def find_leftover_folders(home: Path) -> list[Path]:
     return found
 
 
-def find_other_runs(ours: Path) -> list[Path]:
-    """Return the folders of the runs on this machine, of any checkout, that have a living process, without ``ours``.
+def find_other_runs(pid: int) -> list[Path]:
+    """Return the folders of runs on this machine, of any checkout, whose living processes do not descend from ``pid``.
 
     Kept brokers are no run. Processes of other accounts are not seen, but by root.
     """
     found = set()
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if mark := process.environ().get(MARK_VARIABLE):
+            mark = process.environ().get(MARK_VARIABLE)
+            if mark and process.pid != pid and pid not in {parent.pid for parent in process.parents()}:
                 path = Path(mark)
                 found |= {folder for folder in (path, *path.parents) if folder.name.startswith(RUN_PREFIX)}
-    return sorted(folder for folder in found if folder != ours and folder.is_dir() and not load_ledger(folder).kept)
+    return sorted(folder for folder in found if folder.is_dir() and not load_ledger(folder).kept)
 
 
 def remove_orphans(home: Path, say: Say) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import random
 import secrets
 import time
@@ -90,7 +91,7 @@ async def run_plan(
         env = build_mark_environment(ledger.folder)
         locust = await stack.enter_async_context(start_master(folder=ledger.folder, log=logs / "locust.log", env=env))
         programs = list_programs(pythons)
-        _doubt_other_runs(kept, ledger.folder)
+        _doubt_other_runs(kept)
         runner = Runner(stack, profile, paths, progress, kept, locust, shared, programs, security, ledger.folder, logs)
         try:
             await plan.measure(runner, wanted)
@@ -98,14 +99,14 @@ async def run_plan(
             with contextlib.suppress(ResultsError):
                 kept.write_summary()  # also of what a stop leaves
             raise
-        _doubt_other_runs(kept, ledger.folder)
+        _doubt_other_runs(kept)
         kept.write_summary()
     return kept
 
 
-def _doubt_other_runs(kept: RunFolder, ours: Path) -> None:
+def _doubt_other_runs(kept: RunFolder) -> None:
     """Adds a doubt when other runs of Fourways are on the machine now."""
-    if others := find_other_runs(ours):
+    if others := find_other_runs(os.getpid()):
         kept.add_caveats((caveats.another_run(len(others)),))
 
 

@@ -201,6 +201,12 @@ def test_a_connection_closed_in_between_is_counted_as_such() -> None:
     assert count_closed_connections(ConnectionBytes({("a", "b"): 5}, 1), ConnectionBytes({("c", "d"): 7}, 2)) == 1
 
 
+@pytest.mark.parametrize(("accepted", "counted"), [(10, 0), (11, 11)])
+def test_as_few_as_the_harness_itself_opens_are_left_out(accepted: int, counted: int) -> None:
+    after = ConnectionBytes({}, opened=accepted, at_ns=1_000_000_000)
+    assert count_closed_connections(ConnectionBytes({}), after) == counted
+
+
 def test_connections_that_came_and_went_in_between_are_counted() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

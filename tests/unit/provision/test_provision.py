@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -179,25 +180,25 @@ def test_cleaning_up_spares_a_run_whose_owner_lives(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_another_run_is_one_of_any_checkout_whose_processes_live(tmp_path: Path) -> None:
-    ours, theirs, kept = (cleanup.open_ledger(tmp_path / name) for name in make_folders(tmp_path, "a", "b", "c"))
-    for run in (ours, theirs, kept):
-        (run.folder / "broker").mkdir()
-        idle(run.folder / "broker")
+def test_another_run_is_one_of_any_checkout_whose_processes_are_not_ours(tmp_path: Path) -> None:
+    homes = [tmp_path / name for name in "abc"]
+    for home in homes:
+        home.mkdir()
+    ours, theirs, kept = map(cleanup.open_ledger, homes)
+    own, *_ = [idle(run.folder / "broker") for run in (ours, theirs, kept)]
     kept.kept = True
     kept.save()
-    # Other tests run beside this one.
-    found = [folder for folder in cleanup.find_other_runs(ours.folder) if folder.is_relative_to(tmp_path)]
-    assert found == [theirs.folder]
+
+    def find(pid: int) -> list[Path]:
+        # Other tests run beside this one.
+        return [folder for folder in cleanup.find_other_runs(pid) if folder.is_relative_to(tmp_path)]
+
+    assert find(own.pid) == [theirs.folder]
+    assert find(os.getpid()) == []  # all descend from this process
+    kept.kept = False
     for run in (ours, theirs, kept):
-        run.clear()
-    assert not [folder for folder in cleanup.find_other_runs(ours.folder) if folder.is_relative_to(tmp_path)]
-
-
-def make_folders(folder: Path, *names: str) -> tuple[str, ...]:
-    for name in names:
-        (folder / name).mkdir()
-    return names
+        run.close()
+    assert find(own.pid) == []
 
 
 @pytest.mark.slow
