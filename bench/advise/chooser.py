@@ -11,7 +11,6 @@ from bench.advise.nearest import AXES, ComparedMethod, MethodComparison, estimat
 from bench.advise.needs import NEEDS
 from bench.advise.ranking import find_methods_ahead, format_level
 from bench.report.formatting import format_estimate
-from bench.stats.intervals import count_values_needed
 
 FORM_PATH, SCRIPT_PATH = (Path(__file__).with_name(f"chooser.{kind}") for kind in ("html", "js"))
 """A Jinja2 fragment that takes what ``form`` gives, and the script that filters its table; it is complete without."""
@@ -83,8 +82,9 @@ def build_chooser_table(evidence: Evidence) -> list[MeasuredUse]:
         for _, place in sorted(places.items()):
             lines = sorted(_build_rows(points, place), key=_sort_key)
             at = {axis: format_level(axis, getattr(place, axis)) for axis in AXES if axis != "format"}
-            rounds = min((len(point.trials) for point in points if point.place == place), default=0)
-            found.append((rounds < count_values_needed(), MeasuredUse(run=points[0].run, at=at, lines=tuple(lines))))
+            here = [point for point in points if point.place == place]
+            short = not here or not all(point.has_interval for point in here)
+            found.append((short, MeasuredUse(run=points[0].run, at=at, lines=tuple(lines))))
     return [use for _, use in sorted(found, key=lambda one: one[0])]
 
 

@@ -1,27 +1,31 @@
 """Collects from several runs what was measured that bears on a question."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
-from bench.advise.method import Method, parse_method
+from bench.advise.method import Method, find_traits, parse_method
 from bench.errors import ResultsError
 from bench.results import environment
 from bench.results.analysis import plain_levels
 from bench.results.measures import columns_used_in
+from bench.results.set_tables import SetStatistics
 from bench.results.settings import settings_by_column
 from bench.results.store import RunFolder
+from bench.stats.intervals import count_values_needed
+from bench.stats.sets import MIN_SETS
 from bench.stats.summary import CELL_COLUMNS, is_cell_valid
 
 HEADLINE = "finish_p50_us"
 """The metric that ranks methods: the steadiest of the latencies, which every method has."""
+TOTAL_CPU = "cpu_us_per_order"
 METRICS = (
     *(HEADLINE, "accept_p50_us", "finish_p99_us", "accept_p99_us"),
-    *("cpu_us_per_order", "wire_bytes_per_order"),
+    *(TOTAL_CPU, "wire_bytes_per_order"),
 )
-"""Of a trial. ``cpu_us_per_order`` is that of the services and of the broker together."""
+"""Of a trial. TOTAL_CPU is that of the services and of the broker together."""
 STORES = ("sqlite", "memory")
 """What a run is read for, the first of these that it has at a durability: the default, and what `fast` had in runs of
 schema 6 and older."""
@@ -53,6 +57,13 @@ class Measurement:
     """The valid trials: a column of METRICS where it was measured, by round."""
     orders: Mapping[str, int]
     """Summed over all trials, the invalid ones too."""
+    sets: SetStatistics | None = None
+    """Estimates of its run where that was played in sets; the cells of a run share them."""
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether it has as many trials as the interval of a ratio takes."""
+        return len(self.trials) >= (count_values_needed() if self.sets is None else MIN_SETS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +149,9 @@ def _read_measurements(name: str, run: RunFolder, trials: pd.DataFrame) -> tuple
     for column, value in plain_levels().items():
         plain = plain[plain[column] == value]
     plain = plain[plain["store"] == plain["durability"].map(_find_usual_stores(plain))]
+    sets = run.set_statistics()
+    if sets is not None:
+        sets = replace(sets, trials=_add_total_cpu(sets.trials))
     profile = run.manifest.get("profile", {})
     peak = float((profile.get("burst") or {}).get("peak", 1.0))
     found, invalid = [], []
@@ -161,8 +175,9 @@ def _read_measurements(name: str, run: RunFolder, trials: pd.DataFrame) -> tuple
                     security=str(first["security"]),
                     durability=str(first["durability"]),
                 ),
-                trials=_add_total_cpu(valid, method).set_index("round")[list(METRICS)],
+                trials=_add_total_cpu(valid).set_index("round")[list(METRICS)],
                 orders={order: int(rows[order].sum()) for order in columns_used_in("orders")},
+                sets=sets,
             )
         )
     return list(_drop_second_arms(found)) if profile.get("arms") == 2 else found, invalid
@@ -176,12 +191,13 @@ def _find_usual_stores(trials: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def _add_total_cpu(trials: pd.DataFrame, method: Method) -> pd.DataFrame:
-    """Adds the CPU of services and broker as ``cpu_us_per_order``; unknown where a broker's part was not measured."""
+def _add_total_cpu(trials: pd.DataFrame) -> pd.DataFrame:
+    """Adds the CPU of services and broker as TOTAL_CPU; unknown where a broker's part was not measured."""
+    known = {name: find_traits(str(name)) for name in trials["transport"].unique()}
+    chains = [name for name, traits in known.items() if traits is not None and not traits.needs]
     broker = trials["cpu_us_per_order_broker"]
-    if method.traits is not None and not method.traits.needs:
-        broker = broker.fillna(0.0)
-    return trials.assign(cpu_us_per_order=trials["cpu_us_per_order_services"] + broker)
+    broker = broker.mask(broker.isna() & trials["transport"].isin(chains), 0.0)
+    return trials.assign(**{TOTAL_CPU: trials["cpu_us_per_order_services"] + broker})
 
 
 def _drop_second_arms(points: Iterable[Measurement]) -> Iterator[Measurement]:

@@ -15,8 +15,9 @@ from bench.advise.evidence import HEADLINE, METRICS, Conditions, Evidence, Measu
 from bench.advise.method import Method
 from bench.advise.question import Question
 from bench.results.measures import columns_used_in
+from bench.results.set_tables import SetStatistics
 from bench.stats.fit import fit_line
-from bench.stats.intervals import Estimate, count_values_needed, estimate_median
+from bench.stats.intervals import Estimate, estimate_median
 from bench.stats.mover import estimate_ratio
 from bench.stats.paired import paired_ratio
 
@@ -39,6 +40,8 @@ class ComparedMethod:
     """The name of its cell; empty for a method on a line."""
     trials: pd.DataFrame | None = None
     """The trials by round; None for a method on a line, whose rounds are no pairs any more."""
+    sets: SetStatistics | None = None
+    """Estimates of its run where that was played in sets."""
     line: str = ""
     """The places through which the line goes; empty for a measured cell."""
 
@@ -54,8 +57,10 @@ class MethodComparison:
     """The methods by name."""
 
     def ratio(self, metric: str, method: str, base: str) -> Estimate:
-        """Returns the ratio to ``base``: by paired rounds where both were measured, else from the two intervals."""
+        """Returns the ratio to ``base``: by sets or paired rounds where both were measured, else from two intervals."""
         one, other = self.rows[method], self.rows[base]
+        if one.sets is not None and one.sets is other.sets:
+            return one.sets.ratio(metric, one.cell, other.cell)
         if one.trials is not None and other.trials is not None:
             both = one.trials[[metric]].join(other.trials[[metric]].add_suffix("_base"), how="inner").dropna()
             return paired_ratio(list(both[metric]), list(both[f"{metric}_base"]))
@@ -190,7 +195,7 @@ def estimate_at(points: Sequence[Measurement], place: Conditions) -> ComparedMet
     at_rate = [point for point in points if _is_same_rate(point.place.rate_per_s, place.rate_per_s)]
     at_size = [point for point in points if point.place.size_bytes == place.size_bytes]
     there = [point for point in at_rate if point in at_size]
-    if there and len(there[0].trials) >= count_values_needed():
+    if there and there[0].has_interval:
         return _measured_method(there[0])
     fitted = _interpolate(at_rate, place.size_bytes / KIB, lambda point: point.place.size_bytes / KIB, format_size)
     if fitted is None and not there:
@@ -208,11 +213,17 @@ def _measured_method(point: Measurement) -> ComparedMethod:
     return ComparedMethod(
         method=point.method,
         codec=point.codec,
-        metrics={metric: estimate_median(point.trials[metric].dropna()) for metric in METRICS},
+        metrics={metric: _estimate(point, metric) for metric in METRICS},
         orders=point.orders,
         cell=point.cell,
         trials=point.trials,
+        sets=point.sets,
     )
+
+
+def _estimate(point: Measurement, metric: str) -> Estimate:
+    whole = None if point.sets is None else point.sets.estimate_whole(metric, point.cell)
+    return whole or estimate_median(point.trials[metric].dropna())
 
 
 def _interpolate(

@@ -8,6 +8,7 @@ from bench.profile.arms import group_arms
 from bench.profile.fault import BROKER
 from bench.profile.matrix import expand_cells
 from bench.profile.schema import Profile
+from shop.workflow import SERVICES
 from transports import registry
 
 
@@ -56,7 +57,15 @@ def check_slices(profile: Profile) -> None:
             "blocks with a SLICE, SLICES, LEAD_IN or warm-up of their own cannot share a set; say it once for all",
             code="slices-differ",
         )
-    if (count := len(group_arms(cells))) > MAX_ARMS:
+    arms = group_arms(cells)
+    ports = len(SERVICES) * sum(arm.first.profile.processes for arm in arms)
+    if profile.ports is not None and profile.ports > 65536 - ports:
+        raise UsageError(
+            f"PORTS is the first of {ports} ports in a row for {len(arms)} arms, 1024 to {65536 - ports}, not "
+            f"{profile.ports}",
+            code="bad-ports",
+        )
+    if (count := len(arms)) > MAX_ARMS:
         raise UsageError(
             f"{count} arms cannot be up at once, {MAX_ARMS} can; take fewer methods or levels, or measure in whole "
             "trials with SLICE=0",

@@ -1,5 +1,6 @@
 """Defines caveats: doubts about a trial or run, each with a name and a next step."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -216,6 +217,26 @@ def lead_in_short(lead_in_s: float, p50_us: float) -> Caveat:
     )
 
 
+def lead_in_slow(times: float) -> Caveat:
+    return Caveat(
+        "lead-in-slow",
+        f"orders of the lead-ins took {times:.2f} times as long as those of the windows: what is cold at the beginning "
+        "of a slice may reach into its window",
+        "raise LEAD_IN, or measure in whole trials with SLICE=0",
+        times,
+    )
+
+
+def set_trend(times: float) -> Caveat:
+    return Caveat(
+        "trend",
+        f"through the set the median completion changed to {times:.2g} times, beside the other cells: what it is in "
+        "the middle depends on how long the set is",
+        "raise WARM_UP if it fell; lower RATE, or look for what fills up, if it rose",
+        abs(math.log(times)),
+    )
+
+
 def slices_not_level() -> Caveat:
     return Caveat(
         "slices-not-level",
@@ -320,6 +341,17 @@ def old_broker(name: str, version: str, newest: str, behind_days: int) -> Caveat
         "old-broker",
         f"{name} {version} is {behind_days} days behind {newest}, the newest version that is known here",
         "type `make setup` for a current one, or give one by URL; `make doctor` says how old each is",
+    )
+
+
+def broker_not_level(falling: Mapping[str, float], carried_s: float) -> Caveat:
+    """``falling`` has by broker the share by which an order cost it less than in the pass before."""
+    said = " and ".join(f"{name}'s CPU for an order still fell by {share:.0%}" for name, share in falling.items())
+    return Caveat(
+        "broker-not-level",
+        f"after {carried_s:g} s of orders {said}: its first trials cost more than later ones",
+        "raise BROKER_WARM_UP, or leave the first round out",
+        max(falling.values()),
     )
 
 

@@ -13,7 +13,15 @@ from bench.results.leave_one_out import FromAllSets, compute_from_all
 from bench.results.rows import SliceRow, trial_name
 from bench.stats.intervals import Estimate
 from bench.stats.jackknife import compute_pseudo_values, estimate_from_all
-from bench.stats.sets import Numbers, Scatter, SetPrior, SetTable, estimate_ratio, measure_scatter
+from bench.stats.sets import (
+    Numbers,
+    Scatter,
+    SetPrior,
+    SetTable,
+    estimate_level,
+    estimate_ratio,
+    measure_scatter,
+)
 from bench.stats.summary import is_cell_valid
 
 SETS_PLAN_NAME = "sets"
@@ -72,9 +80,17 @@ class SetStatistics:
         return estimate_ratio(table, scatter, self.cells.index(cell), self.cells.index(base), told)
 
     def estimate_whole(self, metric: str, cell: str) -> Estimate | None:
-        """Return a measure that is told from all sets together; None for others, and with too few orders."""
-        found = self._collect_from_all(metric).get(cell) if metric in FROM_ALL_SETS else None
-        return None if found is None else estimate_from_all(found[1].whole, found[1].without)
+        """Return a cell's number over all sets: p99 from all their orders, others as the mean over sets.
+
+        None with too few orders, and where some set has no number, or one that is not positive.
+        """
+        if metric in FROM_ALL_SETS:
+            found = self._collect_from_all(metric).get(cell)
+            return None if found is None else estimate_from_all(found[1].whole, found[1].without)
+        if cell not in self.cells:
+            return None
+        of_cell = self._valid.loc[self._valid["cell"] == cell, metric]
+        return estimate_level(_take_logs(of_cell.to_numpy(dtype=float)))
 
     def is_of_bank(self, metric: str) -> bool:
         """Return whether the scatter between sets is still the bank's alone."""

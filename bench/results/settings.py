@@ -409,8 +409,9 @@ SETTINGS: dict[str, SettingSpec] = _table(
         name="BROKER_WARM_UP",
         key="broker_warm_up_s",
         kind="seconds",
-        help="how long a broker carries orders, twice, before its first trial; 0: not at all",
-        default=12,
+        help="how long brokers carry orders before the first trial, all at once, at the most: until an order costs "
+        "them no less than in the five seconds before; 0: not at all",
+        default=40,
         unit="s",
         zero=True,
         most=86_400,

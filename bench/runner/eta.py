@@ -4,14 +4,15 @@ from collections.abc import Iterable, Sequence
 
 from bench.load.session import compute_tick_s
 from bench.profile.schema import CellSettings, Profile
+from bench.runner.warm_brokers import LEAST_PASSES, PASS_S
 from bench.stats.trend import WARM_UP_WINDOWS
 
 TRIAL_OVERHEAD_S = 1.8
 """Of a trial: processes started and stopped, queues or topics made and removed, the audit."""
 COLD_START_S = 1.3
 """Of new connections to a cell, its services started and stopped: from 0.4 s (bare echo) to 3.4 s (Kafka with TLS)."""
-BROKER_WARM_UP_TRIALS = 2
-"""A broker is used twice before its first trial, since what happens between trials has to be compiled as well."""
+WARM_UP_PASSES = 4
+"""In which brokers mostly are level."""
 
 
 def forecast_durations_s(todo: Sequence[CellSettings], cold: Iterable[str]) -> list[float]:
@@ -21,6 +22,7 @@ def forecast_durations_s(todo: Sequence[CellSettings], cold: Iterable[str]) -> l
     level of security is cold at the others.
     """
     cold = set(cold)
+    every = {(name, cell.profile.security) for cell in todo for name in cold & cell.kind.traits.needs}
     warm: set[tuple[str, str]] = set()
     found = []
     for cell in todo:
@@ -28,9 +30,10 @@ def forecast_durations_s(todo: Sequence[CellSettings], cold: Iterable[str]) -> l
         needs = cell.kind.traits.needs
         seconds = _estimate_warm_up_s(here, cell.rate_per_s) + here.duration_s + TRIAL_OVERHEAD_S
         needed = {(name, here.security) for name in cold & needs} - warm
-        if needed and here.broker_warm_up_s:
-            warm |= needed
-            seconds += BROKER_WARM_UP_TRIALS * (here.broker_warm_up_s + TRIAL_OVERHEAD_S)
+        if needed:
+            # Before the first trial all are warmed at once, and later those that were killed.
+            warm |= needed | (every if not warm else set())
+            seconds += _estimate_broker_warm_up_s(here)
         if here.fault is not None and here.fault.name == "kill-broker":
             cold |= needs
             warm -= {(name, here.security) for name in needs}
@@ -49,11 +52,19 @@ SLICE_GAP_S = 0.04
 def forecast_set_s(cells: Sequence[CellSettings]) -> tuple[float, float]:
     """Returns the seconds of the brokers' warm-up before the first set of these cells, and of each set."""
     here = cells[0].profile
-    brokers = {(name, cell.profile.security) for cell in cells for name in cell.kind.traits.needs}
-    warm_up_s = len(brokers) * BROKER_WARM_UP_TRIALS * (here.broker_warm_up_s + TRIAL_OVERHEAD_S)
+    needs_broker = any(cell.kind.traits.needs for cell in cells)
     slices_s = len(cells) * here.slices * (here.lead_in_s + here.slice_s + SLICE_GAP_S)
     looks_s = _estimate_warm_up_s(here, 0.0)
-    return warm_up_s if here.broker_warm_up_s else 0.0, SET_START_S + looks_s + slices_s + SET_END_S
+    return _estimate_broker_warm_up_s(here) if needs_broker else 0.0, SET_START_S + looks_s + slices_s + SET_END_S
+
+
+def _estimate_broker_warm_up_s(profile: Profile) -> float:
+    """Of all brokers together, where none is warm."""
+    limit_s = profile.broker_warm_up_s
+    if not limit_s:
+        return 0.0
+    carry_s = min(PASS_S, limit_s / LEAST_PASSES)
+    return min(WARM_UP_PASSES, max(LEAST_PASSES, int(limit_s / carry_s))) * (carry_s + SET_START_S + SET_END_S)
 
 
 def _estimate_warm_up_s(profile: Profile, rate_per_s: float) -> float:

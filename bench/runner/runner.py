@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.errors import LoadError, MissingServer, ResultsError, StartFailed
+from bench.errors import MissingServer, ResultsError, StartFailed
 from bench.load.locust.control import Master, start_master
 from bench.profile.matrix import expand_cells
 from bench.profile.schema import CellSettings, Profile
@@ -29,13 +29,14 @@ from bench.results.store import RunFolder
 from bench.runner.availability import find_unavailable_reason
 from bench.runner.credentials import prepare_credentials
 from bench.runner.environment import Progress, RunPaths, provide_servers
-from bench.runner.eta import BROKER_WARM_UP_TRIALS, COLD_START_S, forecast_durations_s
+from bench.runner.eta import COLD_START_S, forecast_durations_s
 from bench.runner.manifest import build_manifest, list_manifest_caveats, resume_into
 from bench.runner.pythons import describe_pythons, find_missing_cells, list_programs, provide_pythons
+from bench.runner.warm_brokers import BrokerWarmUp
 from bench.trial import connections
 from bench.trial.context import TrialContext
 from bench.trial.speed_probe import SpeedProbe
-from bench.trial.trial import TrialResult, run_trial, warm_up_broker
+from bench.trial.trial import TrialResult, run_trial
 from transports.errors import SettingError, TransportError
 
 
@@ -152,9 +153,7 @@ class Runner:
         self._logs = logs
         self._speed_probe = SpeedProbe(kept.manifest.get("speed_probe_us"))
         self.methods_with_facts = set(kept.manifest["facts"])
-        self._warm: set[tuple[Broker, str]] = set()
-        """Brokers, and at which level of security."""
-        self._slot = 0
+        self._brokers_warm_up = BrokerWarmUp(progress.say, lambda doubt: kept.add_caveats((doubt,)))
 
     async def rounds(self, wanted: list[CellSettings]) -> None:
         """Runs every cell once a round, in seeded order; what the run has already is left out."""
@@ -166,8 +165,8 @@ class Runner:
             for slot, cell in enumerate(shuffle_round(self.profile, wanted, round_), 1)
             if (round_, cell.name) not in measured
         ]
-        used = {broker for broker, _ in self._warm}
-        cold = {name for name, broker in self._shared.items() if isinstance(broker, Broker) and broker not in used}
+        is_warm = self._brokers_warm_up.is_warm
+        cold = {name for name, broker in self._shared.items() if isinstance(broker, Broker) and not is_warm(broker)}
         forecast = forecast_durations_s([cell for _, _, cell in todo], cold)
         pending = self._list_pending_connections(wanted)
         forecast += [COLD_START_S] * len(pending)
@@ -180,6 +179,7 @@ class Runner:
             pace = (time.monotonic() - begun_s) / sum(forecast[:done]) if done else 1.0
             self._progress.begins(done, len(forecast), what, pace * sum(forecast[done:]))
 
+        await self.warm_up(self.stage(), [cell for _, _, cell in todo])
         for done, (round_, slot, cell) in enumerate(todo):
             begins(done, f"round {round_}: {cell.name}")
             await self._trial(cell, round_, slot)
@@ -232,7 +232,7 @@ class Runner:
     async def _run_trial(self, cell: CellSettings, round_: int, slot: int) -> TrialResult:
         await self.restart_dead_brokers(cell)
         stage = self.stage()
-        await self.warm_up(stage, cell)
+        await self.warm_up(stage, [cell])
         first = cell.method not in self.methods_with_facts
         measured = await run_trial(stage, self.locust, cell, round_=round_, slot=slot, idle=first)
         if measured.again is not None:
@@ -269,17 +269,9 @@ class Runner:
             pythons=self._pythons,
         )
 
-    async def warm_up(self, stage: TrialContext, cell: CellSettings) -> None:
-        """Use what the cell needs and nobody used yet; what goes wrong here will in the trial, which reports it."""
-        level = cell.profile.security
-        used = {(stage.brokers[name], level) for name in cell.kind.traits.needs if name in stage.brokers}
-        if used <= self._warm or not self.profile.broker_warm_up_s:
-            return
-        self._warm |= used
-        with contextlib.suppress(TransportError, StartFailed, LoadError):
-            for _ in range(BROKER_WARM_UP_TRIALS):
-                self._slot += 1
-                await warm_up_broker(stage, self.locust, cell, self._slot)
+    async def warm_up(self, stage: TrialContext, cells: Sequence[CellSettings]) -> None:
+        """Warms the brokers that these cells need and nobody used yet, at once."""
+        await self._brokers_warm_up.warm(stage, self.locust, cells, self.profile.broker_warm_up_s)
 
     async def restart_dead_brokers(self, cell: CellSettings) -> None:
         """A broker that died in an earlier trial is started again, so that the run goes on."""

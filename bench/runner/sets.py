@@ -65,7 +65,7 @@ async def play_sets(runner: Runner, wanted: list[CellSettings]) -> None:
 async def _play_set(runner: Runner, arms: list[Arm], cells: list[CellSettings], set_: int) -> None:
     for arm in arms:
         await runner.restart_dead_brokers(arm.first)
-        await runner.warm_up(runner.stage(), arm.first)
+    await runner.warm_up(runner.stage(), [arm.first for arm in arms])
     idle = any(cell.method not in runner.methods_with_facts for cell in cells)
     kept = 0
 

@@ -5,7 +5,7 @@ A trial is the unit: requests inside a trial depend on one another and are never
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import comb
 from statistics import median
 
@@ -68,6 +68,14 @@ def estimate_median(values: Iterable[float], confidence: float = CONFIDENCE) -> 
             f"{confidence:.0%} need {count_values_needed(confidence)} rounds, there are {n}",
         )
     return Estimate(middle, float(ordered[j - 1]), float(ordered[n - j]), coverage(n, j), n)
+
+
+def scale_estimate(estimate: Estimate, factor: float) -> Estimate:
+    """Return the estimate in another unit."""
+    value, low, high = (
+        None if number is None else number * factor for number in (estimate.value, estimate.low, estimate.high)
+    )
+    return replace(estimate, value=value, low=low, high=high)
 
 
 def count_values_needed(confidence: float = CONFIDENCE) -> int:

@@ -16,6 +16,8 @@ from bench.stats.intervals import CONFIDENCE, Estimate
 
 Numbers = npt.NDArray[np.float64]
 
+MIN_SETS_OF_LEVEL = 3
+"""Of which two degrees of freedom are left."""
 MIN_SETS = 4
 """Before so many are done the scatter between sets is the bank's alone."""
 PAIR_DEGREES = 2.0
@@ -175,6 +177,24 @@ def estimate_ratio(
         variance = (counts * expected + (n - 1) * float(logs.var(ddof=1))) / degrees
         degrees = min(degrees, scatter.degrees)
     reach = t_quantile(1 - (1 - confidence) / 2, max(1.0, degrees)) * math.sqrt(variance / n)
+    return Estimate(math.exp(middle), math.exp(middle - reach), math.exp(middle + reach), confidence, n)
+
+
+def estimate_level(logs: Numbers, confidence: float = CONFIDENCE) -> Estimate | None:
+    """Return a cell's number by its logarithms in each set, turned back: their mean, with Student's t over the sets.
+
+    The machine's speed, which all cells of a set share, is in it: such an interval is wide, and says nothing of ratios.
+    There is none with fewer than three sets, and no estimate where a value is missing, censored or zero.
+    """
+    n = len(logs)
+    if not n or not np.isfinite(logs).all():
+        return None
+    middle = float(logs.mean())
+    if n < MIN_SETS_OF_LEVEL:
+        return Estimate(
+            math.exp(middle), None, None, None, n, f"an interval takes {MIN_SETS_OF_LEVEL} sets, there are {n}"
+        )
+    reach = t_quantile(1 - (1 - confidence) / 2, n - 1) * float(logs.std(ddof=1)) / math.sqrt(n)
     return Estimate(math.exp(middle), math.exp(middle - reach), math.exp(middle + reach), confidence, n)
 
 

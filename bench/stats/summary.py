@@ -40,7 +40,7 @@ class RunStatistics(Protocol):
         ...
 
     def estimate_whole(self, metric: str, cell: str) -> Estimate | None:
-        """Return a measure told from all trials together; None where its median over trials is."""
+        """Return a cell's number over all trials; None where its median over trials stands for it."""
         ...
 
 
@@ -49,7 +49,7 @@ def summarise_trials(
 ) -> dict[str, Any]:
     """Return the median of every metric per cell, in order of appearance, and the valid cells' ratios to REST.
 
-    With ``statistics`` ratios, and what is told from all trials together, are theirs.
+    With ``statistics`` ratios are theirs, and so are the cells' numbers where they have them.
     """
     cells = [
         _summarise_cell(key, rows, columns, statistics)
@@ -74,7 +74,7 @@ def _summarise_cell(
     measured = select_shown_trials(rows)
     whole: dict[str, Estimate] = {}
     if statistics is not None and is_cell_valid(rows):
-        found = {name: statistics.estimate_whole(name, key[0]) for name in columns.metrics}
+        found = {name: statistics.estimate_whole(name, key[0]) for name in columns.metrics if name in rows}
         whole = {name: one for name, one in found.items() if one is not None}
     return {
         **dict(zip(CELL_COLUMNS, key, strict=True)),

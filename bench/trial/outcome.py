@@ -28,6 +28,8 @@ class TrialOutcome:
     """What services and broker used before the load came; empty unless it was asked for."""
     cpu_slowdown: float | None = None
     """The speed probe's ratio."""
+    set_trend: float | None = None
+    """By which factor the median completion changed through a set, beside the other cells; None where it did not."""
     tls: NegotiatedTls | None = None
     """The TLS that client and server agreed on, where it was asked for."""
     clock_mismatch: str = ""

@@ -21,6 +21,8 @@ from bench.trial.outcome import TrialOutcome
 from bench.trial.timer_artifacts import find_timer_artifacts
 from transports.dead_letters import REASONS
 
+MAX_LEAD_IN_SLOWER = 1.25
+"""The most by which the median of lead-ins may exceed that of windows."""
 MAX_LEFT_SHARE = 0.5
 """The most of a cell's slices after which orders may still be in flight when the next one is due."""
 
@@ -149,6 +151,8 @@ def build_trial_row(cell: CellSettings, round_: int, slot: int, outcome: TrialOu
     missing = report.failed or report.unfinished or report.not_sent
     endless = [caveats.incomplete(report.failed, report.unfinished + report.not_sent)] if missing else []
     unhealthy = [*validity.find_invalidating_caveats(health), *_find_slice_doubts(report)]
+    if outcome.set_trend is not None:
+        unhealthy.append(caveats.set_trend(outcome.set_trend))
     there = not broken and report.planned > 0
     return TrialRow(
         round=round_,
@@ -187,6 +191,10 @@ def _find_remarks(cell: CellSettings, outcome: TrialOutcome, health: validity.He
         MAX_SLICE_UTILISATION
     ):
         yield caveats.slice_over_utilisation(used, MAX_SLICE_UTILISATION)
+    if (totals := report.totals) is not None and totals.lead_in_p50_us is not None:
+        p50_us = _compute_percentiles(report, "finish").p50_us or math.inf
+        if totals.lead_in_p50_us > MAX_LEAD_IN_SLOWER * p50_us:
+            yield caveats.lead_in_slow(totals.lead_in_p50_us / p50_us)
     yield from find_timer_artifacts(
         report.histogram("finish").counts(),
         needs=cell.kind.traits.needs,

@@ -31,6 +31,7 @@ from bench.trial.parts import find_ports, list_parts
 from bench.trial.program import draw_program
 from bench.trial.readiness import read_negotiated_tls
 from bench.trial.set_load import SetLoad
+from bench.trial.set_trend import find_set_trends
 from bench.trial.tls_probe import NegotiatedTls
 from bench.trial.trial import (
     TrialResult,
@@ -82,6 +83,8 @@ class SetResult:
 
     cells: Sequence[tuple[CellSettings, TrialResult]]
     times: SetTimes
+    finished: Mapping[str, int] = field(default_factory=dict)
+    """Orders by cell; those of an arm's warm-up are in its first cell."""
 
 
 KeepRows = Callable[[Sequence[SliceRow]], None]
@@ -182,7 +185,8 @@ async def _run_set(
         (cell, build_result(cell, set_, slot, _build_outcome(inside, cell, books, set_, error, slowdown)))
         for slot, cell in enumerate(cells, 1)
     ]
-    return SetResult(cells=results, times=_tell_times(books, start_s, time.monotonic() - ending_s))
+    times = _tell_times(books, start_s, time.monotonic() - ending_s)
+    return SetResult(cells=results, times=times, finished={} if books is None else books.count_finished())
 
 
 def number_processes(arms: Sequence[_ArmInSet]) -> dict[str, int]:
@@ -338,6 +342,7 @@ def _build_outcome(
         stamps=one.stamps or arm.stamps,
         idle_cpu_ms_per_s=one.idle_cpu_ms_per_s,
         cpu_slowdown=slowdown,
+        set_trend=find_set_trends(ended.report for ended in books.slices).get(at),
         tls=one.tls,
         clock_mismatch=find_clock_mismatch(one.bounds),
         counts_wire=bool(one.watch.ports),

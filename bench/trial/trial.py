@@ -48,8 +48,6 @@ from transports.security import CIPHER_SUITE, NONE
 from transports.tracing import Stamp
 
 _SEE_LOGS = "read the logs in the run's folder"
-WARM_UP_CLIENTS = 4
-"""Orders in flight while a broker is warmed: few, so that it gets many requests instead of large batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,24 +252,6 @@ def build_result(cell: CellSettings, round_: int, slot: int, outcome: TrialOutco
             for line in compute_percentile_intervals(name, histograms[name], lost)
         ],
     )
-
-
-async def warm_up_broker(stage: TrialContext, master: Master, cell: CellSettings, slot: int) -> None:
-    """Warms up the cell's broker with the load of a trial, and records nothing.
-
-    A JVM is slow until it has compiled what is used (docs/method.md, "Warm"). ``slot`` tells warm-ups apart. Raises
-    TransportError, StartFailed or LoadError.
-    """
-    setting = build_setting(stage, cell, _format_trial_id(stage, 0, slot))
-    transport = cell.kind(setting)
-    async with AsyncExitStack() as open_:
-        open_.push_async_callback(remove_quietly, transport)
-        await transport.prepare()
-        await open_.enter_async_context(run_ready_services(stage, cell, setting, transport))
-        log = stage.logs / f"{setting.trial}-worker.log"
-        await open_.enter_async_context(start_worker(master, log=log, env=worker_environment(stage), urgent=True))
-        spec = build_trial_spec(stage, cell, setting, 0, ResourceWatch(), duration_s=cell.profile.broker_warm_up_s)
-        await master.run(msgspec.structs.replace(spec, mode="closed", users=WARM_UP_CLIENTS, warm_up_s=0.0))
 
 
 @contextlib.asynccontextmanager

@@ -13,7 +13,7 @@ import msgspec
 from bench.load.protocol import DriverAudit, TrialReport
 from bench.load.recorder import DriverRecord, PackedRecord, PackedTally
 from bench.load.sets.merging import FirstBody, merge_slices
-from bench.load.sets.plan import build_workload
+from bench.load.sets.plan import build_workload, find_warm_up_cell
 from bench.load.sets.protocol import ArmReport, EndedSlice, SetNews, SetReport, SetSpec
 from transports.tracing import Stamp
 
@@ -122,6 +122,15 @@ class SetBooks:
         remaining = any(self.arms[self._arm_of(place)].error is None for place in self._list_remaining())
         self.goes_on = remaining and again and (report is None or bool(blamed))
         self._note_ended_arms()
+
+    def count_finished(self) -> dict[str, int]:
+        """Counts the orders that finished by cell; those of an arm's warm-up are in its first cell."""
+        found = {cell.name: 0 for cell in self.spec.cells}
+        for at, arm in enumerate(self.arms):
+            found[find_warm_up_cell(self.spec.cells, at).name] += sum(one.all["finished"] for one in arm.warm_ups)
+        for one in self.slices:
+            found[self.spec.cells[one.report.cell].name] += one.report.lead_in_finished + one.report.finished
+        return found
 
     def build_rest(self) -> SetSpec:
         """Builds the program of the next load process."""

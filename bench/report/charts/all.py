@@ -27,7 +27,7 @@ def draw_charts(reading: RunView) -> Iterator[Chart]:
     yield from ratios.draw_charts(summary["ratios"], in_sets="intervals" in summary)
     yield from levels.draw_charts(trials)
     yield from levels.draw_connection_charts(reading.cold)
-    yield from figures.draw_charts(trials, reading.manifest)
+    yield from figures.draw_charts(trials, reading.manifest, reading.statistics)
     yield from _draw_spectrum(reading)
     yield from effects.draw_charts(trials, reading.effects)
     yield from heat.draw_charts(list(timeline.compute_timelines(reading.timeline)))

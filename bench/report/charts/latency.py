@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from bench.report import style
 from bench.report.charts.chart import Chart, format_csv_number
 from bench.report.formatting import format_number
-from bench.stats.intervals import Estimate, count_values_needed, estimate_median
-from bench.stats.summary import is_cell_valid, select_shown_trials
+from bench.stats.intervals import Estimate, estimate_median, scale_estimate
+from bench.stats.summary import RunStatistics, is_cell_valid, select_shown_trials
 
 PANELS = {"accept": "Accepted by the method", "finish": "Finished: the buyer is told"}
 QUANTILES = ("p50", "p99")
@@ -38,11 +38,13 @@ class LatencyPoint:
     median: Estimate
 
 
-def draw_charts(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> Iterator[Chart]:
-    """Yields the chart "latency", for one to MAX_ROWS cells."""
+def draw_charts(
+    trials: pd.DataFrame, manifest: Mapping[str, Any], statistics: RunStatistics | None = None
+) -> Iterator[Chart]:
+    """Yields the chart "latency", for one to MAX_ROWS cells; ``statistics`` are those of a run in sets."""
     if not 0 < trials["cell"].nunique() <= MAX_ROWS:
         return
-    drawn = list(build_points(trials))
+    drawn = list(build_points(trials, statistics))
     with mpl.rc_context(style.RC_PARAMS):
         figure = _draw_figure(trials, drawn, dict(manifest.get("skipped", {})))
     heading = "Latency from the planned time, median and 99th percentile"
@@ -56,7 +58,7 @@ def draw_charts(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> Iterator[C
     )
 
 
-def build_points(trials: pd.DataFrame) -> Iterator[LatencyPoint]:
+def build_points(trials: pd.DataFrame, statistics: RunStatistics | None = None) -> Iterator[LatencyPoint]:
     """Yields a point per cell, panel and quantile, of the trials that the summary counts."""
     for key, group in trials.groupby(["cell", "transport"], sort=False):
         cell, transport = map(str, key)
@@ -66,7 +68,9 @@ def build_points(trials: pd.DataFrame) -> Iterator[LatencyPoint]:
                 kept = measured[["round", f"{panel}_{quantile}_us"]].dropna()
                 values = tuple(float(value) / 1000 for value in kept.iloc[:, 1])
                 rounds = tuple(map(int, kept["round"]))
-                yield LatencyPoint(cell, transport, panel, quantile, rounds, values, estimate_median(values))
+                whole = None if statistics is None else statistics.estimate_whole(f"{panel}_{quantile}_us", cell)
+                number = estimate_median(values) if whole is None else scale_estimate(whole, 1 / 1000)
+                yield LatencyPoint(cell, transport, panel, quantile, rounds, values, number)
 
 
 COLUMNS = ("cell", "transport", "panel", "quantile", "what", "round", "latency_ms", "low_ms", "high_ms", "n")
@@ -99,7 +103,7 @@ def _draw_figure(trials: pd.DataFrame, drawn: Sequence[LatencyPoint], skipped: M
             _draw_note(axes, limits[0], row, f"n/a: {reason}")
     panels[0].set_yticks(range(len(labels)), labels, fontsize=9.5, linespacing=1.25)
     panels[0].set_ylim(len(labels) - 0.45, -0.6)
-    style.add_caption(figure, _build_caption(trials))
+    style.add_caption(figure, _build_caption(trials, drawn))
     return figure
 
 
@@ -220,7 +224,7 @@ def _draw_note(axes: Axes, x: float, row: int, text: str) -> None:
 _MAX_NOTE_CHARACTERS = 44
 
 
-def _build_caption(trials: pd.DataFrame) -> str:
+def _build_caption(trials: pd.DataFrame, drawn: Sequence[LatencyPoint]) -> str:
     """Returns the caption: what the marks mean, and how many trials and orders stand behind them."""
     measured = pd.concat([select_shown_trials(rows) for _, rows in trials.groupby("cell", sort=False)])
     if measured.empty:
@@ -232,13 +236,10 @@ def _build_caption(trials: pd.DataFrame) -> str:
     if measured["offered_per_s"].nunique() > MAX_RATES:
         rates = _format_range(measured["offered_per_s"])
     marks = "Filled: median (p50). Open: 99th percentile. Dots: single trials."
-    bars = (
-        " Bars: 95 % interval over trials."
-        if counts.max() >= count_values_needed()
-        else " Too few trials for an interval."
-    )
-    if counts.min() < count_values_needed() <= counts.max():
-        bars = f" Bars: 95 % interval over trials, of {count_values_needed()} or more."
+    with_interval = [point.median.low is not None for point in drawn if point.median.value is not None]
+    bars = " Bars: 95 % interval over trials." if any(with_interval) else " Too few trials for an interval."
+    if any(with_interval) and not all(with_interval):
+        bars = " Bars: 95 % interval over trials, where there are enough."
     noun = "trial" if each == "1" else "trials"
     return f"{marks}{bars}\nn per row: {each} {noun} of {orders} orders, at {rates} orders/s."
 

@@ -40,7 +40,8 @@ def render_run(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> Rende
     cells = summary["cells"]
     doubts = list(_collect_caveats(cells, manifest, needed=_count_needed(summary, manifest)))
     deadline_s = manifest.get("profile", {}).get("deadline_s")
-    lines: list[RenderableType] = [_cells_table(cells, doubts, "∞" if deadline_s is None else f"> {deadline_s:g} s")]
+    censored = "∞" if deadline_s is None else f"> {deadline_s:g} s"
+    lines: list[RenderableType] = [_cells_table(cells, doubts, censored, in_sets="intervals" in summary)]
     if not manifest.get("profile", {}).get("designed"):
         lines += [Text(sentence) for sentence in ratio_sentences(summary)]
     lines += [Text(sentence, style="dim") for sentence in describe_sets(summary, manifest)]
@@ -232,10 +233,15 @@ def _format_seconds_interval(estimate: Mapping[str, Any]) -> Text:
 
 
 def _cells_table(
-    cells: Sequence[Mapping[str, Any]], doubts: Sequence[tuple[CaveatGroup, frozenset[str]]], censored: str
+    cells: Sequence[Mapping[str, Any]],
+    doubts: Sequence[tuple[CaveatGroup, frozenset[str]]],
+    censored: str,
+    *,
+    in_sets: bool,
 ) -> Table:
+    what = "Means over sets" if in_sets else "Medians over trials"
     table = Table(
-        title="Medians over trials, below them 95 % intervals; ms from the planned time",
+        title=f"{what}, below them 95 % intervals; ms from the planned time",
         title_justify="left",
         title_style="bold",
         pad_edge=False,

@@ -60,6 +60,21 @@ def test_a_set_that_one_load_process_plays_is_complete() -> None:
         assert report.facts == {"version": "1"}
 
 
+def test_the_orders_of_a_warm_up_are_counted_with_the_first_cell_of_its_arm() -> None:
+    books = SetBooks(SPEC)
+    tell(books, range(1, 7))
+    warmed = DriverRecord()
+    warmed.all.finished = 1000
+    arms = [msgspec.structs.replace(WARMED[0], warm_up=warmed.pack()), *WARMED[1:]]
+    books.add(SetNews(next=0, arms=arms))
+    books.end_process(REPORT)
+    in_slices = [
+        sum(one.report.lead_in_finished + one.report.finished for one in ENDED if one.report.cell == cell)
+        for cell in range(CELLS)
+    ]
+    assert list(books.count_finished().values()) == [1000 + in_slices[0], *in_slices[1:]]
+
+
 def test_a_slice_that_ends_late_is_kept_when_it_ends_and_pooled_in_its_place() -> None:
     books = SetBooks(SPEC)
     assert books.add(SetNews(next=1, arms=WARMED)) == []

@@ -100,6 +100,12 @@ def test_more_arms_than_can_be_up_at_once_are_refused() -> None:
         load_profile("security", {"SLICE": "500ms", "CONNECTIONS": "no"})
 
 
+def test_ports_have_to_be_enough_for_all_arms() -> None:
+    assert load_profile(settings={**SLICES, "PORTS": "65524"}).ports == 65524
+    with refuses("bad-ports", "12", "65524"):
+        load_profile(settings={**SLICES, "PORTS": "65525"})
+
+
 def test_a_block_with_slices_of_its_own_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench.report.charts import ratios
+from bench.report.charts import latency, ratios
 from bench.report.page import draw_sections
 from bench.report.run_view import read_run_view
 from bench.report.terminal.run import render_run
@@ -61,6 +61,21 @@ def test_the_chart_says_whose_interval_it_is(run: RunFolder) -> None:
     for in_sets, word in ((True, "Student"), (False, "Hodges")):
         [chart] = ratios.draw_charts(found, in_sets=in_sets)
         assert any(word in text.get_text() for text in chart.figure.texts)
+
+
+def test_the_chart_and_the_table_have_one_number_for_a_cell_p99_among_them(run: RunFolder) -> None:
+    """A set has too few orders for a p99, all sets together have enough."""
+    metrics = {cell["cell"]: cell["metrics"] for cell in run.summary()["cells"]}
+    drawn = {
+        (point.cell, point.panel, point.quantile): point.median
+        for point in latency.build_points(run.trials(), run.set_statistics())
+    }
+    for cell in FAR:
+        for quantile in ("p50", "p99"):
+            number, point = metrics[cell][f"finish_{quantile}_us"], drawn[cell, "finish", quantile]
+            assert point.low is not None
+            assert (point.value, point.low) == pytest.approx((number["estimate"] / 1000, number["low"] / 1000))
+    assert "Means over sets" in show(run)
 
 
 def test_of_whole_trials_nothing_is_said_of_sets(tmp_path: Path) -> None:

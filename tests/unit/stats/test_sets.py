@@ -17,6 +17,7 @@ from bench.stats.sets import (
     Scatter,
     SetPrior,
     SetTable,
+    estimate_level,
     estimate_ratio,
     fit_additive,
     half_width,
@@ -233,3 +234,25 @@ def test_intervals_hold_whatever_the_noise_is_like(noise: Noise) -> None:
     found = simulate_runs(noise, 2000)
     assert 0.925 <= found.held <= 0.975
     assert found.held_least >= 0.91
+
+
+def test_a_level_is_the_mean_of_the_logarithms_with_students_t() -> None:
+    values = [4.0, 5.0, 4.5, 6.0, 5.2]
+    logs = np.log(values)
+    level = estimate_level(logs)
+    assert level is not None
+    low, high = stats.t.interval(0.95, len(values) - 1, logs.mean(), stats.sem(logs))
+    assert (level.value, level.low, level.high) == pytest.approx(tuple(np.exp([logs.mean(), low, high])))
+
+
+@pytest.mark.parametrize("values", [[], [4.0, np.inf], [4.0, np.nan], [4.0, 0.0]])
+def test_without_a_number_in_every_set_there_is_no_level(values: list[float]) -> None:
+    with np.errstate(divide="ignore"):
+        assert estimate_level(np.log(values)) is None
+
+
+def test_two_sets_have_a_level_without_an_interval() -> None:
+    level = estimate_level(np.log([4.0, 5.0]))
+    assert level is not None
+    assert level.low is None
+    assert level.reason
