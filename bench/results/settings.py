@@ -380,7 +380,8 @@ SETTINGS: dict[str, SettingSpec] = _table(
         name="WITHIN",
         key="within_s",
         kind="seconds",
-        help="with SLICE and without ROUNDS: how long sets go on at the most, the first four in any case",
+        help="with SLICE and without ROUNDS: how long sets go on at the most once brokers are warm, the first four in any "
+        "case",
         default=180,
         unit="s",
         most=86_400,
@@ -410,8 +411,8 @@ SETTINGS: dict[str, SettingSpec] = _table(
         key="broker_warm_up_s",
         kind="seconds",
         help="how long brokers carry orders before the first trial, all at once, at the most: until an order costs "
-        "them no less than in the five seconds before; 0: not at all",
-        default=40,
+        "them no less than in the pass before; 0: not at all",
+        default=64,
         unit="s",
         zero=True,
         most=86_400,

@@ -11,7 +11,7 @@ TRIAL_OVERHEAD_S = 1.8
 """Of a trial: processes started and stopped, queues or topics made and removed, the audit."""
 COLD_START_S = 1.3
 """Of new connections to a cell, its services started and stopped: from 0.4 s (bare echo) to 3.4 s (Kafka with TLS)."""
-WARM_UP_PASSES = 4
+WARM_UP_PASSES = 5
 """In which brokers mostly are level."""
 
 

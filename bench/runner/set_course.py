@@ -78,11 +78,15 @@ class SetCourse:
     def _list_measured(self) -> set[int]:
         return {int(set_) for set_ in self._kept.trials()["round"]}
 
-    def expect_sets(self, brokers_s: float, each_s: float) -> list[int]:
+    def begin(self) -> None:
+        """Begins to count the time, once the brokers are warm."""
+        self._begun_s = self._last_s = self._clock()
+
+    def expect_sets(self, each_s: float) -> list[int]:
         """Return the numbers of the sets that are to be played: all that the run lacks, or what WITHIN has time for."""
         if not self._profile.until_told:
             return [set_ for set_ in range(1, self._profile.rounds + 1) if set_ not in self._measured]
-        wanted = max(MIN_SETS - len(self._measured), int((self._profile.within_s - brokers_s) // each_s), 1)
+        wanted = max(MIN_SETS - len(self._measured), int(self._profile.within_s // each_s), 1)
         return list(islice((set_ for set_ in count(1) if set_ not in self._measured), wanted))
 
     def list_sets(self, expected: list[int]) -> Iterator[int]:

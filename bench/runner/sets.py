@@ -44,7 +44,7 @@ async def play_sets(runner: Runner, wanted: list[CellSettings]) -> None:
     if (orders := profile.slice_s * min(cell.rate_per_s for cell in wanted)) < SLICE_ORDERS:
         runner.kept.add_caveats((caveats.short_slices(orders, SLICE_ORDERS),))
     brokers_s, each_s = forecast_set_s(wanted)
-    todo = course.expect_sets(brokers_s, each_s)
+    todo = course.expect_sets(each_s)
     forecast = [each_s + (brokers_s if at == 0 else 0.0) for at, _ in enumerate(todo)]
     most = "at the most " if profile.until_told else ""
     runner.say(
@@ -53,6 +53,8 @@ async def play_sets(runner: Runner, wanted: list[CellSettings]) -> None:
     )
     runner.kept.update_manifest(forecast_s=round(sum(forecast), 1))
     begun_s = time.monotonic()
+    await runner.warm_up(runner.stage(), [arm.first for arm in arms])
+    course.begin()
     for done, set_ in enumerate(course.list_sets(todo)):
         pace = (time.monotonic() - begun_s) / sum(forecast[:done]) if done else 1.0
         runner.begins(done, max(len(todo), done + 1), f"set {set_}", pace * sum(forecast[done:]))

@@ -15,9 +15,11 @@ from bench.results.caveats import Caveat
 from bench.trial.broker_warm_up import WarmUpPass, play_warm_up_pass
 from bench.trial.context import TrialContext
 
-PASS_S = 5.0
+PASS_S = 8.0
 """How long brokers carry orders in a pass."""
 LEAST_PASSES = 2
+LEAST_PASSES_OF = {"kafka": 4}
+"""A JVM compiles for some 25 s of orders: until then an order costs it about as much in one pass as in the next."""
 LEVEL_SHARE = 0.95
 """Of what an order cost in the pass before: costing more than that, a broker is level."""
 MAX_ARMS = 6
@@ -77,29 +79,35 @@ class BrokerWarmUp:
     ) -> None:
         begun_s, carry_s = time.monotonic(), min(PASS_S, limit_s / LEAST_PASSES)
         most = max(LEAST_PASSES, int(limit_s / carry_s))
-        costs: list[Mapping[str, float]] = []
-        for _ in range(most):
+        costs: dict[str, list[float]] = {}
+        """CPU of an order in microseconds, by broker and pass."""
+        waiting, passes = list(cells), 0
+        while waiting and passes < most:
+            passes += 1
             self._passes += 1
-            done = await self._play(stage, master, cells, self._passes, carry_s)
+            done = await self._play(stage, master, waiting, self._passes, carry_s)
             if not done.carried:
                 return
-            costs.append(done.cpu_us_per_order)
-            if len(costs) >= LEAST_PASSES and not _find_falling(costs):
-                break
-        names = ", ".join(f"{name} {used_us:,.0f} us" for name, used_us in costs[-1].items()) or "not known"
+            for name, used_us in done.cpu_us_per_order.items():
+                costs.setdefault(name, []).append(used_us)
+            waiting = [cell for cell in waiting if not _is_level(cell, costs, passes)]
+        names = "; ".join(f"{name} {', '.join(f'{us:,.0f}' for us in used)} us" for name, used in costs.items())
         self._say(
-            f"brokers warmed in {time.monotonic() - begun_s:.0f} s, {len(costs)} of {most} passes of {carry_s:g} s at "
-            f"the most; CPU of an order in the last: {names}"
+            f"brokers warmed in {time.monotonic() - begun_s:.0f} s, {passes} of {most} passes of {carry_s:g} s at the "
+            f"most; CPU of an order by pass: {names or 'not known'}"
         )
-        if falling := _find_falling(costs):
-            self._doubt(caveats.broker_not_level(falling, len(costs) * carry_s))
+        falling = {name: 1 - used[-1] / used[-2] for name, used in costs.items() if _is_falling(used)}
+        if waiting and falling:
+            self._doubt(caveats.broker_not_level(falling, passes * carry_s))
 
 
-def _find_falling(costs: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """By how much brokers that are not level cost less than in the pass before, as a share."""
-    before, last = costs[-2:]
-    return {
-        name: 1 - used_us / before[name]
-        for name, used_us in last.items()
-        if name in before and used_us < LEVEL_SHARE * before[name]
-    }
+def _is_level(cell: CellSettings, costs: Mapping[str, Sequence[float]], passes: int) -> bool:
+    """Whether the brokers of a cell need no further pass; one whose processes are not known gets the least number."""
+    needs = cell.kind.traits.needs
+    if passes < max(LEAST_PASSES_OF.get(name, LEAST_PASSES) for name in needs):
+        return False
+    return not any(_is_falling(costs.get(name, ())) for name in needs)
+
+
+def _is_falling(used_us: Sequence[float]) -> bool:
+    return len(used_us) > 1 and used_us[-1] < LEVEL_SHARE * used_us[-2]

@@ -48,19 +48,20 @@ def cells(**settings: str) -> list[CellSettings]:
     return expand_cells(load_profile(settings={"TRANSPORT": "rest,broker,events", **settings}))
 
 
-async def test_both_brokers_carry_orders_at_once_until_both_are_level() -> None:
-    stage = Stage(rabbitmq=[2000, 1990], kafka=[6000, 3000, 2600, 2500, 2450])
+async def test_brokers_carry_orders_at_once_and_each_until_it_is_level() -> None:
+    stage = Stage(rabbitmq=[2000, 1990], kafka=[6000, 5900, 3000, 2600, 2500, 2450])
     await stage.warm(cells())
-    assert stage.played == [["broker", "events"]] * 4
-    assert stage.carried_s == [5.0] * 4
+    # Kafka's first two passes are as dear, since a JVM still compiles: it gets four in any case.
+    assert stage.played == [["broker", "events"]] * 2 + [["events"]] * 3
+    assert stage.carried_s == [8.0] * 5
     assert len(stage.said) == 1
     assert stage.doubts == []
 
 
 async def test_a_broker_that_is_not_level_at_the_limit_is_a_doubt_with_the_share() -> None:
-    stage = Stage(rabbitmq=[2000], kafka=[6000, 5000, 4000])
-    await stage.warm(cells(), limit_s=15)
-    assert len(stage.played) == 3
+    stage = Stage(rabbitmq=[2000], kafka=[6000, 5500, 5000, 4000])
+    await stage.warm(cells(), limit_s=32)
+    assert len(stage.played) == 4
     (doubt,) = stage.doubts
     assert (doubt.name, doubt.size) == ("broker-not-level", pytest.approx(0.2))
 
@@ -69,9 +70,9 @@ async def test_what_is_warm_is_not_warmed_again_and_another_level_of_security_is
     stage = Stage(rabbitmq=[2000], kafka=[2000])
     await stage.warm(cells())
     await stage.warm(cells())
-    assert len(stage.played) == 2
-    await stage.warm(cells(SECURITY="tls"))
     assert len(stage.played) == 4
+    await stage.warm(cells(SECURITY="tls"))
+    assert len(stage.played) == 8
 
 
 async def test_a_broker_that_was_started_again_is_cold() -> None:
@@ -79,7 +80,7 @@ async def test_a_broker_that_was_started_again_is_cold() -> None:
     await stage.warm(cells())
     stage.brokers["kafka"] = Broker("kafka", "kafka:2", "native", "1", (2,))
     await stage.warm(cells())
-    assert stage.played[2:] == [["events"]] * 2
+    assert stage.played[4:] == [["events"]] * 4
 
 
 @pytest.mark.parametrize(("limit_s", "carried_s"), [(0.0, []), (0.5, [0.25, 0.25]), (9.0, [4.5, 4.5])])
@@ -107,5 +108,5 @@ async def test_more_methods_than_fit_are_warmed_in_turn() -> None:
     each = [cell for level in ("none", "tls", "mtls", "auth") for cell in cells(SECURITY=level)]
     await stage.warm(each)
     assert max(map(len, stage.played)) == MAX_ARMS
-    assert sorted({name for names in stage.played for name in names}) == ["broker", "events"]
-    assert len(stage.played) == 4
+    assert sum(len(names) == 2 for names in stage.played[:2]) == 0
+    assert len(stage.played) == 8
