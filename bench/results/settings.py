@@ -380,8 +380,8 @@ SETTINGS: dict[str, SettingSpec] = _table(
         name="WITHIN",
         key="within_s",
         kind="seconds",
-        help="with SLICE and without ROUNDS: how long sets go on at the most once brokers are warm, the first four in any "
-        "case",
+        help="with SLICE and without ROUNDS: how long sets go on at the most from warm brokers on, the first four in "
+        "any case",
         default=180,
         unit="s",
         most=86_400,
