@@ -6,7 +6,7 @@ its own. Between measured sizes or rates a line is fitted through the nearest; b
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby, product
 
 import pandas as pd
@@ -40,7 +40,7 @@ class ComparedMethod:
     """The name of its cell; empty for a method on a line."""
     trials: pd.DataFrame | None = None
     """The trials by round; None for a method on a line, whose rounds are no pairs any more."""
-    sets: SetStatistics | None = None
+    sets: SetStatistics | None = field(default=None, metadata={"is_inner": True})
     """Estimates of its run where that was played in sets."""
     line: str = ""
     """The places through which the line goes; empty for a measured cell."""
