@@ -4,6 +4,7 @@ The libraries log a lost connection with a traceback, and some of them once for 
 """
 
 import logging
+import re
 import sys
 from typing import TextIO
 
@@ -28,12 +29,20 @@ class OneLineFormatter(logging.Formatter):
         return super().format(short)
 
 
+MAX_TROUBLES = 200
+"""Told apart in the life of a process; further ones are limited by their place in the code."""
+_NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
+
+Trouble = tuple[str, int, str]
+"""A place in the code, and what it said but for numbers."""
+
+
 class LimitedHandler(logging.StreamHandler[TextIO]):
-    """Writes lines, those from one place of the code at most once a second, with how many they stand for."""
+    """Writes lines, those of the same trouble at most once a second, with how many they stand for."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self._limits: dict[tuple[str, int], LimitedLog] = {}
+        self._limits: dict[Trouble, LimitedLog] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -41,12 +50,18 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
             if getattr(record, LIMITED, False):  # by the one who logs
                 self.warning("%s", line)
                 return
-            place = (record.pathname, record.lineno)
-            if place not in self._limits:
-                self._limits[place] = LimitedLog(self)
-            self._limits[place].warning(line)
+            trouble = self._name_trouble(record)
+            if trouble not in self._limits:
+                self._limits[trouble] = LimitedLog(self)
+            self._limits[trouble].warning(line)
         except Exception:  # noqa: BLE001 - a log must not end what it tells of
             self.handleError(record)
+
+    def _name_trouble(self, record: logging.LogRecord) -> Trouble:
+        error = record.exc_info[1] if record.exc_info else None
+        said = _NUMBER.sub("#", f"{record.getMessage()} {error!r}")
+        known = len(self._limits) < MAX_TROUBLES or (record.pathname, record.lineno, said) in self._limits
+        return record.pathname, record.lineno, said if known else ""
 
     def warning(self, template: str, /, *args: object, extra: dict[str, object] | None = None) -> None:
         """Writes a line, as ``logging.Logger.warning`` would."""

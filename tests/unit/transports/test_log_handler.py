@@ -11,7 +11,7 @@ from aiormq.exceptions import AMQPConnectionError
 
 from shop.store import StoreUnavailable
 from transports.errors import Unreachable
-from transports.log_handler import LimitedHandler, OneLineFormatter
+from transports.log_handler import MAX_TROUBLES, LimitedHandler, OneLineFormatter
 from transports.log_limit import LimitedLog
 
 
@@ -79,3 +79,18 @@ def test_what_was_limited_already_is_not_limited_twice(log: logging.Logger, stre
     for kind in ("locked", "full"):
         LimitedLog(log).warning(kind)
     assert stream.getvalue().splitlines() == ["WARNING locked", "WARNING full"]
+
+
+def test_two_troubles_at_one_place_are_both_told(log: logging.Logger, stream: io.StringIO) -> None:
+    for why in ("no certificate", "an unknown authority"):
+        log.warning("refused %d: %s", 1, why)
+    assert stream.getvalue().splitlines() == [
+        "WARNING refused 1: no certificate",
+        "WARNING refused 1: an unknown authority",
+    ]
+
+
+def test_ever_new_troubles_are_limited_by_their_place(log: logging.Logger, stream: io.StringIO) -> None:
+    for number in range(2000):
+        log.warning("trouble %s", "x" * number)
+    assert len(stream.getvalue().splitlines()) < MAX_TROUBLES + 10
