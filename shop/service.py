@@ -107,6 +107,8 @@ class Service:
         """Messages refused since their order had other content before, in the life of this object."""
         self.store_refusals = 0
         """How often the store was locked, full or away, in the life of this object."""
+        self._unsure: set[tuple[str, str]] = set()
+        """Kind and order id of decisions whose transaction failed: it may have been committed, its answer lost."""
         for order_id, decision in store.decisions():
             self._count(order_id, decision)
 
@@ -123,7 +125,7 @@ class Service:
 
         Raises Conflict for an order that had other content before.
         """
-        fact = self.handle_all((message,))[0] if self.blocking else self._handle(message, self._count)
+        fact = self.handle_all((message,))[0] if self.blocking else self._handle(message, self._count_one)
         if isinstance(fact, Conflict):
             raise fact
         return fact
@@ -136,8 +138,8 @@ class Service:
         counted.
         """
         if not self.blocking:
-            return [self._handle(message, self._count) for message in messages]
-        fresh: list[tuple[str, Decision]] = []
+            return [self._handle(message, self._count_one) for message in messages]
+        fresh: list[tuple[str, str, Decision]] = []
         repeated, conflicts = self.repeated, self.conflicts
         try:
             with self.store.transaction():
@@ -146,15 +148,17 @@ class Service:
             self.store_refusals += isinstance(error, StoreUnavailable)
             # Nothing of it was answered, and it comes again.
             self.repeated, self.conflicts = repeated, conflicts
+            self._unsure |= {(kind, order_id) for kind, order_id, _ in fresh}
             raise
-        for order_id, decision in fresh:
+        for _, order_id, decision in fresh:
             self._count(order_id, decision)
         return facts
 
-    def _handle(self, message: Message, decided: Callable[[str, Decision], None]) -> Message | Conflict:
+    def _handle(self, message: Message, decided: Callable[[str, str, Decision], None]) -> Message | Conflict:
         """Returns the fact for one message.
 
-        ``decided`` is called with the order id and the decision if the decision is new.
+        ``decided`` is called with the kind of message, the order id and the decision if the decision is new, or was
+        not counted when it was made.
         """
         handler = self._handlers[type(message)]
         order: Order = message.order
@@ -168,13 +172,20 @@ class Service:
             decision = Decision(fact, amount_cents, detail, count_units(order), content)
             handler.act(message, decision)
             self.store.save_decision(kind, order.order_id, decision)
-            decided(order.order_id, decision)
+            self._unsure.discard((kind, order.order_id))
+            decided(kind, order.order_id, decision)
         elif decision.fingerprint != content:
             self.conflicts += 1
             return Conflict(order.order_id)
+        elif (kind, order.order_id) in self._unsure:
+            self._unsure.discard((kind, order.order_id))
+            decided(kind, order.order_id, decision)
         else:
             self.repeated += 1
         return handler.tell(message, decision)
+
+    def _count_one(self, _: str, order_id: str, decision: Decision) -> None:
+        self._count(order_id, decision)
 
     def _count(self, order_id: str, decision: Decision) -> None:
         tally = self._tallies.get(decision.fact)

@@ -1,6 +1,8 @@
 """Tests the SQLite store: a database per service, a transaction per batch."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -188,3 +190,29 @@ def test_after_an_exception_inside_a_batch_tallies_and_books_still_agree(store: 
     payment.handle(good)
     assert payment.balance() == {"taken_cents": 7}
     assert payment.audit() == {"payment-taken": Tally(1, 7, hash_order_id("good"), 2, fingerprint(good.order) % 2**64)}
+
+
+class AnswerLostStore(SqliteStore):
+    """Its first commit is done, and nobody hears of it."""
+
+    lost = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with super().transaction():
+            yield
+        if not self.lost:
+            self.lost = True
+            raise StoreUnavailable("the answer to a commit was lost")
+
+
+def test_a_decision_whose_commit_was_not_heard_of_is_counted_once(tmp_path: Path) -> None:
+    payment = PaymentService(AnswerLostStore(tmp_path / "store.db"))
+    messages = [StockReserved(build_order(name), 7) for name in ("one", "two", "one")]
+    with pytest.raises(StoreUnavailable):
+        payment.handle_all(messages)
+    for _ in range(2):
+        payment.handle_all(messages)
+    assert payment.audit()["payment-taken"].count == 2
+    assert payment.balance() == {"taken_cents": 14}
+    assert payment.repeated == 4
