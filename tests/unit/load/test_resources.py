@@ -51,16 +51,27 @@ def test_cpu_time_is_the_processs_own_to_the_microsecond() -> None:
 
 
 def test_the_difference_of_two_readings_is_the_cpu_that_was_burnt() -> None:
-    before = read_snapshot([os.getpid()])
-    burn(0.05)
-    found = compute_usage(before, read_snapshot([os.getpid()]))
-    assert 50e6 <= found.cpu_ns <= 80e6
+    code = "import time\ninput()\nuntil = time.process_time() + 0.05\nwhile time.process_time() < until: pass\n"
+    with a_child(f"print(flush=True)\n{code}print(flush=True)\ninput()") as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdout.readline()
+        before = read_snapshot([child.pid])
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        child.stdout.readline()
+        found = compute_usage(before, read_snapshot([child.pid]))
+    assert 50e6 <= found.cpu_ns <= 120e6
     assert found.cpu_us_per_order(10) == pytest.approx(found.cpu_ns / 1e4)
 
 
 def test_memory_is_what_psutil_says() -> None:
-    mine = read_snapshot([os.getpid()]).processes[os.getpid()]
-    assert mine.rss_kib * 1024 == pytest.approx(psutil.Process().memory_info().rss, rel=0.05)
+    with a_child("print(flush=True); input()") as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        mine = read_snapshot([child.pid]).processes[child.pid]
+        rss_kib = psutil.Process(child.pid).memory_info().rss / 1024
+    assert mine.rss_kib == pytest.approx(rss_kib, rel=0.05)
     assert mine.peak_rss_kib >= mine.rss_kib
 
 
