@@ -38,12 +38,6 @@ def a_child(code: str = "input()") -> Iterator[subprocess.Popen[bytes]]:
         child.kill()
 
 
-def burn(seconds: float) -> None:
-    until = time.process_time() + seconds
-    while time.process_time() < until:
-        pass
-
-
 def test_cpu_time_is_the_processs_own_to_the_microsecond() -> None:
     before_ns = time.process_time_ns()
     found_ns = cpu_ns(os.getpid())
