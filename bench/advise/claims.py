@@ -22,9 +22,10 @@ from bench.advise.nearest import KIB, ComparedMethod, MethodComparison, find_com
 from bench.advise.question import Question, parse_question
 from bench.advise.trait_claims import build_trait_claims
 from bench.report.formatting import format_estimate, format_number
+from bench.results.set_tables import FROM_ALL_SETS
 from bench.stats.equivalence import Verdict, classify_ratio
 from bench.stats.fit import fit_line
-from bench.stats.intervals import Estimate, estimate_median
+from bench.stats.intervals import Estimate, estimate_median, scale_estimate
 from bench.stats.mover import estimate_ratio
 
 ClaimKind = Literal["pro", "con"]
@@ -36,6 +37,8 @@ METRIC_WORDING: Mapping[str, tuple[str, str, str, float]] = {
     "wire_bytes_per_order": ("puts fewer bytes on the wire", "puts more bytes on the wire", "bytes", 1.0),
 }
 """The words for less and more of a metric, the unit, and how many of the metric's own units make one."""
+TRIALS, SUMMARY = "trials.csv", "summary.json"
+"""Sources of a number of a cell."""
 MIN_SIZES = 3
 """The fewest sizes for a line, and for a claim from it."""
 LATENCIES = (HEADLINE, "accept_p50_us")
@@ -63,7 +66,7 @@ class Claim:
     @property
     def where(self) -> str:
         """The source as text: the run's name and a file of it, and the cell whose trials give the number."""
-        cell = f", {self.cell}" if self.cell and self.source == "trials.csv" else ""
+        cell = f", {self.cell}" if self.cell and self.source in (TRIALS, SUMMARY) else ""
         return f"{self.run}/{self.source}{cell}" if self.run else self.source
 
 
@@ -121,7 +124,7 @@ def _claim_in_comparison(view: MethodComparison, metrics: Sequence[str], look: C
             if claimed := _split_by_verdict(ratios):
                 kind, others = claimed
                 less, more, unit, scale = METRIC_WORDING[metric]
-                own = _scale_estimate(row.metrics[metric], 1 / scale)
+                own = scale_estimate(row.metrics[metric], 1 / scale)
                 lined = _interpolation_note([row, *(view.rows[other.name] for other in others)])
                 yield Claim(
                     method=row.method,
@@ -129,7 +132,8 @@ def _claim_in_comparison(view: MethodComparison, metrics: Sequence[str], look: C
                     subject=metric,
                     text=f"{less if kind == 'pro' else more} {where}: "
                     f"{_format_with_unit(own, unit)}, {_format_ratios(others)}{lined}",
-                    source="trials.csv",
+                    # A set has too few orders for some numbers, which are of all sets together.
+                    source=SUMMARY if row.sets is not None and metric in FROM_ALL_SETS else TRIALS,
                     run=view.run,
                     cell=row.cell,
                     chart=find_chart(look, view.run, metric, row.cell, own.value or 0.0) if row.cell else "",
@@ -200,7 +204,7 @@ def _claim_size_slopes(found: Evidence, look: ChartLookup) -> Iterator[Claim]:
                     subject=SLOPE_SUBJECT,
                     text=f"a KiB more ({where}) adds {_format_with_unit(own, 'us')} to completion, "
                     f"{_format_ratios(others)}{but}",
-                    source="effects.csv" if is_effect else "trials.csv",
+                    source="effects.csv" if is_effect else TRIALS,
                     run=run,
                     chart=find_chart(look, run, SLOPE_SUBJECT, method.transport, value),
                     estimate=own,
@@ -273,13 +277,6 @@ def _describe_fault(fault: str) -> str:
 
 
 _ACTIONS = {"stop": "stopped", "kill": "killed", "cut": "cut off", "delay": "delayed"}
-
-
-def _scale_estimate(estimate: Estimate, factor: float) -> Estimate:
-    value, low, high = (
-        None if number is None else number * factor for number in (estimate.value, estimate.low, estimate.high)
-    )
-    return Estimate(value, low, high, estimate.coverage, estimate.n, estimate.reason)
 
 
 def _format_with_unit(estimate: Estimate, unit: str) -> str:

@@ -20,7 +20,7 @@ from bench.load.gc_pause import pause_gc
 from bench.load.order_log import WriteOrder
 from bench.load.pacer import Clock, Pacer, create_best_pacer
 from bench.load.phases import Phases
-from bench.load.recorder import DriverRecord
+from bench.load.recorder import WINDOW_PARTS, DriverRecord
 from bench.load.workload.orders import OrderSource
 from shop.messages import PlaceOrder
 from shop.service import fingerprint
@@ -35,8 +35,6 @@ OVERDUE_CHECK_S = 1.0
 """How often orders over their deadline are looked for; also how much longer than the client's own deadline they get."""
 CANCEL_GRACE_S = 1.0
 """An order that has not ended so long after it was cancelled is left behind, in its task."""
-WINDOW_PARTS = 12
-"""Of the window, over which the orders in flight are averaged."""
 
 
 class ClockMismatchError(Exception):

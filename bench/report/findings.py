@@ -104,7 +104,8 @@ def _describe_base(reading: RunView, cell: Mapping[str, Any]) -> Sentence:
     else:
         never = "no time: more failed"
         parts.append(trace_estimate(p99, f"{where} finish_p99_us", scale=1e-3, unit="ms", censored=never))
-    trials = f"over {cell['shown_trials']} trial{'s' if cell['shown_trials'] != 1 else ''}"
+    noun = "trial" if reading.statistics is None else "set"
+    trials = f"over {cell['shown_trials']} {noun}{'s' if cell['shown_trials'] != 1 else ''}"
     sure = (
         f"{trials}, too few for intervals"
         if p50["low"] is None

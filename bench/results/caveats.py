@@ -88,6 +88,7 @@ def orders_left_behind(count: int) -> Caveat:
         f"{count:,} {_plural(count, 'order')} could not be cancelled and stayed behind in a load process, which was "
         "ended",
         "see where the transport's client catches a CancelledError and goes on",
+        count,
     )
 
 
@@ -272,6 +273,7 @@ def slice_over_utilisation(used: float, most: float) -> Caveat:
         f"by its CPU per order the cell needs {used:.0%} of all cores at its rate, and slices are for cells up to "
         f"{most:.0%}: above that a queue takes longer than a slice to come to its length",
         "measure it in whole trials with SLICE=0, or lower RATE",
+        used,
     )
 
 
@@ -280,6 +282,7 @@ def slices_missing(slices: int, due: int) -> Caveat:
         "slices-missing",
         f"of {due} slices {slices} were played to their end",
         "read the doubts beside this one, and measure again",
+        due - slices,
     )
 
 
@@ -289,6 +292,7 @@ def slices_lost(slices: int) -> Caveat:
         f"a load process was ended, and what it sent in {slices} {_plural(slices, 'slice')}, or what services in it "
         "counted, is not known: the shop's records cannot be compared with the driver's",
         "read the log of the load process in the run's folder",
+        slices,
     )
 
 

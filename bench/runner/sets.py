@@ -53,6 +53,8 @@ async def play_sets(runner: Runner, wanted: list[CellSettings]) -> None:
     )
     runner.kept.update_manifest(forecast_s=round(sum(forecast), 1))
     begun_s = time.monotonic()
+    if brokers_s:
+        runner.begins(0, len(todo), "brokers get warm", sum(forecast))
     await runner.warm_up(runner.stage(), [arm.first for arm in arms])
     course.begin()
     for done, set_ in enumerate(course.list_sets(todo)):
