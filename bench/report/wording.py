@@ -56,7 +56,7 @@ def describe_sets(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> li
         return []
     p99 = "p99 is told from the orders of all sets together, its interval by leaving out one set at a time."
     ended = manifest.get("ended")
-    return [f"{summary['intervals']}. {p99}", *([f"The run was {ended}."] if ended else [])]
+    return [f"{summary['intervals']}. {p99}", *([f"The run {ended}."] if ended else [])]
 
 
 def mark_best_cells(trials: pd.DataFrame, metric: str, statistics: RunStatistics | None = None) -> dict[str, str]:

@@ -71,7 +71,8 @@ class SetCourse:
             found = find_bank(home)
             held = None if found is None else {"origin": found[0], "bank": msgspec.to_builtins(found[1])}
             kept.update_manifest(bank=held)
-        say(f"the scatter between sets: {describe_bank(kept.manifest)}")
+        own = f"this run's own, from {MIN_SETS} sets on"
+        say(f"intervals: the scatter between sets is {describe_bank(kept.manifest) if kept.manifest['bank'] else own}")
         if self._measured:
             self._tell()
 
@@ -138,18 +139,19 @@ class SetCourse:
         self._widest = max(map(half_width, ratios.values())) if has_all else float("inf")
         said = ", ".join(f"{cell} {format_ratio(ratio)}" for cell, ratio in ratios.items())
         ends = f"; the widest reaches {_percent(self._widest)} either way" if self._widest < float("inf") else ""
-        self._say(f"sets: {len(self._measured)}; median completion, times {base}: {said}{ends}")
+        self._say(f"sets: {len(self._measured)}; ratio of median completion to {base}: {said}{ends}")
 
     def _describe_end(self) -> str:
         sets, asked = len(self._measured), _percent(self._profile.tell)
         if self._is_told():
-            return f"told after {sets} sets: every ratio of median completion is known to {asked} either way"
+            return f"ended after {sets} sets: every ratio of median completion is known to {asked} either way"
         known = (
             "not every ratio has an interval"
             if self._widest == float("inf")
             else f"the widest interval reaches {_percent(self._widest)} either way"
         )
-        return f"not told to {asked}: WITHIN, {self._profile.within_s:g} s, was over after {sets} sets; {known}"
+        over = f"ended after {sets} sets, when WITHIN ({self._profile.within_s:g} s) was over"
+        return f"{over}: not every ratio of median completion is known to {asked} either way; {known}"
 
 
 def _percent(share: float) -> str:

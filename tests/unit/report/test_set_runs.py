@@ -19,7 +19,7 @@ FAR = {name: (*CELLS[name][:4], median_ms) for name, median_ms in (("rest", 5.0)
 
 @pytest.fixture(name="run", scope="module")
 def _run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return build_set_run(tmp_path_factory.mktemp("sets"), sets=4, cells=FAR, ended="told after 4 sets")
+    return build_set_run(tmp_path_factory.mktemp("sets"), sets=4, cells=FAR, ended="ended after 4 sets")
 
 
 def show(run: RunFolder) -> str:
@@ -33,7 +33,7 @@ def test_four_sets_have_intervals_and_no_doubt_of_them(run: RunFolder) -> None:
     assert "no-interval" not in said
     assert "Student's t" in said
     assert "leaving out one set at a time" in said
-    assert "The run was told after 4 sets." in said
+    assert "The run ended after 4 sets." in said
 
 
 def test_three_sets_without_a_bank_say_what_gives_an_interval(tmp_path: Path) -> None:

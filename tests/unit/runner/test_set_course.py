@@ -85,7 +85,7 @@ def test_a_run_that_goes_on_with_rounds_ends_with_them() -> None:
 def test_a_quiet_run_is_told_after_four_sets(tmp_path: Path) -> None:
     course = start(tmp_path, between=0.002, within=0.005)
     assert course.play() == [1, 2, 3, 4]
-    assert course.run.manifest["ended"].startswith("told after 4 sets")
+    assert course.run.manifest["ended"].startswith("ended after 4 sets")
     assert course.said[-1] == course.run.manifest["ended"]
 
 
@@ -93,7 +93,7 @@ def test_a_noisy_run_ends_with_its_time_and_says_so(tmp_path: Path) -> None:
     course = start(tmp_path, between=0.3)
     assert course.play() == list(range(1, 10))
     assert course.now_s == 180
-    assert "WITHIN, 180 s, was over after 9 sets" in course.run.manifest["ended"]
+    assert "after 9 sets, when WITHIN (180 s) was over" in course.run.manifest["ended"]
 
 
 def test_four_sets_are_played_however_short_the_time(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_each_set_says_the_ratios_and_how_far_the_widest_reaches(tmp_path: Path)
     told = [line for line in course.said if line.startswith("sets: ")]
     assert len(told) == 4
     assert "no interval yet" in told[2]
-    assert "times rest: grpc 1.0" in told[3]
+    assert "ratio of median completion to rest: grpc 1.0" in told[3]
     assert "either way" in told[3]
 
 
@@ -161,7 +161,7 @@ def test_an_a_a_run_leaves_the_machines_own_bank_which_the_next_run_takes(tmp_pa
     cells = {f"{name}@{arm}": CELLS[name] for name in ("rest", "broker") for arm in "ab"}
     run = build_set_run(tmp_path / "aa", sets=8, cells=cells)
     course = Course(run, tmp_path, load_profile("aa", {"SLICE": "500ms", "ROUNDS": "8"}))
-    assert "no bank" in course.said[0]
+    assert "this run's own" in course.said[0]
     assert course.play() == []
     assert find_bank(tmp_path, tmp_path / "none") is not None
     after = start(tmp_path)
