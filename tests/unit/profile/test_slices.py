@@ -137,3 +137,12 @@ def test_cells_whose_services_differ_do_not(tmp_path: Path) -> None:
 def test_the_sides_of_an_aa_run_are_two_arms() -> None:
     cells = expand_cells(load_profile("aa", {"SLICE": "500ms"}))
     assert [[cell.name for cell in arm.cells] for arm in group_arms(cells)] == [[cell.name] for cell in cells]
+
+
+def test_the_bank_is_made_of_methods_against_themselves_as_a_default_run_plays_them() -> None:
+    bank, default = load_profile("aa-sets"), load_bench_profile("default", {})
+    assert [cell.name for cell in expand_cells(bank)] == [
+        f"{method}@{arm}" for method in ("rest", "broker", "grpc") for arm in "ab"
+    ]
+    assert (bank.slice_s, bank.slices, bank.rates_per_s) == (default.slice_s, default.slices, default.rates_per_s)
+    assert bank.rounds == 60 and not bank.until_told
