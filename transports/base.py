@@ -74,6 +74,8 @@ class Traits:
     """Servers, by the names in ``Setting.servers``. RabbitMQ and Kafka are provided; others are given by URL."""
     in_process: bool = False
     """Services live in the process of the client."""
+    runs_shop: bool = True
+    """Whether its services carry orders out. Without it there are no books, and so no audit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,8 @@ from transports.base import Transport
 from transports.errors import SettingError, describe_unknown
 
 ENTRY_POINT_GROUP = "fourways.transports"
+YARDSTICK_GROUP = "fourways.yardsticks"
+"""Of transports that are measured beside the methods; they stand in no list of them."""
 
 
 def list_transports() -> tuple[str, ...]:
@@ -41,6 +43,7 @@ def load_transport(name: str, backend: str = "") -> type[Transport]:
         _find_entry_points(f"{ENTRY_POINT_GROUP}.{name}").select(name=backend)
         if backend
         else _find_entry_points(ENTRY_POINT_GROUP).select(name=name)
+        or _find_entry_points(YARDSTICK_GROUP).select(name=name)
     )
     if not points:
         raise _refuse_missing(name, backend)

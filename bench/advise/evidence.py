@@ -16,7 +16,7 @@ from bench.results.settings import settings_by_column
 from bench.results.store import RunFolder
 from bench.stats.intervals import count_values_needed
 from bench.stats.sets import MIN_SETS
-from bench.stats.summary import CELL_COLUMNS, is_cell_valid
+from bench.stats.summary import CELL_COLUMNS, drop_yardsticks, is_cell_valid
 
 HEADLINE = "finish_p50_us"
 """The metric that ranks methods: the steadiest of the latencies, which every method has."""
@@ -121,7 +121,7 @@ def collect_evidence(folders: Mapping[str, Path]) -> Evidence:
     for name, folder in folders.items():
         try:
             run = RunFolder.open(folder)
-            trials = run.trials()
+            trials = drop_yardsticks(run.trials())
             trials = trials.assign(
                 **{column: value for column, value in plain_levels().items() if column not in trials}
             )

@@ -118,7 +118,9 @@ def _refuse_without_use(raw: Mapping[str, Any], given: Mapping[str, Any]) -> Non
                 f"ARRIVALS={kind}",
                 code="setting-of-other-arrivals",
             )
-        if key in ("slices", "lead_in_s", "tell", "within_s") and not _is_given({**raw, **given}.get("slice_s")):
+        if key in ("slices", "yardstick", "lead_in_s", "tell", "within_s") and not _is_given(
+            {**raw, **given}.get("slice_s")
+        ):
             raise UsageError(
                 f"{keys[key].name} is for slices; leave it out or give SLICE=, for instance SLICE=500ms",
                 code="setting-of-slices",

@@ -12,6 +12,7 @@ from bench.errors import UsageError, unknown_word
 from bench.profile.fault import BROKER
 from bench.profile.interpreters import OWN
 from bench.profile.schema import Cell, CellSettings, Profile
+from bench.profile.yardstick import list_yardsticks
 from bench.results.settings import SETTINGS, settings_by_key
 from bench.results.settings import factors as factor_keys
 from transports import registry
@@ -29,14 +30,15 @@ def expand_cells(profile: Profile) -> list[CellSettings]:
     """What is measured in every round: in the order of the profile's transports, and each at every rate.
 
     A cell of ``also`` comes right after its transport's own. It is left out when a codec is given, which all cells then
-    use, and when TRANSPORT= asks for one transport alone, since then there is nothing to confuse. Raises UsageError.
+    use, and when TRANSPORT= asks for one transport alone, since then there is nothing to confuse. The yardstick comes
+    last. Raises UsageError.
     """
     if profile.designed:
         return [settings_for(profile, cell) for cell in profile.designed]
     found = [cell for method in expand_methods(profile) for cell in _at_rates(method, profile.rates_per_s)]
     if profile.arms == 2:
         found = [replace(cell, name=f"{cell.name}@{arm}") for cell in found for arm in "ab"]
-    return [settings_for(profile, cell) for cell in found]
+    return [settings_for(profile, cell) for cell in (*found, *list_yardsticks(profile, found))]
 
 
 def settings_for(profile: Profile, cell: Cell) -> CellSettings:

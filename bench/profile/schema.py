@@ -87,6 +87,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Of each cell in a set."""
     lead_in_s: float = 0.1
     """From the first order of a slice to the opening of its window."""
+    yardstick: str = "none"
+    """Which bare chains are cells of a set: "rest", "each" method's, or "none"."""
     until_told: bool = False
     """Whether sets go on until the headline ratios are known to ``tell``, or ``within_s`` is over."""
     tell: float = 0.05

@@ -16,6 +16,7 @@ from bench.results.set_tables import SetStatistics
 from bench.results.setting_names import RENAMED
 from bench.results.store import RunFolder
 from bench.stats.aa import summarise_aa
+from bench.stats.summary import drop_yardsticks, is_yardstick
 
 MAX_DAMAGED_ROWS = 5
 """The most damaged rows of a file that are named."""
@@ -104,7 +105,14 @@ def read_run_view(path: Path) -> RunView:
         "cold": part(run.cold_starts, empty),
         "aa": summarise_aa(trials, columns_used_in("summary")) if arms == 2 and there else empty,
     }
-    return RunView(name=path.resolve().name, run=run, trials=trials, **tables, unread=tuple(doubts))
+    # The page is of methods: the yardstick is in a sentence.
+    summary = {**tables["summary"], "cells": [one for one in tables["summary"]["cells"] if not _is_bare(one)]}
+    tables["summary"] = summary
+    return RunView(name=path.resolve().name, run=run, trials=drop_yardsticks(trials), **tables, unread=tuple(doubts))
+
+
+def _is_bare(cell: Mapping[str, Any]) -> bool:
+    return is_yardstick(str(cell.get("transport", "")))
 
 
 def _damage_caveats(run: RunFolder) -> Iterator[Caveat]:
@@ -127,7 +135,9 @@ def _resume_command(reading: RunView) -> str:
 
 
 def _unfinished_caveats(reading: RunView) -> Iterator[Caveat]:
-    planned = len(reading.manifest.get("cells", ())) * int(reading.profile.get("rounds", 0))
+    planned = sum(not _is_bare(cell) for cell in reading.manifest.get("cells", ())) * int(
+        reading.profile.get("rounds", 0)
+    )
     if reading.manifest.get("plan") == "capacity":
         planned = 0  # a search has as many trials as it takes
     if len(reading.trials) < planned:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.formatting import parse_number
+from bench.report.formatting import format_number, parse_number
 from bench.results.analysis import like_columns, optional_like_columns
 from bench.stats.equivalence import Verdict, classify_ratio
 from bench.stats.intervals import Estimate
@@ -51,12 +51,34 @@ def describe_ratio(ratio: Estimate) -> str:
 
 
 def describe_sets(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[str]:
-    """Returns sentences on a run in sets: which intervals it has, and why it ended; none of whole trials."""
+    """Returns sentences on a run in sets: its intervals, why it ended, its yardstick; none of whole trials."""
     if "intervals" not in summary:
         return []
     p99 = "p99 is told from the orders of all sets together, its interval by leaving out one set at a time."
     ended = manifest.get("ended")
-    return [f"{summary['intervals']}. {p99}", *([f"The run {ended}."] if ended else [])]
+    return [f"{summary['intervals']}. {p99}", *([f"The run {ended}."] if ended else []), *_describe_yardstick(summary)]
+
+
+def _describe_yardstick(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yields a sentence for each bare chain of the run, with the methods that are held against it."""
+    of_base: dict[str, list[str]] = {}
+    for ratio in summary.get("yardstick_ratios", ()):
+        metric = ratio["metrics"].get("finish_p50_us")
+        if metric is None or metric["estimate"] is None:
+            continue
+        ends = ""
+        if metric["low"] is not None:
+            ends = f" ({_format_end(metric['low'])} to {_format_end(metric['high'])})"
+        of_base.setdefault(ratio["base"], []).append(f"{ratio['cell']} {_format_end(metric['estimate'])}{ends}")
+    for base, said in of_base.items():
+        yield (
+            f"The yardstick {base} passes bytes through four processes: it has no shop and no store, and the same load "
+            f"in every run. A median order takes so many times as long as there: {', '.join(said)}."
+        )
+
+
+def _format_end(value: Any) -> str:
+    return format_number(parse_number(value))
 
 
 def mark_best_cells(trials: pd.DataFrame, metric: str, statistics: RunStatistics | None = None) -> dict[str, str]:

@@ -359,6 +359,14 @@ SETTINGS: dict[str, SettingSpec] = _table(
         most=10_000,
     ),
     SettingSpec(
+        name="YARDSTICK",
+        key="yardstick",
+        kind="word",
+        help="with SLICE: the bare chains beside the methods: that of REST (rest), of each method (each), or none",
+        default="rest",
+        choices=("rest", "each", "none"),
+    ),
+    SettingSpec(
         name="LEAD_IN",
         key="lead_in_s",
         kind="seconds",

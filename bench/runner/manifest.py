@@ -48,7 +48,7 @@ def build_manifest(
         "profile": msgspec.to_builtins(profile),
         "seed": profile.seed,
         "cells": [msgspec.to_builtins(cell.cell) for cell in wanted],
-        "traits": {cell.cell.pairing: describe_traits(cell) for cell in wanted},
+        "traits": {cell.cell.pairing: describe_traits(cell) for cell in wanted if cell.kind.traits.runs_shop},
         "skipped": dict(skipped),
         "facts": {},
         "idle_cpu_ms_per_s": {},

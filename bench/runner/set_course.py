@@ -18,22 +18,23 @@ from bench.results.store import RunFolder
 from bench.stats.bank import MIN_BANK_SETS
 from bench.stats.intervals import Estimate
 from bench.stats.sets import MIN_SETS, half_width
-from bench.stats.summary import compute_ratios
+from bench.stats.summary import YARDSTICK, compute_ratios
 
 HEADLINE = "finish_p50_us"
 """The measure whose ratios have to be told."""
 
 
 def estimate_headline_ratios(statistics: SetStatistics) -> tuple[str, Mapping[str, Estimate]]:
-    """Return to what the headline ratios are, and each by its cell: to REST as in the summary, else to the first cell.
+    """Return to what the headline ratios are, and each by its cell.
 
-    Empty with fewer than two cells.
+    They are to REST as in the summary; without another method beside it to the yardstick; else to the first cell. Empty
+    with fewer than two cells.
     """
     columns = replace(summary_columns(), ratio_metrics=(HEADLINE,))
     if found := compute_ratios(statistics.trials, columns, statistics):
         bases = ", ".join(dict.fromkeys(ratio["base"] for ratio in found))
         return bases, {ratio["cell"]: parse_estimate(ratio["metrics"][HEADLINE]) for ratio in found}
-    first, *others = statistics.cells or ("",)
+    first, *others = sorted(statistics.cells, key=lambda cell: cell != YARDSTICK) or ("",)
     return first, {cell: statistics.ratio(HEADLINE, cell, first) for cell in others}
 
 

@@ -15,16 +15,20 @@ from bench.results.rows import SliceRow
 from bench.runner.eta import forecast_set_s
 from bench.runner.runner import ROUNDS_PLAN, Runner, RunPlan
 from bench.runner.set_course import SetCourse
+from bench.stats.summary import YARDSTICK_PREFIX
 from bench.trial.set_trial import run_set
 
 MIB_PER_ARM = {"rest": 257, "grpc": 189, "broker": 139, "events": 145}
-"""What the four services of a method take; others are taken for as large as the largest."""
+"""What the four services of a method take, or of its bare chain; others are taken for as large as the largest."""
 
 
 def check_memory(arms: list[Arm], available_mib: float) -> None:
     """Raises OperationFailed for more arms than memory is there for."""
     most_mib = max(MIB_PER_ARM.values())
-    needed_mib = [MIB_PER_ARM.get(arm.first.transport, most_mib) * arm.first.profile.processes for arm in arms]
+    needed_mib = [
+        MIB_PER_ARM.get(arm.first.transport.removeprefix(YARDSTICK_PREFIX), most_mib) * arm.first.profile.processes
+        for arm in arms
+    ]
     if sum(needed_mib) > available_mib:
         room = next((n for n in range(len(arms), 0, -1) if sum(needed_mib[:n]) <= available_mib), 0)
         left_out = ", ".join(arm.first.name for arm in arms[room:])

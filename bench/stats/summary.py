@@ -14,6 +14,10 @@ CELL_COLUMNS = ["cell", "transport", "client", "codec"]
 MAX_INVALID_SHARE = 1 / 3
 """More invalid trials than this make a cell invalid: leaving them out would flatter a method that causes them."""
 BASELINE_TRANSPORT = "rest"
+YARDSTICK = "bare-rest"
+"""The cell of the bare REST chain, in runs that have one."""
+YARDSTICK_PREFIX = "bare-"
+"""With which the transports of bare chains begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +53,27 @@ def summarise_trials(
 ) -> dict[str, Any]:
     """Return the median of every metric per cell, in order of appearance, and the valid cells' ratios to REST.
 
-    With ``statistics`` ratios are theirs, and so are the cells' numbers where they have them.
+    With ``statistics`` ratios are theirs, and so are the cells' numbers where they have them. A run with a yardstick
+    has ``yardstick_ratios`` as well.
     """
     cells = [
         _summarise_cell(key, rows, columns, statistics)
         for key, rows in trials.groupby(CELL_COLUMNS, sort=False, dropna=False)
     ]
-    return {"cells": cells, "ratios": compute_ratios(trials, columns, statistics)}
+    summary = {"cells": cells, "ratios": compute_ratios(trials, columns, statistics)}
+    if statistics is not None and (beside := compute_yardstick_ratios(trials, columns, statistics)):
+        summary["yardstick_ratios"] = beside
+    return summary
+
+
+def is_yardstick(transport: str) -> bool:
+    """Return whether this is a bare chain and no method."""
+    return transport.startswith(YARDSTICK_PREFIX)
+
+
+def drop_yardsticks(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials of methods alone."""
+    return trials[~trials["transport"].map(is_yardstick).astype(bool)] if len(trials) else trials
 
 
 def is_cell_valid(rows: pd.DataFrame) -> bool:
@@ -99,8 +117,9 @@ def compute_ratios(
 ) -> list[dict[str, Any]]:
     """Return the ratios of each cell to the REST cell that is like it, by paired rounds or by ``statistics``.
 
-    That is the first REST cell that agrees with it in ``columns.like``. Empty without REST.
+    That is the first REST cell that agrees with it in ``columns.like``. Empty without REST. Bare chains have none.
     """
+    trials = drop_yardsticks(trials)
     judged = trials.groupby(CELL_COLUMNS, sort=False, dropna=False).filter(is_cell_valid)
     valid = judged[judged["valid"]]
     found = []
@@ -131,6 +150,24 @@ def compute_ratios(
                     "metrics": {name: to_json_estimate(ratio) for name, ratio in ratios.items()},
                 }
             )
+    return found
+
+
+def compute_yardstick_ratios(
+    trials: pd.DataFrame, columns: SummaryColumns, statistics: RunStatistics
+) -> list[dict[str, Any]]:
+    """Return the ratios of each valid cell to the bare chain of its method, where there is one, else to REST's."""
+    firsts = trials.groupby(CELL_COLUMNS, sort=False, dropna=False).filter(is_cell_valid).drop_duplicates("cell")
+    bare = [str(cell) for cell in firsts["cell"] if is_yardstick(str(cell))]
+    found = []
+    for row in drop_yardsticks(firsts).to_dict("records"):
+        base = next((name for name in (f"{YARDSTICK_PREFIX}{row['transport']}", YARDSTICK) if name in bare), None)
+        if base is not None:
+            ratios = {
+                name: statistics.ratio(name, row["cell"], base) for name in columns.ratio_metrics if name in trials
+            }
+            metrics = {name: to_json_estimate(ratio) for name, ratio in ratios.items()}
+            found.append({**{name: row[name] for name in CELL_COLUMNS}, "base": base, "metrics": metrics})
     return found
 
 

@@ -13,6 +13,7 @@ from bench.load.locust.control import Master
 from bench.load.protocol import ResourceWatch, TrialReport
 from bench.load.sets.books import SetBooks
 from bench.load.sets.protocol import ArmSpec, CellSpec, EndedSlice, SetSpec, SliceReport
+from bench.load.workload.orders import ALL_SHIP, DEFAULT_MIX
 from bench.profile.arms import Arm
 from bench.profile.schema import CellSettings
 from bench.provision import postgres
@@ -293,6 +294,7 @@ def _build_spec(
                 payload_bytes=cell.profile.payload_bytes,
                 shape=cell.profile.shape,
                 compressible=cell.profile.compressible,
+                mix=DEFAULT_MIX if cell.kind.traits.runs_shop else ALL_SHIP,
                 raw=str(stage.raw.resolve() / f"{trial_name(set_, slot, cell.name)}.csv") if stage.raw else "",
             )
             for slot, cell in playing

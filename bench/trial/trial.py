@@ -204,6 +204,8 @@ async def collect_audit(
     stage: TrialContext, cell: CellSettings, running: Mapping[str, ServiceProcess], report: TrialReport
 ) -> tuple[Mapping[str, Any] | None, Sequence[Stamp], list[Caveat]]:
     """The services' books and stamps, and the doubt when one does not answer; of services in the driver, its own."""
+    if not cell.kind.traits.runs_shop:
+        return None, [], []
     if not running:
         return report.services_audit, report.stamps, []
     try:

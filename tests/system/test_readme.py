@@ -15,6 +15,7 @@ from bench.cli.arguments import SERVERS, spell_flags
 from bench.cli.commands import COMMANDS, RENAMED_COMMANDS, Command, find_command
 from bench.provision.ports import find_free_ports
 from bench.results.settings import SETTINGS
+from bench.stats.summary import drop_yardsticks
 from tests.system.command_line import (
     ROOT,
     SHORT_RUN,
@@ -71,12 +72,14 @@ def bench(house: CommandLine, words: list[str]) -> None:
     if "PAYLOAD" in asked:  # as few orders as a busy machine carries of any size
         short = ["RATE=10" if setting.startswith("RATE=") else setting for setting in short]
     whole = words == ["bench"]
-    if whole or "SLICE" in asked:  # slices have their own length
+    if whole or asked & {"SLICE", "YARDSTICK"}:  # slices have their own length
         short = [*(setting for setting in short if not setting.startswith(("DURATION=", "RATE="))), "SLICES=1"]
     done = house.done(house.make(*words, *short, *(["REPORT=yes"] if whole else [])))
     assert is_completed(done), done.stdout + done.stderr
     trials = house.open_latest_run().trials()
     assert trials["complete"].all(), trials["caveats"].tolist()
+    assert "bare-rest" in set(trials["cell"]) or not (whole or asked & {"SLICE", "YARDSTICK"})
+    trials = drop_yardsticks(trials)
     assert (trials["planned"] == trials["sent"] + trials["not_sent"]).all()
     assert (trials["sent"] == trials["finished"] + trials["failed"] + trials["unfinished"]).all()
     assert (trials["finished"] == trials["shipped"] + trials["rejected"]).all()

@@ -23,6 +23,7 @@ SHORT_SETS = (
     "RATE=80",
     "DEADLINE=5",
     "REPORT=no",
+    "YARDSTICK=none",
 )
 
 
@@ -75,6 +76,23 @@ def test_a_set_with_brokers_closes_its_books(bench: BenchCommandLine) -> None:
     assert list(trials["cell"]) == ["rest", "broker", "events"]
     assert trials["complete"].all(), trials["caveats"].tolist()
     check_slices_against_trials(run)
+    assert bench.left() == []
+
+
+@pytest.mark.parametrize("methods", ["rest,grpc", "broker,events"])
+def test_bare_chains_are_measured_beside_their_methods_and_have_no_books(bench: BenchCommandLine, methods: str) -> None:
+    short = [one for one in SHORT_SETS if not one.startswith(("YARDSTICK", "DEADLINE"))]
+    done = bench.run(f"TRANSPORT={methods}", *short, "YARDSTICK=each")
+    assert is_completed(done), done.stdout + done.stderr
+    run = bench.open_latest_run()
+    trials = run.trials().set_index("cell")
+    bare = trials.loc[list(dict.fromkeys(["bare-rest", *(f"bare-{name}" for name in methods.split(","))]))]
+    assert len(bare) == sum(trials["transport"].str.startswith("bare-"))
+    assert bare["complete"].all(), bare["caveats"].tolist()
+    assert bare["finished"].gt(0).all() and bare["lost"].isna().all()
+    assert set(bare["rate_per_s"]) == {150} and set(bare["order_bytes"]) == {1024}
+    assert set(bare["store"]) == {"memory"} and set(trials.loc[methods.split(","), "store"]) == {"sqlite"}
+    assert set(run.manifest["traits"]) == set(methods.split(","))
     assert bench.left() == []
 
 

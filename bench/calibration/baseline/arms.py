@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.calibration.baseline.bare import import_bare_chain
-from bench.load.workload.orders import Mix, Workload
+from bench.load.workload.orders import ALL_SHIP, Workload
 from bench.provision.services import ServiceProcess, run_services
+from bench.yardstick import import_bare_chain
 from shop.messages import PlaceOrder
 from transports.base import Setting, Transport
 from transports.wire import load_codec
@@ -32,7 +32,7 @@ class RunningArm:
 
 def build_orders(count: int, payload_bytes: int) -> list[PlaceOrder]:
     """Returns orders that ship, all made beforehand. Raises ValueError when an order cannot be that small."""
-    workload = Workload(prefix="f", seed=1, payload_bytes=payload_bytes, mix=Mix(sold_out=0.0, declined=0.0))
+    workload = Workload(prefix="f", seed=1, payload_bytes=payload_bytes, mix=ALL_SHIP)
     return [workload.order(number) for number in range(count)]
 
 

@@ -127,7 +127,8 @@ async def _measure_loops(arm: RunningArm, asked: BaselineLoad, broker_pids: tupl
     gc.freeze()
     first = asked.warm_up + asked.orders
     try:
-        everyone = (*arm.pids, os.getpid(), *broker_pids)
+        # Ours comes last: services and brokers descend from it, and count where they are named first.
+        everyone = (*arm.pids, *broker_pids, os.getpid())
         before = resources.read_snapshot(everyone)
         took_s = await load.run_closed_loop(arm.submit, range(asked.warm_up, first), asked.in_flight)
         between = resources.read_snapshot(everyone)

@@ -7,8 +7,8 @@ import sys
 import msgspec
 import uvloop
 
-from bench.calibration.baseline.bare import import_bare_chain
 from bench.provision.service_main import ServiceSpec, open_standard_input
+from bench.yardstick import import_bare_chain
 
 
 async def serve() -> None:

@@ -61,6 +61,8 @@ class Mix:
 
 
 DEFAULT_MIX = Mix()
+ALL_SHIP = Mix(sold_out=0.0, declined=0.0)
+"""For transports without a shop, which cannot tell a declined card."""
 
 
 class Workload:

@@ -1,8 +1,11 @@
 """Tests the arithmetic of the baseline benchmark on made-up slots."""
 
+import asyncio
 import io
 import itertools
 import json
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,16 +14,17 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from bench.calibration.baseline.bare import route
+from bench.calibration.baseline.arms import RunningArm
 from bench.calibration.baseline.goals import BASELINE_METRICS, BaselineMetric, compare_metric
 from bench.calibration.baseline.load import run_closed_loop, run_open_loop
-from bench.calibration.baseline.measure import BaselineLoad, Slot, SlotMeasurement
+from bench.calibration.baseline.measure import BaselineLoad, Slot, SlotMeasurement, _measure_loops
 from bench.calibration.baseline.report import BaselineReport, ratio_table
 from bench.calibration.baseline.run import BARE_TRANSPORTS, arm_order
 from bench.cli import baseline
 from bench.cli.arguments import Asked
 from bench.cli.commands import find_command
 from bench.paths import REFERENCE, ROOT
+from bench.yardstick import route
 from shop.workflow import SERVICES
 from tests.conftest import refuses
 
@@ -284,3 +288,22 @@ def test_the_findings_tell_the_kept_baseline() -> None:
             low, high = min(row["ratios"]), max(row["ratios"])
             ending = "met" if row["met"] else "missed"
             assert f"{row['ratio']:.2f} ({low:.2f} to {high:.2f}), {ending}" in text, row
+
+
+@pytest.mark.slow
+async def test_a_broker_that_we_started_counts_as_broker_and_not_as_driver() -> None:
+    """It descends from the driver, whose own CPU is counted with that of its descendants."""
+    burns = await asyncio.create_subprocess_exec(sys.executable, "-c", "while True: pass")
+    try:
+        load = BaselineLoad(orders=200, in_flight=4, orders_per_s=200, seconds=0.5, warm_up=1)
+
+        async def submit(number: int) -> int:
+            await asyncio.sleep(0.005)
+            return time.monotonic_ns()
+
+        found = await _measure_loops(RunningArm(submit, ()), load, (burns.pid,))
+    finally:
+        burns.kill()
+        await burns.wait()
+    assert found.cpu_us_per_order_broker is not None
+    assert found.cpu_us_per_order_broker > 5 * found.cpu_us_per_order_driver

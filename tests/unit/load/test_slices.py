@@ -121,7 +121,7 @@ def report_of(spec: SetSpec, played: list[PlayedSlice]) -> TrialReport:
 
 
 def row_of(report: TrialReport) -> TrialRow:
-    profile = load_profile(settings={"TRANSPORT": "rest", "SLICE": "500ms", "SLICES": "4"})
+    profile = load_profile(settings={"TRANSPORT": "rest", "SLICE": "500ms", "SLICES": "4", "YARDSTICK": "none"})
     (cell,) = expand_cells(profile)
     return build_trial_row(cell, 1, 1, TrialOutcome(report=report))
 

@@ -10,7 +10,7 @@ from bench.profile.matrix import expand_cells
 from bench.profile.slices import load_bench_profile
 from tests.conftest import refuses
 
-SLICES = {"TRANSPORT": "rest,grpc", "SLICE": "500ms"}
+SLICES = {"TRANSPORT": "rest,grpc", "SLICE": "500ms", "YARDSTICK": "none"}
 
 
 def arms(**settings: str) -> list[list[str]]:

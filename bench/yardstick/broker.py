@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractIncomingMessage
 
-from bench.calibration.baseline.bare import PassBody
-from bench.calibration.baseline.bare.route import ROUTE, find_hops
+from bench.yardstick import PassBody
+from bench.yardstick.route import ROUTE, find_hops
 from shop.messages import KIND_BY_TYPE, OrderClosed
 from shop.workflow import ENTRY_SERVICE
 from transports.backends.rabbitmq.config import Config

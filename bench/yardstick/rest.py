@@ -14,8 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from yarl import URL
 
-from bench.calibration.baseline.bare import PassBody
-from bench.calibration.baseline.bare.route import next_service
+from bench.yardstick import PassBody
+from bench.yardstick.route import next_service
 from shop.workflow import ENTRY_SERVICE
 from transports.base import Setting
 from transports.rest.config import Config

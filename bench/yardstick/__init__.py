@@ -1,7 +1,7 @@
-"""Provides the bare chains: four processes that pass a body on, with its return.
+"""The yardstick: the bare chain of each method, four processes that pass a body on and return it.
 
 They have no shop, codec or checks. What can be set on a library comes from the transport's own config, so that the two
-sides cannot drift apart.
+sides cannot drift apart. Apart from transports/ this is the only place where their libraries are used.
 """
 
 from collections.abc import Awaitable, Callable
@@ -27,4 +27,4 @@ class BareChain(Protocol):
 
 def import_bare_chain(transport: str) -> BareChain:
     """Returns the bare chain of a transport, imported on demand, as each library costs start-up time."""
-    return cast(BareChain, import_module(f"bench.calibration.baseline.bare.{transport}"))
+    return cast(BareChain, import_module(f"bench.yardstick.{transport}"))

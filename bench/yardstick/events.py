@@ -11,8 +11,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from bench.calibration.baseline.bare import PassBody
-from bench.calibration.baseline.bare.route import ROUTE, find_hops
+from bench.yardstick import PassBody
+from bench.yardstick.route import ROUTE, find_hops
 from transports.backends.kafka.config import Config, build_consumer_options, build_producer_options
 from transports.backends.kafka.topology import TrialTopics, run_client
 from transports.base import Setting

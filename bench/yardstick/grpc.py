@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 
 import grpc
 
-from bench.calibration.baseline.bare import PassBody
-from bench.calibration.baseline.bare.route import next_service
+from bench.yardstick import PassBody
+from bench.yardstick.route import next_service
 from shop.workflow import ENTRY_SERVICE
 from transports.base import Setting
 from transports.grpc.config import Config, build_channel_options
