@@ -131,7 +131,10 @@ def _build_rows(points: Sequence[Measurement], place: Conditions) -> Iterator[Ch
 def _compare_methods(points: Sequence[Measurement], place: Conditions, asked_format: str | None) -> MethodComparison:
     by_method, _ = next(select_format(points, asked_format))
     rows = {name: row for name, mine in by_method.items() if (row := estimate_at(mine, place)) is not None}
-    return MethodComparison(run=points[0].run, place=place, matched_axes=frozenset(AXES), rows=rows)
+    first = points[0]
+    return MethodComparison(
+        run=first.run, place=place, matched_axes=frozenset(AXES), rows=rows, in_sets=first.sets is not None
+    )
 
 
 def _rank_methods(view: MethodComparison) -> Mapping[str, MethodRank]:

@@ -55,6 +55,8 @@ class MethodComparison:
     matched_axes: frozenset[str]
     rows: Mapping[str, ComparedMethod]
     """The methods by name."""
+    in_sets: bool = field(default=False, metadata={"is_inner": True})
+    """Whether the run was played in sets."""
 
     def ratio(self, metric: str, method: str, base: str) -> Estimate:
         """Returns the ratio to ``base``: by sets or paired rounds where both were measured, else from two intervals."""
@@ -176,7 +178,13 @@ def _compare_at_conditions(
             place = replace(like.place, size_bytes=int(size_bytes), rate_per_s=rate_per_s)
             rows = {method: row for method, mine in by_method.items() if (row := estimate_at(mine, place)) is not None}
             if best is None or len(rows) > len(best.rows):
-                best = MethodComparison(run=like.run, place=place, matched_axes=honoured | more, rows=rows)
+                best = MethodComparison(
+                    run=like.run,
+                    place=place,
+                    matched_axes=honoured | more,
+                    rows=rows,
+                    in_sets=like.sets is not None,
+                )
             if len(rows) == len(by_method):
                 break
         if best is not None:

@@ -14,6 +14,7 @@ from bench.advise.question import Question
 from bench.advise.ranking import Advice, RankedMethod, format_level
 from bench.report.formatting import format_estimate_ms, format_interval_ms, format_number, parse_number
 from bench.results.question_settings import QUESTION
+from bench.results.repeats import name_repeat
 from bench.stats.equivalence import EQUIVALENCE_BAND
 from bench.stats.intervals import Estimate
 from bench.stats.summary import to_json_estimate
@@ -181,7 +182,8 @@ def _ground_sentences(advice: Advice) -> Iterator[str]:
         lines = {row.line for row in view.rows.values() if row.line}
         for line in sorted(lines):
             methods = ", ".join(row.method.title for row in view.rows.values() if row.line == line)
-            yield f"  ({number}) {methods}: not measured there, or in too few rounds; on the line through {line}."
+            few = f"{name_repeat('round', in_sets=view.in_sets)}s"
+            yield f"  ({number}) {methods}: not measured there, or in too few {few}; on the line through {line}."
 
 
 def render_claims(claims: Sequence[Claim], left_out: Sequence[str]) -> RenderableType:

@@ -14,7 +14,8 @@ def run(asked: Asked) -> None:
     from bench.report.terminal.hops import hops_table  # noqa: PLC0415
     from bench.results.store import RunFolder  # noqa: PLC0415
 
-    found = RunFolder.open(folder).hops()
+    run = RunFolder.open(folder)
+    found = run.hops()
     if found.empty:
         raise ResultsError(
             f"{folder} has no stamps; measure with TRACE_EVERY=20 or another number but 0", code="no-stamps"
@@ -22,4 +23,4 @@ def run(asked: Asked) -> None:
     if asked.json:
         print_json(found)
     else:
-        Console().print(hops_table(found))
+        Console().print(hops_table(found, in_sets=run.has_sets))

@@ -16,6 +16,7 @@ from bench.report.run_view import RunView
 from bench.report.traced_numbers import Sentence, SentencePart, trace_estimate, trace_number
 from bench.report.wording import BEST, describe_ratio, mark_best_cells, parse_estimate
 from bench.results import environment as machine
+from bench.results.repeats import count_repeats, name_repeat
 from bench.stats.effects import KIB, SIZE_COLUMN
 from bench.stats.equivalence import classify_ratio
 from bench.stats.intervals import CONFIDENCE
@@ -104,8 +105,7 @@ def _describe_base(reading: RunView, cell: Mapping[str, Any]) -> Sentence:
     else:
         never = "no time: more failed"
         parts.append(trace_estimate(p99, f"{where} finish_p99_us", scale=1e-3, unit="ms", censored=never))
-    noun = "trial" if reading.statistics is None else "set"
-    trials = f"over {cell['shown_trials']} {noun}{'s' if cell['shown_trials'] != 1 else ''}"
+    trials = f"over {count_repeats(cell['shown_trials'], 'trial', in_sets=reading.in_sets)}"
     sure = (
         f"{trials}, too few for intervals"
         if p50["low"] is None
@@ -136,14 +136,15 @@ def _describe_ratio_to_base(reading: RunView, ratio: Mapping[str, Any]) -> Itera
     where = f"{reading.name} ratios {ratio['cell']}"
     name = f"{style.format_cell_name(ratio['cell'], ratio['transport'])} ({ratio['codec']})"
     parts: list[SentencePart] = [f"{name} takes ", trace_estimate(metric, f"{where} finish_p50_us")]
-    parts += [f" times as long in the median as REST ({ratio['base_codec']}): {describe_ratio(parse_estimate(metric))}"]
+    told = describe_ratio(parse_estimate(metric), in_sets=reading.in_sets)
+    parts += [f" times as long in the median as REST ({ratio['base_codec']}): {told}"]
     for other, said in (("finish_p99_us", "at p99"), ("cpu_us_per_order_services", "in CPU of the services")):
         also = ratio["metrics"].get(other)
         if also is not None and also["estimate"] is not None:
             parts += [
                 "; ",
                 trace_estimate(also, f"{where} {other}"),
-                f" {said}: {describe_ratio(parse_estimate(also))}",
+                f" {said}: {describe_ratio(parse_estimate(also), in_sets=reading.in_sets)}",
             ]
     yield Sentence((*parts, "."))
 
@@ -314,11 +315,11 @@ def _describe_aa(reading: RunView) -> Iterator[Sentence]:
                 (
                     f"{style.format_cell_name(row['method'])} against itself: of ",
                     trace_number(int(row["runs"]), f"{where} runs"),
-                    " runs of six rounds ",
+                    f" runs of six {name_repeat('round', in_sets=reading.in_sets)}s ",
                     trace_number(int(row["held"]), f"{where} held"),
                     " had no difference of the median in their interval, which reached ",
                     trace_number(float(row["half_width"]), f"{where} half_width", scale=100),
-                    " % either way in the middle run: six rounds cannot show smaller differences.",
+                    " % either way in the middle run: six of them cannot show smaller differences.",
                 )
             )
 

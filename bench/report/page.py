@@ -24,6 +24,7 @@ from bench.report.svg import StyleSheet
 from bench.report.traced_numbers import Sentence
 from bench.report.wording import describe_sets
 from bench.results.caveats import CaveatGroup, group_caveats
+from bench.results.repeats import describe_middle, name_repeat
 
 MAX_OPEN_ROWS = 12
 """The most rows of a summary that are open; more are folded."""
@@ -125,6 +126,10 @@ def write_page(
         "has_curve": any(one.chart.name.endswith(curve.NAME) for one in leading),
         "leading": leading,
         "several": len(readings) > 1,
+        "has_trials": any(not reading.in_sets for reading in readings),
+        "has_sets": any(reading.in_sets for reading in readings),
+        "middles": " or ".join(_list_middles(readings)),
+        "rounds": " or ".join(_list_round_names(readings)),
         "command": _page_command(readings, folder),
         "chooser": _strip_indentation(chooser),
         "claims": _strip_indentation(claims),
@@ -137,6 +142,16 @@ def write_page(
         content = _template_environment(name).get_template(f"{name}.j2").render(context)
         (folder / name).write_text(content, "utf-8")
     return folder / "report.html"
+
+
+def _list_middles(readings: Sequence[RunView]) -> list[str]:
+    """Returns what cells' numbers are, for instance "medians over trials", each once."""
+    return list(dict.fromkeys(describe_middle(in_sets=reading.in_sets).lower() for reading in readings))
+
+
+def _list_round_names(readings: Sequence[RunView]) -> list[str]:
+    """Returns what the runs repeat, "rounds" or "sets", each once."""
+    return list(dict.fromkeys(f"{name_repeat('round', in_sets=reading.in_sets)}s" for reading in readings))
 
 
 def _strip_indentation(part: Markup | None) -> Markup | None:

@@ -54,6 +54,11 @@ class RunView:
         return self.run.set_statistics() if len(self.trials) and self.summary["cells"] else None
 
     @property
+    def in_sets(self) -> bool:
+        """Whether the run was played in sets."""
+        return self.run.has_sets
+
+    @property
     def manifest(self) -> Mapping[str, Any]:
         return self.run.manifest
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from bench.report.formatting import format_number, parse_number
 from bench.results.analysis import like_columns, optional_like_columns
+from bench.results.repeats import count_repeats
 from bench.stats.equivalence import Verdict, classify_ratio
 from bench.stats.intervals import Estimate
 from bench.stats.paired import paired_ratio
@@ -32,27 +33,27 @@ def nonzero_or_none(metric: Mapping[str, Any] | None) -> Mapping[str, Any] | Non
     return None if metric is None or metric["estimate"] in (None, 0) else metric
 
 
-def count_rounds(n: int, word: str = "round") -> str:
-    """Formats a number of rounds, or of sets."""
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
-
-
-def describe_ratio(ratio: Estimate) -> str:
-    """Describes what a ratio shows.
+def describe_ratio(ratio: Estimate, *, in_sets: bool = False) -> str:
+    """Describes what a ratio shows, of rounds or of sets.
 
     An interval that excludes 1 and reaches into the band of no practical difference is said to do both.
     """
     if ratio.low is None or ratio.high is None:
-        return f"no interval from {count_rounds(ratio.n)}, so no difference shown"
+        return f"no interval from {count_repeats(ratio.n, 'round', in_sets=in_sets)}, so no difference shown"
     found = classify_ratio(ratio)
     if found is Verdict.OPEN and not ratio.low <= 1 <= ratio.high:
         return f"{'more' if ratio.low > 1 else 'less'}, perhaps by less than a tenth"
     return str(found)
 
 
+def has_sets(summary: Mapping[str, Any]) -> bool:
+    """Returns whether a summary is of a run in sets."""
+    return "intervals" in summary
+
+
 def describe_sets(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[str]:
     """Returns sentences on a run in sets: its intervals, why it ended, its yardstick; none of whole trials."""
-    if "intervals" not in summary:
+    if not has_sets(summary):
         return []
     p99 = "p99 is told from the orders of all sets together, its interval by leaving out one set at a time."
     ended = manifest.get("ended")

@@ -56,10 +56,10 @@ def group_caveats(entries: Iterable[Mapping[str, Any]]) -> list[CaveatGroup]:
     return groups
 
 
-def no_interval(rounds: int, needed: int) -> Caveat:
+def no_interval(rounds: int, needed: int, word: str = "round") -> Caveat:
     return Caveat(
         "no-interval",
-        f"{rounds} {_plural(rounds, 'round')} of a cell {'give' if rounds != 1 else 'gives'} no 95 % interval: "
+        f"{rounds} {_plural(rounds, word)} of a cell {'give' if rounds != 1 else 'gives'} no 95 % interval: "
         "a difference may be chance",
         f"measure with ROUNDS={needed} or more",
     )

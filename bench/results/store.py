@@ -25,6 +25,7 @@ from bench.results.durable_files import (
     replace_file,
 )
 from bench.results.reader import PROBE_COLUMNS, SCHEMA_VERSION, RunReader, search_columns, trial_keys
+from bench.results.repeats import name_repeat
 from bench.results.rows import (
     CapacityRow,
     ColdStartRow,
@@ -156,7 +157,7 @@ class RunFolder(RunReader):
     def describe_disqualified(self) -> list[str]:
         """Return the trials with a disqualifying caveat, each as ``round 2 of rest (died)``. Raises ResultsError."""
         return [
-            f"round {trial['round']} of {trial['cell']} ({', '.join(why)})"
+            f"{name_repeat('round', in_sets=self.has_sets)} {trial['round']} of {trial['cell']} ({', '.join(why)})"
             for trial in self.trials().to_dict("records")
             if (why := [name for name in trial["caveats"].split(";") if name in DISQUALIFYING_CAVEATS])
         ]

@@ -20,21 +20,21 @@ LEADING_CHARTS = (curve.NAME, ratios.NAME)
 
 def draw_charts(reading: RunView) -> Iterator[Chart]:
     """Yields every chart that the run has data for; each is drawn when it is asked for."""
-    trials, summary = reading.trials, reading.summary
+    trials, summary, in_sets = reading.trials, reading.summary, reading.in_sets
     if trials.empty:
         return
-    yield from curve.draw_charts(trials, reading.capacities)
-    yield from ratios.draw_charts(summary["ratios"], in_sets="intervals" in summary)
-    yield from levels.draw_charts(trials)
+    yield from curve.draw_charts(trials, reading.capacities, in_sets=in_sets)
+    yield from ratios.draw_charts(summary["ratios"], in_sets=in_sets)
+    yield from levels.draw_charts(trials, in_sets=in_sets)
     yield from levels.draw_connection_charts(reading.cold)
-    yield from figures.draw_charts(trials, reading.manifest, reading.statistics)
+    yield from figures.draw_charts(trials, reading.manifest, reading.statistics, in_sets=in_sets)
     yield from _draw_spectrum(reading)
     yield from effects.draw_charts(trials, reading.effects)
     yield from heat.draw_charts(list(timeline.compute_timelines(reading.timeline)))
     yield from timeline.draw_charts(reading.timeline, summary.get("outages", []))
-    yield from hops.draw_charts(reading.hops, reading.transports)
-    yield from costs.draw_charts(summary["cells"], reading.products)
-    yield from strip.draw_charts(trials)
+    yield from hops.draw_charts(reading.hops, reading.transports, in_sets=in_sets)
+    yield from costs.draw_charts(summary["cells"], reading.products, in_sets=in_sets)
+    yield from strip.draw_charts(trials, in_sets=in_sets)
 
 
 def _draw_spectrum(reading: RunView) -> Iterator[Chart]:

@@ -13,6 +13,7 @@ from bench.report import style
 from bench.report.charts.chart import Chart, format_csv_number
 from bench.report.formatting import format_number
 from bench.results.analysis import like_columns, optional_like_columns
+from bench.results.repeats import name_repeat
 from bench.stats.intervals import Estimate, estimate_median
 from bench.stats.summary import is_cell_valid, select_shown_trials
 
@@ -40,17 +41,19 @@ class CurvePoint:
     valid: bool
 
 
-def draw_charts(trials: pd.DataFrame, capacities: pd.DataFrame | None = None) -> Iterator[Chart]:
+def draw_charts(
+    trials: pd.DataFrame, capacities: pd.DataFrame | None = None, *, in_sets: bool = False
+) -> Iterator[Chart]:
     """Yields the chart "curve"; none where each method was measured at one rate.
 
-    ``capacities`` are ``Run.capacities()``, if there are any.
+    ``capacities`` are ``Run.capacities()``, if there are any. ``in_sets``: the run was played in sets.
     """
     drawn = list(build_points(trials))
     if not drawn:
         return
     ends = [] if capacities is None else list(_read_capacities(capacities))
     with mpl.rc_context(style.RC_PARAMS):
-        figure = _draw_figure(drawn, ends)
+        figure = _draw_figure(drawn, ends, in_sets)
     yield Chart(
         name=NAME,
         heading="Latency against achieved rate",
@@ -123,7 +126,7 @@ def build_csv_rows(drawn: Sequence[CurvePoint]) -> Iterator[tuple[object, ...]]:
         )
 
 
-def _draw_figure(drawn: Sequence[CurvePoint], ends: Sequence[CapacityMark]) -> Figure:
+def _draw_figure(drawn: Sequence[CurvePoint], ends: Sequence[CapacityMark], in_sets: bool) -> Figure:
     figure = style.create_figure(10, 4.8)
     panels: Sequence[Axes] = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
     low_ms, top_ms = _axis_limits(drawn, ends)
@@ -143,8 +146,9 @@ def _draw_figure(drawn: Sequence[CurvePoint], ends: Sequence[CapacityMark]) -> F
         if quantile == "p99":
             _draw_capacities(axes, ends)
     panels[0].set_ylabel("milliseconds from the planned time (log)", fontsize=9)
+    each = name_repeat("trial", in_sets=in_sets)
     caption = (
-        "Medians over trials; bars: 95 % intervals, where there are trials enough; ∞: orders that did not finish. "
+        f"Medians over {each}s; bars: 95 % intervals, where there are {each}s enough; ∞: orders that did not finish. "
         "Hollow: INVALID cells."
     )
     if ends:

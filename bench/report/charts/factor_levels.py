@@ -14,6 +14,7 @@ from bench.report import style
 from bench.report.charts.chart import Chart, format_csv_number
 from bench.report.formatting import format_number
 from bench.results.analysis import factor_columns
+from bench.results.repeats import name_repeat
 from bench.stats.effects import KIB, SIZE_COLUMN, find_common_value
 from bench.stats.intervals import Estimate, estimate_median
 from bench.stats.summary import is_cell_valid, select_shown_trials
@@ -47,10 +48,10 @@ CONNECTION_ROWS: Mapping[str, tuple[str, float]] = {
     "warm_us": ("Next order on\nthe same, ms", 1000),
 }
 CAPTION = (
-    "Medians over trials, hollow of INVALID cells; bars: 95 % intervals; dots: single trials; at the top: orders "
+    "Medians over {trial}s, hollow of INVALID cells; bars: 95 % intervals; dots: single {trial}s; at the top: orders "
     "that did not finish."
 )
-CAPTIONS = {
+CAPTIONS: Mapping[str, str] = {
     "interpreter": f"{CAPTION}\nThe load process has the harness's own Python in every cell.",
     CONNECTIONS_NAME: "Medians over rounds; bars: 95 % intervals; dots: rounds, each the median of 15 new connections.",
 }
@@ -77,13 +78,13 @@ class LevelPoint:
     valid: bool
 
 
-def draw_charts(trials: pd.DataFrame) -> Iterator[Chart]:
-    """Yields each level chart whose levels vary, of trials without a fault."""
-    plain = select_fault_free(trials)
+def draw_charts(trials: pd.DataFrame, *, in_sets: bool = False) -> Iterator[Chart]:
+    """Yields each level chart whose levels vary, of trials without a fault. ``in_sets``: they were played in sets."""
+    plain, trial = select_fault_free(trials), name_repeat("trial", in_sets=in_sets)
     for factor, columns in LEVEL_CHARTS.items():
         says = "Median completion"
         yield from _draw_chart(
-            factor, HEADINGS[factor], says, list(build_points(plain, columns, METRIC_ROWS)), METRIC_ROWS
+            factor, HEADINGS[factor], says, list(build_points(plain, columns, METRIC_ROWS)), METRIC_ROWS, trial
         )
 
 
@@ -98,6 +99,7 @@ def draw_connection_charts(cold: pd.DataFrame) -> Iterator[Chart]:
         says,
         list(build_points(by_level, LEVEL_CHARTS["security"], CONNECTION_ROWS)),
         CONNECTION_ROWS,
+        "trial",
     )
 
 
@@ -118,13 +120,13 @@ def select_fault_free(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw_chart(
-    name: str, heading: str, says: str, drawn: Sequence[LevelPoint], panels: Mapping[str, tuple[str, float]]
+    name: str, heading: str, says: str, drawn: Sequence[LevelPoint], panels: Mapping[str, tuple[str, float]], trial: str
 ) -> Iterator[Chart]:
     methods = dict.fromkeys(point.method for point in drawn)
     if not 0 < len(methods) <= MAX_METHODS:
         return
     with mpl.rc_context(style.RC_PARAMS):
-        figure = _draw_figure(name, drawn, list(methods), panels)
+        figure = _draw_figure(drawn, list(methods), panels, CAPTIONS.get(name, CAPTION).format(trial=trial))
     first = next(iter(panels))
     yield Chart(
         name=name,
@@ -198,7 +200,7 @@ def build_csv_rows(drawn: Sequence[LevelPoint]) -> Iterator[tuple[object, ...]]:
 
 
 def _draw_figure(
-    name: str, drawn: Sequence[LevelPoint], methods: Sequence[str], panels: Mapping[str, tuple[str, float]]
+    drawn: Sequence[LevelPoint], methods: Sequence[str], panels: Mapping[str, tuple[str, float]], caption: str
 ) -> Figure:
     figure = style.create_figure(max(9.0, 0.9 + 1.6 * len(methods)), 0.8 + 1.6 * len(panels))
     grid = figure.subplots(len(panels), len(methods), sharex="col", sharey="row", squeeze=False)
@@ -215,7 +217,7 @@ def _draw_figure(
         axes_row[0].set_ylabel(f"{heading} (log)", fontsize=9)
     style.add_caption(
         figure,
-        f"{CAPTIONS.get(name, CAPTION)}\nAlong a row all have one axis.",
+        f"{caption}\nAlong a row all have one axis.",
     )
     return figure
 

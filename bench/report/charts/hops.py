@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 from bench.report import style
 from bench.report.charts.chart import Chart, format_csv_number
 from bench.report.formatting import format_number
+from bench.results.repeats import name_repeat
 
 NAME = "hops"
 PARTS = ("transfer", "wait", "handle", "store")
@@ -19,16 +20,16 @@ MAX_CELLS = 6
 COLUMNS = ("cell", "stop", "service", "message", "part", "mean_ms", "trials")
 
 
-def draw_charts(hops: pd.DataFrame, transports: dict[str, str]) -> Iterator[Chart]:
+def draw_charts(hops: pd.DataFrame, transports: dict[str, str], *, in_sets: bool = False) -> Iterator[Chart]:
     """Yields the chart "hops"; none without stamps, or for more than MAX_CELLS cells.
 
-    ``hops`` is ``Run.hops()``; ``transports`` are by cell.
+    ``hops`` is ``Run.hops()``; ``transports`` are by cell. ``in_sets``: the run was played in sets.
     """
     if not 0 < hops["cell"].nunique() <= MAX_CELLS:
         return
     drawn = compute_medians(hops)
     with mpl.rc_context(style.RC_PARAMS):
-        figure = _draw_figure(drawn, transports)
+        figure = _draw_figure(drawn, transports, in_sets)
     yield Chart(
         name=NAME,
         heading="Where the time of an order goes",
@@ -51,7 +52,7 @@ def compute_medians(hops: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-def _draw_figure(drawn: pd.DataFrame, transports: dict[str, str]) -> Figure:
+def _draw_figure(drawn: pd.DataFrame, transports: dict[str, str], in_sets: bool) -> Figure:
     cells = list(dict.fromkeys(drawn["cell"]))
     columns = min(3, len(cells))
     rows = math.ceil(len(cells) / columns)
@@ -80,7 +81,8 @@ def _draw_figure(drawn: pd.DataFrame, transports: dict[str, str]) -> Figure:
     figure.legend(handles=handles, loc="outside upper center", ncols=len(PARTS), frameon=False, fontsize=9.5)
     style.add_caption(
         figure,
-        "Means of sampled orders that shipped, medians over trials; their sum is the mean time from sent to finished.\n"
+        f"Means of sampled orders that shipped, medians over {name_repeat('trial', in_sets=in_sets)}s; "
+        "their sum is the mean time from sent to finished.\n"
         "transfer: client library, wire and broker; wait: decoding and queueing in the process; store: its commit.",
     )
     return figure

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from bench.report import style
 from bench.report.charts.chart import Chart, format_csv_number
 from bench.report.formatting import format_number
+from bench.results.repeats import name_repeat
 from bench.stats.intervals import Estimate, estimate_median, scale_estimate
 from bench.stats.summary import RunStatistics, is_cell_valid, select_shown_trials
 
@@ -39,14 +40,21 @@ class LatencyPoint:
 
 
 def draw_charts(
-    trials: pd.DataFrame, manifest: Mapping[str, Any], statistics: RunStatistics | None = None
+    trials: pd.DataFrame,
+    manifest: Mapping[str, Any],
+    statistics: RunStatistics | None = None,
+    *,
+    in_sets: bool = False,
 ) -> Iterator[Chart]:
-    """Yields the chart "latency", for one to MAX_ROWS cells; ``statistics`` are those of a run in sets."""
+    """Yields the chart "latency", for one to MAX_ROWS cells; ``statistics`` are those of a run in sets.
+
+    ``in_sets``: it was played in sets, and may have no statistics yet.
+    """
     if not 0 < trials["cell"].nunique() <= MAX_ROWS:
         return
     drawn = list(build_points(trials, statistics))
     with mpl.rc_context(style.RC_PARAMS):
-        figure = _draw_figure(trials, drawn, dict(manifest.get("skipped", {})))
+        figure = _draw_figure(trials, drawn, dict(manifest.get("skipped", {})), in_sets)
     heading = "Latency from the planned time, median and 99th percentile"
     yield Chart(
         name=NAME,
@@ -86,7 +94,9 @@ def build_csv_rows(drawn: Sequence[LatencyPoint]) -> Iterator[tuple[object, ...]
             yield (*named, "trial", round_, format_csv_number(value), "", "", "")
 
 
-def _draw_figure(trials: pd.DataFrame, drawn: Sequence[LatencyPoint], skipped: Mapping[str, str]) -> Figure:
+def _draw_figure(
+    trials: pd.DataFrame, drawn: Sequence[LatencyPoint], skipped: Mapping[str, str], in_sets: bool
+) -> Figure:
     names = list(dict.fromkeys((point.cell, point.transport) for point in drawn))
     labels = [f"{style.format_cell_name(*name)}\n{_cell_details(trials, name[0])}" for name in names]
     labels += [style.format_cell_name(name) for name in skipped]
@@ -103,7 +113,7 @@ def _draw_figure(trials: pd.DataFrame, drawn: Sequence[LatencyPoint], skipped: M
             _draw_note(axes, limits[0], row, f"n/a: {reason}")
     panels[0].set_yticks(range(len(labels)), labels, fontsize=9.5, linespacing=1.25)
     panels[0].set_ylim(len(labels) - 0.45, -0.6)
-    style.add_caption(figure, _build_caption(trials, drawn))
+    style.add_caption(figure, _build_caption(trials, drawn, in_sets))
     return figure
 
 
@@ -224,8 +234,8 @@ def _draw_note(axes: Axes, x: float, row: int, text: str) -> None:
 _MAX_NOTE_CHARACTERS = 44
 
 
-def _build_caption(trials: pd.DataFrame, drawn: Sequence[LatencyPoint]) -> str:
-    """Returns the caption: what the marks mean, and how many trials and orders stand behind them."""
+def _build_caption(trials: pd.DataFrame, drawn: Sequence[LatencyPoint], in_sets: bool) -> str:
+    """Returns the caption: what the marks mean, and how many trials or sets and orders stand behind them."""
     measured = pd.concat([select_shown_trials(rows) for _, rows in trials.groupby("cell", sort=False)])
     if measured.empty:
         return "No trial brought a number."
@@ -235,12 +245,13 @@ def _build_caption(trials: pd.DataFrame, drawn: Sequence[LatencyPoint]) -> str:
     rates = " and ".join(f"{rate:,g}" for rate in sorted(measured["offered_per_s"].unique()))
     if measured["offered_per_s"].nunique() > MAX_RATES:
         rates = _format_range(measured["offered_per_s"])
-    marks = "Filled: median (p50). Open: 99th percentile. Dots: single trials."
+    trial = name_repeat("trial", in_sets=in_sets)
+    marks = f"Filled: median (p50). Open: 99th percentile. Dots: single {trial}s."
     with_interval = [point.median.low is not None for point in drawn if point.median.value is not None]
-    bars = " Bars: 95 % interval over trials." if any(with_interval) else " Too few trials for an interval."
+    bars = f" Bars: 95 % interval over {trial}s." if any(with_interval) else f" Too few {trial}s for an interval."
     if any(with_interval) and not all(with_interval):
-        bars = " Bars: 95 % interval over trials, where there are enough."
-    noun = "trial" if each == "1" else "trials"
+        bars = f" Bars: 95 % interval over {trial}s, where there are enough."
+    noun = trial if each == "1" else f"{trial}s"
     return f"{marks}{bars}\nn per row: {each} {noun} of {orders} orders, at {rates} orders/s."
 
 

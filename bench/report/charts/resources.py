@@ -12,6 +12,7 @@ from bench.report import style
 from bench.report.charts.chart import Chart, format_csv_number
 from bench.report.formatting import format_number, parse_number
 from bench.report.wording import nonzero_or_none
+from bench.results.repeats import describe_middle
 
 NAME = "costs"
 MAX_ROWS = 24
@@ -22,13 +23,18 @@ NO_PRODUCT = "none"
 COLUMNS = ("cell", "what", "component", "median", "low", "high", "trials")
 
 
-def draw_charts(cells: Sequence[Mapping[str, Any]], products: Mapping[str, str]) -> Iterator[Chart]:
-    """Yields the chart "costs" of a summary's cells; none where no cost is known, or for over MAX_ROWS cells."""
+def draw_charts(
+    cells: Sequence[Mapping[str, Any]], products: Mapping[str, str], *, in_sets: bool = False
+) -> Iterator[Chart]:
+    """Yields the chart "costs" of a summary's cells; none where no cost is known, or for over MAX_ROWS cells.
+
+    ``in_sets``: the run was played in sets.
+    """
     known = [cell for cell in cells if any(_known_metric(cell, name) for name in (*_cpu_metrics(), WIRE_METRIC))]
     if not 0 < len(known) <= MAX_ROWS:
         return
     with mpl.rc_context(style.RC_PARAMS):
-        figure = _draw_figure(known, products)
+        figure = _draw_figure(known, products, in_sets)
     yield Chart(
         name=NAME,
         heading="What an order costs",
@@ -71,7 +77,7 @@ def _csv_rows(cells: Sequence[Mapping[str, Any]], products: Mapping[str, str]) -
                 yield (cell["cell"], name, component, *map(format_csv_number, ends), metric["n"])
 
 
-def _draw_figure(cells: Sequence[Mapping[str, Any]], products: Mapping[str, str]) -> Figure:
+def _draw_figure(cells: Sequence[Mapping[str, Any]], products: Mapping[str, str], in_sets: bool) -> Figure:
     figure = style.create_figure(9, 1.7 + 0.42 * len(cells))
     cpu, wire = figure.subplots(1, 2, sharey=True)
     style.style_panel(cpu, "CPU, milliseconds an order", "x")
@@ -98,8 +104,8 @@ def _draw_figure(cells: Sequence[Mapping[str, Any]], products: Mapping[str, str]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(PARTS), frameon=False, fontsize=9.5)
     style.add_caption(
         figure,
-        "Medians over trials. CPU has what idling burns in it. Bytes are TCP payload in both directions: all of a "
-        "method's\npass the services' ports, or all the broker's, as the colour says.",
+        f"{describe_middle(in_sets=in_sets)}. CPU has what idling burns in it. Bytes are TCP payload in both "
+        "directions: all of a method's\npass the services' ports, or all the broker's, as the colour says.",
     )
     return figure
 

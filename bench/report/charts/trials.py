@@ -1,4 +1,4 @@
-"""Draws every trial as a dot: its ratio to its cell's median, in the order measured."""
+"""Draws every trial, or every cell of every set, as a dot: its ratio to its cell's median."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.report import style
 from bench.report.charts.chart import Chart, format_csv_number
+from bench.results.repeats import name_repeat
 from bench.stats.effects import find_common_value
 from bench.stats.summary import select_shown_trials
 
@@ -18,17 +19,17 @@ NAME, METRIC = "trials", "finish_p50_us"
 COLUMNS = ("cell", "round", "slot", "finish_p50_ms", "of_median", "valid")
 
 
-def draw_charts(trials: pd.DataFrame) -> Iterator[Chart]:
-    """Yields the chart "trials"; none where no trial has a median completion."""
+def draw_charts(trials: pd.DataFrame, *, in_sets: bool = False) -> Iterator[Chart]:
+    """Yields the chart "trials"; none where no trial has a median completion. ``in_sets``: it was played in sets."""
     drawn = divide_by_cell_median(trials)
     if drawn.empty:
         return
     with mpl.rc_context(style.RC_PARAMS):
-        figure = _draw_figure(drawn)
+        figure = _draw_figure(drawn, in_sets)
     yield Chart(
         name=NAME,
-        heading="Every trial",
-        says=_describe(drawn),
+        heading=f"Every {name_repeat('trial', in_sets=in_sets)}",
+        says=_describe(drawn, in_sets),
         figure=figure,
         columns=COLUMNS,
         rows=list(_csv_rows(drawn)),
@@ -51,7 +52,7 @@ def divide_by_cell_median(trials: pd.DataFrame) -> pd.DataFrame:
     return kept.sort_values(["round", "slot"], kind="stable").reset_index(drop=True)
 
 
-def _draw_figure(drawn: pd.DataFrame) -> Figure:
+def _draw_figure(drawn: pd.DataFrame, in_sets: bool) -> Figure:
     transports = list(dict.fromkeys(drawn.sort_values("slot")["transport"]))
     known = [name for name in style.COLOURS if name in transports]
     transports = known + [name for name in transports if name not in known]
@@ -81,12 +82,15 @@ def _draw_figure(drawn: pd.DataFrame) -> Figure:
             )
     panels[-1].set_xlim(0.5, int(drawn["round"].max()) + 1)
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    panels[-1].set_xlabel("round, and within it the order in which its cells were measured", fontsize=9)
+    within = "its cells side by side" if in_sets else "the order in which its cells were measured"
+    panels[-1].set_xlabel(f"{name_repeat('round', in_sets=in_sets)}, and within it {within}", fontsize=9)
     figure.supylabel("median completion, times its cell's median (log)", fontsize=9)
-    style.add_caption(figure, f"{len(drawn):,} trials. Hollow: invalid trials, left out of every other number.")
+    each = "A dot for each cell and set" if in_sets else f"{len(drawn):,} trials"
+    style.add_caption(figure, f"{each}. Hollow: invalid, left out of every other number.")
     return figure
 
 
-def _describe(drawn: pd.DataFrame) -> str:
+def _describe(drawn: pd.DataFrame, in_sets: bool) -> str:
     near = float(((drawn["of_median"] < 1.1) & (drawn["of_median"] > 1 / 1.1)).mean())
-    return f"{near:.0%} of {len(drawn):,} trials lie within a tenth of their cell's median."
+    each = "numbers, one for each cell and set," if in_sets else "trials"
+    return f"{near:.0%} of {len(drawn):,} {each} lie within a tenth of their cell's median."

@@ -5,6 +5,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from bench.report.formatting import format_number
+from bench.results.repeats import name_repeat
 
 HOP_LETTERS = 6
 """Of a number, at the least."""
@@ -12,30 +13,32 @@ HOPS_ABREAST_LETTERS = 58
 """What service and part leave of 80 columns."""
 
 
-def hops_table(hops: pd.DataFrame) -> RenderableType:
+def hops_table(hops: pd.DataFrame, *, in_sets: bool = False) -> RenderableType:
     """A row per service and part, from ``Run.hops()``: medians over trials of what an order spends there in the mean.
 
-    A service that has an order twice has both in its row. Cells stand abreast as far as 80 columns hold them, and the
-    further ones in tables below.
+    ``in_sets``: they are over sets. A service that has an order twice has both in its row. Cells stand abreast as far as 80
+    columns hold them, and the further ones in tables below.
     """
     cells = list(dict.fromkeys(hops["cell"]))
     of_trial = hops.groupby(["service", "part", "cell", "round"], sort=False)["mean_us"].sum()
     shown = of_trial.groupby(["service", "part", "cell"], sort=False).median().unstack("cell")
+    over = name_repeat("trial", in_sets=in_sets)
+    title = f"Where an order's time goes, microseconds: its mean, the median over {over}s"
     tables, few, wide = [], list[str](), 0
     for cell in cells:
         width = max(len(cell), HOP_LETTERS) + 2
         if few and wide + width > HOPS_ABREAST_LETTERS:
-            tables.append(_hops_of(shown, hops, few))
+            tables.append(_hops_of(shown, hops, few, title))
             few, wide = [], 0
         few.append(cell)
         wide += width
-    tables.append(_hops_of(shown, hops, few))
+    tables.append(_hops_of(shown, hops, few, title))
     return Group(*tables)
 
 
-def _hops_of(shown: pd.DataFrame, hops: pd.DataFrame, cells: list[str]) -> Table:
+def _hops_of(shown: pd.DataFrame, hops: pd.DataFrame, cells: list[str], title: str) -> Table:
     table = Table(
-        title="Where an order's time goes, microseconds: its mean, the median over trials",
+        title=title,
         title_justify="left",
         title_style="bold",
         pad_edge=False,

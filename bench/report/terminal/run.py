@@ -11,10 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.report.formatting import format_estimate_ms, format_interval_ms, format_number, parse_number
-from bench.report.wording import count_rounds, describe_sets
+from bench.report.wording import describe_sets, has_sets
 from bench.results.caveats import CaveatGroup, group_caveats, no_interval
 from bench.results.histograms import QUANTILES
 from bench.results.measures import columns_used_in, label_column
+from bench.results.repeats import count_repeats, describe_middle, name_repeat
 from bench.stats.intervals import count_values_needed
 from bench.stats.quantiles import samples_needed
 from bench.stats.sets import MIN_SETS
@@ -38,10 +39,11 @@ AA_METRICS = (
 def render_run(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> RenderableType:
     """Returns the tables and sentences of a run, from ``Run.summary()`` and ``Run.manifest``. Reads 80 columns wide."""
     cells = summary["cells"]
-    doubts = list(_collect_caveats(cells, manifest, needed=_count_needed(summary, manifest)))
+    word = name_repeat("round", in_sets=has_sets(summary))
+    doubts = list(_collect_caveats(cells, manifest, needed=_count_needed(summary, manifest), word=word))
     deadline_s = manifest.get("profile", {}).get("deadline_s")
     censored = "∞" if deadline_s is None else f"> {deadline_s:g} s"
-    lines: list[RenderableType] = [_cells_table(cells, doubts, censored, in_sets="intervals" in summary)]
+    lines: list[RenderableType] = [_cells_table(cells, doubts, censored, in_sets=has_sets(summary))]
     if not manifest.get("profile", {}).get("designed"):
         lines += [Text(sentence) for sentence in ratio_sentences(summary)]
     lines += [Text(sentence, style="dim") for sentence in describe_sets(summary, manifest)]
@@ -64,7 +66,7 @@ def render_run(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> Rende
 
 def _count_needed(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> int:
     """How many trials of a cell an interval of its ratios needs: a bank gives one from the first set on."""
-    if "intervals" not in summary:
+    if not has_sets(summary):
         return count_values_needed()
     return 1 if manifest.get("bank") else MIN_SETS
 
@@ -239,9 +241,8 @@ def _cells_table(
     *,
     in_sets: bool,
 ) -> Table:
-    what = "Means over sets" if in_sets else "Medians over trials"
     table = Table(
-        title=f"{what}, below them 95 % intervals; ms from the planned time",
+        title=f"{describe_middle(in_sets=in_sets)}, below them 95 % intervals; ms from the planned time",
         title_justify="left",
         title_style="bold",
         pad_edge=False,
@@ -299,18 +300,18 @@ def _format_cpu(part: str, metric: Mapping[str, Any] | None) -> str:
 
 
 def _collect_caveats(
-    cells: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any], needed: int
+    cells: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any], needed: int, word: str
 ) -> Iterator[tuple[CaveatGroup, frozenset[str]]]:
     """Yields each caveat once with the cells that it touches; one about the whole run has no cells.
 
-    A cell with fewer than ``needed`` trials has no interval.
+    A cell with fewer than ``needed`` trials has no interval; ``word`` is what they are called.
     """
     behind = {cell["cell"]: cell["shown_trials"] for cell in cells}
     short = [name for name, trials in behind.items() if trials < needed]
     if short:
         some = len(short) < len(cells)
         yield (
-            CaveatGroup(no_interval(max(behind[name] for name in short), needed), ()),
+            CaveatGroup(no_interval(max(behind[name] for name in short), needed, word), ()),
             frozenset(short if some else ()),
         )
     shown = [
@@ -330,7 +331,6 @@ def _name_cell(trial: str) -> str:
 
 def ratio_sentences(summary: Mapping[str, Any]) -> Iterator[str]:
     """Yields a sentence for each ratio of a cell to REST, naming method, format and durability; none without REST."""
-    word = "set" if "intervals" in summary else "round"
     for ratio in summary["ratios"]:
         metric = ratio["metrics"].get("finish_p50_us")
         if metric is None or metric["estimate"] is None:
@@ -340,7 +340,7 @@ def ratio_sentences(summary: Mapping[str, Any]) -> Iterator[str]:
         times = format_number(parse_number(metric["estimate"]))
         value = f"finishes in {times} times the time of {base} at p50, durability {ratio['durability']}"
         if metric["low"] is None:
-            yield f"{who} {value}; no interval from {count_rounds(metric['n'], word)}."
+            yield f"{who} {value}; no interval from {count_repeats(metric['n'], 'round', in_sets=has_sets(summary))}."
             continue
         low, high = (parse_number(metric[end]) for end in ("low", "high"))
         interval = f"95 % interval {format_number(low)} to {format_number(high)}"

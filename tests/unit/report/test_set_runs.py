@@ -1,18 +1,27 @@
 """Tests what terminal, page and report.md say of a run in sets, and which interval it is."""
 
 import io
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from matplotlib.text import Text
 from rich.console import Console
 
+from bench.report.charts import all as gallery
 from bench.report.charts import latency, ratios
-from bench.report.page import draw_sections
+from bench.report.charts.chart import Chart
+from bench.report.page import draw_sections, write_page
 from bench.report.run_view import read_run_view
+from bench.report.terminal.hops import hops_table
 from bench.report.terminal.run import render_run
 from bench.report.wording import describe_sets, mark_best_cells
+from bench.results.caveats import Caveat
+from bench.results.rows import HopRow
 from bench.results.store import RunFolder
-from tests.unit.builders import CELLS, build_run, build_set_run
+from tests.unit.builders import CELLS, build_run, build_set_run, build_trial
 
 FAR = {name: (*CELLS[name][:4], median_ms) for name, median_ms in (("rest", 5.0), ("grpc", 7.5), ("broker", 10.0))}
 
@@ -82,3 +91,68 @@ def test_of_whole_trials_nothing_is_said_of_sets(tmp_path: Path) -> None:
     run = build_run(tmp_path)
     assert describe_sets(run.summary(), run.manifest) == []
     assert "Student" not in show(run)
+
+
+def add_hops(run: RunFolder) -> None:
+    step = HopRow(number=1, service="user", message="m", part="wait", n=5, mean_us=100.0, p50_us=90.0)
+    trial = build_trial(round=int(run.trials()["round"].max()) + 1, wire_bytes_per_order=9000.0)
+    run.add_trial(trial, {}, [step])
+
+
+def list_texts(chart: Chart) -> Iterator[str]:
+    yield from (chart.heading, chart.says)
+    yield from (text.get_text() for text in chart.figure.findobj(Text))
+
+
+def find_words(texts: Iterator[str]) -> set[str]:
+    """Which words for what a run repeats stand there: "round", "set", and "trial" where numbers are over them."""
+    text = " ".join(texts)
+    found = set(re.findall(r"\b(round|set)s?\b", text))
+    return found | ({"trial"} if re.search(r"(over|single|Every|few) trials?\b", text) else set())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chart", ["latency", "hops", "costs", "trials", "ratios"])
+@pytest.mark.parametrize(("build", "own"), [(build_set_run, {"set"}), (build_run, {"round", "trial"})])
+def test_a_chart_says_sets_of_sets_and_rounds_of_rounds(tmp_path: Path, chart: str, build: Any, own: set[str]) -> None:
+    run = build(tmp_path, 6)
+    add_hops(run)
+    [drawn] = [one for one in gallery.draw_charts(read_run_view(run.path)) if one.name == chart]
+    words = find_words(list_texts(drawn))
+    assert words
+    assert words <= own
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("build", "own"), [(build_set_run, {"set"}), (build_run, {"round", "trial"})])
+def test_the_page_says_sets_of_sets_and_rounds_of_rounds(tmp_path: Path, build: Any, own: set[str]) -> None:
+    write_page([read_run_view(build(tmp_path / "run", 6).path)], tmp_path)
+    for name, ends in (("report.md", "## Charts"), ("report.html", '<section aria-labelledby="environment">')):
+        whole = (tmp_path / name).read_text("utf-8")
+        shown = re.sub(r"(?s)<(style|svg|table|script).*?</\1>", "", whole.partition(ends)[0])
+        words = find_words(iter([shown]))
+        assert words
+        assert words <= own | ({"trial"} if "md" in name else set()), name
+
+
+@pytest.mark.slow
+def test_a_page_of_both_says_both(tmp_path: Path) -> None:
+    runs = [build_set_run(tmp_path / "sets", 4), build_run(tmp_path / "rounds")]
+    write_page([read_run_view(run.path) for run in runs], tmp_path)
+    assert find_words(iter([(tmp_path / "report.md").read_text("utf-8")])) >= {"set", "round"}
+
+
+@pytest.mark.parametrize(("in_sets", "own"), [(True, {"set"}), (False, {"trial"})])
+def test_the_table_of_hops_says_what_its_medians_are_over(tmp_path: Path, in_sets: bool, own: set[str]) -> None:
+    run = build_run(tmp_path, 1)
+    add_hops(run)
+    Console(file=(out := io.StringIO()), width=80).print(hops_table(run.hops(), in_sets=in_sets))
+    assert find_words(iter([out.getvalue()])) == own
+
+
+def test_trials_that_say_nothing_of_their_method_are_named_by_set(tmp_path: Path) -> None:
+    for build, word in ((build_set_run, "set"), (build_run, "round")):
+        run = build(tmp_path / word, 1)
+        run.add_trial(build_trial(round=2, valid=False, caveats=(Caveat("died", "it died", "look"),)), {})
+        [said] = run.describe_disqualified()
+        assert said.startswith(f"{word} 2 of rest")
