@@ -39,6 +39,8 @@ def draw_charts(reading: RunView) -> Iterator[Chart]:
 
 def _draw_spectrum(reading: RunView) -> Iterator[Chart]:
     try:
-        yield from spectrum.draw_charts(reading.trials, reading.run.histograms(spectrum.SERIES))
+        yield from spectrum.draw_charts(
+            reading.trials, reading.run.histograms(spectrum.SERIES), in_sets=reading.in_sets
+        )
     except ResultsError:
         return  # a run that is kept without its histograms has no spectrum

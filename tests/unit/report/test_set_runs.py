@@ -1,8 +1,10 @@
 """Tests what terminal, page and report.md say of a run in sets, and which interval it is."""
 
 import io
+import math
 import re
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from rich.console import Console
 
 from bench.report.charts import all as gallery
 from bench.report.charts import latency, ratios
+from bench.report.charts import percentile_spectrum as spectrum
 from bench.report.charts.chart import Chart
 from bench.report.page import draw_sections, write_page
 from bench.report.run_view import read_run_view
@@ -21,7 +24,8 @@ from bench.report.wording import describe_sets, mark_best_cells
 from bench.results.caveats import Caveat
 from bench.results.rows import HopRow
 from bench.results.store import RunFolder
-from tests.unit.builders import CELLS, build_run, build_set_run, build_trial
+from bench.stats.intervals import Estimate
+from tests.unit.builders import CELLS, add_set, build_run, build_set_run, build_trial
 
 FAR = {name: (*CELLS[name][:4], median_ms) for name, median_ms in (("rest", 5.0), ("grpc", 7.5), ("broker", 10.0))}
 
@@ -112,7 +116,7 @@ def find_words(texts: Iterator[str]) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("chart", ["latency", "hops", "costs", "trials", "ratios"])
+@pytest.mark.parametrize("chart", ["latency", "spectrum", "hops", "costs", "trials", "ratios"])
 @pytest.mark.parametrize(("build", "own"), [(build_set_run, {"set"}), (build_run, {"round", "trial"})])
 def test_a_chart_says_sets_of_sets_and_rounds_of_rounds(tmp_path: Path, chart: str, build: Any, own: set[str]) -> None:
     run = build(tmp_path, 6)
@@ -156,3 +160,56 @@ def test_trials_that_say_nothing_of_their_method_are_named_by_set(tmp_path: Path
         run.add_trial(build_trial(round=2, valid=False, caveats=(Caveat("died", "it died", "look"),)), {})
         [said] = run.describe_disqualified()
         assert said.startswith(f"{word} 2 of rest")
+
+
+def spectrum_of(run: RunFolder, *, in_sets: bool) -> dict[tuple[str, Fraction], Estimate]:
+    points = spectrum.build_points(run.trials(), run.histograms("finish"), in_sets=in_sets)
+    return {(point.cell, point.quantile): point.latency for point in points}
+
+
+def test_the_spectrum_of_four_sets_has_bands_up_to_where_their_orders_together_end(run: RunFolder) -> None:
+    drawn = spectrum_of(run, in_sets=True)
+    quantiles = [quantile for cell, quantile in drawn if cell == "rest"]
+    assert Fraction("99/100") in quantiles  # a set of 450 orders has none
+    assert Fraction("999/1000") not in quantiles
+    assert all(one.low is not None and one.low < one.value < one.high for one in drawn.values())  # type: ignore[operator]
+    assert all(one.low is None for one in spectrum_of(run, in_sets=False).values())
+
+
+def test_the_spectrum_has_the_p99_of_the_table(run: RunFolder) -> None:
+    drawn, statistics = spectrum_of(run, in_sets=True), run.set_statistics()
+    assert statistics is not None
+    for cell in FAR:
+        told, point = statistics.estimate_whole("finish_p99_us", cell), drawn[cell, Fraction("99/100")]
+        assert told is not None
+        numbers = (told.value, told.low, told.high)
+        assert (point.value, point.low, point.high) == pytest.approx([number / 1000 for number in numbers])  # type: ignore[operator]
+
+
+def test_below_p99_the_spectrum_has_the_mean_over_sets_as_the_table_has_p50(run: RunFolder) -> None:
+    drawn = spectrum_of(run, in_sets=True)
+    of_rest = [histogram for trial, _, histogram in run.histograms("finish") if trial.endswith("-rest")]
+    logs = [math.log(histogram.get_value_at_percentile(50) / 1000) for histogram in of_rest]
+    assert drawn["rest", Fraction("1/2")].value == pytest.approx(math.exp(sum(logs) / len(logs)), rel=2e-3)
+
+
+def test_the_spectrum_of_two_sets_has_lines_and_no_bands(tmp_path: Path) -> None:
+    run = build_set_run(tmp_path, sets=2, cells=FAR)
+    drawn = spectrum_of(run, in_sets=True)
+    assert all(one.value is not None and one.low is None for one in drawn.values())
+    assert [chart.name for chart in spectrum.draw_charts(run.trials(), run.histograms("finish"), in_sets=True)] == [
+        "spectrum"
+    ]
+
+
+@pytest.mark.slow
+def test_a_band_ends_where_orders_did_not_finish(tmp_path: Path) -> None:
+    """Three in a hundred orders of every set failed: p99 is censored, p95 is not."""
+    run = build_set_run(tmp_path, sets=0)
+    for set_ in range(1, 5):
+        add_set(run, set_, {"rest": FAR["rest"]}, orders=450, planned=464, failed=14)
+    drawn = spectrum_of(run, in_sets=True)
+    assert drawn["rest", Fraction("19/20")].low is not None
+    assert (drawn["rest", Fraction("99/100")].value, drawn["rest", Fraction("99/100")].low) == (math.inf, None)
+    [chart] = spectrum.draw_charts(run.trials(), run.histograms("finish"), in_sets=True)
+    assert chart.name == "spectrum"

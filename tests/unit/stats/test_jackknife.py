@@ -53,3 +53,21 @@ def test_what_is_censored_or_of_two_sets_has_no_interval(whole: float, without: 
     found = estimate_from_all(whole, without)
     assert (found.value, found.low, found.high) == (whole, None, None)
     assert found.reason
+
+
+@pytest.mark.parametrize(("quantile", "least"), [(0.975, 0.92), (0.99, 0.89), (0.995, 0.87)])
+def test_intervals_of_high_percentiles_hold_some_nine_in_ten(quantile: float, least: float) -> None:
+    """Of four sets of 450 log-normal orders, as the percentile spectrum tells them: the fewer lie beyond, the fewer."""
+    draw, runs, held = np.random.default_rng(7), 1000, 0
+    between, spread = 0.02, 0.4
+    truth = math.exp(math.hypot(between, spread) * stats.norm.ppf(quantile))
+    for _ in range(runs):
+        sets = np.exp(draw.normal(0, between, 4)[:, None] + draw.normal(0, spread, (4, 450)))
+        whole, *without = (
+            float(np.quantile(kept, quantile, method="inverted_cdf"))
+            for kept in (sets, *(np.delete(sets, at, axis=0) for at in range(4)))
+        )
+        found = estimate_from_all(whole, without)
+        assert found.low is not None and found.high is not None
+        held += found.low <= truth <= found.high
+    assert least <= held / runs <= 0.97
