@@ -10,6 +10,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from shop.messages import KIND_BY_TYPE, Message
+from transports.loop_lag import AWAKE_NS, UNKNOWN_NS, LoopLag
 
 MAX_STAMPS = 60_000
 """The most stamps that a process keeps; a long run keeps its first ones."""
@@ -28,6 +29,8 @@ class Stamp(NamedTuple):
     """The next fact was ready and its effects committed: it left for the next service."""
     commit_ns: int
     """How much of it the store took to commit."""
+    lag_ns: int = UNKNOWN_NS
+    """How long it had waited for the event loop before it arrived, by samples; never longer than it was on its way."""
 
 
 class Tracer:
@@ -40,12 +43,22 @@ class Tracer:
         self._order_ids: list[str] = []
         self._kinds: list[str] = []
         self._instants_ns = array("q")
+        self._loop_lag: LoopLag | None = None
+
+    def watch(self, loop_lag: LoopLag | None) -> None:
+        """Lets stamps say how long messages waited for this loop, in a process that they reach by sockets."""
+        self._loop_lag = loop_lag
 
     @property
     def stamps(self) -> list[Stamp]:
         """All stamps so far, in the order in which they were added."""
         four = [iter(self._instants_ns)] * 4
-        return [Stamp(*row) for row in zip(self._order_ids, self._kinds, *four, strict=True)]
+        found = [Stamp(*row) for row in zip(self._order_ids, self._kinds, *four, strict=True)]
+        return [stamp._replace(lag_ns=self.estimate_lag_ns(stamp.arrived_ns)) for stamp in found]
+
+    def estimate_lag_ns(self, arrived_ns: int) -> int:
+        """Returns how long a message had waited for the loop when it arrived; UNKNOWN_NS if nothing says."""
+        return UNKNOWN_NS if self._loop_lag is None else self._loop_lag.estimate_ns(arrived_ns)
 
     def is_sampled(self, order_id: str) -> bool:
         """Returns whether this order is sampled; every process gives the same answer."""
@@ -56,3 +69,5 @@ class Tracer:
             self._order_ids.append(message.order.order_id)
             self._kinds.append(KIND_BY_TYPE[type(message)])
             self._instants_ns.extend((arrived_ns or begun_ns, begun_ns, ended_ns, commit_ns))
+            if self._loop_lag is not None:
+                self._loop_lag.stay_awake(ended_ns + AWAKE_NS)

@@ -44,7 +44,9 @@ from bench.trial.hops import SHIPPED_PATH
 from bench.trial.trial import build_setting, run_ready_services
 from shop.messages import PlaceOrder
 from shop.service import fingerprint
+from shop.workflow import SERVICES
 from transports.base import Client, Finished, Receipt, Setting
+from transports.loop_lag import choose_spacing_ns, sample_loop_lag
 from transports.tracing import MAX_STAMPS, Tracer
 
 LATENESS_PER_S = 1000
@@ -195,6 +197,33 @@ def measure_stamps(orders: int) -> Iterator[OverheadRow]:
                 trace.add(message, at_ns, at_ns, time.monotonic_ns())
         us = (time.process_time_ns() - begin_ns) / 1000 / orders * len(SHIPPED_PATH)
         yield OverheadRow(f"CPU of all services for an order's stamps, {what}", f"{format_number(us)} us")
+
+
+async def measure_ticks(seconds: float) -> list[OverheadRow]:
+    """Returns the CPU of sampling an idle loop's lag: of a tick, and at the most of an order at the usual rate.
+
+    A loop that is at work need not be woken for it, and takes less.
+    """
+    profile = load_profile()
+    spacing_ns, per_s = choose_spacing_ns(profile.trace_every), profile.rates_per_s[0]
+    begin_ns = time.process_time_ns()
+    await asyncio.sleep(seconds)
+    idle_ns = time.process_time_ns() - begin_ns
+    with sample_loop_lag(spacing_ns) as loop_lag:
+        if loop_lag is None:
+            return []
+        begin_ns, until_ns = time.process_time_ns(), time.monotonic_ns() + round(seconds * 1e9)
+        loop_lag.stay_awake(until_ns)
+        await asyncio.sleep(seconds)
+        ticks_us = (time.process_time_ns() - begin_ns - idle_ns) / 1000
+    tick_us = ticks_us / (seconds * 1e9 / spacing_ns)
+    order_us = tick_us * 1e9 / spacing_ns * len(SERVICES) / per_s
+    return [
+        OverheadRow("CPU of a tick that samples the event loop's lag", f"{format_number(tick_us)} us"),
+        OverheadRow(
+            f"CPU of all services for these, an order at {per_s:g}/s, at the most", f"{format_number(order_us)} us"
+        ),
+    ]
 
 
 def measure_fingerprints(orders: int) -> Iterator[OverheadRow]:
@@ -355,6 +384,7 @@ async def measure_overhead(home: Path, seconds: float, rounds: int, pairs: int, 
             async for line in part:
                 lines.append(line)
         lines += measure_stamps(MAX_STAMPS)
+        lines += await measure_ticks(seconds)
         lines += measure_fingerprints(MAX_STAMPS // 10)
     finally:
         await finish_despite_cancellation(asyncio.to_thread(ledger.close))

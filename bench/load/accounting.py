@@ -156,7 +156,8 @@ class OrderAccounting:
         record.finish.record((finished_ns - planned_ns) // 1000)
         record.finish_service.record((finished_ns - sent_ns) // 1000)
         if self._trace.is_sampled(end.order_id) and len(record.sampled) < MAX_STAMPS:
-            record.sampled.append(SampledOrder(end.order_id, planned_ns, sent_ns, end.accepted_ns, finished_ns))
+            lag_ns = self._trace.estimate_lag_ns(finished_ns)
+            record.sampled.append(SampledOrder(end.order_id, planned_ns, sent_ns, end.accepted_ns, finished_ns, lag_ns))
 
     def close(
         self, number: int, status: str, planned_ns: int, sent_ns: int, accepted_ns: int, finished_ns: int

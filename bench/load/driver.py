@@ -12,10 +12,10 @@ started when it is due. Only the in-flight cap holds orders back: above it an or
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
-from bench.load.accounting import BATCH_ORDERS, FinishedOrder, OrderAccounting, Window
+from bench.load.accounting import BATCH_ORDERS, NEVER_NS, FinishedOrder, OrderAccounting, Window
 from bench.load.gc_pause import pause_gc
 from bench.load.order_log import WriteOrder
 from bench.load.pacer import Clock, Pacer, create_best_pacer
@@ -26,6 +26,7 @@ from shop.messages import PlaceOrder
 from shop.service import fingerprint
 from transports.base import Client
 from transports.errors import TransportError
+from transports.loop_lag import choose_spacing_ns, sample_loop_lag
 from transports.tracing import Tracer
 
 _NS = 1_000_000_000
@@ -71,9 +72,8 @@ class Driver(ABC):
         self._make_pacer = pacer
         self._pauses_gc = pauses_gc
         self._window = Window()
-        self._accounting = OrderAccounting(
-            self._record, workload, Tracer(phases.trace_every), raw, self._window, self._abort_with
-        )
+        self._trace = Tracer(phases.trace_every)
+        self._accounting = OrderAccounting(self._record, workload, self._trace, raw, self._window, self._abort_with)
         self._number, self._step = 0, 1
         self._ready: PlaceOrder | None = workload.order(0)
         self._in_flight: dict[int, tuple[int, asyncio.Task[None]]] = {}
@@ -95,7 +95,7 @@ class Driver(ABC):
         """
         phases = self._phases
         endless = phases.duration_s is None
-        with pause_gc(disable=not endless) if self._pauses_gc else nullcontext():
+        with pause_gc(disable=not endless) if self._pauses_gc else nullcontext(), self._watch_loop():
             self._start_ns = self._clock() + START_LEAD_NS
             if not phases.adapts:
                 self._schedule_opening(self._start_ns + int(phases.warm_up_s * _NS))
@@ -123,6 +123,18 @@ class Driver(ABC):
         if self._crash is not None:  # of raw
             raise self._crash
         self._record.close()
+
+    @contextmanager
+    def _watch_loop(self) -> Iterator[None]:
+        """Samples how late the loop comes to the outcomes of sampled orders, if that is asked for."""
+        if not self._phases.watches_loop:
+            yield
+            return
+        with sample_loop_lag(choose_spacing_ns(self._phases.trace_every)) as loop_lag:
+            self._trace.watch(loop_lag)
+            if loop_lag is not None:
+                loop_lag.stay_awake(NEVER_NS)
+            yield
 
     @property
     def record(self) -> DriverRecord:

@@ -5,20 +5,16 @@ poll itself: 0.07 ms late at the median where uvloop's sleep is 0.18 ms and asyn
 """
 
 import asyncio
-import ctypes
 import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+
+from transports.timerfd import open_timerfd
 
 Clock = Callable[[], int]
 """Nanoseconds of the clock in which deadlines are given."""
 
-_CLOCK_MONOTONIC = 1
-_TFD_NONBLOCK = os.O_NONBLOCK
-_TFD_CLOEXEC = os.O_CLOEXEC
-_TFD_TIMER_ABSTIME = 1
 _NS = 1_000_000_000
 
 
@@ -69,21 +65,13 @@ class LoopPacer(Pacer):
     close = disarm
 
 
-class _Timespec(ctypes.Structure):
-    _fields_ = (("tv_sec", ctypes.c_long), ("tv_nsec", ctypes.c_long))
-
-
-class _Itimerspec(ctypes.Structure):
-    _fields_ = (("it_interval", _Timespec), ("it_value", _Timespec))
-
-
 class TimerfdPacer(Pacer):
     """A pacer on a Linux timerfd. Raises OSError where there is none."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._wake = wake
-        self._fd, self._set = _create_timerfd()
+        self._fd, self._set = open_timerfd()
         self._armed = False
         self._loop.add_reader(self._fd, self._on_timer)
 
@@ -109,28 +97,6 @@ class TimerfdPacer(Pacer):
             self._loop.remove_reader(self._fd)
             os.close(self._fd)
             self._fd = -1
-
-
-def _create_timerfd() -> tuple[int, Callable[[int], object]]:
-    """A timer's file, and how to set it to an instant in nanoseconds."""
-    new: Any = os
-    if hasattr(new, "timerfd_create"):  # Python 3.13
-        own = new.timerfd_create(_CLOCK_MONOTONIC, flags=_TFD_NONBLOCK | _TFD_CLOEXEC)
-        return own, lambda deadline_ns: new.timerfd_settime_ns(own, flags=_TFD_TIMER_ABSTIME, initial=deadline_ns)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if not hasattr(libc, "timerfd_create"):
-        raise OSError("this system has no timerfd")
-    fd = libc.timerfd_create(_CLOCK_MONOTONIC, _TFD_NONBLOCK | _TFD_CLOEXEC)
-    if fd < 0:
-        raise OSError(ctypes.get_errno(), "timerfd_create failed")
-    spec = _Itimerspec()
-    value, pointer, settime = spec.it_value, ctypes.byref(spec), libc.timerfd_settime
-
-    def set_to(deadline_ns: int) -> None:
-        value.tv_sec, value.tv_nsec = divmod(deadline_ns, _NS)
-        settime(fd, _TFD_TIMER_ABSTIME, pointer, None)
-
-    return fd, set_to
 
 
 def create_best_pacer(wake: Callable[[], None]) -> Pacer:

@@ -20,6 +20,8 @@ class Phases:
     """How often an adapting warm-up is looked at."""
     trace_every: int = 0
     """One in so many orders is kept with its four instants; 0: none."""
+    watches_loop: bool = False
+    """Whether these are kept with how long their outcomes waited for the event loop; not where services live in it."""
 
     @property
     def adapts(self) -> bool:

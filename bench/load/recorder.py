@@ -10,6 +10,7 @@ import msgspec
 from hdrh.histogram import HdrHistogram
 
 from shop.service import Tally
+from transports.loop_lag import UNKNOWN_NS
 
 MAX_LATENCY_US = 3_600_000_000
 """An hour; what takes longer is recorded as an hour."""
@@ -150,6 +151,8 @@ class SampledOrder(msgspec.Struct, frozen=True, array_like=True):
     sent_ns: int
     accepted_ns: int
     finished_ns: int
+    lag_ns: int = UNKNOWN_NS
+    """How long the outcome had waited for the event loop before it was finished, by samples."""
 
 
 class PackedRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -117,7 +117,9 @@ class LoadSession:
 
             if self._users != users:
                 schedule = build_schedule(spec, workload, self.worker, self._load())
-            driver = self._driver = self._new_driver(client, workload, schedule, at_edge, raw)
+            driver = self._driver = self._new_driver(
+                client, workload, schedule, at_edge, raw, in_process=hosted is not None
+            )
             if self._stopped:
                 driver.stop()
             await driver.run()
@@ -152,6 +154,8 @@ class LoadSession:
         schedule: Schedule | None,
         at_edge: Callable[[], None],
         raw: WriteOrder | None,
+        *,
+        in_process: bool,
     ) -> Driver:
         spec = self.spec
         phases = Phases(
@@ -165,6 +169,7 @@ class LoadSession:
             deadline_s=spec.setting.deadline_s,
             in_flight_cap=spec.in_flight_cap,
             trace_every=spec.setting.trace_every,
+            watches_loop=spec.setting.trace_every > 0 and not in_process,
         )
         if schedule is None:
             return ClosedDriver(client, workload, phases, self._users, at_edge=at_edge, raw=raw)

@@ -15,6 +15,7 @@ import gc
 import signal
 import sys
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from shop.store import StoreUnavailable
 from transports.base import Setting
 from transports.errors import SettingError, TransportError
 from transports.log_handler import set_up_log
+from transports.loop_lag import choose_spacing_ns, sample_loop_lag
 from transports.registry import load_transport
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
@@ -76,7 +78,9 @@ async def _answer_requests(spec: ServiceSpec, requests: asyncio.StreamReader) ->
     transport = load_transport(spec.transport, spec.setting.product)(spec.setting)
     service = _open_service(spec)
     try:
-        async with transport.serve(service) as serving:
+        async with transport.serve(service) as serving, AsyncExitStack() as stack:
+            if every := spec.setting.trace_every:
+                serving.trace.watch(stack.enter_context(sample_loop_lag(choose_spacing_ns(every))))
             # What is loaded by now stays: the collector need not look at it again and again.
             gc.collect()
             gc.freeze()
@@ -127,7 +131,12 @@ def _join_messages(errors: BaseExceptionGroup[Exception]) -> str:
     return "; ".join(str(error) for error in errors.exceptions)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the service that standard input names, and exit with its code."""
     set_up_log()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the conductor, which then stops us in order
     sys.exit(uvloop.run(run_service()))
+
+
+if __name__ == "__main__":
+    main()

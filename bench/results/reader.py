@@ -148,10 +148,9 @@ class RunReader:
 
         Raises ResultsError.
         """
-        text = self._read_table("hops.csv", HOP_COLUMNS)
-        found = text.astype({name: kind for name, kind in HOP_COLUMNS.items() if kind is not str}).drop_duplicates(
-            ["round", "slot", "cell", "number"], keep="last"
-        )
+        text = self._read_table("hops.csv", HOP_COLUMNS).reindex(columns=list(HOP_COLUMNS), fill_value="")
+        numbers = {name: pd.to_numeric(text[name]) for name, kind in HOP_COLUMNS.items() if kind is not str}
+        found = text.assign(**numbers).drop_duplicates(["round", "slot", "cell", "number"], keep="last")
         known = set(trial_keys(self.trials()))
         has_row = pd.Series([key in known for key in trial_keys(found)], index=found.index, dtype=bool)
         return self._sort_by_cell(found[has_row])

@@ -241,7 +241,12 @@ class HopRow(msgspec.Struct, frozen=True, kw_only=True):
     """Who had it, or to whom it was on its way."""
     message: str
     part: str
-    """transfer: client, wire and broker; wait: decoding and queueing in the process; handle; store: its commit."""
+    """transfer: client, wire and broker; wait: for the event loop, for decoding and in queues; handle; store: its
+    commit."""
     n: int
     mean_us: float
     p50_us: float
+    loop_us: float | None = None
+    """How much of the mean of a wait was for the event loop, by samples. None: of another part, or not sampled."""
+    loop_error_us: float | None = None
+    """How far its 95 % interval reaches either way; None of a single order."""

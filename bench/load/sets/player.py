@@ -141,12 +141,13 @@ async def play_slice(
     company: bool,
     raw: WriteOrder | None,
     begun: "BegunSlice",
+    watches_loop: bool = False,
     tools: Tools = TOOLS,
 ) -> PlayedSlice:
     """Plays a slice, and returns when nothing is in flight and the costs are read, or when patience is over.
 
-    Orders that are in flight then go on, within the returned task. ``others`` are the processes of other arms. What
-    a defect raised is in the task.
+    Orders that are in flight then go on, within the returned task. ``others`` are the processes of other arms;
+    ``watches_loop`` is as in Phases. What a defect raised is in the task.
     """
     meter = tools.meter(arm.watch)
     others = tuple(others)
@@ -159,6 +160,7 @@ async def play_slice(
         drain_s=deadline_s,
         deadline_s=deadline_s,
         trace_every=arm.setting.trace_every,
+        watches_loop=watches_loop,
     )
     driver = OpenDriver(
         client,

@@ -249,6 +249,7 @@ class SetSession:
             company=busy or self._has_orders_in_flight(),
             raw=raw,
             begun=self._begun,
+            watches_loop=arm.hosted is None and arm.spec.setting.trace_every > 0,
         )
         played.slices.append(slice_)
         slice_.duplicated = arm.client.duplicated - arm.duplicated

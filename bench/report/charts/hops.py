@@ -83,7 +83,7 @@ def _draw_figure(drawn: pd.DataFrame, transports: dict[str, str], in_sets: bool)
         figure,
         f"Means of sampled orders that shipped, medians over {name_repeat('trial', in_sets=in_sets)}s; "
         "their sum is the mean time from sent to finished.\n"
-        "transfer: client library, wire and broker; wait: decoding and queueing in the process; store: its commit.",
+        "transfer: client library, wire and broker; wait: for the event loop, decoding, queues; store: its commit.",
     )
     return figure
 

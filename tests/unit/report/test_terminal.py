@@ -188,6 +188,30 @@ def test_hops_are_medians_over_trials_of_what_an_order_spends_at_a_service(run: 
     assert ["all", "60.0"] in rows
 
 
+def test_below_a_wait_stands_what_of_it_was_for_the_loop_with_its_resolution(run: RunFolder) -> None:
+    for round_, loop_us in enumerate((10.0, 20.0, 90.0), 1):
+        waits = [
+            HopRow(
+                number=number,
+                service=service,
+                message=f"m{number}",
+                part="wait",
+                n=5,
+                mean_us=100.0,
+                p50_us=1.0,
+                loop_us=None if service == "buyer" else loop_us,
+                loop_error_us=None if service == "buyer" else 3.0 + number % 2,
+            )
+            for number, service in enumerate(("user", "user", "buyer"), 1)
+        ]
+        run.add_trial(build_trial(round=round_), {}, waits)
+    Console(file=(text := io.StringIO()), width=80).print(hops_table(run.hops()))
+    rows = [line.split() for line in text.getvalue().splitlines()]
+    assert rows[rows.index(["user", "wait", "200"]) + 1] == ["for", "loop", "40.0±5.00"]
+    assert sum(row[:2] == ["for", "loop"] for row in rows) == 1
+    assert ["all", "300"] in rows
+
+
 def test_hops_of_many_cells_stand_in_tables_that_fit_eighty_columns(run: RunFolder) -> None:
     cells = [f"rest:httpx-aiohttp@{rate}" for rate in range(500, 520)]
     for slot, cell in enumerate(cells, 1):

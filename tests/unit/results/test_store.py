@@ -314,6 +314,17 @@ def test_hops_are_read_back_in_the_order_of_the_cells(run: RunFolder) -> None:
     ]
 
 
+def test_hops_of_an_older_run_say_nothing_of_the_loop(run: RunFolder) -> None:
+    run.add_trial(build_trial(), {}, [a_step(1, "user", "wait", 3.5)])
+    path = run.path / "hops.csv"
+    older = [line.split(",")[:10] for line in path.read_text().splitlines()]
+    assert older[0][-1] == "p50_us"
+    path.write_text("".join(f"{','.join(cells)}\n" for cells in older))
+    [row] = run.hops().to_dict("records")
+    assert (row["mean_us"], row["n"]) == (3.5, 7)
+    assert pd.isna(row["loop_us"])
+
+
 def test_what_a_kill_left_of_a_trial_without_its_row_goes_when_the_run_goes_on(run: RunFolder) -> None:
     whole = (
         {"finish": build_histogram(5.0)},

@@ -6,8 +6,10 @@ from statistics import fmean
 from types import SimpleNamespace
 
 import pytest
+from msgspec import structs
 
 from bench.load.workload.orders import Mix, Workload
+from bench.results.rows import HopRow
 from bench.stats.paired import paired_ratio
 from bench.trial.hops import SHIPPED_PATH, SampledOrder, build_path_steps, find_clock_mismatch
 from shop.factory import open_service
@@ -15,6 +17,7 @@ from shop.messages import KIND_BY_TYPE, Message
 from shop.service import Service
 from shop.workflow import SERVICES
 from transports.base import Setting
+from transports.loop_lag import UNKNOWN_NS
 from transports.registry import load_transport
 from transports.tracing import Stamp, Tracer
 
@@ -109,6 +112,57 @@ async def test_a_tenth_more_in_one_service_moves_its_hop_and_no_other(monkeypatc
         truth, other = (1.1, 1.0) if name == "payment" else (1.0, 1.1)
         assert ratio.low <= truth <= ratio.high
         assert not ratio.low <= other <= ratio.high
+
+
+def lag(order: SampledOrder, stamps: list[Stamp], *lags_us: int) -> tuple[SampledOrder, list[Stamp]]:
+    """The same order with what each of its six receivers is said to have waited for its loop; -1: nothing is said."""
+    lags_ns = [UNKNOWN_NS if us < 0 else us * US for us in lags_us]
+    late = [stamp._replace(lag_ns=lag_ns) for stamp, lag_ns in zip(stamps, lags_ns, strict=False)]
+    return structs.replace(order, lag_ns=lags_ns[-1]), late
+
+
+def parts_of(*pairs: tuple[SampledOrder, list[Stamp]]) -> dict[tuple[str, str, str], HopRow]:
+    found = build_path_steps([order for order, _ in pairs], [stamp for _, stamps in pairs for stamp in stamps])
+    return {(step.service, step.message, step.part): step for step in found}
+
+
+def test_what_a_message_waited_for_the_loop_moves_from_transfer_to_wait() -> None:
+    plain, late = parts_of(an_order()), parts_of(lag(*an_order(), 0, 0, 4, 0, 0, 3))
+    key = ("payment", "stock-reserved")
+    assert [late[*key, part].mean_us for part in ("transfer", "wait", "handle", "store")] == [6, 5, 3, 2]
+    assert late[*key, "wait"].loop_us == 4
+    assert [late["buyer", "order-closed", part].mean_us for part in ("transfer", "wait")] == [7, 3]
+    assert sum(step.mean_us for step in late.values()) == sum(step.mean_us for step in plain.values())
+    assert [step.number for step in late.values()] == list(range(1, 23))
+
+
+def test_a_message_waited_no_longer_than_it_was_on_its_way() -> None:
+    found = parts_of(lag(*an_order(), *[50] * 6))
+    assert found["user", "place-order", "transfer"].mean_us == 0
+    assert found["user", "place-order", "wait"].mean_us == 11
+    assert found["user", "place-order", "wait"].loop_us == 10
+
+
+def test_where_nothing_is_known_of_the_loop_nothing_moves_and_nothing_is_said() -> None:
+    found = parts_of(an_order())
+    assert {step.loop_us for step in found.values()} == {None}
+    assert ("buyer", "order-closed", "wait") not in found
+    assert found["user", "place-order", "transfer"].mean_us == 10
+
+
+def test_an_order_of_which_nothing_is_known_counts_as_the_others_do() -> None:
+    known = [lag(*an_order(f"o-{us}"), *[us] * 6) for us in (2, 4)]
+    found = parts_of(*known, lag(*an_order("o-odd"), *[-1] * 6))
+    assert found["product", "order-placed", "wait"].loop_us == 3
+    assert found["product", "order-placed", "transfer"].mean_us == 7
+
+
+def test_the_resolution_is_that_of_the_mean_over_orders() -> None:
+    found = parts_of(*(lag(*an_order(f"o-{us}"), *[us] * 6) for us in (1, 2, 3)))
+    wait = found["shipping", "payment-taken", "wait"]
+    assert wait.loop_us == 2
+    assert wait.loop_error_us == pytest.approx(4.303 / 3**0.5, rel=1e-3)
+    assert parts_of(lag(*an_order(), *[1] * 6))["shipping", "payment-taken", "wait"].loop_error_us is None
 
 
 def test_stamps_may_come_in_any_order() -> None:
