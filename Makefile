@@ -9,7 +9,7 @@ unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 .DEFAULT_GOAL := help
 .SUFFIXES:
 override TARGETS := help setup bench study web report compare advise pros show hops health up down doctor certificates \
-  selftest overhead baseline crosscheck connections codecs report-cost soak floor witness cold \
+  selftest overhead baseline crosscheck connections codecs report-cost lead-in soak floor witness cold \
   quick test nightly check reference lock proto clean
 .PHONY: $(TARGETS)
 ifneq ($(filter-out $(TARGETS),$(MAKECMDGOALS)),)
@@ -35,8 +35,8 @@ bench study web report compare advise pros show hops health up down doctor certi
 	@./fourways --make $@
 
 selftest overhead baseline crosscheck: ## the harness by itself: known answers, own cost, bare chains, other tools
-connections codecs report-cost soak: ## new connections, formats, a report's cost, memory over many orders
-selftest overhead baseline crosscheck connections codecs report-cost soak:
+connections codecs report-cost lead-in soak: ## new connections, formats, a report's cost, first orders, memory
+selftest overhead baseline crosscheck connections codecs report-cost lead-in soak:
 	@./fourways --make harness $@
 
 setup: ## Python packages, Kafka, RabbitMQ; every target does what set-up it needs

@@ -250,6 +250,14 @@ COMMANDS: tuple[Command, ...] = (
         has_json=True,
     ),
     Command(
+        name="lead-in",
+        help="Print how slow the first orders of a slice are, of a run with SLICE=500ms LEAD_IN=1ms RAW=1.",
+        module="lead_in",
+        own=_table(RUN, RESULTS),
+        harness=True,
+        has_json=True,
+    ),
+    Command(
         name="soak",
         help="Send many orders through each method: does a service's memory grow?",
         module="soak",
