@@ -35,7 +35,8 @@ bench study web report compare advise pros show hops health up down doctor certi
 	@./fourways --make $@
 
 selftest overhead baseline crosscheck: ## the harness by itself: known answers, own cost, bare chains, other tools
-connections codecs report-cost lead-in soak: ## new connections, formats, a report's cost, first orders, memory
+connections codecs soak: ## new connections, formats, memory over many orders
+report-cost lead-in: ## what a report takes; how slow a slice's first orders are
 selftest overhead baseline crosscheck connections codecs report-cost lead-in soak:
 	@./fourways --make harness $@
 
