@@ -1,4 +1,4 @@
-"""`fourways compare`: two runs side by side, and the ratio of B to A."""
+"""`fourways compare`: two runs side by side, and each cell beside a reference that both have."""
 
 from bench.cli.arguments import Asked
 from bench.results.lookup import find_two_runs

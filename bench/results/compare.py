@@ -1,41 +1,34 @@
-"""Compares two runs: differing settings and environment, then the ratios of B to A.
+"""Compares two runs: what differs in them, and each cell's figures beside a reference that both have.
 
-Trials of two runs share neither rounds nor time of day, so ratios are unpaired and their intervals wide. Cells that
-cannot be compared are refused, with the reason.
+Cells that cannot be compared are refused, with the reason.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from bench.errors import UsageError
 from bench.results.analysis import matching_columns
-from bench.results.measures import columns_used_in
+from bench.results.differences import ENVIRONMENT_KEYS, SETTING_KEYS, Difference, find_caveats, find_differences
+from bench.results.figures import (
+    YARDSTICK,
+    Claims,
+    Figure,
+    Reference,
+    RunMeasures,
+    build_figures,
+    choose_reference,
+    count_claims,
+    describe_reference,
+)
+from bench.results.measures import columns_used_in, label_column
 from bench.results.store import RunFolder
-from bench.stats.intervals import Estimate, estimate_median
+from bench.stats.intervals import Estimate
 from bench.stats.summary import is_cell_valid
-from bench.stats.unpaired import unpaired_ratio
 
 OLDEST_COMPARABLE_SCHEMA = 4
 """From this schema on, the columns that are compared here mean the same; docs/results-format.md says what changed."""
-ENVIRONMENT_KEYS = ("machine", "python", "interpreters", "versions", "brokers", "git")
-"""Keys of a manifest."""
-VARYING_KEYS = ("machine.load_1m", "machine.fsync_us", ".object_code_ns")
-"""Ends of what is measured anew in each run of machine and interpreters: it differs always and makes no other
-machine."""
-BROKER_AGE_KEYS = frozenset({"released", "newest_known", "how_old_days"})
-"""Of a broker, what follows from its version and from the day on which somebody looked for newer ones."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """A setting or a part of the environment that differs between the runs; "" where a run does not have it."""
-
-    what: str
-    a: str
-    b: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +40,7 @@ class CellComparison:
     """Of A and of B, summed over all their trials, the invalid ones too."""
     trials: tuple[int, int]
     """The valid ones."""
-    metrics: Mapping[str, tuple[Estimate, Estimate, Estimate]]
-    """A's median, B's, and the ratio of B to A."""
+    metrics: Mapping[str, Figure]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +49,10 @@ class RunComparison:
 
     a: str
     b: str
+    headline: str
+    """What moved in all cells together, or that nobody can tell."""
+    reference: Reference | None
+    claims: Claims
     environment: tuple[Difference, ...]
     settings: tuple[Difference, ...]
     cells: tuple[CellComparison, ...]
@@ -73,30 +69,33 @@ def compare_runs(a: RunFolder, b: RunFolder) -> RunComparison:
     ResultsError when one cannot be read.
     """
     _require_comparable(a, b)
-    trials = a.trials(), b.trials()
-    cells, left_out = [], {}
+    runs = RunMeasures.read(a), RunMeasures.read(b)
+    trials = runs[0].trials, runs[1].trials
     names = dict.fromkeys([*trials[0]["cell"], *trials[1]["cell"]])
-    for cell in names:
-        ours, theirs = (rows[rows["cell"] == cell] for rows in trials)
-        if why := _find_mismatch(ours, theirs):
-            left_out[cell] = why
-        else:
-            cells.append(_compare_cell(cell, ours, theirs))
-    if not cells:
+    rows = {cell: (trials[0][trials[0]["cell"] == cell], trials[1][trials[1]["cell"] == cell]) for cell in names}
+    left_out = {cell: why for cell, (ours, theirs) in rows.items() if (why := _find_mismatch(ours, theirs))}
+    common = [cell for cell in names if cell not in left_out]
+    if not common:
         why = "; ".join(group_by_reason(left_out, 3)) or "neither has a trial"
         raise UsageError(
             f"the runs have no cell in common that could be compared ({why}); measure the same methods at the same "
             "settings in both",
             code="nothing-in-common",
         )
-    environment = tuple(_find_differences(a.manifest, b.manifest, ENVIRONMENT_KEYS))
+    chosen = choose_reference({cell: str(rows[cell][0]["transport"].iloc[0]) for cell in common})
+    figures = build_figures(*runs, common, chosen)
+    reference, claims = None if chosen is None else describe_reference(chosen, figures), count_claims(figures)
+    environment = tuple(find_differences(a.manifest, b.manifest, ENVIRONMENT_KEYS))
     return RunComparison(
         a=str(a.manifest["run_id"]),
         b=str(b.manifest["run_id"]),
+        headline=_describe_move(reference, claims),
+        reference=reference,
+        claims=claims,
         environment=environment,
-        settings=tuple(_find_differences(a.manifest, b.manifest, ("profile", "facts"))),
-        cells=tuple(cells),
-        caveats=tuple(_find_caveats(a, b, environment)),
+        settings=tuple(find_differences(a.manifest, b.manifest, SETTING_KEYS)),
+        cells=tuple(_describe_cell(cell, *rows[cell], figures[cell]) for cell in common),
+        caveats=tuple(find_caveats(a.manifest, b.manifest, environment)),
         left_out=left_out,
     )
 
@@ -144,58 +143,39 @@ def _find_mismatch(ours: pd.DataFrame, theirs: pd.DataFrame) -> str:
     return ""
 
 
-def _compare_cell(cell: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> CellComparison:
-    valid = [rows[rows["valid"]] for rows in (ours, theirs)]
-    metrics = {}
-    for metric in columns_used_in("compare"):
-        a, b = (list(rows[metric].dropna()) if metric in rows else [] for rows in valid)
-        if a or b:
-            metrics[metric] = (estimate_median(a), estimate_median(b), unpaired_ratio(b, a))
+def _describe_cell(
+    cell: str, ours: pd.DataFrame, theirs: pd.DataFrame, figures: Mapping[str, Figure]
+) -> CellComparison:
     ours_orders, theirs_orders = (
         {name: int(rows[name].sum()) for name in columns_used_in("orders")} for rows in (ours, theirs)
     )
     return CellComparison(
         cell=cell,
         orders=(ours_orders, theirs_orders),
-        trials=(len(valid[0]), len(valid[1])),
-        metrics=metrics,
+        trials=(int(ours["valid"].sum()), int(theirs["valid"].sum())),
+        metrics=figures,
     )
 
 
-def _find_differences(a: Mapping[str, Any], b: Mapping[str, Any], keys: Sequence[str]) -> Iterator[Difference]:
-    for key in keys:
-        ours, theirs = (dict(_flatten(manifest.get(key) or {}, key)) for manifest in (a, b))
-        for what in dict.fromkeys([*ours, *theirs]):
-            if ours.get(what) != theirs.get(what):
-                yield Difference(what=what.removeprefix("profile."), a=ours.get(what, ""), b=theirs.get(what, ""))
-
-
-def _flatten(tree: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Every value of nested tables by its dotted path, as text; what a run's cells are is seen in the cells."""
-    if isinstance(tree, Mapping):
-        for key, value in tree.items():
-            if (path, key) != ("profile", "designed") and not (path.startswith("brokers.") and key in BROKER_AGE_KEYS):
-                yield from _flatten(value, f"{path}.{key}")
-    elif isinstance(tree, list):
-        yield path, ", ".join(map(str, tree))
-    else:
-        yield path, f"{tree:g}" if isinstance(tree, float) else str(tree)
-
-
-def _find_caveats(a: RunFolder, b: RunFolder, environment: Sequence[Difference]) -> Iterator[str]:
-    changed = [change.what for change in environment if not change.what.endswith(VARYING_KEYS)]
-    machine = [what.removeprefix("machine.") for what in changed if what.startswith("machine.")]
-    rebuilt = [change.what for change in environment if change.a and change.b and change.what in changed]
-    if any(what.startswith("python.") for what in changed) or any(what.startswith("interpreters.") for what in rebuilt):
-        machine.append("build of Python")  # another build turns round which method is faster, as another machine may
-    if machine:
-        yield (
-            f"The runs are of different machines, or of one that was changed ({', '.join(machine)}): a difference may "
-            "be the machine's."
+def _describe_move(reference: Reference | None, claims: Claims) -> str:
+    if reference is None:
+        return (
+            "The runs have one cell in common and nothing beside it, so its times hold the hour of each run: a "
+            "difference may be the machine's, and none has a star."
         )
-    speeds = [run.manifest.get("speed_probe_us") for run in (a, b)]
-    if all(isinstance(speed, int | float) and speed for speed in speeds):
-        factor = float(speeds[1]) / float(speeds[0])  # type: ignore[arg-type]
-        yield f"A fixed piece of work took {factor:.2f} times as long in B as in A, at the machine's best in each."
-    if any(run.manifest.get("git", {}).get("dirty") for run in (a, b)):
-        yield "A working tree differed from its commit, so the measurement cannot be repeated exactly."
+    name = reference.cell if reference.is_yardstick else f"{reference.cell} (not both have the yardstick {YARDSTICK})"
+    if not reference.moved:
+        return f"No move of the machine is shown by {name}."
+    together = {metric: one for metric, one in reference.moved.items() if metric not in reference.alone}
+    if not together:
+        why = "" if reference.is_yardstick else ", so it may be what changed"
+        return f"{name} moved by itself: {_list_moves(reference.moved)}. Most others did not follow{why}."
+    but = "; what moved otherwise has a star" if claims.stars else ""
+    return f"Everything moved together: the machine, not the method{but}. By {name}, B to A: {_list_moves(together)}."
+
+
+def _list_moves(moved: Mapping[str, Estimate]) -> str:
+    return ", ".join(
+        f"{label_column(metric).heading} {one.value:.2f} ({one.low:.2f} to {one.high:.2f})"
+        for metric, one in moved.items()
+    )

@@ -418,10 +418,19 @@ def columns_used_in(use: Use) -> tuple[str, ...]:
     return tuple(column for spec in MEASURES.values() for column in spec.columns_in(use))
 
 
+def holds_speed(column: str) -> bool:
+    """Whether a column of trials.csv that a measure has is a time, which the machine's speed is in; a count is none."""
+    return _find_spec(column).unit == "us"
+
+
 def label_column(column: str) -> ColumnLabel:
     """What tables say of a column of trials.csv that a measure has."""
-    spec = next(spec for spec in MEASURES.values() if column in spec.columns)
+    spec = _find_spec(column)
     heading = spec.heading or spec.name.replace("_", " ")
     if spec.merge == "histogram":
         heading += f" {column.removeprefix(spec.name + '_').removesuffix('_us')}"
     return ColumnLabel(heading, spec.shown_unit or spec.unit, spec.scale)
+
+
+def _find_spec(column: str) -> MeasureSpec:
+    return next(spec for spec in MEASURES.values() if column in spec.columns)

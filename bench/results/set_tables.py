@@ -13,13 +13,14 @@ from bench.results.leave_one_out import FromAllSets, compute_from_all
 from bench.results.rows import SliceRow, trial_name
 from bench.stats.intervals import Estimate
 from bench.stats.jackknife import compute_pseudo_values, estimate_from_all
+from bench.stats.log_ratio import LogRatio
 from bench.stats.sets import (
     Numbers,
     Scatter,
     SetPrior,
     SetTable,
     estimate_level,
-    estimate_ratio,
+    measure_log_ratio,
     measure_scatter,
 )
 from bench.stats.summary import is_cell_valid
@@ -69,15 +70,29 @@ class SetStatistics:
 
     def ratio(self, metric: str, cell: str, base: str) -> Estimate:
         """Return how many times the base's the cell's measure is. Raises ValueError for cells that are not compared."""
+        return self.log_ratio(metric, cell, base).to_estimate()
+
+    def log_ratio(self, metric: str, cell: str, base: str, base_metric: str = "") -> LogRatio:
+        """Return the logarithm of ``ratio``, with its standard error. Raises ValueError as that does.
+
+        With ``base_metric``, which is none of FROM_ALL_SETS, it is to that measure of the base.
+        """
+        if base_metric not in ("", metric):
+            return self._mix(metric, cell, base, base_metric)
         table, scatter = self._measure(metric)
         told = None
         if metric in FROM_ALL_SETS:
             of = self._collect_from_all(metric)
             if cell not in of or base not in of:
-                return Estimate(None, None, None, None, 0, "all sets together have too few orders to tell it")
+                return LogRatio(None, None, 0.0, 0, "all sets together have too few orders to tell it")
             with np.errstate(invalid="ignore"):
                 told = float(np.log(of[cell][1].whole) - np.log(of[base][1].whole))
-        return estimate_ratio(table, scatter, self.cells.index(cell), self.cells.index(base), told)
+        return measure_log_ratio(table, scatter, self.cells.index(cell), self.cells.index(base), told)
+
+    def _mix(self, metric: str, cell: str, base: str, base_metric: str) -> LogRatio:
+        table, lent, at = self._build(metric), self._build(base_metric), self.cells.index(base)
+        table.values[at], table.slices[at] = lent.values[at], lent.slices[at]
+        return measure_log_ratio(table, measure_scatter(table, self.priors.get(metric)), self.cells.index(cell), at)
 
     def estimate_whole(self, metric: str, cell: str) -> Estimate | None:
         """Return a cell's number over all sets: p99 from all their orders, others as the mean over sets.

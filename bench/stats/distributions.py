@@ -1,4 +1,4 @@
-"""Computes the binomial distribution and Student's t quantiles exactly.
+"""Computes the binomial distribution and Student's t exactly.
 
 Both come from the incomplete beta function.
 """
@@ -65,6 +65,15 @@ def t_quantile(probability: float, degrees: float) -> float:
     beyond_both = 2 * (1 - probability)
     x = find_boundary(lambda x: incomplete_beta(degrees / 2, 0.5, x) <= beyond_both, 0.0, 1.0)
     return math.sqrt(degrees * (1 - x) / x)
+
+
+def t_beyond(t: float, degrees: float) -> float:
+    """Return the probability that Student's t with ``degrees`` degrees of freedom is ``t`` or more away from 0.
+
+    It is I_x(degrees / 2, 1 / 2) with x = degrees / (degrees + t**2) (Abramowitz & Stegun 26.7.1). Raises ValueError
+    for degrees that are not positive.
+    """
+    return incomplete_beta(degrees / 2, 0.5, degrees / (degrees + t * t))
 
 
 def find_boundary(holds: Callable[[float], bool], low: float, high: float) -> float:

@@ -7,11 +7,12 @@ import math
 from collections.abc import Sequence
 from functools import cache
 from itertools import combinations_with_replacement
-from statistics import median
+from statistics import fmean, median, stdev
 
 import numpy as np
 
 from bench.stats.intervals import CONFIDENCE, Estimate, count_values_needed
+from bench.stats.log_ratio import LogRatio
 
 
 def paired_ratio(values: Sequence[float], bases: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
@@ -44,6 +45,23 @@ def paired_ratio(values: Sequence[float], bases: Sequence[float], confidence: fl
         reason = f"{confidence:.0%} need {count_values_needed(confidence)} rounds, there are {n}"
         return Estimate(math.exp(middle), None, None, None, n, reason)
     return Estimate(math.exp(middle), math.exp(lowest[k - 1]), math.exp(highest[-k]), coverage, n)
+
+
+def mean_log_ratio(values: Sequence[float], bases: Sequence[float]) -> LogRatio:
+    """Return the mean of the rounds' log ratios; its standard error is that of a mean, with n - 1 degrees of freedom.
+
+    It is what another run's can be divided by. A round that is censored or zero in either leaves none, and one round
+    has no standard error. Raises ValueError for negative and missing numbers.
+    """
+    logs = log_ratios(values, bases)
+    n = len(logs)
+    if not n:
+        return LogRatio(None, None, 0.0, 0, "no round has both")
+    if open_ := sum(not math.isfinite(log) for log in logs):
+        return LogRatio(None, None, 0.0, n, f"{open_} of {n} rounds are censored, or zero")
+    if n == 1:
+        return LogRatio(logs[0], None, 0.0, n, "one round does not say how much rounds differ")
+    return LogRatio(fmean(logs), stdev(logs) / math.sqrt(n), n - 1.0, n)
 
 
 def log_ratios(values: Sequence[float], bases: Sequence[float]) -> list[float]:

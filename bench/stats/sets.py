@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from bench.stats.distributions import t_quantile
 from bench.stats.intervals import CONFIDENCE, Estimate
+from bench.stats.log_ratio import LogRatio
 
 Numbers = npt.NDArray[np.float64]
 
@@ -133,15 +134,10 @@ def measure_scatter(table: SetTable, prior: SetPrior | None = None) -> Scatter |
     return Scatter((prior.degrees * prior.expect(within) + degrees * variance) / whole, whole, within, of_bank=False)
 
 
-def estimate_ratio(
-    table: SetTable,
-    scatter: Scatter | None,
-    cell: int,
-    base: int,
-    told: float | None = None,
-    confidence: float = CONFIDENCE,
-) -> Estimate:
-    """Return how many times its base a cell is, by their rows of the table, turned back from logarithms.
+def measure_log_ratio(
+    table: SetTable, scatter: Scatter | None, cell: int, base: int, told: float | None = None
+) -> LogRatio:
+    """Return the logarithm of how many times its base a cell is, by their rows of the table.
 
     The estimate is the mean over sets with both, or ``told``, a log ratio from all sets together, of which the values
     are pseudo-values. Of the pair the scatter expects tau**2: twice its part between sets, and what is within this
@@ -156,14 +152,14 @@ def estimate_ratio(
     both = ~(np.isnan(table.values[cell]) | np.isnan(table.values[base]))
     n = int(both.sum())
     if not n:
-        return Estimate(None, None, None, None, 0, "no set has both")
+        return LogRatio(None, None, 0.0, 0, "no set has both")
     if open_ := int((~np.isfinite(logs[both])).sum()):
-        return Estimate(None, None, None, None, n, f"{open_} of {n} sets are censored, or zero")
+        return LogRatio(None, None, 0.0, n, f"{open_} of {n} sets are censored, or zero")
     logs = logs[both]
     middle = float(logs.mean()) if told is None else told
     if scatter is None:
         reason = f"the scatter between sets takes {MIN_SETS} sets, or a bank of A/A sets; there are {n}"
-        return Estimate(math.exp(middle), None, None, None, n, reason)
+        return LogRatio(middle, None, 0.0, n, reason)
     within = measure_within(table.slices[cell], table.slices[base])
     has_slices = not math.isnan(within)
     # Slices may scatter more than sets show, as when a set's median shrugs off its worst slices.
@@ -176,8 +172,19 @@ def estimate_ratio(
         degrees = counts + n - 1
         variance = (counts * expected + (n - 1) * float(logs.var(ddof=1))) / degrees
         degrees = min(degrees, scatter.degrees)
-    reach = t_quantile(1 - (1 - confidence) / 2, max(1.0, degrees)) * math.sqrt(variance / n)
-    return Estimate(math.exp(middle), math.exp(middle - reach), math.exp(middle + reach), confidence, n)
+    return LogRatio(middle, math.sqrt(variance / n), max(1.0, degrees), n)
+
+
+def estimate_ratio(
+    table: SetTable,
+    scatter: Scatter | None,
+    cell: int,
+    base: int,
+    told: float | None = None,
+    confidence: float = CONFIDENCE,
+) -> Estimate:
+    """Return how many times its base a cell is: ``measure_log_ratio`` turned back, with its interval."""
+    return measure_log_ratio(table, scatter, cell, base, told).to_estimate(confidence)
 
 
 def estimate_level(logs: Numbers, confidence: float = CONFIDENCE) -> Estimate | None:
