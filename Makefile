@@ -9,7 +9,7 @@ unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 .DEFAULT_GOAL := help
 .SUFFIXES:
 override TARGETS := help setup bench study web report compare advise pros show hops health up down doctor certificates \
-  selftest overhead baseline crosscheck connections codecs report-cost lead-in soak floor witness cold \
+  selftest overhead baseline crosscheck connections codecs report-cost lead-in noise soak floor witness cold \
   quick test nightly check reference lock proto clean
 .PHONY: $(TARGETS)
 ifneq ($(filter-out $(TARGETS),$(MAKECMDGOALS)),)
@@ -36,8 +36,8 @@ bench study web report compare advise pros show hops health up down doctor certi
 
 selftest overhead baseline crosscheck: ## the harness by itself: known answers, own cost, bare chains, other tools
 connections codecs soak: ## new connections, formats, memory over many orders
-report-cost lead-in: ## what a report takes; how slow a slice's first orders are
-selftest overhead baseline crosscheck connections codecs report-cost lead-in soak:
+report-cost lead-in noise: ## what a report takes; how slow first orders are; what sets can tell
+selftest overhead baseline crosscheck connections codecs report-cost lead-in noise soak:
 	@./fourways --make harness $@
 
 setup: ## Python packages, Kafka, RabbitMQ; every target does what set-up it needs

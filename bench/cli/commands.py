@@ -103,7 +103,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         name="compare",
-        help="Set two runs side by side: what differs in them, and the ratio of B to A.",
+        help="Set two runs side by side: what moved in all, what differs, and each cell beside a reference.",
         module="compare",
         own=_table(
             _own("A", "path", "the first run: id, folder, latest or the name of a kept one"),
@@ -254,6 +254,14 @@ COMMANDS: tuple[Command, ...] = (
         help="Print how slow the first orders of a slice are, of a run with SLICE=500ms LEAD_IN=1ms RAW=1.",
         module="lead_in",
         own=_table(RUN, RESULTS),
+        harness=True,
+        has_json=True,
+    ),
+    Command(
+        name="noise",
+        help="Tell what 4, 6, 8 and 12 sets can tell, from the sets of an A/A run; a minute.",
+        module="noise",
+        own=_table(replace(RUN, default="aa-sets"), RESULTS),
         harness=True,
         has_json=True,
     ),

@@ -26,7 +26,7 @@ from tests.system.command_line import (
     is_completed,
     wait_until,
 )
-from tests.unit.builders import build_run
+from tests.unit.builders import CELLS, build_run, build_set_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.broker]
 
@@ -160,6 +160,14 @@ def compare(house: CommandLine, words: list[str]) -> None:
     shortest()(house, [f"A={kept}" if word.startswith("A=") else word for word in words])
 
 
+def noise(house: CommandLine, words: list[str]) -> None:
+    """A made-up run stands for the kept one, beside which the command writes."""
+    arms = {f"rest@{arm}": CELLS["rest"] for arm in "ab"}
+    run = build_set_run(house.results.parent / "arms", sets=13, cells=arms).path
+    shortest()(house, [f"RUN={run}" if word.startswith("RUN=") else word for word in words])
+    assert (run / "noise.csv").is_file()
+
+
 def report(house: CommandLine, words: list[str]) -> None:
     words = [word for word in words if word.partition("=")[0] not in ("RUN", "OUT")]
     out = house.results.parent / "page"
@@ -187,6 +195,7 @@ HOW: Mapping[str, Callable[[CommandLine, list[str]], None]] = {
     "advise": shortest(),
     "pros": shortest(),
     "compare": compare,
+    "noise": noise,
     "show": look,
     "hops": look,
     "health": look,

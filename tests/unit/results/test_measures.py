@@ -48,7 +48,7 @@ def test_a_measure_declared_once_is_in_trials_csv_summary_compare_and_docs(tmp_p
     assert list(runs[0].trials()[queue_depth]) == [11.0, 12.0, 13.0, 14.0, 15.0, 16.0]
     assert runs[0].summary()["cells"][0]["metrics"][queue_depth]["estimate"] == 13.5
     (cell,) = compare_runs(*runs).cells
-    assert cell.metrics[queue_depth][2].value == pytest.approx(2.0)
+    assert cell.metrics[queue_depth].change.value == pytest.approx(2.0)
     assert "| `queue_depth` | orders | lower | max | orders in the queue, at most |" in render_measures()
 
 
