@@ -239,7 +239,7 @@ def count_claims(figures: Mapping[str, Mapping[str, Figure]]) -> Claims:
     judged = [one for of in figures.values() for one in of.values() if one.chance is not None]
     return Claims(
         figures=len(judged),
-        by_chance=len(judged) * (1 - CONFIDENCE),
+        by_chance=round(len(judged) * (1 - CONFIDENCE), 3),
         stars=sum(one.mark is Mark.STAR for one in judged),
         perhaps=sum(one.mark is Mark.PERHAPS for one in judged),
     )
