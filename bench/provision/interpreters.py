@@ -101,11 +101,21 @@ async def provide_interpreters(
 
 
 async def make_environment(name: str, python: Python, *, home: Path, checkout: Path, say: Say) -> Path:
-    """Makes the interpreter's environment unless it is there; returns the program in it. Raises OperationFailed.
-
-    It is made beside its place and then renamed, so that one at its place is whole.
-    """
+    """Makes the interpreter's environment unless it is there; returns the program in it. Raises OperationFailed."""
     place = environment_folder(home, checkout, name, python)
+    return await fill_environment(
+        place, Path(python.path), lock_file=checkout / "requirements.lock", checkout=checkout, name=name, say=say
+    )
+
+
+async def fill_environment(
+    place: Path, python: Path, *, lock_file: Path, checkout: Path | None, name: str, say: Say
+) -> Path:
+    """Makes an environment at ``place`` unless it is there; returns the program in it. Raises OperationFailed.
+
+    It has the packages of ``lock_file``, and ``checkout`` installed into it if one is given. It is made beside its
+    place and then renamed, so that one at its place is whole.
+    """
     place.parent.mkdir(parents=True, exist_ok=True)
     async with _alone(place.with_name(f"{place.name}.lock")) as lock:
         if not place.is_dir():
@@ -113,7 +123,7 @@ async def make_environment(name: str, python: Python, *, home: Path, checkout: P
             fresh = place.with_name(f"{place.name}.new")
             shutil.rmtree(fresh, ignore_errors=True)
             try:
-                await _fill(fresh, python, checkout, lock)
+                await _fill(fresh, python, lock_file, checkout, lock)
             except BaseException:
                 shutil.rmtree(fresh, ignore_errors=True)
                 raise
@@ -121,12 +131,13 @@ async def make_environment(name: str, python: Python, *, home: Path, checkout: P
     return place / "bin" / "python"
 
 
-async def _fill(fresh: Path, python: Python, checkout: Path, lock: int) -> None:
-    await _run(Path(python.path), "-I", "-m", "venv", str(fresh), lock=lock)
+async def _fill(fresh: Path, python: Path, lock_file: Path, checkout: Path | None, lock: int) -> None:
+    await _run(python, "-I", "-m", "venv", str(fresh), lock=lock)
     program = fresh / "bin" / "python"
     install = ("-I", "-m", "pip", "install", "-q", "--disable-pip-version-check")
-    await _run(program, *install, "--require-hashes", "-r", str(checkout / "requirements.lock"), lock=lock)
-    await _run(program, *install, "--no-deps", "--no-build-isolation", "-e", str(checkout), lock=lock)
+    await _run(program, *install, "--require-hashes", "-r", str(lock_file), lock=lock)
+    if checkout is not None:
+        await _run(program, *install, "--no-deps", "--no-build-isolation", "-e", str(checkout), lock=lock)
 
 
 async def _compile(program: Path, checkout: Path) -> None:

@@ -3,11 +3,14 @@
 bench.provision.services starts it. The first JSON line on standard input says which service to run; each further line
 is a request, answered by one JSON line on standard output:
 
-    {"service": "payment", "transport": "rest", "setting": {…}, "folder": null}     -> {"ready": {…}}
+    {"service": "payment", "transport": "rest", "setting": {…}, "folder": null,
+     "version": 1}                                                                  -> {"ready": {…}, "version": 1}
     "audit"                                                                         -> {"audit": {…}}
     "stamps"                                                                        -> {"stamps": [[…], …]}
     "clock"                                                                         -> {"clock": 123456789}
     "stop", or the end of the input                                                 -> the process ends
+
+The version is that of this protocol. A conductor and a service of two revisions may meet, in a comparison of both.
 """
 
 import asyncio
@@ -15,6 +18,7 @@ import gc
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -32,6 +36,8 @@ from transports.loop_lag import choose_spacing_ns, sample_loop_lag
 from transports.registry import load_transport
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+PROTOCOL_VERSION = 1
+"""Of what is said over standard input and output: it rises when either side would not understand the other."""
 
 
 class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +50,27 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Of the SQLite files; None: the state is in memory, or in ``database``."""
     database: str = ""
     """URL of the service's own database on a server; empty: none."""
+    version: int = PROTOCOL_VERSION
+    """Of the protocol; those who say none are from before it had one, and speak version 1."""
+
+
+class UnknownProtocol(Exception):
+    """The other side speaks a version of the protocol that is not known here. ``str(error)`` is a sentence."""
+
+
+def check_protocol(message: Mapping[str, Any], who: str) -> None:
+    """Raises UnknownProtocol where ``message`` of the other side, called ``who``, is of another version than ours."""
+    if (theirs := message.get("version", 1)) != PROTOCOL_VERSION:
+        raise UnknownProtocol(
+            f"{who} speaks version {theirs} of the protocol of service processes, and this side version "
+            f"{PROTOCOL_VERSION}; run both from one revision"
+        )
+
+
+def read_spec(line: bytes) -> ServiceSpec:
+    """Return what the first line asks for. Raises UnknownProtocol."""
+    check_protocol(msgspec.json.decode(line, type=dict), "the conductor")
+    return msgspec.json.decode(line, type=ServiceSpec)
 
 
 def build_audit(service: Service) -> dict[str, Any]:
@@ -64,8 +91,12 @@ async def run_service() -> int:
     first = await requests.readline()
     if not first:  # stopped before it was told what to be
         return 0
-    spec = msgspec.json.decode(first, type=ServiceSpec)
     code = 0
+    try:
+        spec = read_spec(first)
+    except UnknownProtocol as error:
+        _write_answer({"error": str(error)})
+        return 1
     try:
         await _answer_requests(spec, requests)
     except* (TransportError, SettingError, StoreUnavailable) as errors:
@@ -84,7 +115,7 @@ async def _answer_requests(spec: ServiceSpec, requests: asyncio.StreamReader) ->
             # What is loaded by now stays: the collector need not look at it again and again.
             gc.collect()
             gc.freeze()
-            _write_answer({"ready": dict(transport.facts())})
+            _write_answer({"ready": dict(transport.facts()), "version": PROTOCOL_VERSION})
             async for line in requests:
                 match msgspec.json.decode(line):
                     case "audit":

@@ -17,7 +17,7 @@ import msgspec
 
 from bench.errors import StartFailed
 from bench.provision.process import MARK_VARIABLE, finish_despite_cancellation
-from bench.provision.service_main import ServiceSpec
+from bench.provision.service_main import ServiceSpec, UnknownProtocol, check_protocol
 from shop.workflow import SERVICES
 from transports.base import Setting
 from transports.security.keys import OPENSSL_FILE
@@ -50,7 +50,12 @@ class ServiceProcess:
         """Send the settings and return when the service is ready. Raises StartFailed."""
         if self._process is None:
             await self.spawn()
-        self.facts = (await _request_answer(self.process, self._spec, self.name, START_TIMEOUT_S))["ready"]
+        answer = await _request_answer(self.process, self._spec, self.name, START_TIMEOUT_S)
+        try:
+            check_protocol(answer, f"the {self.name} service")
+        except UnknownProtocol as error:
+            raise StartFailed(str(error), code="service-protocol") from error
+        self.facts = answer["ready"]
 
     async def kill(self) -> None:
         """Kill the process with SIGKILL, as a crash would; ``start`` runs it again with the data on its disk."""

@@ -23,7 +23,7 @@ from bench.errors import StartFailed
 from bench.paths import ROOT
 from bench.provision.ports import find_free_ports, find_listeners
 from bench.provision.process import find_marked_processes
-from bench.provision.service_main import ServiceSpec
+from bench.provision.service_main import PROTOCOL_VERSION, ServiceSpec, read_spec
 from bench.provision.services import ServiceProcess, run_services
 from shop.messages import PlaceOrder
 from shop.payments import DECLINED_CARD
@@ -348,3 +348,35 @@ async def test_a_service_that_was_killed_comes_back_with_the_same_python(tmp_pat
         await payment.start()
         assert payment.pid != first
         assert psutil.Process(payment.pid).cmdline()[0] == str(other_python)
+
+
+@pytest.mark.parametrize(
+    ("version", "words"), [({"version": 2}, "version 2"), ({"version": "x", "service": 7}, "version x")]
+)
+def test_a_conductor_of_an_unknown_protocol_is_refused_in_a_sentence(
+    tmp_path: Path, version: Mapping[str, Any], words: str
+) -> None:
+    node = a_node(tmp_path)
+    out, err = node.communicate(json.dumps({"service": "user", "then": "something new"} | version).encode() + b"\n", 20)
+    assert node.returncode == 1
+    assert words in json.loads(out)["error"]
+    assert b"Traceback" not in err, err.decode()
+
+
+def test_a_conductor_that_says_no_version_speaks_the_first_one() -> None:
+    spec = {"service": "user", "transport": "rest", "setting": {"trial": "t"}, "folder": None}
+    assert read_spec(json.dumps(spec).encode()).version == PROTOCOL_VERSION == 1
+
+
+async def test_a_service_of_an_unknown_protocol_is_refused_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "of_tomorrow.py"
+    program.write_text("""print('{"ready": {}, "version": 2}', flush=True)\ninput()\n""", "utf-8")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    with pytest.raises(StartFailed) as refused:
+        async with run_services(
+            "rest", a_setting(), folder=tmp_path, logs=tmp_path, store_folder=None, program="of_tomorrow"
+        ):
+            pytest.fail("started")
+    assert refused.value.code == "service-protocol"
