@@ -9,7 +9,10 @@
     │   └── InUse                        what was to be stopped is used by a run
     ├── ResultsError                 5   results cannot be written or read
     ├── InvalidRun                   6   a trial says nothing of its method
-    └── DoubtfulRun                  7   a cell has too few valid trials to be compared
+    ├── DoubtfulRun                  7   a cell has too few valid trials to be compared
+    ├── Regression                  10   the newer of two revisions takes more, or loses orders
+    ├── Inconclusive                11   two revisions could not be told apart, with STRICT=1
+    └── Unmeasured                  12   two revisions could not be compared
 
 A transport's own errors (transports/errors.py) end a command as UsageError or as OperationFailed does.
 """
@@ -31,6 +34,9 @@ class ExitCode(IntEnum):
     NO_RESULTS = 5
     INVALID = 6
     DOUBTFUL = 7
+    REGRESSION = 10
+    INCONCLUSIVE = 11
+    UNMEASURED = 12
     STOPPED = 130
 
 
@@ -88,6 +94,24 @@ class DoubtfulRun(Refusal):
     """A cell has too few valid trials to be compared."""
 
     exit_code = ExitCode.DOUBTFUL
+
+
+class Regression(Refusal):
+    """The newer of two revisions takes more than its threshold allows, or loses orders."""
+
+    exit_code = ExitCode.REGRESSION
+
+
+class Inconclusive(Refusal):
+    """With STRICT=1: of two revisions something is suspect, or was not counted."""
+
+    exit_code = ExitCode.INCONCLUSIVE
+
+
+class Unmeasured(Refusal):
+    """Two revisions could not be compared; nothing is said of either."""
+
+    exit_code = ExitCode.UNMEASURED
 
 
 def unknown_word(what: str, word: str, known: tuple[str, ...], others: Iterable[str] = ()) -> UsageError:

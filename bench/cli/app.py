@@ -16,7 +16,7 @@ from bench.cli.arguments import (
     read_words,
     refuse_unknown_command,
     spell_flags,
-    split_pair,
+    split_words,
 )
 from bench.cli.commands import COMMANDS, Command, find_command
 from bench.cli.exits import end, refusals
@@ -71,23 +71,25 @@ def build_command(command: Command) -> click.Command:
 
     def run(words: tuple[str, ...], json: bool = False) -> None:
         by_make = bool(click.get_current_context().find_root().params.get("make"))
-        typed = [split_pair(word) for word in words]
+        action, typed = split_words(command, words)
         if by_make:
             typed += pairs_from_make(command, os.environ, [name for name, _ in typed])
         given, servers = read_words(command, typed)
         if command.servers:
             servers = {**_servers_around(), **servers}
-        line = _format_line(command, given, by_make)
+        line = _format_line(command, action, given, by_make)
         forget_make(os.environ)
         require_linux()
-        asked = Asked(command=command, words=given, servers=servers, line=line, json=json)
+        asked = Asked(command=command, words=given, servers=servers, line=line, json=json, action=action)
         importlib.import_module(f"bench.cli.{command.module}").run(asked)
 
     params: list[click.Parameter] = [SettingOption(spec) for spec in command.settings.values()]
     if command.has_json:
         params.append(click.Option(["--json"], is_flag=True, help="print the result as JSON"))
-    params.append(click.Argument(["words"], nargs=-1, metavar="[KEY=VALUE]..."))
-    return SettingsCommand(command.name, params=params, callback=run, help=command.help, short_help=command.help)
+    actions = f"[{'|'.join(command.actions)}] " if command.actions else ""
+    params.append(click.Argument(["words"], nargs=-1, metavar=f"{actions}[KEY=VALUE]..."))
+    told = "\n\n".join([command.help, *(f"{name}: {what}." for name, what in command.actions.items())])
+    return SettingsCommand(command.name, params=params, callback=run, help=told, short_help=command.help)
 
 
 def _servers_around() -> dict[str, str]:
@@ -98,10 +100,11 @@ def _servers_around() -> dict[str, str]:
     }
 
 
-def _format_line(command: Command, given: Mapping[str, str], by_make: bool) -> str:
+def _format_line(command: Command, action: str, given: Mapping[str, str], by_make: bool) -> str:
     """The command as a person would type it again; without servers, whose URLs may hold a password."""
     words = ["make"] if by_make else ["fourways", "harness"] if command.harness else ["fourways"]
-    return shlex.join([*words, command.name, *(f"{name}={value}" for name, value in given.items())])
+    actions = [action] if action else []
+    return shlex.join([*words, command.name, *actions, *(f"{name}={value}" for name, value in given.items())])
 
 
 def build_app() -> click.Group:

@@ -5,7 +5,7 @@ It imports the standard library and the tables alone, so that a wrong word is re
 
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,7 +21,7 @@ from transports.registry import list_needs_of_plugins
 
 MAKE_PREFIX = "ASKED_"
 """Make hands on what was typed as KEY=VALUE in the environment, as ASKED_KEY, which no shell reads."""
-TYPED_ONLY = frozenset({"RESULTS", "STATE", "RUN", "OUT", "A", "B", "ONLY", "FOLDER"})
+TYPED_ONLY = frozenset({"RESULTS", "STATE", "RUN", "OUT", "A", "B", "ONLY", "FOLDER", "BASE", "HEAD"})
 """Settings that make takes from its command line and never from the environment, where others use these names."""
 PLAIN_FLAGS = frozenset({"--json", "--help", "--make", "--version", "--"})
 """Flags that take no value."""
@@ -42,6 +42,8 @@ class Asked:
     line: str = ""
     """The command as it can be typed again, without servers."""
     json: bool = False
+    action: str = ""
+    """One of the command's, or none."""
 
     def value(self, name: str) -> Any:
         """A setting as its kind has it, its default where it was not typed. Raises UsageError."""
@@ -129,6 +131,14 @@ def spell_flags(arguments: Iterable[str]) -> list[str]:
         name, equals, value = word[2:].partition("=")
         spelt.append(f"{name.upper()}={value if equals else next(rest, '')}")
     return spelt
+
+
+def split_words(command: Command, words: Sequence[str]) -> tuple[str, list[tuple[str, str]]]:
+    """The action that was asked for, or "", and the settings as pairs. Raises UsageError."""
+    if not words or words[0] not in command.actions:
+        return "", [split_pair(word) for word in words]
+    action, *rest = words
+    return action, [split_pair(word if "=" in word else f"RUN={word}") for word in rest]
 
 
 def split_pair(word: str) -> tuple[str, str]:

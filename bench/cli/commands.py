@@ -4,7 +4,7 @@ It imports the standard library alone, so that help and the refusal of a typo co
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.results.question_settings import QUESTION
@@ -29,6 +29,8 @@ class Command:
     """Whether it takes servers by URL: RABBITMQ_URL=, KAFKA_BOOTSTRAP=, KEYS= and a plug-in's NAME_URL=."""
     has_json: bool = False
     """Whether --json prints the result as JSON."""
+    actions: Mapping[str, str] = field(default_factory=dict)
+    """Words that may come first and ask for something else, and what each is for. A word behind one is RUN=."""
 
     @property
     def settings(self) -> Mapping[str, SettingSpec]:
@@ -111,6 +113,35 @@ COMMANDS: tuple[Command, ...] = (
             RESULTS,
         ),
         has_json=True,
+    ),
+    Command(
+        name="regress",
+        help="Say whether a revision takes more than another, by counts that repeat; 3 minutes.",
+        module="regress",
+        own={
+            **_table(
+                _own("BASE", "path", "the revision to compare with: a commit, a tag or a branch"),
+                _own("HEAD", "path", "the revision that is judged; without it the working tree as it is"),
+                replace(
+                    SETTINGS["TRANSPORT"],
+                    key="",
+                    default=None,
+                    help="methods, with commas between them; without it those of regress.toml",
+                ),
+                _own("STRICT", "flag", "whether what is suspect or was not counted ends with 11", False),
+                _own("SEEDS", "count", "hash seeds for all; what looks suspicious gets three", 1, least=1, most=3),
+                _own("RUN", "path", "of judge: a comparison, by its id or its folder", "latest"),
+                RESULTS,
+                STATE,
+            ),
+        },
+        servers=True,
+        has_json=True,
+        actions={
+            "judge": "judge the counts of a comparison again: `fourways regress judge FOLDER`",
+            "parent": "count the working tree against its parent commit, for memory and rest; it always ends with 0",
+            "selftest": "check that the judge finds what it has to find; a second",
+        },
     ),
     Command(
         name="show",

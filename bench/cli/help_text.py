@@ -45,6 +45,7 @@ def list_help(command: Command | None, *, harness: bool = False) -> Iterator[str
     """Lines of help of a command, or of all commands: of the harness or of the rest."""
     if command is not None:
         yield from (command.help, "")
+        yield from (f"  {name}  {what}" for name, what in command.actions.items())
         yield from (f"  {spec.flag} {metavar(spec)}  {describe(spec)}" for spec in command.settings.values())
         if command.has_json:
             yield "  --json  print the result as JSON"

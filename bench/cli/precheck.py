@@ -10,7 +10,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - this runs with whatever Python i
     print("Fourways needs Python 3.11 or newer: give one with PYTHON=, for instance PYTHON=python3.11", file=sys.stderr)
     sys.exit(2)
 
-from bench.cli.arguments import pairs_from_make, read_words, refuse_unknown_command, spell_flags, split_pair
+from bench.cli.arguments import pairs_from_make, read_words, refuse_unknown_command, spell_flags, split_words
 from bench.cli.commands import find_command
 from bench.cli.exits import refusals
 from bench.cli.help_text import list_help, read_version
@@ -36,7 +36,7 @@ def check(arguments: list[str]) -> None:
         sys.exit(ANSWERED if {"-h", "--help"} & set(arguments) else ExitCode.USAGE)
     if command is None:
         raise refuse_unknown_command(name)
-    pairs = [split_pair(word) for word in words[len(name) :]]
+    _, pairs = split_words(command, words[len(name) :])
     if by_make:
         pairs += pairs_from_make(command, os.environ, [name for name, _ in pairs])
     read_words(command, pairs)

@@ -51,6 +51,8 @@ def _section(command: Command) -> Iterator[str]:
     if SETTINGS.items() <= own.items():
         own = {name: spec for name, spec in own.items() if name not in SETTINGS}
         yield from ("", "It takes every setting of [settings.md](settings.md), and these:")
+    for action, what in command.actions.items():
+        yield from ("", f"`{command.name} {action}`: {what}.")
     yield from ("", "| word | flag | meaning |", "|---|---|---|")
     yield from (f"| `{name}=` | `{spec.flag}` | {describe(spec)} |" for name, spec in own.items())
 

@@ -139,10 +139,11 @@ def study(house: CommandLine, words: list[str]) -> None:
 
 def this_is_it(house: CommandLine, words: list[str]) -> None:
     """`make test` is what runs this; that it would run everything is what can be said of it."""
-    last = house.done([*house.make(*words), "--dry-run"]).stdout.splitlines()[-1]
+    *_, tests, counts = house.done([*house.make(*words), "--dry-run"]).stdout.splitlines()
     assert re.fullmatch(
-        r"\.venv/bin/python -m pytest -n \d --dist loadfile --no-loadscope-reorder -m 'not nightly'", last
+        r"\.venv/bin/python -m pytest -n \d --dist loadfile --no-loadscope-reorder -m 'not nightly'", tests
     )
+    assert counts == "./fourways regress selftest && ./fourways regress parent"
 
 
 def up_and_down(house: CommandLine, words: list[str]) -> None:
@@ -166,6 +167,12 @@ def noise(house: CommandLine, words: list[str]) -> None:
     run = build_set_run(house.results.parent / "arms", sets=13, cells=arms).path
     shortest()(house, [f"RUN={run}" if word.startswith("RUN=") else word for word in words])
     assert (run / "noise.csv").is_file()
+
+
+def regress(house: CommandLine, words: list[str]) -> None:
+    """A commit beside itself, since the newest one may well take more than the one before."""
+    kept = [word for word in words if word.partition("=")[0] not in ("BASE", "HEAD", "TRANSPORT")]
+    shortest("BASE=HEAD", "HEAD=HEAD", "TRANSPORT=memory")(house, kept)
 
 
 def report(house: CommandLine, words: list[str]) -> None:
@@ -196,6 +203,7 @@ HOW: Mapping[str, Callable[[CommandLine, list[str]], None]] = {
     "pros": shortest(),
     "compare": compare,
     "noise": noise,
+    "regress": regress,
     "show": look,
     "hops": look,
     "health": look,

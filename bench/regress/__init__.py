@@ -1,0 +1,1 @@
+"""Compares two revisions: counts what seeded orders take in each, and says whether the newer one takes more."""

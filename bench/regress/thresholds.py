@@ -1,0 +1,54 @@
+"""Reads regress.toml: which methods are compared, which metrics are counted, and from when a change fails."""
+
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from bench.errors import Unmeasured
+from bench.regress.judge import Threshold
+
+FILE = "regress.toml"
+"""In the root of a tree."""
+
+
+class Gate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """From when a metric fails, and where not so."""
+
+    share: float = 0.0
+    least: float = 0.0
+    why: str = ""
+    """Of a metric that is not counted."""
+    counted: bool = True
+    of: Mapping[str, Mapping[str, Any]] = {}
+    """By method, what differs there."""
+
+
+class Gates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What regress.toml holds."""
+
+    methods: tuple[str, ...]
+    metrics: Mapping[str, Gate]
+
+    def thresholds(self, method: str) -> dict[str, Threshold]:
+        """Returns the threshold of each metric that is counted for a method."""
+        gates = {name: self._gate(name, method) for name in self.metrics}
+        return {name: Threshold(share=gate.share, least=gate.least) for name, gate in gates.items() if gate.counted}
+
+    def not_counted(self, method: str) -> dict[str, str]:
+        """Returns the metrics that are not counted for a method, each with the reason."""
+        gates = {name: self._gate(name, method) for name in self.metrics}
+        return {name: gate.why for name, gate in gates.items() if not gate.counted}
+
+    def _gate(self, metric: str, method: str) -> Gate:
+        gate = self.metrics[metric]
+        return msgspec.structs.replace(gate, **gate.of.get(method, {}))
+
+
+def parse_gates(text: str, whose: str) -> Gates:
+    """Returns what the text of a regress.toml says. Raises Unmeasured where it cannot be read."""
+    try:
+        return msgspec.convert(tomllib.loads(text), Gates)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise Unmeasured(f"{FILE} of {whose} cannot be read: {error}; mend it there", code="bad-thresholds") from error
