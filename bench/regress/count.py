@@ -106,11 +106,14 @@ async def _replay_both(method: str, tool: str, hash_seed: int, bench: Bench) -> 
     """Both arms at the same time: what is counted does not depend on what else the machine does."""
     servers = {name: broker.url for name, broker in bench.brokers.items() if isinstance(broker, Broker)}
     spec = ReplaySpec(method=method, servers=servers, tool=tool, hash_seed=hash_seed)
+    failed: list[BaseException] = []
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(run_replay(arm, spec, bench.orders, bench.folder)) for arm in bench.arms]
     except* Unmeasured as errors:
-        raise errors.exceptions[0] from None
+        failed += errors.exceptions
+    if failed:
+        raise failed[0]
     return [
         Observation(cell=method, metric=metric, arm=arm.arm, seed=hash_seed, piece=piece, value=value)
         for arm, task in zip(bench.arms, tasks, strict=True)
