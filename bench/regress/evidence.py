@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.paths import REFERENCE, ROOT
-from bench.regress.judge import INTEGRITY, Finding, Observation, Threshold, Word, judge_counts, read_medians
+from bench.regress.judge import INTEGRITY, Finding, Observation, Threshold, Word, judge_counts, read_values
 from bench.regress.outputs import format_counts, parse_counts, read_folder
 from bench.regress.thresholds import FILE, Gates, parse_gates
 from bench.results.durable_files import append_csv, format_csv_line
@@ -81,7 +81,7 @@ def list_shares(kept: Iterable[Kept], cell: str, metric: str, threshold: Thresho
     """Returns every difference that was seen, with each seed, as a part of the difference from which it fails."""
     found = []
     for one in kept:
-        for arms in read_medians(one.observations).get((cell, metric), {}).values():
+        for arms in read_values({cell: {metric: threshold}}, one.observations).get((cell, metric), {}).values():
             found.append(abs(arms["head"] - arms["base"]) / threshold.reach(arms["base"]))
     return found
 
@@ -98,8 +98,11 @@ def render_noise(kept: Sequence[Kept], gates: Gates) -> str:
 def _noise(kept: Sequence[Kept], method: str, metric: str, gates: Gates) -> str:
     """The largest difference, and behind it from where it fails."""
     threshold = gates.thresholds(method).get(metric)
-    pairs = [arms for one in kept for arms in read_medians(one.observations).get((method, metric), {}).values()]
-    if threshold is None or not pairs:
+    if threshold is None:
+        return ""
+    of = {method: {metric: threshold}}
+    pairs = [arms for one in kept for arms in read_values(of, one.observations).get((method, metric), {}).values()]
+    if not pairs:
         return ""
     differences = [abs(arms["head"] - arms["base"]) for arms in pairs]
     base = statistics.median(arms["base"] for arms in pairs)

@@ -41,6 +41,12 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True):
 
     share: float = 0.0
     least: float = 0.0
+    lowest: bool = False
+    """Whether the lowest piece of a replay is its value: of what other programs can only add to. Else the median is."""
+
+    def value(self, pieces: Sequence[float]) -> float:
+        """Returns the value of a replay."""
+        return min(pieces) if self.lowest else statistics.median(pieces)
 
     def reach(self, base: float) -> float:
         """Returns the smallest change that counts, per order."""
@@ -79,12 +85,15 @@ class Damaged(Exception):
     """The counts are not whole. ``str(error)`` is a sentence."""
 
 
+Thresholds = Mapping[str, Mapping[str, Threshold]]
+"""By cell and metric."""
 Readings = Mapping[tuple[str, str], Mapping[int, Mapping[Arm, float]]]
-"""By cell and metric, then by seed and arm: the median of the pieces."""
+"""By cell and metric, then by seed and arm: the value of a replay."""
+_PLAIN = Threshold()
 
 
-def read_medians(observations: Iterable[Observation]) -> Readings:
-    """Returns the median over pieces. Raises Damaged where an arm lacks what the other has."""
+def read_values(thresholds: Thresholds, observations: Iterable[Observation]) -> Readings:
+    """Returns the value of each replay. Raises Damaged where an arm lacks what the other has."""
     pieces: dict[tuple[str, str], dict[int, dict[Arm, list[float]]]] = {}
     for one in observations:
         by_arm = pieces.setdefault((one.cell, one.metric), {}).setdefault(one.seed, {})
@@ -93,21 +102,20 @@ def read_medians(observations: Iterable[Observation]) -> Readings:
         for seed, by_arm in by_seed.items():
             if len({len(by_arm.get(arm, ())) for arm in ARMS}) != 1:
                 raise Damaged(f"{metric} of {cell} with seed {seed} is not there as often for both arms")
-    return {
-        key: {
-            seed: {arm: statistics.median(values) for arm, values in by_arm.items()} for seed, by_arm in by_seed.items()
+    found: dict[tuple[str, str], dict[int, dict[Arm, float]]] = {}
+    for (cell, metric), by_seed in pieces.items():
+        value = thresholds.get(cell, {}).get(metric, _PLAIN).value
+        found[cell, metric] = {
+            seed: {arm: value(values) for arm, values in by_arm.items()} for seed, by_arm in by_seed.items()
         }
-        for key, by_seed in pieces.items()
-    }
+    return found
 
 
-def find_suspicious(
-    thresholds: Mapping[str, Mapping[str, Threshold]], observations: Iterable[Observation]
-) -> set[tuple[str, str]]:
+def find_suspicious(thresholds: Thresholds, observations: Iterable[Observation]) -> set[tuple[str, str]]:
     """Returns each cell and metric that moved so far that it has to be counted with more seeds. Raises Damaged."""
     return {
         (cell, metric)
-        for (cell, metric), by_seed in read_medians(observations).items()
+        for (cell, metric), by_seed in read_values(thresholds, observations).items()
         if (threshold := thresholds.get(cell, {}).get(metric)) is not None
         and any(
             arms["head"] != arms["base"] and abs(arms["head"] - arms["base"]) >= SCREEN * threshold.reach(arms["base"])
@@ -116,14 +124,12 @@ def find_suspicious(
     }
 
 
-def judge_counts(
-    thresholds: Mapping[str, Mapping[str, Threshold]], observations: Sequence[Observation]
-) -> list[Finding]:
+def judge_counts(thresholds: Thresholds, observations: Sequence[Observation]) -> list[Finding]:
     """Returns a finding for each metric of each cell in ``thresholds``, and of integrity where there is one to tell.
 
     Raises Damaged where observations lack a metric, an arm, or one of the metrics of integrity.
     """
-    readings = read_medians(observations)
+    readings = read_values(thresholds, observations)
     found = []
     for cell, metrics in thresholds.items():
         of_integrity = list(_judge_integrity(cell, readings))

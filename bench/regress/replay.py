@@ -10,23 +10,18 @@ One process hosts the four services and a client; one order is in flight. That m
 import asyncio
 import base64
 import contextlib
-import ctypes
 import dataclasses
 import gc
 import hashlib
 import importlib
+import importlib.util
 import json
-import mmap
-import os
-import socket
-import stat
-import struct
 import sys
 import tomllib
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -36,6 +31,13 @@ from shop.service import Service
 from shop.workflow import SERVICES
 from transports.base import Client, Setting, Transport
 from transports.registry import load_transport
+
+if TYPE_CHECKING:
+    from bench.regress import instruments
+else:  # `bench` is the arm's, or there is none
+    _spec = importlib.util.spec_from_file_location("instruments", Path(__file__).with_name("instruments.py"))
+    instruments = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(instruments)
 
 OUTCOME_TIMEOUT_S = 60.0
 SETTLE_S = 0.1
@@ -151,108 +153,52 @@ def digest_books(services: list[Service]) -> int:
     return int.from_bytes(books.digest())
 
 
-def read_tcp_bytes() -> dict[int, tuple[int, int]]:
-    """Returns for each TCP connection of this process, by inode, the bytes that it has sent and received."""
-    found = {}
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - a path object for each would be counted as ours
-        with contextlib.suppress(OSError, ValueError):
-            inode = os.fstat(int(name)).st_ino
-            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
-                continue
-            with socket.socket(fileno=os.dup(int(name))) as one:
-                if one.family not in (socket.AF_INET, socket.AF_INET6) or one.type & socket.SOCK_STREAM == 0:
-                    continue
-                info = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-                # struct tcp_info of linux/tcp.h: bytes received, bytes sent, bytes sent again.
-                (received,), (sent, again) = struct.unpack_from("=Q", info, 128), struct.unpack_from("=QQ", info, 200)
-                found[inode] = (sent - again, received)
-    return found
-
-
-class Valgrind:
-    """Speaks to the callgrind in which this process runs, by client requests (valgrind.h); on x86-64 alone."""
-
-    ZERO, DUMP, START, STOP = (0x43540000 + number for number in (1, 0, 4, 5))
-    _RUNNING = 0x1001
-    _CODE = bytes.fromhex("4889f8 31d2 48c1c703 48c1c70d 48c1c73d 48c1c733 4887db 4889d0 c3")
-    """mov rax, rdi; xor edx, edx; the magic rotations of rdi; xchg rbx, rbx; mov rax, rdx; ret"""
-
-    def __init__(self) -> None:
-        self._page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-        self._page.write(self._CODE)
-        address = ctypes.addressof(ctypes.c_char.from_buffer(self._page))
-        self._function = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p)(address)
-        if not self.request(self._RUNNING):
-            raise RuntimeError("this process does not run in valgrind")
-
-    def request(self, number: int) -> int:
-        """Makes a request; returns its answer."""
-        arguments = (ctypes.c_uint64 * 6)(number)
-        return int(self._function(ctypes.addressof(arguments)))
-
-
-class Switch:
-    """Turns the counting of system calls on and off, in the program that traces this process."""
-
-    def __init__(self, asked: Mapping[str, Any]) -> None:
-        self._tool: str = asked["tool"]
-        self._marker: str = asked["marker"]
-        if self._tool == "perf":
-            self._control = os.open(asked["control"], os.O_WRONLY)
-            self._answers = os.open(asked["answers"], os.O_RDONLY)
-
-    def turn(self, word: str) -> None:
-        """``word`` is enable or disable."""
-        if self._tool == "perf":
-            os.write(self._control, f"{word}\n".encode())
-            os.read(self._answers, 16)
-        elif self._tool == "strace":
-            with contextlib.suppress(OSError):
-                os.stat(f"{self._marker}-{word}")  # noqa: PTH116 - one system call with a name that strace shows
-
-
 async def count_instructions(buyer: Buyer, asked: Mapping[str, Any]) -> dict[str, list[float]]:
     """Plays the pieces in callgrind, which writes a file for each. Nothing is returned."""
-    valgrind = Valgrind()
+    valgrind = instruments.Valgrind()
     await buyer.place(asked["warm_up"])
-    valgrind.request(Valgrind.START)
+    valgrind.request(valgrind.START)
     for _ in range(asked["pieces"]):
-        valgrind.request(Valgrind.ZERO)
+        valgrind.request(valgrind.ZERO)
         await buyer.place(asked["orders_each"])
-        valgrind.request(Valgrind.DUMP)
-    valgrind.request(Valgrind.STOP)
+        valgrind.request(valgrind.DUMP)
+    valgrind.request(valgrind.STOP)
     return {}
 
 
 async def count_the_rest(
-    buyer: Buyer, asked: Mapping[str, Any], handled: Callable[[], dict[str, int]]
+    buyer: Buyer, asked: Mapping[str, Any], handled: Callable[[], dict[str, int]], calls: "instruments.Calls"
 ) -> dict[str, list[float]]:
-    """Plays the pieces; returns the values of each, per order, by metric."""
-    switch, orders = Switch(asked), asked["orders_each"]
+    """Plays the pieces; returns the values of each, per order, by metric. What is kept has one value for all pieces."""
+    orders, all_orders = asked["orders_each"], asked["orders_each"] * asked["pieces"]
     counts: dict[str, list[float]] = {}
     await buyer.place(asked["warm_up"])
+    gc.collect()
+    first_blocks = sys.getallocatedblocks()
     for _ in range(asked["pieces"]):
         gc.collect()
-        before_handled, before_tcp, before_blocks = handled(), read_tcp_bytes(), sys.getallocatedblocks()
-        switch.turn("enable")
+        before_handled, before_tcp = handled(), instruments.read_tcp_bytes()
+        calls.begin()
         await buyer.place(orders)
-        switch.turn("disable")
-        gc.collect()
-        blocks, tcp, after_handled = sys.getallocatedblocks(), read_tcp_bytes(), handled()
-        found = {"kept_objects": blocks - before_blocks}
-        found |= {f"handled_{name}": count - before_handled[name] for name, count in after_handled.items()}
+        made = calls.end()
+        tcp, after_handled = instruments.read_tcp_bytes(), handled()
+        found = {f"handled_{name}": count - before_handled[name] for name, count in after_handled.items()}
+        if made is not None:
+            found["system_calls"] = made
         if tcp and tcp.keys() == before_tcp.keys():  # of a connection that has gone nobody knows what it carried
             for place, name in enumerate(("bytes_sent", "bytes_received")):
                 found[name] = sum(one[place] for one in tcp.values()) - sum(one[place] for one in before_tcp.values())
         for name, value in found.items():
             counts.setdefault(name, []).append(value / orders)
+    gc.collect()
+    counts["kept_objects"] = [(sys.getallocatedblocks() - first_blocks) / all_orders]
     tracemalloc.start()
     await buyer.place(orders)
     gc.collect()
-    before_bytes, _ = tracemalloc.get_traced_memory()
-    await buyer.place(orders)
+    first_bytes, _ = tracemalloc.get_traced_memory()
+    await buyer.place(all_orders)
     gc.collect()
-    counts["kept_bytes"] = [(tracemalloc.get_traced_memory()[0] - before_bytes) / orders]
+    counts["kept_bytes"] = [(tracemalloc.get_traced_memory()[0] - first_bytes) / all_orders]
     tracemalloc.stop()
     return counts
 
@@ -280,17 +226,18 @@ async def replay(asked: Mapping[str, Any]) -> dict[str, Any]:
     kind = load_method(Path(asked["tree"]), asked["method"])
     services = [open_service(name) for name in SERVICES]
     orders = read_orders(Path(asked["orders"]))
+    calls = instruments.Calls(asked["tool"], asked["marker"])  # before there are threads, which inherit it
     async with host(kind, build_setting(kind, asked), services) as (client, servings):
         buyer = Buyer(client, orders)
         await buyer.wait_until_answered()
         gc.collect()
         gc.freeze()
         gc.disable()
-        if asked["tool"] == "callgrind":
+        if asked["tool"] == instruments.CALLGRIND:
             counts = await count_instructions(buyer, asked)
         else:
             counts = await count_the_rest(
-                buyer, asked, lambda: {name: serving.handled for name, serving in servings.items()}
+                buyer, asked, lambda: {name: serving.handled for name, serving in servings.items()}, calls
             )
         return {
             "counts": counts,

@@ -18,8 +18,9 @@ from bench.errors import Unmeasured
 from bench.load.workload.orders import Workload
 from bench.provision.ports import find_free_ports
 from bench.provision.process import INHERITED_VARIABLES, build_mark_environment, finish_despite_cancellation
+from bench.regress.instruments import CALLGRIND, STRACE
 from bench.regress.judge import INTEGRITY, Arm
-from bench.regress.tools import CALLGRIND, PERF, PERF_EVENT, STRACE, parse_callgrind, parse_perf, parse_strace
+from bench.regress.tools import parse_callgrind, parse_strace
 from shop.workflow import SERVICES
 
 WARM_UP, PIECES, ORDERS_EACH = 100, 5, 40
@@ -47,7 +48,7 @@ class ReplaySpec:
     method: str
     servers: Mapping[str, str]
     tool: str
-    """callgrind, perf, strace, or empty: nothing but what the replay counts itself."""
+    """callgrind, tracepoint, strace, or empty: nothing but what the replay counts by itself."""
     hash_seed: int
 
 
@@ -55,7 +56,7 @@ def write_orders(path: Path) -> None:
     """Writes the orders of all replays, with the outcome that is planned for each."""
     workload = Workload(prefix="count", seed=SEED, payload_bytes=PAYLOAD_BYTES)
     listed = []
-    for number in range(WARM_UP + ORDERS + 2 * ORDERS_EACH):
+    for number in range(WARM_UP + 2 * ORDERS + ORDERS_EACH):
         order = workload.order(number).order
         listed.append(
             {
@@ -89,14 +90,9 @@ async def run_replay(arm: ArmTree, spec: ReplaySpec, orders: Path, folder: Path)
         "pieces": PIECES,
         "orders_each": ORDERS_EACH,
         "tool": spec.tool,
-        "control": str(place / "control"),
-        "answers": str(place / "answers"),
         "marker": str(place / "marker"),
     }
     (place / "asked.json").write_text(json.dumps(asked), "utf-8")
-    if spec.tool == PERF:
-        for name in ("control", "answers"):
-            os.mkfifo(place / name)
     program = (str(arm.python), "-P", str(PROGRAM), str(place / "asked.json"), str(place / "answer.json"))
     said = await _run([*_wrap(spec.tool, place), *program], arm, spec, folder)
     try:
@@ -119,9 +115,6 @@ def _wrap(tool: str, place: Path) -> Sequence[str]:
     if tool == CALLGRIND:
         out = f"--callgrind-out-file={place}/callgrind"
         return ("valgrind", "--tool=callgrind", "--quiet", "--instr-atstart=no", "--dump-line=no", out)
-    if tool == PERF:
-        control = f"fifo:{place}/control,{place}/answers"
-        return ("perf", "stat", "-D", "-1", "-x,", "-o", f"{place}/perf", "-e", PERF_EVENT, "--control", control, "--")
     if tool == STRACE:
         return ("strace", "-f", "-qq", "-o", f"{place}/strace", "--")
     return ()
@@ -132,11 +125,9 @@ def _read_tool(tool: str, place: Path, counts: dict[str, list[float]]) -> None:
     if tool == CALLGRIND:
         dumps = [(place / f"callgrind.{number}").read_text("utf-8", "replace") for number in range(1, PIECES + 1)]
         counts["instructions"] = [parse_callgrind(dump) / ORDERS_EACH for dump in dumps]
-    elif tool == PERF:
-        counts["system_calls"] = [parse_perf((place / "perf").read_text("utf-8")) / ORDERS]
     elif tool == STRACE:
         text = (place / "strace").read_text("utf-8", "replace")
-        counts["system_calls"] = [parse_strace(text, f"{place}/marker") / ORDERS]
+        counts["system_calls"] = [calls / ORDERS_EACH for calls in parse_strace(text, f"{place}/marker")]
 
 
 async def _run(command: Sequence[str], arm: ArmTree, spec: ReplaySpec, folder: Path) -> str:

@@ -18,6 +18,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     share: float = 0.0
     least: float = 0.0
+    lowest: bool = False
     why: str = ""
     """Of a metric that is not counted."""
     counted: bool = True
@@ -34,7 +35,11 @@ class Gates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def thresholds(self, method: str) -> dict[str, Threshold]:
         """Returns the threshold of each metric that is counted for a method."""
         gates = {name: self._gate(name, method) for name in self.metrics}
-        return {name: Threshold(share=gate.share, least=gate.least) for name, gate in gates.items() if gate.counted}
+        return {
+            name: Threshold(share=gate.share, least=gate.least, lowest=gate.lowest)
+            for name, gate in gates.items()
+            if gate.counted
+        }
 
     def not_counted(self, method: str) -> dict[str, str]:
         """Returns the metrics that are not counted for a method, each with the reason."""

@@ -1,4 +1,4 @@
-"""Finds the programs that count: valgrind for instructions, perf or strace for system calls."""
+"""Finds what can count here: valgrind the instructions; the kernel, or strace, the system calls."""
 
 import os
 import platform
@@ -7,9 +7,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
-CALLGRIND, PERF, STRACE = "callgrind", "perf", "strace"
-PERF_EVENT = "raw_syscalls:sys_enter"
-"""A tracepoint; to read it takes root, or a kernel that lets others."""
+from bench.regress.instruments import CALLGRIND, STRACE, TRACEPOINT, Tracepoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,42 +32,38 @@ def find_instruction_counter() -> Counter:
 
 
 def find_call_counter() -> Counter:
-    """Returns what counts system calls. It tries perf, and strace where perf may not."""
-    if shutil.which("perf"):
-        done = _run(["perf", "stat", "-x,", "-e", PERF_EVENT, "--", "true"])
-        if done.returncode == 0 and re.search(rf"^\d+,.*{PERF_EVENT}", done.stderr, re.MULTILINE):
-            return Counter(PERF, _run(["perf", "--version"]).stdout.strip())
+    """Returns what counts system calls. It tries the kernel's tracepoint, and strace where the kernel refuses."""
+    try:
+        Tracepoint().close()
+    except (OSError, ValueError):
+        pass
+    else:
+        return Counter(TRACEPOINT, f"tracepoint raw_syscalls:sys_enter of {platform.release()}")
     if shutil.which("strace"):
         done = _run(["strace", "-f", "-qq", "-o", os.devnull, "--", "true"])
         if done.returncode == 0:
             return Counter(STRACE, _run(["strace", "-V"]).stdout.partition("\n")[0])
     return Counter(
-        why="perf is missing or may not read tracepoints, and strace is missing or may not trace; on Debian "
+        why="the kernel lets root alone count them, and strace is missing or may not trace; on Debian "
         "`sudo apt-get install strace`"
     )
 
 
-def parse_perf(text: str) -> float:
-    """Returns the calls that perf's output file has. Raises ValueError."""
-    found = re.search(rf"^(\d+),.*{PERF_EVENT}", text, re.MULTILINE)
-    if found is None:
-        raise ValueError("perf counted no system calls")
-    return float(found[1])
-
-
-def parse_strace(text: str, marker: str) -> float:
-    """Returns the calls that strace's output file has between enable and disable. Raises ValueError."""
-    calls, counting, marks = 0, False, 0
+def parse_strace(text: str, marker: str) -> list[float]:
+    """Returns the calls that strace's output file has in each piece, between its marks. Raises ValueError."""
+    pieces: list[float] = []
+    counting = False
     for line in text.splitlines():
-        if f"{marker}-enable" in line:
-            counting, marks = True, marks + 1
-        elif f"{marker}-disable" in line:
+        if f"{marker}-begin" in line:
+            counting = True
+            pieces.append(0.0)
+        elif f"{marker}-end" in line:
             counting = False
         elif counting and not re.match(r"(\d+ +)?(<\.\.\. |---|\+\+\+)", line):
-            calls += 1
-    if not marks or counting:
+            pieces[-1] += 1
+    if not pieces or counting:
         raise ValueError("strace's file is not whole")
-    return float(calls)
+    return pieces
 
 
 def parse_callgrind(text: str) -> float:

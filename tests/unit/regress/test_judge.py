@@ -51,15 +51,16 @@ def test_the_change_that_is_told_is_the_one_nearest_to_none() -> None:
     assert found.fails_from == pytest.approx(0.02)
 
 
-def test_a_value_is_the_median_of_its_pieces() -> None:
+@pytest.mark.parametrize(("lowest", "values"), [(False, (11.0, 11.0)), (True, (10.0, 0.0))])
+def test_a_value_is_the_median_of_its_pieces_or_the_lowest(lowest: bool, values: tuple[float, float]) -> None:
     integrity = [one for one in build_counts({0: 0.0}) if one.metric != "calls"]
     pieces = [
         build_one("calls", arm, value, piece=piece)
         for arm, values in (("base", (10.0, 900.0, 11.0)), ("head", (11.0, 12.0, 0.0)))
         for piece, value in enumerate(values)
     ]
-    found = judge_one([*integrity, *pieces])
-    assert (found.base, found.head) == (11.0, 11.0)
+    found = judge_one([*integrity, *pieces], Threshold(share=0.02, least=5.0, lowest=lowest))
+    assert (found.base, found.head) == values
 
 
 @pytest.mark.parametrize("metric", ["unfinished", "unexpected"])
