@@ -79,6 +79,18 @@ def check_postgres() -> Finding:
     return Finding("PostgreSQL", "note" if age is not None and age.is_old else "ok", detail)
 
 
+def check_counters() -> list[Finding]:
+    """Return what can count for `make regress`; it has no use for others."""
+    known = {
+        "valgrind": "instructions are not counted without it; type `sudo apt-get install valgrind`",
+        "strace": "system calls are counted without it by root alone; type `sudo apt-get install strace`",
+    }
+    return [
+        Finding(name, "ok" if (found := shutil.which(name)) else "-", found or f"for `make regress` alone; {why}")
+        for name, why in known.items()
+    ]
+
+
 def check_java() -> Finding:
     """Return whether there is a Java new enough for Kafka."""
     if shutil.which("java") is None:
@@ -166,5 +178,5 @@ async def run_checks(given: Mapping[str, str], home: Path) -> tuple[list[Finding
         if not can or packages.state != "ok":
             cannot.append(method)
     python = check_interpreter(read_interpreter(), find_pythons())
-    programs = [python, packages, server, runtime, *jars, check_postgres(), engine]
+    programs = [python, packages, server, runtime, *jars, check_postgres(), *check_counters(), engine]
     return [*programs, *standing_ones, *check_leftovers_and_ports(home)], cannot

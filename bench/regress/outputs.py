@@ -22,8 +22,8 @@ PLAN, COUNTS = "plan.json", "counts.csv"
 MARKER = "<!-- fourways regress -->"
 """By it a program finds the comment on a pull request that it wrote before."""
 _COLUMNS = Observation.__struct_fields__
-_DETAILS_MOST = 200
-"""Rows of the long table of summary.md, which has to stay below the 65,536 characters of a comment."""
+_ROWS_MOST = 100
+"""Of a table of summary.md, which has to stay below the 65,536 characters of a comment."""
 
 
 def write_counts(folder: Path, plan: Plan, observations: Sequence[Observation]) -> None:
@@ -123,8 +123,8 @@ def render_summary(verdict: Verdict) -> str:
     if told:
         lines += ["", *_markdown_table(told)]
     if verdict.findings:
-        listed = verdict.findings[:_DETAILS_MOST]
-        lines += ["", "<details><summary>All counts</summary>", "", *_markdown_table(listed), "", "</details>"]
+        table = _markdown_table(verdict.findings)
+        lines += ["", "<details><summary>All counts</summary>", "", *table, "", "</details>"]
     return "\n".join(lines) + "\n"
 
 
@@ -137,8 +137,9 @@ _HEADINGS = {
 
 
 def _markdown_table(findings: Sequence[Finding]) -> list[str]:
-    rows = [HEADING, ["---", "---", *["---:"] * 4, "---"], *map(table_row, findings)]
-    return [f"| {' | '.join(_escape(cell) for cell in row)} |" for row in rows]
+    rows = [HEADING, ["---", "---", *["---:"] * 4, "---"], *map(table_row, findings[:_ROWS_MOST])]
+    more = [] if len(findings) <= _ROWS_MOST else ["", f"{len(findings) - _ROWS_MOST} more are in regression.json."]
+    return [*(f"| {' | '.join(_escape(cell) for cell in row)} |" for row in rows), *more]
 
 
 def _escape(text: str) -> str:

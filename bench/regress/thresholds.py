@@ -25,6 +25,9 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     of: Mapping[str, Mapping[str, Any]] = {}
     """By method, what differs there."""
 
+    def threshold(self) -> Threshold:
+        return Threshold(share=self.share, least=self.least, lowest=self.lowest)
+
 
 class Gates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What regress.toml holds."""
@@ -35,11 +38,7 @@ class Gates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def thresholds(self, method: str) -> dict[str, Threshold]:
         """Returns the threshold of each metric that is counted for a method."""
         gates = {name: self._gate(name, method) for name in self.metrics}
-        return {
-            name: Threshold(share=gate.share, least=gate.least, lowest=gate.lowest)
-            for name, gate in gates.items()
-            if gate.counted
-        }
+        return {name: gate.threshold() for name, gate in gates.items() if gate.counted}
 
     def not_counted(self, method: str) -> dict[str, str]:
         """Returns the metrics that are not counted for a method, each with the reason."""

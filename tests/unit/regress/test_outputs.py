@@ -19,7 +19,7 @@ from bench.regress.outputs import (
     write_verdict,
 )
 from bench.regress.verdict import LeftOut, build_verdict
-from tests.unit.regress.counts import build_counts, build_plan
+from tests.unit.regress.counts import CELL, build_counts, build_plan
 
 OVER = dict.fromkeys((0, 1, 2), 100.0)
 WRITTEN = {"plan.json", "counts.csv", "regression.json", "summary.md", "junit.xml", "exit-code"}
@@ -112,8 +112,7 @@ def test_junit_of_what_could_not_be_compared_has_an_error(verdict: object) -> No
 
 def test_the_summary_begins_with_its_marker_and_fits_into_a_comment() -> None:
     left_out = tuple(
-        LeftOut(cell=f"cell-{number}", metric="instructions", word=Word.NOT_MEASURED, why="w" * 100)
-        for number in range(150)
+        LeftOut(cell=CELL, metric=f"metric-{number}", word=Word.NOT_MEASURED, why="w" * 100) for number in range(150)
     )
     text = render_summary(build_verdict(build_plan(left_out=left_out), build_counts(OVER)))
     assert text.startswith(MARKER)
