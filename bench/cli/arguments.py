@@ -135,9 +135,12 @@ def spell_flags(arguments: Iterable[str]) -> list[str]:
 
 def split_words(command: Command, words: Sequence[str]) -> tuple[str, list[tuple[str, str]]]:
     """The action that was asked for, or "", and the settings as pairs. Raises UsageError."""
-    if not words or words[0] not in command.actions:
+    if not words or not command.actions or "=" in words[0]:
         return "", [split_pair(word) for word in words]
     action, *rest = words
+    if action not in command.actions:
+        known = ", ".join(command.actions)
+        raise UsageError(f"{action!r} is no setting; give KEY=VALUE, or first one of {known}", code="no-setting")
     return action, [split_pair(word if "=" in word else f"RUN={word}") for word in rest]
 
 

@@ -7,7 +7,16 @@ import sys
 import pytest
 
 from bench.cli import app, platforms
-from bench.cli.arguments import SERVERS, Asked, forget_make, pairs_from_make, read_words, spell_flags, split_pair
+from bench.cli.arguments import (
+    SERVERS,
+    Asked,
+    forget_make,
+    pairs_from_make,
+    read_words,
+    spell_flags,
+    split_pair,
+    split_words,
+)
 from bench.cli.commands import COMMANDS, Command, find_command
 from bench.errors import ExitCode, UsageError
 from bench.paths import ROOT
@@ -398,3 +407,26 @@ def test_a_setting_that_is_declared_in_one_place_is_a_flag_a_word_and_a_line_of_
     with pytest.raises(SystemExit):
         app.main(["bench", "--help"])
     assert "--patience DURATION" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "action", "pairs"),
+    [
+        ([], "", []),
+        (["BASE=main"], "", [("BASE", "main")]),
+        (["selftest"], "selftest", []),
+        (["judge", "results/regress/x"], "judge", [("RUN", "results/regress/x")]),
+        (["judge", "RUN=x", "RESULTS=y"], "judge", [("RUN", "x"), ("RESULTS", "y")]),
+    ],
+)
+def test_a_command_may_have_an_action_whose_word_is_a_run(
+    words: list[str], action: str, pairs: list[tuple[str, str]]
+) -> None:
+    command = find_command(("regress",))
+    assert command is not None
+    assert split_words(command, words) == (action, pairs)
+
+
+@pytest.mark.parametrize("line", ["regress BASE=main judge", "regress jugde", "bench selftest"])
+def test_an_action_elsewhere_or_an_unknown_one_is_no_setting(refused: Runner, line: str) -> None:
+    assert refused(line) == Refused(ExitCode.USAGE, "no-setting")
