@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.errors import Unmeasured
 from bench.provision.base import Broker, Unavailable
-from bench.regress.judge import Observation, Threshold, Word, find_suspicious
+from bench.regress.judge import LOST, Observation, Threshold, Word, find_suspicious
 from bench.regress.replays import ArmTree, ReplaySpec, run_replay, write_orders
 from bench.regress.thresholds import Gates
 from bench.regress.tools import Counter
@@ -17,6 +17,7 @@ from transports.registry import load_transport
 HASH_SEEDS = (0, 1, 2)
 """The first for everything, the others for what looks suspicious with it."""
 INSTRUCTIONS, SYSTEM_CALLS = "instructions", "system_calls"
+_LOST = "orders were lost before it was counted"
 _NO_BYTES = "connections came or went during the count, so their bytes are not known"
 
 
@@ -88,16 +89,20 @@ async def _count_method(
 ) -> list[Observation]:
     first, others = HASH_SEEDS[: bench.seeds], HASH_SEEDS[bench.seeds :]
     thresholds = gates.thresholds(method)
-    tools = [bench.tools.calls.name]
-    if INSTRUCTIONS in thresholds and bench.tools.instructions.name:
-        tools.append(bench.tools.instructions.name)
-    observed = [one for seed in first for tool in tools for one in await _replay_both(method, tool, seed, bench)]
+    plain, counting = bench.tools.calls.name, bench.tools.instructions.name
+    observed = await _replay_both(method, plain, first[0], bench)
+    if any(one.metric in LOST and one.value for one in observed):
+        return observed  # what an arm takes that loses orders is of no interest
+    further = [(plain, seed) for seed in first[1:]]
+    if INSTRUCTIONS in thresholds and counting:
+        further += [(counting, seed) for seed in first]
+    observed += [one for tool, seed in further for one in await _replay_both(method, tool, seed, bench)]
     suspicious = {metric for _, metric in find_suspicious({method: thresholds}, _both_have(observed))}
     if suspicious and others:
         begins(method, True)
         # Each program counts anew only where one of its own metrics moved.
-        again = tools[:1] if suspicious - {INSTRUCTIONS} else []
-        again += tools[1:] if INSTRUCTIONS in suspicious else []
+        again = [plain] if suspicious - {INSTRUCTIONS} else []
+        again += [counting] if INSTRUCTIONS in suspicious else []
         observed += [one for seed in others for tool in again for one in await _replay_both(method, tool, seed, bench)]
     return observed
 
@@ -142,7 +147,7 @@ def _sort_out(
     ]
     thresholds = gates.thresholds(method)
     for metric in thresholds.keys() - whole:
-        by_tool = {INSTRUCTIONS: tools.instructions.why, SYSTEM_CALLS: tools.calls.why}
+        by_tool = {INSTRUCTIONS: tools.instructions.why or _LOST, SYSTEM_CALLS: tools.calls.why}
         why = by_tool.get(metric, _NO_BYTES)
         left_out.append(LeftOut(cell=method, metric=metric, word=Word.INCONCLUSIVE, why=why))
     counted = {metric: threshold for metric, threshold in thresholds.items() if metric in whole}

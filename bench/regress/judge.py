@@ -205,6 +205,6 @@ def _judge_integrity(cell: str, readings: Readings) -> Iterable[Finding]:
     if word is not Word.PASS:
         yield Finding(cell=cell, metric="orders lost", word=word, base=lost["base"], head=lost["head"], why=why)
         return
-    for metric, what in zip(ALIKE, ("outcomes of the same orders", "decisions on the same orders"), strict=True):
+    for metric, what in zip(ALIKE, ("outcomes of the same orders", "books of the services"), strict=True):
         if any(arms["base"] != arms["head"] for arms in _find_readings(readings, cell, metric).values()):
             yield Finding(cell=cell, metric=metric, word=Word.FAIL, why=f"{what} differ")

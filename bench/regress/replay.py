@@ -25,12 +25,19 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from shop.factory import open_service
-from shop.messages import PROBE_PREFIX, Order, OrderLine, PlaceOrder
-from shop.service import Service
-from shop.workflow import SERVICES
-from transports.base import Client, Setting, Transport
-from transports.registry import load_transport
+# An editable install of another checkout would lend the modules that this tree lacks.
+sys.meta_path[:] = [
+    finder
+    for finder in sys.meta_path
+    if "shop" not in getattr(sys.modules.get(getattr(finder, "__module__", "")), "MAPPING", ())
+]
+
+from shop.factory import open_service  # noqa: E402
+from shop.messages import PROBE_PREFIX, Order, OrderLine, PlaceOrder  # noqa: E402
+from shop.service import Service  # noqa: E402
+from shop.workflow import SERVICES  # noqa: E402
+from transports.base import Client, Setting, Transport  # noqa: E402
+from transports.registry import load_transport  # noqa: E402
 
 if TYPE_CHECKING:
     from bench.regress import instruments
