@@ -1,14 +1,19 @@
-"""Renders docs/reference from the tables of subcommands, settings, measures and exit codes, for `make reference`."""
+"""Renders docs/reference from the tables of subcommands, settings, measures, exit codes and verdicts."""
 
 from collections.abc import Iterator
+
+import msgspec
 
 from bench.cli.commands import COMMANDS, Command
 from bench.cli.help_text import describe
 from bench.paths import ROOT
+from bench.regress.verdict import Verdict
+from bench.results.durable_files import format_json
 from bench.results.reference import write_pages
 from bench.results.settings import SETTINGS
 
 PAGE = ROOT / "docs" / "reference" / "commands.md"
+SCHEMA = PAGE.with_name("regression.schema.json")
 HEAD = """\
 # Commands
 
@@ -69,6 +74,12 @@ def _yes(value: bool) -> str:
     return "yes" if value else ""
 
 
+def render_schema() -> str:
+    """Return the JSON Schema of regression.json, as the verdict's classes have it."""
+    return format_json(msgspec.json.schema(Verdict))
+
+
 if __name__ == "__main__":
+    SCHEMA.write_text(render_schema(), encoding="utf-8")
     PAGE.write_text(render_commands(), encoding="utf-8")
     write_pages()

@@ -3,12 +3,16 @@
 import re
 
 from bench.cli.commands import COMMANDS
-from bench.cli.reference import PAGE, render_commands
+from bench.cli.reference import PAGE, SCHEMA, render_commands, render_schema
 from bench.results.settings import SETTINGS
 
 
 def test_the_page_is_what_the_table_renders() -> None:
     assert PAGE.read_text(encoding="utf-8") == render_commands(), "run `make reference`"
+
+
+def test_the_schema_of_a_verdict_is_what_its_classes_render() -> None:
+    assert SCHEMA.read_text(encoding="utf-8") == render_schema(), "run `make reference`"
 
 
 def test_every_command_has_a_section_with_each_setting_of_its_own() -> None:

@@ -4,6 +4,7 @@ import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bench.errors import ExitCode, ResultsError, Unmeasured
@@ -18,7 +19,7 @@ from bench.regress.outputs import (
     write_counts,
     write_verdict,
 )
-from bench.regress.verdict import LeftOut, build_verdict
+from bench.regress.verdict import LeftOut, Verdict, build_verdict
 from tests.unit.regress.counts import CELL, build_counts, build_plan
 
 OVER = dict.fromkeys((0, 1, 2), 100.0)
@@ -72,6 +73,12 @@ def test_a_folder_with_a_damaged_file_is_not_judged(tmp_path: Path, file: str, c
 def test_a_folder_without_counts_is_no_comparison(tmp_path: Path) -> None:
     with pytest.raises(ResultsError):
         judge_folder(tmp_path)
+
+
+def test_the_verdict_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    verdict = build_verdict(build_plan(), build_counts(OVER))
+    write_verdict(tmp_path, verdict)
+    assert msgspec.json.decode((tmp_path / "regression.json").read_bytes(), type=Verdict) == verdict
 
 
 def test_the_exit_code_stands_in_a_file_of_its_own(tmp_path: Path) -> None:
