@@ -16,6 +16,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import os
 import sys
 import tomllib
 import tracemalloc
@@ -230,6 +231,7 @@ async def host(
 
 async def replay(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Plays all orders; returns the counts, and what became of the orders."""
+    os.sched_setaffinity(0, asked["cpus"])
     kind = load_method(Path(asked["tree"]), asked["method"])
     services = [open_service(name) for name in SERVICES]
     orders = read_orders(Path(asked["orders"]))

@@ -19,7 +19,7 @@ from bench.load.workload.orders import Workload
 from bench.provision.ports import find_free_ports
 from bench.provision.process import INHERITED_VARIABLES, build_mark_environment, finish_despite_cancellation
 from bench.regress.instruments import CALLGRIND, STRACE
-from bench.regress.judge import INTEGRITY, Arm
+from bench.regress.judge import ARMS, INTEGRITY, Arm
 from bench.regress.tools import parse_callgrind, parse_strace
 from shop.workflow import SERVICES
 
@@ -90,6 +90,7 @@ async def run_replay(arm: ArmTree, spec: ReplaySpec, orders: Path, folder: Path)
         "pieces": PIECES,
         "orders_each": ORDERS_EACH,
         "tool": spec.tool,
+        "cpus": _choose_cpus(arm.arm, spec.tool),
         "marker": str(place / "marker"),
     }
     (place / "asked.json").write_text(json.dumps(asked), "utf-8")
@@ -108,6 +109,15 @@ async def run_replay(arm: ArmTree, spec: ReplaySpec, orders: Path, folder: Path)
             code="no-replay",
         )
     return counts | ({} if spec.tool == CALLGRIND else {name: [float(answer[name])] for name in INTEGRITY})
+
+
+def _choose_cpus(arm: Arm, tool: str) -> list[int]:
+    """The CPUs of a replay: one for each arm, or its threads would wake one another otherwise when others are busy.
+
+    In callgrind one thread runs at a time anyway.
+    """
+    here = sorted(os.sched_getaffinity(0))
+    return here if tool == CALLGRIND else [here[0] if arm == ARMS[0] else here[-1]]
 
 
 def _wrap(tool: str, place: Path) -> Sequence[str]:
