@@ -18,10 +18,13 @@ from bench.paths import REFERENCE, ROOT
 from bench.regress.judge import INTEGRITY, Finding, Observation, Threshold, Word, judge_counts, read_values
 from bench.regress.outputs import format_counts, parse_counts, read_folder
 from bench.regress.thresholds import FILE, Gates, parse_gates
+from bench.regress.verdict import format_value
 from bench.results.durable_files import append_csv, format_csv_line
 
 FOLDER = REFERENCE / "regress-counts"
 COLUMNS = ("id", "kind", "what", "base", "head")
+_MOVED = 0.005
+"""A metric that moved by less of its threshold did not move."""
 KINDS = ("aa", "injected", "history")
 
 
@@ -107,7 +110,7 @@ def _noise(kept: Sequence[Kept], method: str, metric: str, gates: Gates) -> str:
     differences = [abs(arms["head"] - arms["base"]) for arms in pairs]
     base = statistics.median(arms["base"] for arms in pairs)
     if not threshold.share or not base:
-        return f"{max(differences):.2g} ({threshold.least:g})"
+        return f"{format_value(max(differences))} ({threshold.least:g})"
     return f"{max(differences) / base:.2%} ({threshold.reach(base) / base:.1%})"
 
 
@@ -134,18 +137,18 @@ def _short(finding: Finding) -> str:
 
 
 def render_history(kept: Sequence[Kept], gates: Gates) -> str:
-    """Returns a table: how far commits of the project moved each metric, as a part of its threshold."""
-    rows = [["metric", "method", "comparisons", "99th percentile", "largest"], ["---", "---", "---:", "---:", "---:"]]
+    """Returns two tables: what is said of commits of the project, and how far they moved what moved at all."""
+    rows = [["metric", "method", "replays", "99th percentile", "largest"], ["---", "---", "---:", "---:", "---:"]]
     for metric in gates.metrics:
         if metric in INTEGRITY:
             continue
         for method in gates.methods:
             threshold = gates.thresholds(method).get(metric)
             shares = [] if threshold is None else sorted(list_shares(kept, method, metric, threshold))
-            if len(shares) > 1:
+            if len(shares) > 1 and shares[-1] >= _MOVED:
                 high = statistics.quantiles(shares, n=100, method="inclusive")[98]
                 rows.append([metric, method, str(len(shares)), f"{high:.0%}", f"{shares[-1]:.0%}"])
-    return _table(rows)
+    return f"{render_found(kept, gates)}\n{_table(rows)}"
 
 
 def _table(rows: Iterable[Sequence[str]]) -> str:

@@ -38,7 +38,7 @@ class Revision:
         """As a sentence names it."""
         if not self.asked:
             return f"the working tree on {self.commit[:10]}" if self.dirty else self.commit[:10]
-        return self.asked if self.commit.startswith(self.asked) else f"{self.asked} ({self.commit[:10]})"
+        return self.asked[:10] if self.commit.startswith(self.asked) else f"{self.asked} ({self.commit[:10]})"
 
 
 def resolve_revision(checkout: Path, asked: str) -> Revision:
