@@ -133,13 +133,13 @@ def _write_plan(
         thresholds_of=thresholds_of,
         left_out=tuple(counted.left_out),
         unmeasured=counted.unmeasured,
-        announcements=tuple(_announce(asked.checkout, base, head, thresholds_of)),
+        announcements=tuple(announce_changes(asked.checkout, base, head, thresholds_of)),
         tools={what: counter.version for what, counter in counters.items() if counter.name},
     )
 
 
-def _announce(checkout: Path, base: Revision, head: Revision, thresholds_of: str) -> list[str]:
-    """What a reader has to know before the figures."""
+def announce_changes(checkout: Path, base: Revision, head: Revision, thresholds_of: str) -> list[str]:
+    """Returns what a reader has to know before the figures: a sentence for each."""
     said = []
     if changed := list_changes(checkout, base, head, *RULER):
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
