@@ -9,7 +9,7 @@ from bench.provision.base import Broker
 from bench.provision.install import POM_FILE
 from bench.provision.versions import AS_OF, RELEASES, describe_age, find_age
 from bench.report.ground import describe_server
-from bench.results.compare import _find_differences
+from bench.results.differences import find_differences
 from bench.runner.manifest import describe_broker, list_manifest_caveats
 
 
@@ -98,5 +98,5 @@ def test_two_runs_differ_in_versions_and_not_in_what_was_the_newest_known() -> N
     then = {"brokers": {"kafka": {"version": "4.3.0", "newest_known": "4.3.0", "how_old_days": 0}}}
     now = {"brokers": {"kafka": {"version": "4.3.0", "newest_known": "4.4.0", "how_old_days": 178}}}
     other = {"brokers": {"kafka": {"version": "4.4.0", "newest_known": "4.4.0", "how_old_days": 0}}}
-    assert list(_find_differences(then, now, ("brokers",))) == []
-    assert [change.what for change in _find_differences(now, other, ("brokers",))] == ["brokers.kafka.version"]
+    assert list(find_differences(then, now, ("brokers",))) == []
+    assert [change.what for change in find_differences(now, other, ("brokers",))] == ["brokers.kafka.version"]
