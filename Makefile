@@ -8,7 +8,7 @@ override .SHELLFLAGS := -c
 unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 .DEFAULT_GOAL := help
 .SUFFIXES:
-override TARGETS := help setup bench study web report compare regress advise pros show hops health up down doctor certificates \
+override TARGETS := help setup bench study web report compare regress export advise pros show hops health up down doctor certificates \
   selftest overhead baseline crosscheck connections codecs report-cost lead-in noise soak floor witness cold \
   quick test nightly check reference lock proto clean
 .PHONY: $(TARGETS)
@@ -25,14 +25,15 @@ study: ## what a factor does: PROFILE=size, format, frequency, security, durabil
 web: ## services and Locust's page on 127.0.0.1:8089; needs TRANSPORT=
 report: ## report.html and charts/ of RUN=, several with commas
 compare: ## two runs side by side: A= and B=
-regress: ## does HEAD= (or the working tree) take more than BASE=? counts; 3 minutes
+regress: ## does HEAD= (or the working tree) take more, or longer, than BASE=?
+export: ## the figures of RUN= for another program: AS=junit, bencher, github, openmetrics
 advise: ## which method for SIZE= RATE= FORMAT= NEEDS= …, from what was measured
 pros: ## pros and cons of each method, each with its number
 show hops health: ## the tables of RUN=; where its orders' time went; how valid it is
 up down: ## keep RabbitMQ and Kafka running; stop them
 doctor: ## what is here, what is missing, what to type
 certificates: ## keys for servers given by URL, into FOLDER=
-bench study web report compare regress advise pros show hops health up down doctor certificates floor witness cold:
+bench study web report compare regress export advise pros show hops health up down doctor certificates floor witness cold:
 	@./fourways --make $@
 
 selftest overhead baseline crosscheck: ## the harness by itself: known answers, own cost, bare chains, other tools

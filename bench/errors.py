@@ -97,7 +97,7 @@ class DoubtfulRun(Refusal):
 
 
 class Regression(Refusal):
-    """The newer of two revisions takes more than its threshold allows, or loses orders."""
+    """A limit is missed, or the newer of two revisions takes more than its threshold allows, or loses orders."""
 
     exit_code = ExitCode.REGRESSION
 

@@ -51,6 +51,10 @@ STATE = _own("STATE", "path", "the folder of brokers' data, databases, jars and 
 RUN = _own("RUN", "path", "a run: its id, its folder, latest, or the name of a kept one", "latest")
 RUNS = replace(RUN, help="runs, with commas between them; without it the kept ones in results/reference", default=None)
 PROFILE = _own("PROFILE", "path", "a profile of scenarios/profiles by name, or a TOML file", "default")
+THRESHOLDS = _own(
+    "THRESHOLDS", "text", "limits that every cell has to keep, as p99<50ms,failed<0.1%; grpc/p99<50ms is of one cell"
+)
+EXPORTS = ("junit", "bencher", "github", "github-larger", "openmetrics")
 RESUME = _own("RESUME", "path", "go on with this run; ROUNDS= may ask for more rounds of it")
 SECONDS = _own("SECONDS_EACH", "seconds", "the length of each measurement", 10, unit="s", least=0.1, most=3600)
 
@@ -65,7 +69,7 @@ COMMANDS: tuple[Command, ...] = (
         name="bench",
         help="Measure methods in rounds of trials, and write a report.",
         module="bench",
-        own=_table(RESUME, RESULTS, STATE),
+        own=_table(THRESHOLDS, RESUME, RESULTS, STATE),
         takes_profile=True,
         servers=True,
         has_json=True,
@@ -128,6 +132,16 @@ COMMANDS: tuple[Command, ...] = (
                     default=None,
                     help="methods, with commas between them; without it those of regress.toml",
                 ),
+                _own(
+                    "BUDGET",
+                    "seconds",
+                    "for timing both revisions by turns; 0: they are counted alone",
+                    600,
+                    unit="s",
+                    zero=True,
+                    least=60,
+                    most=36_000,
+                ),
                 _own("STRICT", "flag", "whether what is suspect or was not counted ends with 11", False),
                 _own("SEEDS", "count", "hash seeds for all; what looks suspicious gets three", 1, least=1, most=3),
                 _own("RUN", "path", "of judge: a comparison, by its id or its folder", "latest"),
@@ -142,6 +156,17 @@ COMMANDS: tuple[Command, ...] = (
             "parent": "count the working tree against its parent commit, for memory and rest; it always ends with 0",
             "selftest": "check that the judge finds what it has to find; a second",
         },
+    ),
+    Command(
+        name="export",
+        help="Print a run's figures in the format of another program; of a comparison by `regress` as well.",
+        module="export",
+        own=_table(
+            _own("AS", "word", "the format", "junit", choices=EXPORTS),
+            THRESHOLDS,
+            RUN,
+            RESULTS,
+        ),
     ),
     Command(
         name="show",

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -11,12 +11,13 @@ from bench.cli.arguments import Asked
 from bench.cli.exits import refusals, run_to_end
 from bench.cli.output import print_json, print_run
 from bench.cli.servers import install_servers_for, paths_of
-from bench.errors import DoubtfulRun, InvalidRun, UsageError
+from bench.errors import DoubtfulRun, InvalidRun, Regression, UsageError
 from bench.profile.loader import restore_profile
 from bench.profile.schema import Profile
 from bench.results.caveats import NO_COLD_STARTS
 from bench.results.lookup import find_run_folder
 from bench.results.store import RunFolder
+from bench.results.thresholds import Limit, check_cells, describe_missed, judge_thresholds, parse_thresholds
 from bench.runner import environment
 from bench.runner.runner import ROUNDS_PLAN, RunPlan, run_plan
 
@@ -37,7 +38,8 @@ def measure(asked: Asked, profile: Profile | None, choose_plan: Callable[[Profil
         raise UsageError(
             f"`make {other}` began that run; go on with `make {other} RESUME=…`", code="resume-other-command"
         )
-    plan.cells(profile)
+    limits = parse_thresholds(str(asked.words.get("THRESHOLDS", "")))
+    check_cells(limits, [cell.name for cell in plan.cells(profile)])
     install_servers_for(asked, profile)
     latest = asked.path("RESULTS") / "latest"
     last = latest.resolve()
@@ -60,6 +62,7 @@ def measure(asked: Asked, profile: Profile | None, choose_plan: Callable[[Profil
         if asked.json:
             print_json(kept.summary())
         _judge(kept, target)
+        hold_against(limits, kept, console)
 
 
 async def _run(asked: Asked, profile: Profile, plan: RunPlan, resumed: RunFolder | None, console: Console) -> RunFolder:
@@ -114,6 +117,15 @@ def _judge(kept: RunFolder, target: str) -> None:
         raise DoubtfulRun(
             f"these cells are INVALID and cannot be compared: {', '.join(doubtful)}", code="cells-invalid"
         )
+
+
+def hold_against(limits: Sequence[Limit], kept: RunFolder, console: Console) -> None:
+    """Raises Regression for a limit that a cell does not keep."""
+    judged = judge_thresholds(limits, kept.summary())
+    if missed := list(describe_missed(judged)):
+        raise Regression(f"{len(missed)} of {len(judged)} thresholds are missed: {'; '.join(missed)}", code="threshold")
+    if judged:
+        console.print(f"all {len(judged)} thresholds are kept", highlight=False)
 
 
 def _format_seconds(seconds: float) -> str:

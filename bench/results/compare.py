@@ -12,7 +12,6 @@ from bench.errors import UsageError
 from bench.results.analysis import matching_columns
 from bench.results.differences import ENVIRONMENT_KEYS, SETTING_KEYS, Difference, find_caveats, find_differences
 from bench.results.figures import (
-    YARDSTICK,
     Claims,
     Figure,
     Reference,
@@ -25,7 +24,7 @@ from bench.results.figures import (
 from bench.results.measures import columns_used_in, label_column
 from bench.results.store import RunFolder
 from bench.stats.intervals import Estimate
-from bench.stats.summary import is_cell_valid
+from bench.stats.summary import YARDSTICK, is_cell_valid
 
 OLDEST_COMPARABLE_SCHEMA = 4
 """From this schema on, the columns that are compared here mean the same; docs/results-format.md says what changed."""

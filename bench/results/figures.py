@@ -20,11 +20,9 @@ from bench.stats.holm import adjust_chances
 from bench.stats.intervals import CONFIDENCE, Estimate, estimate_median
 from bench.stats.log_ratio import LogRatio, divide_ratios
 from bench.stats.paired import mean_log_ratio
-from bench.stats.summary import BASELINE_TRANSPORT
+from bench.stats.summary import BASELINE_TRANSPORT, YARDSTICK
 from bench.stats.unpaired import unpaired_ratio
 
-YARDSTICK = "bare-rest"
-"""The cell of the frozen bare chain of REST, which nothing of the shop or of a method changes."""
 LENT = dict.fromkeys(("cpu_us_per_order_broker", "cpu_us_per_order_database"), "cpu_us_per_order_services")
 """By measure what a reference without such a server has in its place: its services' CPU is of the same machine."""
 

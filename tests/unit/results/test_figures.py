@@ -11,9 +11,10 @@ import pytest
 
 from bench.paths import REFERENCE
 from bench.results.compare import RunComparison, compare_runs
-from bench.results.figures import YARDSTICK, Mark, RunMeasures, build_figures, choose_reference, count_claims
+from bench.results.figures import Mark, RunMeasures, build_figures, choose_reference, count_claims
 from bench.results.histograms import Percentiles
 from bench.results.store import RunFolder
+from bench.stats.summary import YARDSTICK
 from tests.unit.builders import build_slice, build_trial
 
 CPU, P50 = "cpu_us_per_order_services", "finish_p50_us"
