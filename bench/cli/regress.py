@@ -22,7 +22,7 @@ from bench.regress.verdict import Verdict
 from bench.results.lookup import find_run_folder
 
 COLOURS = {Word.FAIL: "red", Word.SUSPECT: "yellow", Word.INCONCLUSIVE: "yellow", Word.IMPROVED: "green"}
-PARENT = {"BASE": "HEAD~1", "TRANSPORT": "memory,rest"}
+PARENT = {"BASE": "HEAD~1", "TRANSPORT": "memory,rest", "BUDGET": "0"}
 ENDS: dict[int, type[Refusal]] = {
     ExitCode.REGRESSION: Regression,
     ExitCode.INCONCLUSIVE: Inconclusive,
@@ -79,6 +79,7 @@ def _compare(asked: Asked, results: Path) -> None:
         head=asked.words.get("HEAD", ""),
         methods=methods,
         strict=bool(asked.value("STRICT")),
+        budget_s=float(asked.value("BUDGET")),
         seeds=int(asked.value("SEEDS")),
         given=paths.given,
     )

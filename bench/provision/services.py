@@ -112,6 +112,8 @@ async def run_services(
     seen_by: Callable[[str], Setting] | None = None,
     program: str = "bench.provision.service_main",
     python: Path = OWN_PYTHON,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[dict[str, ServiceProcess]]:
     """Context manager: all four services, ready, each in as many processes as the setting says, by name.
 
@@ -120,7 +122,8 @@ async def run_services(
     Their stores are files in ``store_folder``, or the ``databases`` by service, or else in memory. ``folder`` marks the
     processes as the run's own; ``logs`` gets their error output, a file for each process.
     ``seen_by`` returns the setting for a service, where it is not the same for all. ``program`` is the module to run;
-    it must answer as bench.provision.service_main does. ``python`` runs it, also when a fault starts it again.
+    it must answer as bench.provision.service_main does. ``python`` runs it, also when a fault starts it again; ``cwd``
+    is the tree from which it is imported, this one without it, and ``env`` is added to its environment.
     """
     logs.mkdir(parents=True, exist_ok=True)
     specs = {
@@ -136,7 +139,10 @@ async def run_services(
     }
     running = {
         name: ServiceProcess(
-            spec, partial(_spawn_process, python, program, folder, logs / f"{setting.trial}-{name}.log", setting.keys)
+            spec,
+            partial(
+                _spawn_process, python, program, folder, logs / f"{setting.trial}-{name}.log", setting.keys, cwd, env
+            ),
         )
         for name, spec in specs.items()
     }
@@ -156,7 +162,15 @@ async def _await_all(work: Iterable[Awaitable[None]]) -> None:
     await asyncio.gather(*work)
 
 
-async def _spawn_process(python: Path, program: str, folder: Path, log: Path, keys: str) -> Process:
+async def _spawn_process(
+    python: Path,
+    program: str,
+    folder: Path,
+    log: Path,
+    keys: str,
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+) -> Process:
     # What Python's ssl offers and takes of TLS 1.3 can be said here alone.
     openssl = {"OPENSSL_CONF": str(Path(keys) / OPENSSL_FILE)} if keys else {}
     with log.open("ab") as errors:
@@ -169,7 +183,8 @@ async def _spawn_process(python: Path, program: str, folder: Path, log: Path, ke
             stderr=errors,
             limit=_MAX_LINE_BYTES,
             start_new_session=True,
-            env={**os.environ, MARK_VARIABLE: str(folder), **openssl},
+            cwd=cwd,
+            env={**os.environ, **(env or {}), MARK_VARIABLE: str(folder), **openssl},
         )
 
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+import msgspec
 
 from bench.errors import Unmeasured
 from bench.provision import cleanup
@@ -14,11 +16,14 @@ from bench.provision.base import Say
 from bench.provision.brokers import BROKER_NAMES, provide_brokers
 from bench.provision.process import finish_despite_cancellation
 from bench.regress.count import Bench, Counted, Tools, count_methods
+from bench.regress.duels import DuelPlace, plan_screen
 from bench.regress.environments import provide_python
 from bench.regress.judge import ARMS
-from bench.regress.outputs import write_counts, write_verdict
+from bench.regress.judge_sets import SetRow, Timed
+from bench.regress.outputs import write_counts, write_sets, write_verdict
 from bench.regress.replays import ORDERS, ArmTree
 from bench.regress.thresholds import FILE, Gates, parse_gates
+from bench.regress.timing import time_methods
 from bench.regress.tools import find_call_counter, find_instruction_counter
 from bench.regress.trees import (
     Revision,
@@ -49,6 +54,8 @@ class Comparison:
     methods: tuple[str, ...]
     """Empty: those of BASE's thresholds."""
     strict: bool
+    budget_s: float
+    """For timing both; 0: they are counted alone."""
     seeds: int
     """Hash seeds for everything, suspicious or not."""
     given: Mapping[str, str]
@@ -72,6 +79,9 @@ async def compare_revisions(asked: Comparison, say: Say, begins: Callable[[str, 
         instructions=await asyncio.to_thread(find_instruction_counter),
         calls=await asyncio.to_thread(find_call_counter),
     )
+    timed_methods = [method for method in methods if not load_transport(method).traits.in_process]
+    if asked.budget_s and timed_methods:
+        plan_screen(asked.budget_s, len(timed_methods))
     await asyncio.to_thread(cleanup.remove_orphans, asked.home, say)
     ledger = cleanup.open_ledger(asked.home)
     try:
@@ -100,12 +110,35 @@ async def compare_revisions(asked: Comparison, say: Say, begins: Callable[[str, 
                 seeds=asked.seeds,
             )
             counted = await count_methods(methods, gates, bench, begins)
+            plan = _write_plan(asked, base, head, thresholds_of, tools, counted)
+            folder = asked.results / plan.id
+            rows: list[SetRow] = []
+            if asked.budget_s:
+                # What is there if the duels do not end: counts, and a plan that says so.
+                plan = msgspec.structs.replace(plan, timed=Timed(budget_s=asked.budget_s, thresholds={}))
+            write_counts(folder, plan, counted.observations)
+            write_verdict(folder, build_verdict(plan, counted.observations))
+            if asked.budget_s:
+                place = DuelPlace(
+                    id=f"fw-{plan.id.rpartition('-')[2]}",
+                    orders=bench.orders,
+                    folder=ledger.folder,
+                    logs=folder / "logs",
+                    seed=1,
+                )
+
+                def keep(rows: Sequence[SetRow]) -> None:
+                    write_sets(folder, rows)
+
+                fit = [method for method in plan.thresholds if method not in plan.unmeasured]
+                timed, rows, left_out = await time_methods(
+                    fit, gates, asked.budget_s, bench.arms, brokers, place, say, keep
+                )
+                plan = msgspec.structs.replace(plan, timed=timed, left_out=(*plan.left_out, *left_out))
+                write_counts(folder, plan, counted.observations)
     finally:
         await finish_despite_cancellation(asyncio.to_thread(ledger.close))
-    plan = _write_plan(asked, base, head, thresholds_of, tools, counted)
-    folder = asked.results / plan.id
-    write_counts(folder, plan, counted.observations)
-    verdict = build_verdict(plan, counted.observations)
+    verdict = build_verdict(plan, counted.observations, rows)
     write_verdict(folder, verdict)
     return verdict, folder
 
@@ -113,10 +146,15 @@ async def compare_revisions(asked: Comparison, say: Say, begins: Callable[[str, 
 def find_gates(checkout: Path, base: Revision) -> tuple[Gates, str]:
     """Returns the thresholds that hold, and whose they are: BASE's, or ours where BASE has none. Raises Unmeasured."""
     text = read_file(checkout, base, FILE)
-    if text is not None:
-        return parse_gates(text, base.name), base.name
-    whose = "this checkout, for the base has none"
-    return parse_gates((checkout / FILE).read_text("utf-8"), whose), whose
+    ours = "this checkout, for the base has none"
+    own = parse_gates((checkout / FILE).read_text("utf-8"), ours)
+    if text is None:
+        return own, ours
+    of_base = parse_gates(text, base.name)
+    if of_base.timed:
+        return of_base, base.name
+    # A base from before times were compared.
+    return msgspec.structs.replace(of_base, timed=own.timed), f"{base.name}, and of this checkout for times"
 
 
 def _write_plan(

@@ -74,7 +74,7 @@ class Tracepoint:
         if (number := self._CALL_NUMBERS.get(platform.machine())) is None:
             raise OSError(f"the number of perf_event_open is not known on {platform.machine()}")
         folder = next((one for one in self._FOLDERS if (one / self._EVENT).is_file()), self._FOLDERS[0])
-        event = int((folder / self._EVENT).read_text())
+        event = int((folder / self._EVENT).read_text("ascii"))
         size = 112
         attributes = bytearray(size)  # struct perf_event_attr of linux/perf_event.h
         struct.pack_into("=IIQ", attributes, 0, self._TYPE_TRACEPOINT, size, event)

@@ -76,6 +76,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """As a share of the base: the change that is nearest to none over the seeds."""
     fails_from: float | None = None
     """The change from which it fails, as a share of the base: the smallest that could be seen."""
+    low: float | None = None
+    high: float | None = None
+    """Ends of the 95 % interval of a timed change, as shares of the base."""
+    sets: int = 0
+    """Of how many sets of processes a timed change is."""
+    is_time: bool = False
+    """Whether it was timed, and not counted."""
     changes: tuple[float, ...] = ()
     """With each hash seed, per order."""
     why: str = ""

@@ -1,6 +1,6 @@
 """Writes a comparison to its folder, and reads it back.
 
-The folder results/regress/ID has plan.json and counts.csv, from which the rest follows byte by byte: regression.json,
+The folder results/regress/ID has plan.json, counts.csv and sets.csv, from which the rest follows: regression.json,
 summary.md, junit.xml and exit-code.
 """
 
@@ -15,6 +15,8 @@ import msgspec
 
 from bench.errors import ExitCode, Unmeasured
 from bench.regress.judge import Finding, Observation, Word
+from bench.regress.judge_sets import SetRow
+from bench.regress.set_file import SETS, format_rows, parse_rows
 from bench.regress.verdict import Plan, Verdict, build_verdict, format_value
 from bench.results.durable_files import explain_os_errors, format_csv_line, format_json, replace_file
 
@@ -36,6 +38,21 @@ def write_counts(folder: Path, plan: Plan, observations: Sequence[Observation]) 
         link.replace(folder.parent / "latest")
         replace_file(folder / PLAN, format_json(msgspec.to_builtins(plan)))
         replace_file(folder / COUNTS, format_counts(observations))
+
+
+def write_sets(folder: Path, rows: Sequence[SetRow]) -> None:
+    """Writes what was timed. Raises ResultsError."""
+    with explain_os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(folder / SETS, format_rows(rows))
+
+
+def read_sets(folder: Path, plan: Plan) -> list[SetRow]:
+    """Returns what was timed; nothing where nothing was. Raises Unmeasured for damaged rows, ResultsError for none."""
+    if plan.timed is None or not plan.timed.thresholds:
+        return []
+    with explain_os_errors(folder):
+        return parse_rows((folder / SETS).read_bytes())
 
 
 def format_counts(observations: Sequence[Observation]) -> str:
@@ -85,7 +102,7 @@ def write_verdict(folder: Path, verdict: Verdict) -> None:
 def judge_folder(folder: Path) -> Verdict:
     """Judges kept counts again, and writes all that follows from them. Raises Unmeasured and ResultsError."""
     plan, observations = read_folder(folder)
-    verdict = build_verdict(plan, observations)
+    verdict = build_verdict(plan, observations, read_sets(folder, plan))
     write_verdict(folder, verdict)
     return verdict
 
@@ -101,10 +118,19 @@ def table_row(finding: Finding) -> tuple[str, ...]:
         finding.metric,
         format_value(finding.base),
         format_value(finding.head),
-        "" if finding.change is None else f"{finding.change:+.2%}",
+        _format_change(finding),
         "" if finding.fails_from is None else f"{finding.fails_from:+.2%}",
         f"{finding.word}{f': {finding.why}' if finding.why else ''}",
     )
+
+
+def _format_change(finding: Finding) -> str:
+    """A counted change alone, a timed one with its interval."""
+    if finding.change is None:
+        return ""
+    if finding.low is None or finding.high is None:
+        return f"{finding.change:+.2%}"
+    return f"{finding.change:+.1%} ({finding.low:+.1%} to {finding.high:+.1%})"
 
 
 def render_summary(verdict: Verdict) -> str:
@@ -162,6 +188,12 @@ def render_junit(verdict: Verdict) -> str:
         suite.set("tests", str(len(results)))
         for attribute, kind in counted.items():
             suite.set(attribute, str(results.count(kind)))
+    if verdict.unfit:
+        errors = str(len(verdict.unfit))
+        suite = ET.SubElement(root, "testsuite", name="times", tests=errors, failures="0", errors=errors, skipped="0")
+        for number, why in enumerate(verdict.unfit, 1):
+            case = ET.SubElement(suite, "testcase", classname="times", name=f"fit {number}")
+            ET.SubElement(case, "error", message=why)
     if not cells:  # of damaged counts nothing is known, and no reader may take this for a pass
         suite = ET.SubElement(root, "testsuite", name="regress", tests="1", failures="0", errors="1", skipped="0")
         case = ET.SubElement(suite, "testcase", classname="regress", name="counts")

@@ -7,7 +7,9 @@ import msgspec
 
 from bench.errors import ExitCode, Unmeasured
 from bench.regress.judge import Observation, Threshold
+from bench.regress.judge_sets import SetRow, Timed
 from bench.regress.outputs import format_counts, parse_counts, read_folder
+from bench.regress.set_file import SETS, format_rows, parse_rows
 from bench.regress.verdict import Plan, build_verdict
 
 KNOWN = Path(__file__).with_name("known")
@@ -27,10 +29,13 @@ def judge(plan: Plan, text: str) -> int:
 
 def check_judge() -> list[str]:
     """Returns a sentence for everything that the judge, or this check of it, gets wrong; none when all is well."""
-    wrong = find_errors(judge)
+    wrong = find_errors(judge) + find_time_errors(judge_times)
     for fault, faulty in FAULTS.items():
         if not find_errors(faulty):
             wrong.append(f"a judge with this fault is taken for a sound one: {fault}")
+    for fault, faulty_times in TIME_FAULTS.items():
+        if not find_time_errors(faulty_times):
+            wrong.append(f"a judge of times with this fault is taken for a sound one: {fault}")
     return wrong
 
 
@@ -116,4 +121,130 @@ FAULTS: dict[str, Judge] = {
     "it does not look at lost orders": _without_integrity,
     "it finds nothing": lambda plan, text: int(ExitCode.OK),
     "it finds something in everything": lambda plan, text: int(ExitCode.REGRESSION),
+}
+
+
+JudgeTimes = Callable[[Timed, str], int]
+"""Takes what a plan says of the duels, and the text of sets.csv; returns the exit code."""
+
+
+def judge_times(timed: Timed, text: str) -> int:
+    """The judge as it is, of kept counts in which nothing moved and of these sets."""
+    plan, observations = read_folder(KNOWN)
+    try:
+        return build_verdict(msgspec.structs.replace(plan, timed=timed), observations, parse_rows(text)).exit_code
+    except Unmeasured as error:
+        return int(error.exit_code)
+
+
+def find_time_errors(judged_by: JudgeTimes) -> list[str]:
+    """Returns a sentence for each case of kept sets that this judge gets wrong."""
+    timed = msgspec.json.decode((KNOWN / "timed.json").read_bytes(), type=Timed)
+    known = parse_rows((KNOWN / SETS).read_text("utf-8"))
+    found = []
+    for name, (changed, text, expected) in _time_cases(timed, known).items():
+        if (code := judged_by(changed, text)) != expected:
+            found.append(f"{name}: exit code {code} where {int(expected)} is right")
+    return found
+
+
+def _time_cases(timed: Timed, known: Sequence[SetRow]) -> dict[str, tuple[Timed, str, ExitCode]]:
+    """By name, what the plan says, the text of sets.csv and the right exit code.
+
+    Confirmations are the screen's sets once more.
+    """
+    again = [msgspec.structs.replace(row, kind="confirm", set=row.set + 1000) for row in known if row.kind == "screen"]
+    whole = [*known, *again]
+    asked = msgspec.structs.replace(timed, rows=len(whole))
+    slow = _slow(whole, "finish_p50_us", 1.1)
+    lines = format_rows(whole).splitlines(keepends=True)
+    lost = {"rest": {"head": "1 of 100 orders failed"}}
+    return {
+        "the same times": (asked, format_rows(whole), ExitCode.OK),
+        "head takes 10 % longer": (asked, format_rows(slow), ExitCode.REGRESSION),
+        "head takes 10 % less long": (asked, format_rows(_slow(whole, "finish_p50_us", 0.9)), ExitCode.OK),
+        "head takes 10 % more CPU": (asked, format_rows(_slow(whole, "cpu_us_services", 1.1)), ExitCode.REGRESSION),
+        "fresh sets clear head": (asked, format_rows([*_slow(known, "finish_p50_us", 1.1), *again]), ExitCode.OK),
+        "two arms of the base differ": (
+            asked,
+            format_rows(_slow(whole, "cpu_us_services", 1.5, kinds=("control",))),
+            ExitCode.UNMEASURED,
+        ),
+        "other programs disturbed every set": (
+            asked,
+            format_rows([msgspec.structs.replace(row, void=True) for row in whole]),
+            ExitCode.UNMEASURED,
+        ),
+        "head loses an order": (
+            msgspec.structs.replace(asked, troubles=lost),
+            format_rows(whole),
+            ExitCode.REGRESSION,
+        ),
+        "base loses an order": (
+            msgspec.structs.replace(asked, troubles={"rest": {"base": "1 of 100 orders failed"}}),
+            format_rows(whole),
+            ExitCode.UNMEASURED,
+        ),
+        "another method could not be timed, and head takes 10 % longer": (
+            msgspec.structs.replace(asked, unmeasured={"events": "it does not start"}),
+            format_rows(slow),
+            ExitCode.REGRESSION,
+        ),
+        "the last line is cut": (asked, format_rows(whole)[:-3], ExitCode.UNMEASURED),
+        "the last lines are missing": (asked, "".join(lines[:-5]), ExitCode.UNMEASURED),
+        "a line is there twice": (asked, "".join([*lines, lines[-1]]), ExitCode.UNMEASURED),
+    }
+
+
+def _slow(
+    rows: Sequence[SetRow], metric: str, factor: float, kinds: Sequence[str] = ("screen", "confirm")
+) -> list[SetRow]:
+    """The sets with this metric of the head multiplied."""
+    return [
+        msgspec.structs.replace(row, head=row.head * factor, ratio=row.ratio * factor)
+        if row.metric == metric and row.kind in kinds
+        else row
+        for row in rows
+    ]
+
+
+def _with_loose_times(timed: Timed, text: str) -> int:
+    loose = {
+        method: {name: Threshold(share=one.share * 100, least=one.least * 100) for name, one in metrics.items()}
+        for method, metrics in timed.thresholds.items()
+    }
+    return judge_times(msgspec.structs.replace(timed, thresholds=loose), text)
+
+
+def _without_controls(timed: Timed, text: str) -> int:
+    return _judge_kept(timed, text, lambda rows: [row for row in rows if row.kind != "control"])
+
+
+def _on_the_screen_alone(timed: Timed, text: str) -> int:
+    def replace(rows: list[SetRow]) -> list[SetRow]:
+        screen = [row for row in rows if row.kind == "screen"]
+        again = [msgspec.structs.replace(row, kind="confirm", set=row.set + 5000) for row in screen]
+        return [*(row for row in rows if row.kind != "confirm"), *again]
+
+    return _judge_kept(timed, text, replace)
+
+
+def _judge_kept(timed: Timed, text: str, change: Callable[[list[SetRow]], list[SetRow]]) -> int:
+    """Judges changed rows as if they were all of them; damaged ones as they are."""
+    try:
+        rows = parse_rows(text)
+    except Unmeasured as error:
+        return int(error.exit_code)
+    if len(rows) != timed.rows:
+        return judge_times(timed, text)
+    changed = change(rows)
+    return judge_times(msgspec.structs.replace(timed, rows=len(changed)), format_rows(changed))
+
+
+TIME_FAULTS: dict[str, JudgeTimes] = {
+    "its thresholds are a hundred times as high": _with_loose_times,
+    "it does not look at controls": _without_controls,
+    "it takes the screen for its confirmation": _on_the_screen_alone,
+    "it finds nothing": lambda timed, text: int(ExitCode.OK),
+    "it finds something in everything": lambda timed, text: int(ExitCode.REGRESSION),
 }

@@ -34,20 +34,30 @@ class Gates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     methods: tuple[str, ...]
     metrics: Mapping[str, Gate]
+    timed: Mapping[str, Gate] = {}
 
     def thresholds(self, method: str) -> dict[str, Threshold]:
         """Returns the threshold of each metric that is counted for a method."""
-        gates = {name: self._gate(name, method) for name in self.metrics}
-        return {name: gate.threshold() for name, gate in gates.items() if gate.counted}
+        return _list_thresholds(self.metrics, method)
+
+    def timed_thresholds(self, method: str) -> dict[str, Threshold]:
+        """Returns the threshold of each metric that is timed for a method."""
+        return _list_thresholds(self.timed, method)
 
     def not_counted(self, method: str) -> dict[str, str]:
         """Returns the metrics that are not counted for a method, each with the reason."""
-        gates = {name: self._gate(name, method) for name in self.metrics}
+        gates = {name: _pick(gate, method) for name, gate in self.metrics.items()}
         return {name: gate.why for name, gate in gates.items() if not gate.counted}
 
-    def _gate(self, metric: str, method: str) -> Gate:
-        gate = self.metrics[metric]
-        return msgspec.structs.replace(gate, **gate.of.get(method, {}))
+
+def _list_thresholds(gates: Mapping[str, Gate], method: str) -> dict[str, Threshold]:
+    chosen = {name: _pick(gate, method) for name, gate in gates.items()}
+    return {name: gate.threshold() for name, gate in chosen.items() if gate.counted}
+
+
+def _pick(gate: Gate, method: str) -> Gate:
+    """The gate as it is for this method."""
+    return msgspec.structs.replace(gate, **gate.of.get(method, {}))
 
 
 def parse_gates(text: str, whose: str) -> Gates:

@@ -6,6 +6,7 @@ import msgspec
 
 from bench.errors import ExitCode
 from bench.regress.judge import Damaged, Finding, Observation, Threshold, Word, judge_counts
+from bench.regress.judge_sets import SetRow, Timed, judge_timed
 
 SCHEMA_VERSION = 1
 GRAVEST_FIRST = (
@@ -54,6 +55,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     unmeasured: Mapping[str, str] = {}
     """Cells that could not be counted at all, each with the reason."""
     announcements: tuple[str, ...] = ()
+    timed: Timed | None = None
+    """What was timed; None: nothing was."""
     tools: Mapping[str, str] = {}
     """What counted the instructions and the system calls."""
 
@@ -74,6 +77,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     tools: Mapping[str, str]
     unmeasured: Mapping[str, str]
     findings: tuple[Finding, ...]
+    unfit: tuple[str, ...] = ()
+    """Why times say nothing, of all methods or of one."""
 
     def count(self, word: Word) -> int:
         """Returns how many findings have this word."""
@@ -85,24 +90,27 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return sorted(chosen, key=lambda finding: GRAVEST_FIRST.index(finding.word))
 
 
-def build_verdict(plan: Plan, observations: Sequence[Observation]) -> Verdict:
-    """Returns the verdict; of counts that are not whole one with exit code 12."""
+def build_verdict(plan: Plan, observations: Sequence[Observation], sets: Sequence[SetRow] = ()) -> Verdict:
+    """Returns the verdict; of counts that are not whole one with exit code 12. ``sets`` are the rows of sets.csv."""
     try:
         counted = judge_counts(plan.thresholds, observations)
     except Damaged as error:
         return _verdict(plan, (), ExitCode.UNMEASURED, f"the counts are damaged: {error}; count again")
+    timed, unfit = ([], []) if plan.timed is None else judge_timed(plan.timed, sets)
     cells = list(plan.thresholds)
-    unsorted = (*counted, *(_finding_of(one) for one in plan.left_out))
+    unsorted = (*counted, *timed, *(_finding_of(one) for one in plan.left_out))
     findings = tuple(sorted(unsorted, key=lambda finding: cells.index(finding.cell)))
-    exit_code = _choose_exit_code(plan, findings)
-    return _verdict(plan, findings, exit_code, _write_sentence(plan, findings, exit_code))
+    exit_code = _choose_exit_code(plan, findings, unfit)
+    return _verdict(plan, findings, exit_code, _write_sentence(plan, findings, exit_code, unfit), tuple(unfit))
 
 
 def _finding_of(left_out: LeftOut) -> Finding:
     return Finding(cell=left_out.cell, metric=left_out.metric, word=left_out.word, why=left_out.why)
 
 
-def _verdict(plan: Plan, findings: tuple[Finding, ...], exit_code: ExitCode, sentence: str) -> Verdict:
+def _verdict(
+    plan: Plan, findings: tuple[Finding, ...], exit_code: ExitCode, sentence: str, unfit: tuple[str, ...] = ()
+) -> Verdict:
     return Verdict(
         schema_version=SCHEMA_VERSION,
         id=plan.id,
@@ -117,6 +125,7 @@ def _verdict(plan: Plan, findings: tuple[Finding, ...], exit_code: ExitCode, sen
         tools=plan.tools,
         unmeasured=plan.unmeasured,
         findings=findings,
+        unfit=unfit,
     )
 
 
@@ -124,21 +133,21 @@ def _lost_orders(findings: Sequence[Finding]) -> list[Finding]:
     return [one for one in findings if one.metric == "orders lost" and one.word is Word.NOT_MEASURED]
 
 
-def _choose_exit_code(plan: Plan, findings: Sequence[Finding]) -> ExitCode:
+def _choose_exit_code(plan: Plan, findings: Sequence[Finding], unfit: Sequence[str]) -> ExitCode:
     words = {finding.word for finding in findings}
     if Word.FAIL in words:
         return ExitCode.REGRESSION
-    if plan.unmeasured or _lost_orders(findings) or not plan.thresholds:
+    if unfit or plan.unmeasured or _lost_orders(findings) or not plan.thresholds:
         return ExitCode.UNMEASURED
     if plan.strict and words & {Word.SUSPECT, Word.INCONCLUSIVE}:
         return ExitCode.INCONCLUSIVE
     return ExitCode.OK
 
 
-def _write_sentence(plan: Plan, findings: Sequence[Finding], exit_code: ExitCode) -> str:
+def _write_sentence(plan: Plan, findings: Sequence[Finding], exit_code: ExitCode, unfit: Sequence[str]) -> str:
     """The first line of everything: what was found, and what was left out."""
     unmeasured = [f"{cell} could not be counted: {why}" for cell, why in plan.unmeasured.items()]
-    unmeasured += [f"{one.cell}: {one.why}" for one in _lost_orders(findings)]
+    unmeasured += [*(f"{one.cell}: {one.why}" for one in _lost_orders(findings)), *unfit]
     left_out = "".join(f"; {said}" for said in (*unmeasured, *_list_left_out(findings)))
     failed = [finding for finding in findings if finding.word is Word.FAIL]
     suspect = [finding for finding in findings if finding.word is Word.SUSPECT]
@@ -147,22 +156,29 @@ def _write_sentence(plan: Plan, findings: Sequence[Finding], exit_code: ExitCode
         return f"regression: {describe_finding(failed[0])}{more}{left_out}"
     if exit_code is ExitCode.UNMEASURED:
         return f"not compared: {'; '.join(unmeasured) or 'nothing was asked for'}"
-    counted = sum(finding.word in (Word.PASS, Word.IMPROVED, Word.SUSPECT) for finding in findings)
     if suspect:
         more = f", and {len(suspect) - 1} more" if len(suspect) > 1 else ""
         return f"suspect: {describe_finding(suspect[0])}{more}{left_out}"
+    judged = [finding for finding in findings if finding.word in (Word.PASS, Word.IMPROVED)]
+    times = sum(finding.is_time for finding in judged)
+    and_times = f" and {times} times" if times else ""
     cells = ", ".join(plan.thresholds)
-    return f"no regression in {counted} counts of {cells}{left_out}; time was not measured"
+    has_times = plan.timed is not None and plan.timed.thresholds
+    without = "" if has_times else "; time was not measured"
+    return f"no regression in {len(judged) - times} counts{and_times} of {cells}{left_out}{without}"
 
 
 def _list_left_out(findings: Sequence[Finding]) -> list[str]:
     """What should have been counted, and why it was not."""
     by_why: dict[tuple[str, str], list[str]] = {}
     for one in findings:
-        if one.word is Word.INCONCLUSIVE:
+        if one.word is Word.INCONCLUSIVE and not one.is_time:
             by_why.setdefault((one.metric, one.why), []).append(one.cell)
     said = [f"{metric} of {', '.join(cells)} ({why})" for (metric, why), cells in by_why.items()]
-    return [f"inconclusive, for they were not counted: {', '.join(said)}"] if said else []
+    not_counted = [f"inconclusive, for they were not counted: {', '.join(said)}"] if said else []
+    noisy = [one for one in findings if one.word is Word.INCONCLUSIVE and one.is_time]
+    cells = ", ".join(dict.fromkeys(one.cell for one in noisy))
+    return [*not_counted, *([f"inconclusive, for they are too noisy: {len(noisy)} times of {cells}"] if noisy else [])]
 
 
 def describe_finding(finding: Finding) -> str:
