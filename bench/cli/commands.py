@@ -152,8 +152,10 @@ COMMANDS: tuple[Command, ...] = (
         servers=True,
         has_json=True,
         actions={
+            "history": "print what was remembered, as a CSV for Apache Otava",
             "judge": "judge the counts of a comparison again: `fourways regress judge FOLDER`",
             "parent": "count the working tree against its parent commit, for memory and rest; it always ends with 0",
+            "remember": "add a comparison to results/regress/history.jsonl: ratios to its base, for a nightly run",
             "selftest": "check that the judge finds what it has to find; a second",
         },
     ),

@@ -15,6 +15,8 @@ from bench.cli.output import print_json
 from bench.cli.servers import install_brokers_for, paths_of
 from bench.errors import ExitCode, Inconclusive, OperationFailed, Refusal, Regression, Unmeasured, UsageError
 from bench.regress.compare import Comparison, compare_revisions
+from bench.regress.exports import read_verdict
+from bench.regress.history import HISTORY, format_history, read_history, remember
 from bench.regress.judge import Word
 from bench.regress.outputs import HEADING, NUMBERS, judge_folder, table_row
 from bench.regress.selftest import check_judge
@@ -39,10 +41,22 @@ def run(asked: Asked) -> None:
         case "judge":
             folder = find_run_folder(str(asked.value("RUN")), results, is_kept=False)
             _tell(asked, judge_folder(folder), folder)
+        case "remember":
+            folder = find_run_folder(str(asked.value("RUN")), results, is_kept=False)
+            print(f"kept in {os.path.relpath(remember(results, _read_whole(folder)))}")
+        case "history":
+            print(format_history(read_history(results / HISTORY)), end="")
         case "parent":
             _count_against_parent(asked, results)
         case _:
             _compare(asked, results)
+
+
+def _read_whole(folder: Path) -> Verdict:
+    verdict = read_verdict(folder)
+    if verdict is None:
+        raise UsageError(f"{folder} has no verdict; type `fourways regress judge {folder.name}`", code="no-verdict")
+    return verdict
 
 
 def _check_judge(asked: Asked) -> None:

@@ -173,8 +173,14 @@ def noise(house: CommandLine, words: list[str]) -> None:
 
 def regress(house: CommandLine, words: list[str]) -> None:
     """A commit beside itself, since the newest one may well take more than the one before."""
+    asked = ("BASE=HEAD", "HEAD=HEAD", "TRANSPORT=memory")
+    if actions := [word for word in words if word in ("remember", "history")]:
+        shortest(*asked, "BUDGET=0")(house, ["regress"])
+        for action in dict.fromkeys(("remember", *actions)):
+            assert house.done(house.fourways("regress", action)).returncode == 0
+        return
     kept = [word for word in words if word.partition("=")[0] not in ("BASE", "HEAD", "TRANSPORT")]
-    shortest("BASE=HEAD", "HEAD=HEAD", "TRANSPORT=memory")(house, kept)
+    shortest(*asked)(house, kept)
 
 
 def report(house: CommandLine, words: list[str]) -> None:
