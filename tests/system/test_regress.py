@@ -65,7 +65,7 @@ def commit(checkout: Path, message: str) -> str:
 
 def compare(house: CommandLine, checkout: Path, *words: str) -> tuple["subprocess.CompletedProcess[str]", Path]:
     """Runs `fourways regress` of that checkout; returns how it ended, and the folder that it kept."""
-    program = [str(checkout / ".venv" / "bin" / "python"), "-m", "bench", "regress"]
+    program = [str(checkout / ".venv" / "bin" / "python"), "-m", "bench", "regress", "BUDGET=0"]
     house.env["PYTHONPATH"] = str(checkout)
     done = subprocess.run(
         [*program, *words, f"RESULTS={house.results}", f"STATE={house.home}"],
@@ -136,7 +136,7 @@ def test_a_revision_that_cannot_be_run_is_not_compared(house: CommandLine, check
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_comparison_that_is_ended_leaves_nothing(house: CommandLine, checkout: Path, number: signal.Signals) -> None:
     program = [str(checkout / ".venv" / "bin" / "python"), "-m", "bench", "regress"]
-    words = ["BASE=HEAD", "TRANSPORT=rest", f"RESULTS={house.results}", f"STATE={house.home}"]
+    words = ["BASE=HEAD", "TRANSPORT=rest", "BUDGET=0", f"RESULTS={house.results}", f"STATE={house.home}"]
     house.env["PYTHONPATH"] = str(checkout)
     with subprocess.Popen(
         [*program, *words], cwd=checkout, env=house.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -1,9 +1,13 @@
 """The verdict: its exit code, its sentence, and what it leaves out."""
 
+import xml.etree.ElementTree as ET
+
 import pytest
 
 from bench.errors import ExitCode
 from bench.regress.judge import Observation, Word
+from bench.regress.judge_sets import Timed
+from bench.regress.outputs import render_junit
 from bench.regress.verdict import LeftOut, Plan, build_verdict
 from tests.unit.regress.counts import CELL, build_counts, build_plan, replace_value
 
@@ -57,3 +61,13 @@ def test_arms_exchanged_turn_a_regression_into_an_improvement() -> None:
 
 def test_nothing_is_said_of_damaged_counts() -> None:
     assert build_verdict(build_plan(), []).findings == ()
+
+
+def test_duels_that_were_stopped_are_not_compared_and_no_reader_takes_them_for_a_pass() -> None:
+    plan = build_plan(timed=Timed(budget_s=600.0, thresholds={}))
+    verdict = build_verdict(plan, build_counts({0: 0.0}))
+    assert (verdict.exit_code, len(verdict.unfit)) == (ExitCode.UNMEASURED, 1)
+    (times,) = ET.fromstring(render_junit(verdict)).findall("testsuite[@name='times']")
+    assert times.get("errors") == "1"
+    whole = build_verdict(build_plan(timed=Timed(budget_s=600.0, thresholds={}, rows=0)), build_counts({0: 0.0}))
+    assert whole.exit_code == ExitCode.OK
