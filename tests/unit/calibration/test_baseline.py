@@ -278,8 +278,9 @@ def test_the_report_is_whole_each_time_it_is_saved(tmp_path: Path) -> None:
 
 
 @pytest.mark.reference
-def test_the_findings_tell_the_kept_baseline() -> None:
-    kept = json.loads((REFERENCE / "baseline" / "baseline-1KiB.json").read_text("utf-8"))
+@pytest.mark.parametrize("name", ["baseline-1KiB.json", "baseline-200B.json"])
+def test_the_findings_tell_the_kept_baselines(name: str) -> None:
+    kept = json.loads((REFERENCE / "baseline" / name).read_text("utf-8"))
     text = (ROOT / "docs" / "findings.md").read_text("utf-8")
     for comparison in kept["comparisons"].values():
         told = [row for row in comparison if row["goal"] is not None]
