@@ -13,12 +13,13 @@ from bench.report.ground import RunFacts, describe_ground
 from bench.report.terminal.connections import print_connections_table, read_cold_starts
 from bench.report.terminal.run import aa_table, capacity_table, effects_table, outage_table, render_run
 from bench.results.store import RunFolder
+from bench.stats.summary import drop_yardsticks
 
 
 def print_run(kept: RunFolder, console: Console) -> None:
     """Print what the run was measured on, then every table that it has, and write nothing. Raises ResultsError."""
     profile, trials = kept.manifest["profile"], kept.trials()
-    for line in describe_ground([RunFacts(kept.path.resolve().name, kept.manifest, trials)]):
+    for line in describe_ground([RunFacts(kept.path.resolve().name, kept.manifest, drop_yardsticks(trials))]):
         console.print(line, style="dim", highlight=False, markup=False)
     if len(capacities := kept.capacities()):
         console.print(capacity_table(capacities))

@@ -1,10 +1,13 @@
 """Tests that bare chains are held against the methods, and never compared as methods."""
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from bench.advise.evidence import collect_evidence
+from bench.cli.output import print_run
 from bench.report.run_view import read_run_view
 from bench.results.store import RunFolder
 from bench.runner.set_course import estimate_headline_ratios
@@ -67,3 +70,14 @@ def test_advice_and_page_are_of_methods(run: RunFolder) -> None:
     assert set(view.trials["cell"]) == {"rest", "grpc"}
     assert {cell["cell"] for cell in view.summary["cells"]} == {"rest", "grpc"}
     assert {cell["cell"] for cell in run.summary()["cells"]} == {"rest", "grpc", "bare-rest"}
+
+
+def test_the_ground_of_a_run_is_that_of_its_methods(tmp_path: Path) -> None:
+    run = build_set_run(tmp_path, sets=0)
+    for number in range(1, 5):
+        add_set(run, number, {"rest": CELLS["rest"]}, store="sqlite")
+        add_set(run, number + 10, BARE, store="memory")
+    out = io.StringIO()
+    print_run(run, Console(file=out, width=200))
+    first = out.getvalue().partition("Means over sets")[0]
+    assert "SQLite" in first and "memory" not in first
