@@ -109,8 +109,12 @@ def test_stamps_have_the_lag_where_the_loop_is_watched() -> None:
     assert [stamp.lag_ns for stamp in other.stamps] == [UNKNOWN_NS]
 
 
-def test_ticks_are_as_sparse_as_stamps_to_a_tenth() -> None:
-    assert choose_spacing_ns(20) == choose_spacing_ns(10) == 10 * choose_spacing_ns(1)
+def test_ticks_are_as_sparse_as_stamps_to_a_twentieth() -> None:
+    assert choose_spacing_ns(40) == choose_spacing_ns(20) == 20 * choose_spacing_ns(1)
+
+
+def test_the_sparsest_ticks_leave_no_message_without_one() -> None:
+    assert choose_spacing_ns(1_000_000) <= 2 * NEAR_NS
 
 
 def test_an_order_that_is_not_stamped_wakes_nothing() -> None:
