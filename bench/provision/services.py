@@ -66,7 +66,7 @@ class ServiceProcess:
     async def stop(self) -> None:
         """Stop the process once it has finished the work in hand; it is killed after STOP_TIMEOUT_S seconds."""
         if self._process is not None:
-            await _stop_process(self._process)
+            await stop_process(self._process)
 
     @property
     def process(self) -> Process:
@@ -210,8 +210,8 @@ async def _request_answer(process: Process, request: Any, name: str, patience_s:
     return answer
 
 
-async def _stop_process(process: Process) -> None:
-    """The end of its input is the request to stop."""
+async def stop_process(process: Process) -> None:
+    """Ends a process by the end of its input, or by SIGKILL after STOP_TIMEOUT_S seconds."""
     assert process.stdin is not None
     with contextlib.suppress(OSError):
         process.stdin.close()

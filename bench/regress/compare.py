@@ -16,7 +16,7 @@ from bench.provision.base import Say
 from bench.provision.brokers import BROKER_NAMES, provide_brokers
 from bench.provision.process import finish_despite_cancellation
 from bench.regress.count import Bench, Counted, Tools, count_methods
-from bench.regress.duels import DuelPlace, plan_screen
+from bench.regress.duel_schedule import DuelPlace, plan_screen
 from bench.regress.environments import provide_python
 from bench.regress.judge import ARMS
 from bench.regress.judge_sets import SetRow, Timed

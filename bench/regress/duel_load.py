@@ -1,6 +1,6 @@
 """Sends the orders of one arm of a duel, each when it is its turn. It is run as a file.
 
-    python -P bench/regress/duelist.py
+    python -P bench/regress/duel_load.py
 
 PYTHONPATH names the arm's tree, so that `shop` and `transports` are the arm's; this file is of the tree in which it
 was asked for. The first JSON line on standard input says what to connect to; each further line is a step, answered by
@@ -41,6 +41,7 @@ else:
     sys.path.append(str(Path(__file__).parents[1]))  # behind all others, for the names that it would hide
     from regress.replay import build_setting, load_method, read_orders
 
+Answer = Callable[[dict[str, Any]], None]
 TURN, OVER = b"T", b"E"
 OUTCOME_TIMEOUT_S = 30.0
 DRAIN_S = 30.0
@@ -198,20 +199,22 @@ class Duelist:
 
 async def run() -> None:
     """Prepares, answers each step, and removes what was prepared when its input ends."""
-    lines = await _open_input()
+    lines, answer = await _open_input(), take_standard_output()
     asked = json.loads(await lines.readline())
     kind = load_method(Path(asked["tree"]), asked["method"])
     transport = kind(build_setting(kind, asked))
     await transport.prepare()
     try:
-        _answer({"prepared": True})
+        answer({"prepared": True})
         if await lines.readline():
-            await _take_steps(transport, asked, lines)
+            await _take_steps(transport, asked, lines, answer)
     finally:
         await transport.remove()
 
 
-async def _take_steps(transport: Transport, asked: Mapping[str, Any], lines: asyncio.StreamReader) -> None:
+async def _take_steps(
+    transport: Transport, asked: Mapping[str, Any], lines: asyncio.StreamReader, answer: Answer
+) -> None:
     other = socket.socket(fileno=asked["other"])
     other.setblocking(False)
     async with transport.connect() as client:
@@ -226,7 +229,7 @@ async def _take_steps(transport: Transport, asked: Mapping[str, Any], lines: asy
         gc.collect()
         gc.freeze()
         gc.disable()
-        _answer({"ready": dict(transport.facts())})
+        answer({"ready": dict(transport.facts())})
         line = await lines.readline()
         while line:
             step = json.loads(line)
@@ -237,7 +240,7 @@ async def _take_steps(transport: Transport, asked: Mapping[str, Any], lines: asy
                 work.cancel()
                 await asyncio.wait({work})
                 return
-            _answer(work.result())
+            answer(work.result())
             line = await following
 
 
@@ -248,13 +251,16 @@ async def _open_input() -> asyncio.StreamReader:
     return reader
 
 
-_answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-os.dup2(2, 1)  # what an arm prints is no answer
+def take_standard_output() -> Answer:
+    """Returns what writes a line to standard output; from now on what an arm prints goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
 
+    def answer(content: dict[str, Any]) -> None:
+        answers.write(json.dumps(content) + "\n")
+        answers.flush()
 
-def _answer(content: dict[str, Any]) -> None:
-    _answers.write(json.dumps(content) + "\n")
-    _answers.flush()
+    return answer
 
 
 if __name__ == "__main__":

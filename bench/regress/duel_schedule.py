@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.errors import Unmeasured, UsageError
-from bench.regress.duel import DuelMethod, DuelSet, play_set
+from bench.regress.duel_set import DuelMethod, DuelSet, play_set
 from bench.regress.judge_sets import MAX_VOID_SHARE, MIN_SETS, SetKind, SetRow, Thresholds, find_suspicious_sets
 from bench.regress.replays import ArmTree
 from bench.regress.set_rows import build_rows, find_troubles
@@ -17,7 +17,7 @@ from bench.regress.set_rows import build_rows, find_troubles
 SCREEN_SHARE = 0.6
 """Of the budget; the rest is for confirmations."""
 SET_S, LOADED_SET_S = 9.0, 26.0
-"""How long a set takes, to begin with; then as long as they took."""
+"""How long a set takes for the plan; quiet ones were seen to take 6.5 to 8.5 s."""
 CONTROL_EVERY = 6
 """One set in so many has BASE in both arms."""
 MIN_SCREEN = MIN_SETS + 1
@@ -25,6 +25,8 @@ MIN_SCREEN = MIN_SETS + 1
 MAX_SCREEN, MAX_CONFIRM = 60, 40
 MAX_CONFIRMED = 4
 """So many methods and metrics are played again at the most, the most improbable by chance."""
+LOADED = "_loaded"
+"""The end of the names of metrics under load."""
 LOADED_FROM_S = 20 * 60.0
 """The budget from which on sets have load."""
 
@@ -131,7 +133,7 @@ class DuelPlayer:
         named = ", ".join(f"{metric} of {method}" for method, metric in chosen)
         self._say(f"played again with fresh processes: {named}")
         methods = list(dict.fromkeys(method for method, _ in chosen))
-        loaded = {method for method, metric in chosen if metric.endswith("_loaded")}
+        loaded = {method for method, metric in chosen if metric.endswith(LOADED)}
         late = 0
         for _ in range(MAX_CONFIRM):
             left = [method for method in methods if method not in self.played.unmeasured]
@@ -158,7 +160,7 @@ class DuelPlayer:
         """Plays a set and keeps its rows. Returns whether it was undisturbed, or cannot be played at all."""
         number = next(self._numbers)
         base, head = self._arms
-        method = self._methods[name] if loaded else _without_load(self._methods[name])
+        method = self._methods[name] if loaded else replace(self._methods[name], load_per_s=0.0)
         try:
             played = await play_set(
                 (base, base if kind == "control" else head),
@@ -187,7 +189,3 @@ class DuelPlayer:
         for arm, trouble in find_troubles(played):
             whose = "base" if kind == "control" else arm
             self.played.troubles.setdefault(name, {}).setdefault(whose, trouble)
-
-
-def _without_load(method: DuelMethod) -> DuelMethod:
-    return replace(method, load_per_s=0.0)

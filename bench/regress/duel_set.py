@@ -19,7 +19,7 @@ from bench.errors import StartFailed, Unmeasured
 from bench.load import resources
 from bench.provision.ports import find_free_ports
 from bench.provision.process import MARK_VARIABLE, finish_despite_cancellation
-from bench.provision.services import ServiceProcess, run_services
+from bench.provision.services import ServiceProcess, run_services, stop_process
 from bench.regress.replay import build_setting
 from bench.regress.replays import ArmTree
 from shop.workflow import SERVICES
@@ -33,7 +33,7 @@ ANSWER_TIMEOUT_S = 100.0
 """More than the longest turns and two orders that do not end."""
 MAX_BACKGROUND_CORES = 0.25
 """Beyond it a set is void: four such sets gave -33 to +16 % between equal revisions."""
-_PROGRAM = Path(__file__).with_name("duelist.py")
+_PROGRAM = Path(__file__).with_name("duel_load.py")
 _MAX_LINE_BYTES = 2**24
 
 
@@ -59,8 +59,6 @@ class ArmOutcome:
     load: Mapping[str, Any] | None
     cpu_us: Mapping[str, float]
     """Of the turns, by service."""
-    rss_growth_bytes: float
-    """Of all services over the turns."""
     audits: Mapping[str, Any]
 
 
@@ -85,7 +83,7 @@ async def play_set(
 ) -> DuelSet:
     """Plays a set of BASE and HEAD, in this order in ``arms``, with fresh processes.
 
-    ``name`` is unique on the brokers. ``orders`` is the file of ``bench.regress.orders``. Raises Unmeasured when an arm
+    ``name`` is unique on the brokers. ``orders`` is the file of ``replays.write_orders``. Raises Unmeasured when an arm
     does not start, or dies.
     """
     began_s = time.monotonic()
@@ -159,8 +157,6 @@ async def _play(sides: Sequence["_Side"], method: DuelMethod, seed: int, began_s
                 service: (after.processes[pid].cpu_ns - before.processes[pid].cpu_ns) / 1000
                 for service, pid in side.pids.items()
             },
-            rss_growth_bytes=1024.0
-            * sum(after.processes[pid].rss_kib - before.processes[pid].rss_kib for pid in side.pids.values()),
             audits=audit,
         )
         for side, turn, load, audit in zip(sides, turns, loads, audits, strict=True)
@@ -268,7 +264,7 @@ class _Side:
             await self.ask(self._asked)
             yield
         finally:
-            await finish_despite_cancellation(self._end_process())
+            await finish_despite_cancellation(stop_process(self._process))
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Starts the services, each over a file of its own. Raises StartFailed."""
@@ -321,15 +317,3 @@ class _Side:
 
     def _describe(self) -> str:
         return "HEAD" if self._place else "BASE"
-
-    async def _end_process(self) -> None:
-        process = self._process
-        if process is None or process.stdin is None:
-            return
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-        try:
-            await asyncio.wait_for(process.wait(), 10.0)
-        except TimeoutError:
-            process.kill()
-            await process.wait()

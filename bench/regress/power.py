@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from bench.paths import REFERENCE, ROOT
-from bench.regress.duels import (
+from bench.regress.duel_schedule import (
+    LOADED,
     LOADED_FROM_S,
     LOADED_SET_S,
     MAX_CONFIRM,
@@ -31,7 +32,6 @@ from bench.regress.judge import Threshold
 from bench.regress.judge_sets import CONFIRMED_P, SUSPICIOUS_P, SUSPICIOUS_SHARE, SetRow
 from bench.regress.set_file import SETS, parse_rows
 from bench.regress.thresholds import FILE, parse_gates
-from bench.regress.timing import LOADED
 from bench.stats.distributions import t_quantile
 
 FOLDER = REFERENCE / "regress-aa"

@@ -1,6 +1,6 @@
 """Checks that the judge finds what it has to find: on kept counts, some of them changed, and with faults in it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -42,11 +42,15 @@ def check_judge() -> list[str]:
 def find_errors(judged_by: Judge) -> list[str]:
     """Returns a sentence for each case that this judge gets wrong."""
     plan, observations = read_folder(KNOWN)
-    found = []
-    for name, (changed, expected) in _cases(observations).items():
-        if (code := judged_by(plan, changed)) != expected:
-            found.append(f"{name}: exit code {code} where {int(expected)} is right")
-    return found
+    cases = _cases(observations).items()
+    return _list_wrong({name: (judged_by(plan, text), expected) for name, (text, expected) in cases})
+
+
+def _list_wrong(told: Mapping[str, tuple[int, ExitCode]]) -> list[str]:
+    """A sentence for each case with another exit code than the right one behind it."""
+    return [
+        f"{name}: exit code {code} where {int(right)} is right" for name, (code, right) in told.items() if code != right
+    ]
 
 
 def _cases(known: Sequence[Observation]) -> dict[str, tuple[str, ExitCode]]:
@@ -96,11 +100,14 @@ def _add(known: Sequence[Observation], metric: str, more: float, arms: tuple[str
 
 
 def _with_loose_thresholds(plan: Plan, text: str) -> int:
-    loose = {
+    return judge(msgspec.structs.replace(plan, thresholds=_loosen(plan.thresholds)), text)
+
+
+def _loosen(thresholds: Mapping[str, Mapping[str, Threshold]]) -> dict[str, dict[str, Threshold]]:
+    return {
         cell: {name: Threshold(share=one.share * 100, least=one.least * 100) for name, one in metrics.items()}
-        for cell, metrics in plan.thresholds.items()
+        for cell, metrics in thresholds.items()
     }
-    return judge(msgspec.structs.replace(plan, thresholds=loose), text)
 
 
 def _with_arms_exchanged(plan: Plan, text: str) -> int:
@@ -141,11 +148,8 @@ def find_time_errors(judged_by: JudgeTimes) -> list[str]:
     """Returns a sentence for each case of kept sets that this judge gets wrong."""
     timed = msgspec.json.decode((KNOWN / "timed.json").read_bytes(), type=Timed)
     known = parse_rows((KNOWN / SETS).read_text("utf-8"))
-    found = []
-    for name, (changed, text, expected) in _time_cases(timed, known).items():
-        if (code := judged_by(changed, text)) != expected:
-            found.append(f"{name}: exit code {code} where {int(expected)} is right")
-    return found
+    cases = _time_cases(timed, known).items()
+    return _list_wrong({name: (judged_by(changed, text), expected) for name, (changed, text, expected) in cases})
 
 
 def _time_cases(timed: Timed, known: Sequence[SetRow]) -> dict[str, tuple[Timed, str, ExitCode]]:
@@ -209,11 +213,7 @@ def _slow(
 
 
 def _with_loose_times(timed: Timed, text: str) -> int:
-    loose = {
-        method: {name: Threshold(share=one.share * 100, least=one.least * 100) for name, one in metrics.items()}
-        for method, metrics in timed.thresholds.items()
-    }
-    return judge_times(msgspec.structs.replace(timed, thresholds=loose), text)
+    return judge_times(msgspec.structs.replace(timed, thresholds=_loosen(timed.thresholds)), text)
 
 
 def _without_controls(timed: Timed, text: str) -> int:

@@ -2,17 +2,16 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from statistics import median
 from typing import Any
 
-from bench.regress.duel import MOST_TURNS_S, ArmOutcome, DuelSet
+from bench.regress.duel_set import MOST_TURNS_S, ArmOutcome, DuelSet
 from bench.regress.judge_sets import SetKind, SetRow
+from bench.stats.quantiles import quantile_rank, samples_needed
 from shop.workflow import SERVICES
 
-MIN_PAIRS = 8
-"""The fewest pairs of orders from which a median is told."""
-MIN_LOADED_P99 = 100
-PER_MILLE = 1000
+P50, P90, P99 = Fraction(1, 2), Fraction(9, 10), Fraction(99, 100)
 
 
 def build_rows(method: str, set_: int, kind: SetKind, played: DuelSet) -> list[SetRow]:
@@ -20,18 +19,19 @@ def build_rows(method: str, set_: int, kind: SetKind, played: DuelSet) -> list[S
     found: dict[str, tuple[float, float, float]] = {}
     for name, key in (("finish", "finished_us"), ("accept", "accepted_us")):
         pairs = _pair_orders(played.base.turns[key], played.head.turns[key])
-        if len(pairs) >= MIN_PAIRS:
-            bases, heads = [base for base, _ in pairs], [head for _, head in pairs]
+        bases, heads = [base for base, _ in pairs], [head for _, head in pairs]
+        if len(pairs) >= samples_needed(P50):
             found[f"{name}_p50_us"] = (median(bases), median(heads), median(head / base for base, head in pairs))
-            found[f"{name}_p90_us"] = _compare(_quantile(bases, 900), _quantile(heads, 900))
+        if len(pairs) >= samples_needed(P90):
+            found[f"{name}_p90_us"] = _compare(_quantile(bases, P90), _quantile(heads, P90))
     for name, (base, head) in _list_costs(played.base, played.head).items():
         if base > 0 and head > 0:
             found[name] = _compare(base, head)
     if played.base.load is not None and played.head.load is not None:
         loads = [[one for one in arm["finished_us"] if one is not None] for arm in (played.base.load, played.head.load)]
-        if min(map(len, loads)) >= MIN_LOADED_P99:
-            found["finish_p50_us_loaded"] = _compare(*(_quantile(one, 500) for one in loads))
-            found["finish_p99_us_loaded"] = _compare(*(_quantile(one, 990) for one in loads))
+        if min(map(len, loads)) >= samples_needed(P99):
+            found["finish_p50_us_loaded"] = _compare(*(_quantile(one, P50) for one in loads))
+            found["finish_p99_us_loaded"] = _compare(*(_quantile(one, P99) for one in loads))
     return [
         SetRow(
             method=method,
@@ -68,7 +68,7 @@ def find_troubles(played: DuelSet) -> Iterator[tuple[str, str]]:
 def _find_too_slow(played: DuelSet) -> Iterator[tuple[str, str]]:
     """Yields the slower arm where so few orders took their turn that no median is told."""
     base, head = played.base.turns["finished_us"], played.head.turns["finished_us"]
-    if len(_pair_orders(base, head)) < MIN_PAIRS:
+    if len(_pair_orders(base, head)) < samples_needed(P50):
         arms = {"base": base, "head": head}
         times = {name: [one for one in took if one is not None] for name, took in arms.items()}
         slowest = max(times, key=lambda name: median(times[name]) if times[name] else math.inf)
@@ -104,7 +104,5 @@ def _compare(base: float, head: float) -> tuple[float, float, float]:
     return base, head, head / base
 
 
-def _quantile(values: Sequence[float], per_mille: int) -> float:
-    """The smallest value that at least so many of a thousand do not exceed."""
-    rank = -(-len(values) * per_mille // PER_MILLE)
-    return sorted(values)[max(1, rank) - 1]
+def _quantile(values: Sequence[float], quantile: Fraction) -> float:
+    return sorted(values)[quantile_rank(quantile, len(values)) - 1]

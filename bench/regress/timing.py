@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from bench.provision.base import Broker, Say, Unavailable
-from bench.regress.duel import DuelMethod
-from bench.regress.duels import LOADED_FROM_S, DuelPlace, DuelPlayer
+from bench.regress.duel_schedule import LOADED, LOADED_FROM_S, DuelPlace, DuelPlayer
+from bench.regress.duel_set import DuelMethod
 from bench.regress.judge import Word
 from bench.regress.judge_sets import SetRow, Timed
 from bench.regress.replays import ArmTree
@@ -15,8 +15,6 @@ from transports.registry import load_transport
 LOAD_PER_S = 100.0
 """Of both arms together, in sets with load: two sets of services carry some 250 on two cores."""
 BROKER_CPU = "cpu_us_broker"
-LOADED = "_loaded"
-"""The end of the names of metrics under load."""
 
 
 async def time_methods(

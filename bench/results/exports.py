@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from bench.results.durable_files import format_json
-from bench.results.measures import ColumnLabel, columns_used_in, label_column
-from bench.results.thresholds import Kept, describe_missed
+from bench.results.measures import MEASURES, ColumnLabel, columns_used_in, label_column
+from bench.results.thresholds import Standing, describe_missed
 
 EXPORTED = (
     *("finish_p50_us", "finish_p99_us", "accept_p50_us", "accept_p99_us", "achieved_per_s"),
@@ -22,7 +22,6 @@ EXPORTED = (
     *("wire_bytes_per_order", "rss_mib_services"),
 )
 """Columns of a summary; what the run lacks of them is left out."""
-LARGER_IS_BETTER = frozenset({"achieved_per_s"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +63,10 @@ def export_bencher(figures: Sequence[ExportedFigure]) -> str:
 
 def export_github(figures: Sequence[ExportedFigure], *, larger: bool = False) -> str:
     """Returns the list of github-action-benchmark, for customSmallerIsBetter; ``larger``: for customBiggerIsBetter."""
+    larger_is_better = {column for spec in MEASURES.values() if spec.better == "higher" for column in spec.columns}
     rows = []
     for figure in figures:
-        if (figure.column in LARGER_IS_BETTER) is not larger:
+        if (figure.column in larger_is_better) is not larger:
             continue
         label = _label(figure.column)
         row: dict[str, Any] = {
@@ -111,7 +111,7 @@ def _escape_label(text: str) -> str:
     return _escape_text(text).replace('"', '\\"')
 
 
-def export_junit(cells: Sequence[Mapping[str, Any]], kept: Sequence[Kept] = ()) -> str:
+def export_junit(cells: Sequence[Mapping[str, Any]], standings: Sequence[Standing] = ()) -> str:
     """Returns JUnit's XML: a case for each cell, which fails where the cell is not valid, and for each limit."""
     root = ET.Element("testsuites", name="fourways")
     for cell in cells:
@@ -122,9 +122,9 @@ def export_junit(cells: Sequence[Mapping[str, Any]], kept: Sequence[Kept] = ()) 
             failures += 1
             said = f"{cell['valid_trials']} of {cell['trials']} trials are valid"
             ET.SubElement(case, "failure", message=said)
-        mine = [one for one in kept if one.cell == cell["cell"]]
+        mine = [one for one in standings if one.cell == cell["cell"]]
         for one in mine:
-            case = ET.SubElement(suite, "testcase", classname=cell["cell"], name=one.limit)
+            case = ET.SubElement(suite, "testcase", classname=cell["cell"], name=one.limit.typed)
             for said in describe_missed([one]):
                 failures += 1
                 ET.SubElement(case, "failure", message=said)
@@ -142,10 +142,10 @@ def _label(column: str) -> ColumnLabel:
     return ColumnLabel(column.replace("_", " "), "us" if "_us" in column else "per order", 1.0)
 
 
-Export = Callable[[Sequence[ExportedFigure], str, Sequence[Mapping[str, Any]], Sequence[Kept]], str]
+Export = Callable[[Sequence[ExportedFigure], str, Sequence[Mapping[str, Any]], Sequence[Standing]], str]
 """Takes the figures, the run's id, the cells of a summary, and how they stand to limits."""
 FORMATS: Mapping[str, Export] = {
-    "junit": lambda figures, run, cells, kept: export_junit(cells, kept),
+    "junit": lambda figures, run, cells, standings: export_junit(cells, standings),
     "bencher": lambda figures, *_: export_bencher(figures),
     "github": lambda figures, *_: export_github(figures),
     "github-larger": lambda figures, *_: export_github(figures, larger=True),

@@ -45,14 +45,14 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     """Its name; empty for all."""
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """How a cell stands to a limit."""
 
     cell: str
-    limit: str
+    limit: Limit
     value: float | None
     """In the limit's unit; None where the run has no such number."""
-    is_kept: bool
+    holds: bool
 
 
 def parse_thresholds(text: str) -> tuple[Limit, ...]:
@@ -108,7 +108,7 @@ def check_cells(limits: Sequence[Limit], cells: Sequence[str]) -> None:
             raise unknown_word("cell", limit.cell, tuple(cells))
 
 
-def judge_thresholds(limits: Sequence[Limit], summary: Mapping[str, Any]) -> list[Kept]:
+def judge_thresholds(limits: Sequence[Limit], summary: Mapping[str, Any]) -> list[Standing]:
     """Returns how each cell of a run's summary stands to each limit, by the cell's estimate.
 
     A number that the run does not have keeps no limit: too few orders tell no p99. Raises UsageError for the limit of a
@@ -119,10 +119,10 @@ def judge_thresholds(limits: Sequence[Limit], summary: Mapping[str, Any]) -> lis
     return [_judge(limit, name, cell) for limit in limits for name, cell in cells.items() if limit.cell in ("", name)]
 
 
-def _judge(limit: Limit, name: str, cell: Mapping[str, Any]) -> Kept:
+def _judge(limit: Limit, name: str, cell: Mapping[str, Any]) -> Standing:
     value = _read(limit, cell)
-    kept = value is not None and bool(_HOLDS[limit.relation](value, limit.value))
-    return Kept(cell=name, limit=limit.typed, value=value, is_kept=kept)
+    holds = value is not None and bool(_HOLDS[limit.relation](value, limit.value))
+    return Standing(cell=name, limit=limit, value=value, holds=holds)
 
 
 def _read(limit: Limit, cell: Mapping[str, Any]) -> float | None:
@@ -133,17 +133,16 @@ def _read(limit: Limit, cell: Mapping[str, Any]) -> float | None:
     return math.inf if estimate == "inf" else None if estimate is None else float(estimate)
 
 
-def describe_missed(kept: Sequence[Kept]) -> Iterator[str]:
+def describe_missed(standings: Sequence[Standing]) -> Iterator[str]:
     """Yields a phrase for each limit that a cell does not keep."""
-    for one in kept:
-        if not one.is_kept:
-            yield f"{one.cell}: {one.limit} is missed with {_format_value(one)}"
+    for one in standings:
+        if not one.holds:
+            yield f"{one.cell}: {one.limit.typed} is missed with {_format_value(one)}"
 
 
-def _format_value(one: Kept) -> str:
+def _format_value(one: Standing) -> str:
     if one.value is None:
         return "no number: the run has too few orders, or no such measure"
-    (limit,) = parse_thresholds(one.limit)
-    if limit.is_share:
+    if one.limit.is_share:
         return f"{one.value:.4%}"
-    return f"{one.value / 1000:.4g} ms" if _find_units(limit.name) is _UNITS else f"{one.value:.6g}"
+    return f"{one.value / 1000:.4g} ms" if _find_units(one.limit.name) is _UNITS else f"{one.value:.6g}"

@@ -13,7 +13,7 @@ import pytest
 from bench.errors import Unmeasured
 from bench.paths import ROOT
 from bench.provision.services import OWN_PYTHON
-from bench.regress.duel import DuelMethod, DuelSet, play_set
+from bench.regress.duel_set import DuelMethod, DuelSet, play_set
 from bench.regress.judge_sets import SetRow
 from bench.regress.replays import ArmTree, write_orders
 from bench.regress.set_rows import build_rows, find_troubles
@@ -76,7 +76,7 @@ def by_metric(method: str, played: DuelSet) -> dict[str, SetRow]:
 
 
 async def test_two_equal_arms_take_turns_and_close_their_books(tmp_path: Path) -> None:
-    played = await play(tmp_path, HERE, HERE, load_per_s=40.0)
+    played = await play(tmp_path, HERE, HERE, load_per_s=100.0)
     assert list(find_troubles(played)) == []
     base, head = (len(arm.turns["finished_us"]) for arm in (played.base, played.head))
     assert base == head > 50

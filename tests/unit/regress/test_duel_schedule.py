@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from bench.errors import Unmeasured
-from bench.regress import duels
-from bench.regress.duel import DuelMethod, DuelSet
-from bench.regress.duels import (
+from bench.regress import duel_schedule
+from bench.regress.duel_schedule import (
     CONTROL_EVERY,
     LOADED_FROM_S,
     MIN_SCREEN,
@@ -20,6 +19,7 @@ from bench.regress.duels import (
     list_screen,
     plan_screen,
 )
+from bench.regress.duel_set import DuelMethod, DuelSet
 from bench.regress.judge import Threshold
 from bench.regress.judge_sets import MIN_SETS
 from bench.regress.replays import ArmTree
@@ -50,7 +50,7 @@ class Machine:
             self.sets.append((method.name, is_control, method.load_per_s > 0))
             return play(method.name, len(self.sets), is_control)
 
-        monkeypatch.setattr(duels, "play_set", play_set)
+        monkeypatch.setattr(duel_schedule, "play_set", play_set)
 
     async def run(self, budget_s: float, methods: tuple[str, ...] = ("rest", "grpc")) -> Duels:
         chosen = {name: DuelMethod(name=name, kind=load_transport(name), load_per_s=100) for name in methods}

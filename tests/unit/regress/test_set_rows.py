@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench.errors import Unmeasured
-from bench.regress.duel import ArmOutcome, DuelSet, plan_load
+from bench.regress.duel_set import ArmOutcome, DuelSet, plan_load
 from bench.regress.judge_sets import SetRow
 from bench.regress.set_file import format_rows, parse_rows
 from bench.regress.set_rows import build_rows, find_troubles
@@ -42,7 +42,6 @@ def build_arm(
         if loaded_us is None
         else {"finished_us": loaded_us, "placed": count, "failed": 0, "failures": {}, "unexpected": 0, "unfinished": 0},
         cpu_us=dict.fromkeys(SERVICES, 200.0 * count),
-        rss_growth_bytes=0.0,
         audits={
             "payment": {"tallies": {"payment-taken": {"count": taken}}},
             "shipping": {"tallies": {"order-shipped": {"count": shipped}}},
@@ -84,11 +83,11 @@ def test_costs_are_of_an_order_and_a_cost_of_nothing_has_no_row() -> None:
 
 
 def test_loaded_orders_have_their_median_and_p99() -> None:
-    loaded = [float(one) for one in range(1, 201)]
+    loaded = [float(one) for one in range(1, 801)]
     twice = [2 * one for one in loaded]
     played = build_set(build_arm(BASE, loaded_us=loaded), build_arm(BASE, loaded_us=twice))
     found = by_metric(build_rows("rest", 1, "screen", played))
-    assert (found["finish_p50_us_loaded"].base, found["finish_p99_us_loaded"].base) == (100, 198)
+    assert (found["finish_p50_us_loaded"].base, found["finish_p99_us_loaded"].base) == (400, 792)
     assert found["finish_p99_us_loaded"].ratio == 2
 
 
@@ -99,11 +98,11 @@ def test_a_set_is_void_beside_other_programs(cores: float, void: bool) -> None:
 
 
 def test_too_few_pairs_tell_no_median_and_are_the_slower_arms_doing() -> None:
-    played = build_set(build_arm(BASE[:7]), build_arm([one * 1000 for one in BASE[:7]]))
+    played = build_set(build_arm(BASE[:10]), build_arm([one * 1000 for one in BASE[:10]]))
     found = by_metric(build_rows("rest", 1, "screen", played))
     assert "finish_p50_us" not in found and "cpu_us_services" in found
     assert [arm for arm, _ in find_troubles(played)] == ["head"]
-    mirrored = build_set(build_arm([None] * 7), build_arm(BASE[:7]))
+    mirrored = build_set(build_arm([None] * 10), build_arm(BASE[:10]))
     assert "base" in [arm for arm, _ in find_troubles(mirrored)]
 
 

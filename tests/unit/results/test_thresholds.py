@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bench.results.thresholds import Kept, describe_missed, judge_thresholds, parse_thresholds
+from bench.results.thresholds import Standing, describe_missed, judge_thresholds, parse_thresholds
 from tests.conftest import refuses
 
 
@@ -15,7 +15,7 @@ def build_summary(**metrics: Any) -> dict[str, Any]:
     return {"cells": [{"cell": "rest", "transport": "rest", **made}, {"cell": "grpc", "transport": "grpc", **made}]}
 
 
-def judge(text: str, **metrics: Any) -> list[Kept]:
+def judge(text: str, **metrics: Any) -> list[Standing]:
     return judge_thresholds(parse_thresholds(text), build_summary(**metrics))
 
 
@@ -39,12 +39,12 @@ def judge(text: str, **metrics: Any) -> list[Kept]:
     ],
 )
 def test_a_limit_is_kept_in_the_unit_in_which_it_is_typed(text: str, is_kept: bool) -> None:
-    assert [one.is_kept for one in judge(text)] == [is_kept, is_kept]
+    assert [one.holds for one in judge(text)] == [is_kept, is_kept]
 
 
 def test_several_limits_hold_for_each_cell() -> None:
     found = judge("p50<6ms, p99<10ms")
-    assert [(one.cell, one.limit, one.is_kept) for one in found] == [
+    assert [(one.cell, one.limit.typed, one.holds) for one in found] == [
         ("rest", "p50<6ms", True),
         ("grpc", "p50<6ms", True),
         ("rest", "p99<10ms", False),
@@ -66,12 +66,12 @@ def test_a_limit_may_be_of_one_cell() -> None:
 
 @pytest.mark.parametrize("number", [None, "inf"])
 def test_a_number_that_is_not_known_or_never_came_keeps_no_limit(number: object) -> None:
-    assert not any(one.is_kept for one in judge("p99<50ms", finish_p99_us=number))
+    assert not any(one.holds for one in judge("p99<50ms", finish_p99_us=number))
 
 
 def test_a_measure_that_the_run_does_not_have_keeps_no_limit() -> None:
     assert [one.value for one in judge("accept_p99.9<50ms")] == [None, None]
-    assert not any(one.is_kept for one in judge("accept_p99.9<50ms"))
+    assert not any(one.holds for one in judge("accept_p99.9<50ms"))
 
 
 @pytest.mark.parametrize(
