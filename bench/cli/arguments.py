@@ -21,7 +21,7 @@ from transports.registry import list_needs_of_plugins
 
 MAKE_PREFIX = "ASKED_"
 """Make hands on what was typed as KEY=VALUE in the environment, as ASKED_KEY, which no shell reads."""
-TYPED_ONLY = frozenset({"RESULTS", "STATE", "RUN", "OUT", "A", "B", "ONLY", "FOLDER", "BASE", "HEAD"})
+TYPED_ONLY = frozenset({"RESULTS", "STATE", "RUN", "OUT", "A", "AS", "B", "ONLY", "FOLDER", "BASE", "HEAD"})
 """Settings that make takes from its command line and never from the environment, where others use these names."""
 PLAIN_FLAGS = frozenset({"--json", "--help", "--make", "--version", "--"})
 """Flags that take no value."""

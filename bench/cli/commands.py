@@ -120,7 +120,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         name="regress",
-        help="Say whether a revision takes more than another, by counts that repeat; 3 minutes.",
+        help="Say whether a revision takes more than another by counts (3 minutes), or longer (BUDGET).",
         module="regress",
         own={
             **_table(

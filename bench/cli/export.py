@@ -3,7 +3,7 @@
 import sys
 
 from bench.cli.arguments import Asked
-from bench.errors import UsageError
+from bench.errors import ResultsError, UsageError
 from bench.results.lookup import find_run_folder
 
 
@@ -30,5 +30,7 @@ def run(asked: Asked) -> None:
         return
     kept = RunFolder.open(folder)
     summary = kept.summary()
+    if not summary["cells"]:
+        raise ResultsError(f"{folder} has no trial to export; measure again", code="empty-run")
     judged = judge_thresholds(limits, summary)
     sys.stdout.write(FORMATS[kind](list(list_figures(summary)), str(kept.manifest["run_id"]), summary["cells"], judged))

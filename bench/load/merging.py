@@ -38,9 +38,18 @@ def merge_reports(reports: Sequence[TrialReport]) -> TrialReport:
         if spec.name in _FIELDS:
             values = [read_measure(report, spec.name) for report in ordered]
             setattr(whole, spec.name, _MERGES[spec.merge](values, ordered))
-        elif having := [report for report in ordered if read_measure(report, spec.name) is not None]:
-            whole.extra[spec.name] = _MERGES[spec.merge]([report.extra[spec.name] for report in having], having)
+    whole.extra = merge_extra(ordered)
     return whole
+
+
+def merge_extra(reports: Sequence[TrialReport]) -> dict[str, Any]:
+    """Merges the measures that have no field of their own, each over the reports that have it, as its table says."""
+    found = {}
+    for spec in merged_measures():
+        having = [report for report in reports if spec.name in report.extra]
+        if having and spec.name not in _FIELDS and spec.merge != "histogram":
+            found[spec.name] = _MERGES[spec.merge]([report.extra[spec.name] for report in having], having)
+    return found
 
 
 def read_measure(report: TrialReport, name: str) -> Any:

@@ -172,6 +172,8 @@ class PackedRecord(msgspec.Struct, frozen=True, kw_only=True):
     in_flight_parts: list[float]
     finished_by_part: list[int]
     response_logs_by_part: list[float]
+    extra: dict[str, Any] = {}
+    """Further measures by name; how they merge says the table of measures (bench/load/sets/merging.py)."""
 
 
 class OrderCounts:
@@ -324,6 +326,7 @@ class DriverRecord:
             in_flight_parts=self.in_flight_parts,
             finished_by_part=self.finished_by_part,
             response_logs_by_part=self.response_logs_by_part,
+            extra=dict(self.extra),
         )
 
     @classmethod

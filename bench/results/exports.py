@@ -93,7 +93,7 @@ def export_openmetrics(figures: Sequence[ExportedFigure], run: str) -> str:
     lines = []
     for column, of_column in by_column.items():
         name = f"fourways_{column}"
-        lines += [f"# TYPE {name} gauge", f"# HELP {name} {_escape_text(_label(column).with_unit)}"]
+        lines += [f"# TYPE {name} gauge", f"# HELP {name} {_escape_text(column)}"]
         for figure in of_column:
             numbers = {"estimate": figure.value, "low": figure.low, "high": figure.high}
             for end, number in numbers.items():

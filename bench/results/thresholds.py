@@ -60,7 +60,10 @@ def parse_thresholds(text: str) -> tuple[Limit, ...]:
 
     Raises UsageError for what is none, and for a name that no measure has.
     """
-    return tuple(_parse_limit(part.strip()) for part in text.split(",") if part.strip())
+    limits = tuple(_parse_limit(part.strip()) for part in text.split(",") if part.strip())
+    if text and not limits:
+        raise UsageError(f"THRESHOLDS={text!r} has no threshold; give one, as p99<50ms", code="bad-threshold")
+    return limits
 
 
 def _parse_limit(typed: str) -> Limit:

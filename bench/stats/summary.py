@@ -103,7 +103,7 @@ def _summarise_cell(
         "complete_trials": int(rows["complete"].sum()),
         "shown_trials": len(measured),
         "valid": is_cell_valid(rows),
-        "orders": {name: int(rows[name].sum()) for name in columns.orders},
+        "orders": {name: int(rows[name].sum()) for name in columns.orders if name in rows},
         "metrics": {
             name: to_json_estimate(whole.get(name) or estimate_median(measured[name].dropna()))
             for name in columns.metrics

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from bench.load.merging import merge_extra
 from bench.load.protocol import MachineUsage, PartUsage, SliceTotals, TrialReport
 from bench.load.recorder import DriverRecord
 from bench.load.sets.protocol import EndedSlice, SetSpec, SliceUsage
@@ -41,6 +42,9 @@ def merge_slices(trial: str, spec: SetSpec, slices: Sequence[EndedSlice], due: i
     whole.in_flight_parts = [total / len(slices) for total in whole.in_flight_parts]
     digest = hashlib.sha256("".join(one.plan_hash for one in slices).encode()).hexdigest()
     report = TrialReport.of(trial, 0, whole, digest if slices else "")
+    report.extra = merge_extra(
+        [TrialReport(trial=trial, finished=one.report.finished, extra=one.record.extra) for one in slices]
+    )
     usage = [one.usage for one in slices]
     report.driver_cpu_ns = sum(used.driver_cpu_ns for used in usage)
     report.costs = _sum_parts(usage)

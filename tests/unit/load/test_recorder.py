@@ -117,7 +117,7 @@ def test_counts_that_do_not_add_up_are_raised(name: str) -> None:
 
 
 STAYS_BEHIND = {"extra", "steady", "warm_up_ns"}
-"""Of a record, what belongs to a whole trial alone."""
+"""Of a record, what belongs to a whole trial alone; ``extra`` merges as the table of measures says."""
 
 
 def read_whole(record: DriverRecord) -> dict[str, object]:

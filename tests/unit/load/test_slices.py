@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bench.load.protocol import MachineUsage, PartUsage, ResourceWatch, TrialReport
+from bench.load.protocol import MachineUsage, PartUsage, ResourceWatch, TrialReport, TrialSpec
 from bench.load.recorder import DriverRecord
 from bench.load.sets.merging import merge_slices
 from bench.load.sets.plan import count_planned, plan_slices
@@ -17,6 +17,7 @@ from bench.load.sets.player import BegunSlice, PlayedSlice, Tools, play_slice, r
 from bench.load.sets.protocol import ArmSpec, CellSpec, SetSpec, SliceReport, SliceSpec
 from bench.profile.loader import load_profile
 from bench.profile.matrix import expand_cells
+from bench.results.measures import MEASURES, MeasureSpec
 from bench.results.rows import TrialRow
 from bench.trial.outcome import TrialOutcome
 from bench.trial.row import build_trial_row, estimate_utilisation
@@ -132,6 +133,36 @@ def names(row: TrialRow) -> list[str]:
 
 def slice_reports(spec: SetSpec, played: list[PlayedSlice]) -> list[SliceReport]:
     return [one.build_report(spec) for one in played]
+
+
+def test_a_measure_of_the_table_alone_is_merged_over_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, merge in (("queue_depth", "max"), ("queued", "sum")):
+        spec = MeasureSpec(name=name, unit="orders", help="a measure that no code knows", merge=merge)  # type: ignore[arg-type]
+        monkeypatch.setitem(MEASURES, name, spec)
+    set_, played = play_one_cell(lambda _: 0.020)
+    for number, one in enumerate(played, 1):
+        one.record.extra = {"queue_depth": float(number), "queued": number} if number != 2 else {}
+    found = report_of(set_, played).extra
+    assert len(played) == 4
+    assert found == {"queue_depth": 4.0, "queued": 1 + 3 + 4}
+
+
+def test_a_workload_setting_reaches_whole_trials_and_slices() -> None:
+    """A field of TrialSpec that slices do not have is named here, where slices cannot have it."""
+    of_whole_trials = {
+        "step",
+        "burst",
+        "replay",
+        "mode",
+        "users",
+        "orders_per_s_per_user",
+        "duration_s",
+        "in_flight_cap",
+    }
+    of_both = {"id", "transport", "setting", "seed", "warm_up_s", "warm_up_max_s", "drain_s", "watch", "store"}
+    assert set(TrialSpec.__struct_fields__) - of_whole_trials - of_both == (
+        set(CellSpec.__struct_fields__) - {"name", "arm", "prefix", "orders_per_s"}
+    )
 
 
 def test_a_fixed_latency_is_told_by_every_slice_and_by_all_together() -> None:

@@ -132,3 +132,14 @@ def test_columns_have_one_name_each_and_percentiles_are_those_of_a_histogram() -
 def test_what_is_compared_is_a_median_and_a_99th_percentile_and_what_is_summarised_all() -> None:
     assert columns_used_in("ratio")[:4] == ("accept_p50_us", "accept_p99_us", "finish_p50_us", "finish_p99_us")
     assert {f"lateness_{name}" for name in PERCENTILES} <= set(columns_used_in("summary"))
+
+
+def test_a_run_from_before_a_measure_of_orders_is_read_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunFolder.create(tmp_path, "old", {"profile": {"durability": "fast"}})
+    run.add_trial(build_trial(), {})
+    spec = MeasureSpec(name="coffees", unit="cups", help="cups that were drunk", merge="sum", uses=("orders",))
+    monkeypatch.setitem(MEASURES, spec.name, spec)
+    orders = RunFolder.open(run.path).summary()["cells"][0]["orders"]
+    assert "coffees" not in orders and orders["planned"] == 900

@@ -87,6 +87,8 @@ def test_a_measure_that_the_run_does_not_have_keeps_no_limit() -> None:
         ("bad-threshold", "failed<1ms"),
         ("bad-threshold", "achieved>5%"),
         ("bad-threshold", "<50ms"),
+        ("bad-threshold", ","),
+        ("bad-threshold", " "),
     ],
 )
 def test_what_is_no_limit_is_refused(code: str, text: str) -> None:
